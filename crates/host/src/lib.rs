@@ -1,0 +1,14 @@
+//! The host: atomic files, locks, processes and their identity, ports, tools, commands with deadlines.
+//!
+//! It knows nothing of QEMU or Kubernetes.
+
+pub mod command;
+pub mod files;
+pub mod identity;
+pub mod interrupt;
+pub mod lock;
+pub mod packages;
+pub mod port_holder;
+pub mod process_table;
+pub mod tools;
+pub mod wait;

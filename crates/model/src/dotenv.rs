@@ -1,0 +1,1 @@
+//! A `.env` document that is changed without touching any byte it need not touch.

@@ -1,0 +1,82 @@
+//! `manifest.json` of a guest image: the part of the guest contract that is data.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The schema of `manifest.json` that this version reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// File names inside the folder of a guest image.
+pub mod file {
+    /// The Linux kernel.
+    pub const KERNEL: &str = "kernel";
+    /// The initial RAM disk.
+    pub const INITRD: &str = "initrd";
+    /// The read-only base of the root disk.
+    pub const ROOT_DISK: &str = "root.qcow2";
+    /// This description.
+    pub const MANIFEST: &str = "manifest.json";
+}
+
+/// What a guest image says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestImageManifest {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `x86_64` or `aarch64`.
+    pub architecture: String,
+    /// `debian`, `nix` or `prebuilt`.
+    pub provider: String,
+    /// `kubernetes` or `k3s`.
+    pub distribution: String,
+    /// The version of Kubernetes, `v1.37.2`.
+    pub kubernetes_version: String,
+    /// The operating system, for people: `Debian 13 (trixie)`.
+    pub operating_system: String,
+    /// The image's own kernel command line.
+    pub kernel_command_line: String,
+    /// The virtual size of the root disk in bytes; the filesystem has it from the start.
+    pub virtual_size: u64,
+    /// The name of the node, on which the cluster's database is keyed.
+    pub node_name: String,
+    /// Path of the admin kubeconfig in the guest.
+    pub kubeconfig: String,
+    /// The systemd unit whose failure means that the cluster cannot come up.
+    pub service: String,
+    /// Path of containerd's socket in the guest.
+    pub containerd_socket: String,
+    /// How long a certificate of the API lives, in days.
+    pub certificate_days: u32,
+}
+
+/// A guest image on the host: a folder with the files of [`file`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestImage {
+    /// The folder, an absolute path.
+    pub folder: PathBuf,
+    /// What it says of itself.
+    pub manifest: GuestImageManifest,
+    /// What identifies its content: the cache key, or a digest of a prebuilt image's manifest and disk.
+    pub fingerprint: String,
+}
+
+impl GuestImage {
+    /// The Linux kernel.
+    pub fn kernel(&self) -> PathBuf {
+        self.folder.join(file::KERNEL)
+    }
+    /// The initial RAM disk.
+    pub fn initrd(&self) -> PathBuf {
+        self.folder.join(file::INITRD)
+    }
+    /// The read-only base of the root disk.
+    pub fn root_disk(&self) -> PathBuf {
+        self.folder.join(file::ROOT_DISK)
+    }
+    /// The description's place in `folder`.
+    pub fn manifest_path(folder: &Path) -> PathBuf {
+        folder.join(file::MANIFEST)
+    }
+}

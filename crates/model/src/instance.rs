@@ -1,0 +1,56 @@
+//! Names of instances.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fault, FaultClass};
+
+/// The name of an instance as QEMU's `-name` shows it: `k3s-vm`, or `k3s-vm-SUFFIX`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceName(String);
+
+impl InstanceName {
+    /// The name of a project's default instance, and the prefix of every other.
+    pub const DEFAULT: &'static str = "k3s-vm";
+
+    /// The instance with `suffix`: lower-case letters, digits and dashes, at most 32, a letter first.
+    ///
+    /// # Errors
+    /// A [`FaultClass::Config`] fault that says the rule.
+    pub fn with_suffix(suffix: &str) -> Result<Self, Fault> {
+        let legal = suffix.len() <= 32
+            && suffix.starts_with(|first: char| first.is_ascii_lowercase())
+            && suffix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if legal {
+            Ok(InstanceName(format!("{}-{suffix}", Self::DEFAULT)))
+        } else {
+            Err(Fault::new(FaultClass::Config, format!("`{suffix}` cannot be the name of an instance")).because(
+                "a name begins with a lower-case letter and has lower-case letters, digits and dashes, 32 at most",
+            ))
+        }
+    }
+
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The suffix, or nothing for the default instance.
+    pub fn suffix(&self) -> Option<&str> {
+        self.0.strip_prefix(Self::DEFAULT).and_then(|rest| rest.strip_prefix('-'))
+    }
+}
+
+impl Default for InstanceName {
+    fn default() -> Self {
+        InstanceName(Self::DEFAULT.to_owned())
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

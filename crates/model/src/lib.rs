@@ -1,0 +1,17 @@
+//! The vocabulary of k3s-vm: values, rules and texts that every layer shares.
+//!
+//! Pure: nothing in this crate touches files, processes, the network, the environment or the clock.
+
+pub mod config;
+pub mod config_file;
+pub mod dotenv;
+pub mod event;
+pub mod fault;
+pub mod guest_image;
+pub mod instance;
+pub mod paths;
+pub mod port;
+
+pub use config::Config;
+pub use event::{Event, EventSink};
+pub use fault::{Fault, FaultClass, Result};

@@ -1,0 +1,215 @@
+//! Every file and folder of a project, an instance and the cache: one method each, with what it holds.
+//!
+//! It computes names; it never looks whether they exist.
+
+use std::path::{Path, PathBuf};
+
+use crate::instance::InstanceName;
+
+/// A project: the folder that holds `.k3s-vm/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectPaths {
+    root: PathBuf,
+}
+
+impl ProjectPaths {
+    /// The folder by which a project is recognised.
+    pub const MARKER: &'static str = ".k3s-vm";
+
+    /// The project at `root`, an absolute path.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        ProjectPaths { root: root.into() }
+    }
+    /// The project's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// `.k3s-vm/`.
+    pub fn state_dir(&self) -> PathBuf {
+        self.root.join(Self::MARKER)
+    }
+    /// The configuration; optional.
+    pub fn config(&self) -> PathBuf {
+        self.state_dir().join("config.toml")
+    }
+    /// The project's `.env`, which has `WEB_PORT`.
+    pub fn dot_env(&self) -> PathBuf {
+        self.root.join(".env")
+    }
+    /// The files of an instance.
+    pub fn instance(&self, name: &InstanceName) -> InstancePaths {
+        let dir = match name.suffix() {
+            None => self.state_dir(),
+            Some(suffix) => self.state_dir().join("instances").join(suffix),
+        };
+        InstancePaths { dir }
+    }
+}
+
+/// The web application's folder and the files in it that the tool writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebPaths {
+    dir: PathBuf,
+}
+
+impl WebPaths {
+    /// The web folder at `dir`, an absolute path.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        WebPaths { dir: dir.into() }
+    }
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+    /// The variables of the application; the user's file, in which the tool sets two names.
+    pub fn dot_env(&self) -> PathBuf {
+        self.dir.join(".env")
+    }
+    /// What a missing `.env` is made from.
+    pub fn dot_env_example(&self) -> PathBuf {
+        self.dir.join(".env.example")
+    }
+    /// The kubeconfig of the cluster.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join(".kube").join("config")
+    }
+    /// The symbolic link to the kubeconfig.
+    pub fn kubeconfig_link(&self) -> PathBuf {
+        self.dir.join("kubeconfig.yaml")
+    }
+    /// What the link says.
+    pub fn kubeconfig_link_target() -> &'static Path {
+        Path::new(".kube/config")
+    }
+    /// The value of `KUBECONFIG` in the application's `.env`.
+    pub const KUBECONFIG_VALUE: &'static str = "./kubeconfig.yaml";
+}
+
+/// The files of one instance.
+///
+/// QEMU runs with [`InstancePaths::vm_dir`] as its working directory and names its sockets relative to it, so that
+/// no project path is too long for a socket (108 bytes, unix(7)) or has a character that an option cannot carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstancePaths {
+    dir: PathBuf,
+}
+
+impl InstancePaths {
+    /// The instance's folder: `.k3s-vm/` for the default instance.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+    /// QEMU's stdout and stderr, and the guest's console.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("vm.log")
+    }
+    /// The log of the run before.
+    pub fn previous_log(&self) -> PathBuf {
+        self.dir.join("vm.log.1")
+    }
+    /// The pid of QEMU, for people and for scripts; never believed by itself.
+    pub fn pid(&self) -> PathBuf {
+        self.dir.join("vm.pid")
+    }
+    /// Disks, keys, sockets and records; 0700.
+    pub fn vm_dir(&self) -> PathBuf {
+        self.dir.join("vm")
+    }
+    /// The lock that one verb holds from begin to end. Never deleted.
+    pub fn lock(&self) -> PathBuf {
+        self.vm_dir().join("lock")
+    }
+    /// What was started: pid, start time, boot id, uuid, ports, image. Helps to find the process, proves nothing.
+    pub fn record(&self) -> PathBuf {
+        self.vm_dir().join("record.json")
+    }
+    /// The instance disk: a qcow2 overlay on the image's root disk. The truth.
+    pub fn disk(&self) -> PathBuf {
+        self.vm_dir().join("disk.qcow2")
+    }
+    /// The private key that opens the guest; 0600.
+    pub fn ssh_key(&self) -> PathBuf {
+        self.vm_dir().join("id_ed25519")
+    }
+    /// The public half of [`InstancePaths::ssh_key`].
+    pub fn ssh_public_key(&self) -> PathBuf {
+        self.vm_dir().join("id_ed25519.pub")
+    }
+    /// The private host key that the guest's sshd presents; 0600.
+    pub fn ssh_host_key(&self) -> PathBuf {
+        self.vm_dir().join("ssh_host_ed25519_key")
+    }
+    /// The public half of [`InstancePaths::ssh_host_key`].
+    pub fn ssh_host_public_key(&self) -> PathBuf {
+        self.vm_dir().join("ssh_host_ed25519_key.pub")
+    }
+    /// The host key as the client must see it.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.vm_dir().join("known_hosts")
+    }
+    /// A configuration for `ssh -F`, usable by people and tools.
+    pub fn ssh_config(&self) -> PathBuf {
+        self.vm_dir().join("ssh.config")
+    }
+    /// The fw_cfg file `opt/k3s-vm/authorized_keys`, padded to its constant size.
+    pub fn authorized_keys(&self) -> PathBuf {
+        self.vm_dir().join("authorized_keys")
+    }
+    /// The fw_cfg file `opt/k3s-vm/instance.json`.
+    pub fn instance_data(&self) -> PathBuf {
+        self.vm_dir().join("instance.json")
+    }
+    /// The CA of the cluster as first read through the proven SSH connection or the agent; by it the API is known.
+    pub fn cluster_ca(&self) -> PathBuf {
+        self.vm_dir().join("cluster-ca.crt")
+    }
+    /// What the last `apply` sent: names the objects and the hash of the injected values.
+    pub fn applied(&self) -> PathBuf {
+        self.vm_dir().join("applied.json")
+    }
+    /// Archives built from `[[images]]`.
+    pub fn image_archives(&self) -> PathBuf {
+        self.vm_dir().join("images")
+    }
+    /// QMP, relative to [`InstancePaths::vm_dir`].
+    pub const QMP_SOCKET: &'static str = "qmp.sock";
+    /// The guest agent, relative to [`InstancePaths::vm_dir`].
+    pub const AGENT_SOCKET: &'static str = "agent.sock";
+}
+
+/// The cache that projects share: `$XDG_CACHE_HOME/k3s-vm`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePaths {
+    root: PathBuf,
+}
+
+impl CachePaths {
+    /// The cache at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        CachePaths { root: root.into() }
+    }
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// Guest images, one folder each, named by fingerprint.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+    /// Parts that images are made of (trees, programs), one folder each, named by fingerprint.
+    pub fn parts(&self) -> PathBuf {
+        self.root.join("parts")
+    }
+    /// Downloads, by digest.
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+    /// Locks, one file for each thing that is built.
+    pub fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+    /// Toolchains that `--yes` brought.
+    pub fn toolchains(&self) -> PathBuf {
+        self.root.join("toolchains")
+    }
+}
