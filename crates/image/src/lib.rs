@@ -1,1 +1,58 @@
-//! Placeholder of the layer.
+//! Guest images: who makes them (providers), what runs in them (distributions), and the cache that projects share.
+//!
+//! It builds files and never starts a VM. Entry points: [`locate`], [`requirements`], [`ensure`].
+
+#![allow(unused_variables, clippy::unimplemented)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use host::packages::{Consent, Requirement};
+use model::config::ImageConfig;
+use model::guest_image::GuestImage;
+use model::paths::CachePaths;
+use model::{EventSink, Result};
+
+/// What is needed to find or build a guest image.
+#[derive(Clone, Copy)]
+pub struct ImageRequest<'a> {
+    /// What the user configured.
+    pub config: &'a ImageConfig,
+    /// The project's folder, to which the folder of a prebuilt image is relative.
+    pub project: &'a Path,
+    /// The repository's `guest/` folder, an absolute path: the sources of what goes into the VM.
+    pub sources: &'a Path,
+    /// The cache that projects share.
+    pub cache: &'a CachePaths,
+    /// How long a build may take, the wait for another builder included (`timeouts.build`).
+    pub deadline: Duration,
+    /// How the user agrees to the installation of a toolchain.
+    pub consent: &'a dyn Consent,
+    /// Who is told.
+    pub events: &'a dyn EventSink,
+}
+
+/// The image for this request if it is there already. Runs no program and builds nothing; a few milliseconds.
+///
+/// # Errors
+/// Unreadable sources, or a prebuilt folder that breaks the contract.
+pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
+    unimplemented!()
+}
+
+/// The host programs that [`ensure`] will need; none when the image is there already.
+///
+/// # Errors
+/// As [`locate`].
+pub fn requirements(request: &ImageRequest) -> Result<Vec<Requirement>> {
+    unimplemented!()
+}
+
+/// Finds the image or builds it: under a lock, into a temporary folder of the cache that gets its name when it is
+/// complete. Emits the tasks `packages`, `kubernetes` and `image`.
+///
+/// # Errors
+/// What a tool of the build said, with the command that can be repeated; a Timeout fault after `deadline`.
+pub fn ensure(request: &ImageRequest) -> Result<GuestImage> {
+    unimplemented!()
+}
