@@ -1,1 +1,27 @@
-//! Placeholder of the layer.
+//! The cluster: kubeconfig, manifests, injection of variables, server-side apply, readiness, container images.
+//!
+//! It speaks to a Kubernetes API and knows nothing of QEMU. Nothing in its public interface is asynchronous: the
+//! runtime lives inside [`client::ClusterClient`].
+
+pub mod api_proof;
+pub mod apply;
+pub mod client;
+pub mod image_archive;
+pub mod image_name;
+pub mod image_pack;
+pub mod inject;
+pub mod kubeconfig;
+pub mod manifest;
+pub mod manifest_files;
+pub mod ready;
+
+pub use api_proof::{ApiProbe, ApiProof};
+pub use apply::{Applied, ApplyOptions, Change, FIELD_MANAGER};
+pub use client::ClusterClient;
+pub use image_archive::{ArchivedImage, ImageArchive};
+pub use image_name::ImageName;
+pub use image_pack::{ImageRecipe, PackedImage};
+pub use inject::{Injection, RefusedVariable};
+pub use kubeconfig::Kubeconfig;
+pub use manifest::{ManifestObject, Origin};
+pub use ready::DeploymentName;
