@@ -1,1 +1,23 @@
-//! Placeholder of the layer.
+//! QEMU: machine description, argv, launch, QMP, guest agent, power, qemu-img, console.
+//!
+//! It knows nothing of Kubernetes.
+
+pub mod accelerator;
+pub mod agent;
+pub mod argv;
+pub mod console;
+pub mod launch;
+pub mod machine;
+pub mod power;
+pub mod qemu_img;
+pub mod qmp;
+pub mod version;
+mod wire;
+pub mod workarounds;
+
+pub use accelerator::{Accelerator, KvmProof};
+pub use agent::Agent;
+pub use launch::{Launch, Launched};
+pub use machine::{Forward, Machine, MemoryBackend};
+pub use qmp::Qmp;
+pub use version::{Qemu, Version};

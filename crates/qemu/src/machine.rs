@@ -1,0 +1,105 @@
+//! What a VM is made of, as data. It starts nothing and looks at nothing.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use model::instance::InstanceName;
+use model::port::Port;
+use model::{Fault, FaultClass, Result};
+
+use crate::{Accelerator, Version};
+
+/// A TCP port of the host that leads into the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// The host's address to listen on.
+    pub bind: IpAddr,
+    /// The host's port.
+    pub host: Port,
+    /// The guest's port.
+    pub guest: u16,
+}
+
+impl fmt::Display for Forward {
+    /// As `hostfwd` of QEMU's user network takes it (qemu-invocation(7), `-netdev user`).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tcp:{}:{}-:{}", self.bind, self.host, self.guest)
+    }
+}
+
+/// A file that the guest reads at `/sys/firmware/qemu_fw_cfg/by_name/NAME/raw`. QEMU takes its content when it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirmwareFile {
+    /// The name; QEMU wants `opt/` before names that are not its own.
+    pub name: String,
+    /// The file, absolute or relative to [`Machine::folder`].
+    pub path: PathBuf,
+}
+
+/// Where the guest's RAM lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemoryBackend {
+    /// Anonymous memory of QEMU's.
+    Ram,
+    /// A file, as RAM templates need it.
+    File {
+        /// The file, absolute or relative to [`Machine::folder`].
+        path: PathBuf,
+        /// Whether the guest's writes reach the file (the template being made) or stay private (its clones).
+        share: bool,
+    },
+}
+
+/// A VM: everything that its command line depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The name that the process shows as `-name`.
+    pub name: InstanceName,
+    /// The uuid that the process shows as `-uuid` and QMP reports: by it the process is known.
+    pub uuid: String,
+    /// QEMU writes its pid here and locks the file; an absolute path, which also tells an orphan's project.
+    pub pid_file: PathBuf,
+    /// QEMU's working directory, `InstancePaths::vm_dir`; the sockets are in it.
+    pub folder: PathBuf,
+    /// Of the QEMU that will run it; decides machine type and workarounds.
+    pub version: Version,
+    /// What executes the guest.
+    pub accelerator: Accelerator,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// RAM in bytes, a multiple of 1 MiB.
+    pub memory: u64,
+    /// Where the RAM lives.
+    pub memory_backend: MemoryBackend,
+    /// The Linux kernel.
+    pub kernel: PathBuf,
+    /// The initial RAM disk.
+    pub initrd: PathBuf,
+    /// The kernel command line.
+    pub kernel_command_line: String,
+    /// The qcow2 root disk, absolute or relative to [`Machine::folder`].
+    pub disk: PathBuf,
+    /// Ports of the host that lead into the guest.
+    pub forwards: Vec<Forward>,
+    /// Files for the guest.
+    pub firmware_files: Vec<FirmwareFile>,
+}
+
+impl Machine {
+    /// What QEMU could not take and would tell in its own words only.
+    ///
+    /// # Errors
+    /// A Config fault for an IPv6 listener, which the user network of QEMU does not have.
+    pub fn check(&self) -> Result<()> {
+        match self.forwards.iter().find(|forward| forward.bind.is_ipv6()) {
+            None => Ok(()),
+            Some(forward) => Err(Fault::new(
+                FaultClass::Config,
+                format!("port {} cannot be opened on {}", forward.host, forward.bind),
+            )
+            .because("QEMU's user network listens on IPv4 addresses only")
+            .next("set bind to an IPv4 address, such as 127.0.0.1, in .k3s-vm/config.toml")),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The QEMU of this host: where it is, which version it has, whether that is new enough.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::command::Command;
+use host::packages::Requirement;
+use model::{Fault, FaultClass, Result};
+use serde::{Deserialize, Serialize};
+
+/// The emulator.
+pub const QEMU_SYSTEM: Requirement = Requirement {
+    program: "qemu-system-x86_64",
+    apt: "qemu-system-x86",
+    dnf: "qemu-system-x86-core",
+    pacman: "qemu-system-x86",
+    purpose: "runs the VM",
+};
+
+/// The tool for disk images.
+pub const QEMU_IMG: Requirement = Requirement {
+    program: "qemu-img",
+    apt: "qemu-utils",
+    dnf: "qemu-img",
+    pacman: "qemu-img",
+    purpose: "makes the VM's disk",
+};
+
+/// The oldest QEMU that is supported: the one of Debian 12, and the first with which the argv here was run.
+pub const LEAST: Version = Version::new(7, 2, 0);
+
+/// A version of QEMU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// 7 of 7.2.22.
+    pub major: u32,
+    /// 2 of 7.2.22.
+    pub minor: u32,
+    /// 22 of 7.2.22; 50 and more are development versions of the release that follows.
+    pub micro: u32,
+}
+
+impl Version {
+    /// The version `major.minor.micro`.
+    pub const fn new(major: u32, minor: u32, micro: u32) -> Self {
+        Version { major, minor, micro }
+    }
+
+    /// Reads what `qemu-system-x86_64 --version` prints.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = &text[text.find("QEMU emulator version ")?..];
+        match host::tools::parse_version(rest)?.as_slice() {
+            [major, minor, rest @ ..] => Some(Version::new(*major, *minor, rest.first().copied().unwrap_or(0))),
+            _ => None,
+        }
+    }
+
+    /// The newest versioned q35 machine type that this QEMU has. The bare `q35` would change its meaning, and with it
+    /// the layout of saved device state, when QEMU is upgraded.
+    pub fn machine_type(self) -> String {
+        // Development versions (x.y.50) already have the machine type of the coming release; QEMU's minor numbers go
+        // 0, 1, 2 and then the major one rises.
+        let (major, minor) = match (self.micro >= 50, self.minor) {
+            (false, minor) => (self.major, minor),
+            (true, minor) if minor >= 2 => (self.major + 1, 0),
+            (true, minor) => (self.major, minor + 1),
+        };
+        format!("pc-q35-{major}.{minor}")
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
+}
+
+/// The emulator of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qemu {
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// Its version.
+    pub version: Version,
+}
+
+impl Qemu {
+    /// Finds `qemu-system-x86_64` on this host and asks for its version.
+    ///
+    /// # Errors
+    /// A Host fault when it is not there, does not run, or is older than [`LEAST`].
+    pub fn find() -> Result<Self> {
+        match host::tools::find(QEMU_SYSTEM.program) {
+            Some(program) => Self::at(program),
+            None => Err(Fault::new(FaultClass::Host, format!("{} is not installed", QEMU_SYSTEM.program))
+                .because(format!("it {}", QEMU_SYSTEM.purpose))
+                .next(format!("apt-get install {}", QEMU_SYSTEM.apt))),
+        }
+    }
+
+    /// The emulator at `program`.
+    ///
+    /// # Errors
+    /// As [`Qemu::find`].
+    pub fn at(program: PathBuf) -> Result<Self> {
+        let text =
+            Command::new(&program).arg("--version").deadline(Duration::from_secs(20)).run().map_err(|fault| {
+                Fault::new(FaultClass::Host, format!("{} does not run", program.display()))
+                    .because(fault)
+                    .next(format!("{} --version", program.display()))
+            })?;
+        let version = Version::parse(&text).ok_or_else(|| {
+            Fault::new(FaultClass::Host, format!("{} is not QEMU", program.display()))
+                .because(format!("its version reads: {}", text.lines().next().unwrap_or_default()))
+                .next(format!("{} --version", program.display()))
+        })?;
+        if version < LEAST {
+            return Err(too_old(&program, version));
+        }
+        Ok(Qemu { program, version })
+    }
+}
+
+fn too_old(program: &std::path::Path, version: Version) -> Fault {
+    Fault::new(FaultClass::Host, format!("QEMU {version} at {} is too old", program.display()))
+        .because(format!("{}.{} or newer is needed", LEAST.major, LEAST.minor))
+        .next(format!("apt-get install {} (Debian 12, Ubuntu 23.04, or newer)", QEMU_SYSTEM.apt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_distributions_print() {
+        for (text, expected) in [
+            ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright (c)", Some((7, 2, 22))),
+            ("QEMU emulator version 10.1.0 (qemu-10.1.0-3.fc43)", Some((10, 1, 0))),
+            ("QEMU emulator version 9.2", Some((9, 2, 0))),
+            ("qemu-img version 7.2.22", None),
+            ("", None),
+        ] {
+            let version = Version::parse(text).map(|version| (version.major, version.minor, version.micro));
+            assert_eq!(version, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn machine_type_follows_the_version() {
+        for (version, expected) in [
+            (Version::new(7, 2, 22), "pc-q35-7.2"),
+            (Version::new(10, 0, 2), "pc-q35-10.0"),
+            (Version::new(8, 1, 50), "pc-q35-8.2"),
+            (Version::new(8, 2, 91), "pc-q35-9.0"),
+        ] {
+            assert_eq!(version.machine_type(), expected);
+        }
+    }
+
+    #[test]
+    fn an_old_version_is_told_with_the_least_one() {
+        let fault = too_old(std::path::Path::new("/usr/bin/qemu-system-x86_64"), Version::new(5, 2, 0));
+        assert_eq!(fault.class(), FaultClass::Host);
+        insta::assert_snapshot!(fault, @"QEMU 5.2.0 at /usr/bin/qemu-system-x86_64 is too old: 7.2 or newer is needed");
+    }
+}
