@@ -1,1 +1,26 @@
-//! Placeholder of the layer.
+//! The life of an instance: one file a verb, each made of steps that observe, act and emit events.
+//!
+//! It never prints; results are values, news are events.
+
+pub mod apply;
+pub mod context;
+mod deadline;
+mod guest_watch;
+mod images;
+mod instance_files;
+pub mod kubectl;
+pub mod load;
+pub mod logs;
+pub mod observe;
+mod phases;
+pub mod project;
+mod readiness;
+mod record;
+pub mod reset;
+pub mod ssh;
+pub mod start;
+pub mod status;
+pub mod stop;
+mod web_integration;
+
+pub use context::Context;

@@ -1,0 +1,98 @@
+//! Waits that end at once when the guest dies: every look first asks for QEMU and the console.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::files;
+use host::identity::ProcessHandle;
+use host::wait::{Look, Wait};
+use model::fault::LogTail;
+use model::paths::InstancePaths;
+use model::{EventSink, Fault, FaultClass, Result};
+use qemu::console::ConsoleReader;
+
+use crate::deadline::Deadline;
+
+/// How many lines of the log a fault shows.
+const TAIL_LINES: usize = 20;
+/// The pause between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The guest under watch.
+pub(crate) struct GuestWatch<'a> {
+    process: &'a ProcessHandle,
+    console: ConsoleReader,
+    log: PathBuf,
+    events: &'a dyn EventSink,
+}
+
+impl<'a> GuestWatch<'a> {
+    /// Watches `process`; `console` was opened before it was started, or at the end of the log of a running one.
+    pub(crate) fn new(
+        process: &'a ProcessHandle,
+        console: ConsoleReader,
+        paths: &InstancePaths,
+        events: &'a dyn EventSink,
+    ) -> Self {
+        GuestWatch { process, console, log: paths.log(), events }
+    }
+
+    /// A Guest fault when QEMU has ended or the console says that the guest cannot go on.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        let news = self.console.news()?;
+        if let Some(line) = news.progress {
+            self.events.progress("guest", line);
+        }
+        for sign in news.signs {
+            if sign.is_final() {
+                return Err(Fault::new(FaultClass::Guest, "the guest cannot go on")
+                    .because(sign.line())
+                    .next("k3s-vm logs    # the whole console")
+                    .next("k3s-vm reset   # a new disk")
+                    .with_log(self.tail()));
+            }
+            self.events.warning(format!("the guest's console says: {}", sign.line()));
+        }
+        if self.process.is_alive() {
+            return Ok(());
+        }
+        Err(Fault::new(FaultClass::Guest, format!("QEMU (pid {}) has ended", self.process.pid()))
+            .next("k3s-vm start   # starts it again; data on the disk are kept")
+            .with_log(self.tail()))
+    }
+
+    /// Waits until `look` is ready, the deadline passes or the guest dies. `look` gets the time that it may take.
+    pub(crate) fn wait<T>(
+        &mut self,
+        what: &str,
+        deadline: Deadline,
+        mut look: impl FnMut(Duration) -> Result<Look<T>>,
+    ) -> Result<T> {
+        let wait = Wait { what, deadline: deadline.left(), interval: INTERVAL };
+        let mut observation = String::new();
+        let events = self.events;
+        let result = wait.until(|left| {
+            self.check()?;
+            let seen = look(left)?;
+            if let Look::NotYet(text) = &seen
+                && *text != observation
+            {
+                events.debug(format!("{what}: {text}"));
+                observation.clone_from(text);
+            }
+            Ok(seen)
+        });
+        self.events.emit(model::Event::TaskFinished { task: "guest".to_owned() });
+        result.map_err(|fault| match fault.class() {
+            FaultClass::Timeout if fault.log().is_none() => fault
+                .next("k3s-vm start --timeout 30m    # on a slow host; it goes on where it is")
+                .next("k3s-vm logs                   # the whole console")
+                .with_log(self.tail()),
+            _ => fault,
+        })
+    }
+
+    fn tail(&self) -> LogTail {
+        LogTail { source: self.log.display().to_string(), lines: files::tail(&self.log, TAIL_LINES) }
+    }
+}

@@ -1,0 +1,210 @@
+//! Container images of the project: built, packed without a container engine, and loaded into the guest if it lacks them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cluster::{ImageArchive, ImageName, ImageRecipe};
+use host::command::Command;
+use host::files;
+use model::config::{ContainerImage, ContainerImageSource};
+use model::paths::InstancePaths;
+use model::{EventSink, Fault, FaultClass, Result};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::ssh::{guest_command, guest_input};
+
+/// How long the build of one image may take.
+const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
+/// How long the guest may take to import one archive.
+const IMPORT_DEADLINE: Duration = Duration::from_secs(900);
+/// Where the guest keeps the digest of what was imported under a name. On the instance disk, as the images are, so
+/// that both are lost together.
+const IMPORTED: &str = "/var/lib/k3s-vm/imported-images";
+/// containerd's namespace of the kubelet's images.
+const NAMESPACE: &str = "k8s.io";
+
+/// An image that the guest has now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadedImage {
+    /// Its full name.
+    pub name: String,
+    /// What identifies its content.
+    pub digest: String,
+    /// Whether it was transferred now; otherwise the guest had it already.
+    pub transferred: bool,
+}
+
+/// Builds, packs and loads the images of the configuration.
+///
+/// # Errors
+/// What the build command printed, a Config fault for files that are not there, and faults of the transfer.
+pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>> {
+    let mut loaded = Vec::new();
+    for image in &context.project.config.images {
+        let archive = prepare(context, image)?;
+        loaded.extend(load_archive(&context.paths(), &archive, context.events)?);
+    }
+    Ok(loaded)
+}
+
+/// Makes the archive of one configured image.
+fn prepare(context: &Context<'_>, image: &ContainerImage) -> Result<ImageArchive> {
+    let root = context.project.paths.root();
+    if let Some(build) = &image.build {
+        context.events.progress(&image.name, format!("building: {build}"));
+        Command::new("/bin/sh")
+            .args(["-e", "-c", build])
+            .current_dir(root)
+            .deadline(BUILD_DEADLINE)
+            .run_streaming(context.events, &mut |line| context.events.progress(&image.name, line.to_owned()))
+            .map_err(|fault| {
+                fault
+                    .context(format!("the container image {} could not be built", image.name))
+                    .next("correct `build` of [[images]] in .k3s-vm/config.toml, or the sources that it builds")
+            })?;
+    }
+    match &image.source {
+        ContainerImageSource::Archive(archive) => ImageArchive::open(&root.join(archive), Some(&image.name)),
+        ContainerImageSource::Files { files, entrypoint } => {
+            let recipe = ImageRecipe {
+                name: ImageName::parse(&image.name)?,
+                entrypoint: entrypoint.clone(),
+                files: files.iter().map(|(inside, outside)| (inside.clone(), root.join(outside))).collect(),
+                environment: Vec::new(),
+                architecture: std::env::consts::ARCH.to_owned(),
+            };
+            let folder = context.paths().image_archives();
+            files::create_private_dir(&folder)?;
+            let destination = folder.join(archive_file_name(recipe.name.as_str()));
+            recipe.pack(&destination)?;
+            ImageArchive::open(&destination, None)
+        }
+    }
+}
+
+fn archive_file_name(image: &str) -> PathBuf {
+    let safe: String = image.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    Path::new(&safe).with_added_extension("tar")
+}
+
+/// Transfers an archive unless the guest has each of its images with this content.
+///
+/// # Errors
+/// Faults of ssh and of containerd's import.
+pub(crate) fn load_archive(
+    paths: &InstancePaths,
+    archive: &ImageArchive,
+    events: &dyn EventSink,
+) -> Result<Vec<LoadedImage>> {
+    let mut images = Vec::new();
+    for image in archive.images() {
+        for name in &image.names {
+            images.push((name.as_str().to_owned(), image.config_digest.clone().unwrap_or_default()));
+        }
+    }
+    if !images.iter().any(|(_, digest)| digest.is_empty()) && guest_has(paths, &images)? {
+        return Ok(report(images, false));
+    }
+    let names: Vec<&str> = images.iter().map(|(name, _)| name.as_str()).collect();
+    events.progress("load", format!("sending {}", names.join(", ")));
+    let normalized = NormalizedArchive::write(paths, archive)?;
+    guest_input(paths, &import_script(&images), &normalized.path, IMPORT_DEADLINE)
+        .run_streaming(events, &mut |line| events.progress("load", line.to_owned()))
+        .map_err(|fault| {
+            fault
+                .context(format!("the guest could not import {}", names.join(", ")))
+                .next("k3s-vm logs    # shows whether the guest is in trouble, for example out of disk")
+        })?;
+    Ok(report(images, true))
+}
+
+/// The archive with full names, as a file that is removed when this is dropped.
+struct NormalizedArchive {
+    path: PathBuf,
+}
+
+impl NormalizedArchive {
+    fn write(paths: &InstancePaths, archive: &ImageArchive) -> Result<Self> {
+        let folder = paths.image_archives();
+        files::create_private_dir(&folder)?;
+        let normalized = NormalizedArchive { path: folder.join(format!("import-{}.tar", std::process::id())) };
+        let shown = normalized.path.display().to_string();
+        let mut file = std::fs::File::create(&normalized.path)
+            .map_err(|error| Fault::new(FaultClass::Host, format!("cannot write {shown}")).because(error))?;
+        archive.write_normalized(&mut file)?;
+        Ok(normalized)
+    }
+}
+
+impl Drop for NormalizedArchive {
+    fn drop(&mut self) {
+        // What cannot be removed is removed by `reset`; the import itself is not affected.
+        let _ = files::remove(&self.path);
+    }
+}
+
+fn report(images: Vec<(String, String)>, transferred: bool) -> Vec<LoadedImage> {
+    images.into_iter().map(|(name, digest)| LoadedImage { name, digest, transferred }).collect()
+}
+
+fn guest_has(paths: &InstancePaths, images: &[(String, String)]) -> Result<bool> {
+    let output = guest_command(paths, &presence_script(images), Duration::from_secs(60)).output()?;
+    match output.code {
+        0 => Ok(true),
+        1 => Ok(false),
+        code => Err(Fault::new(FaultClass::Guest, "the guest could not be asked for its container images")
+            .because(format!("ssh ended with {code}: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+    }
+}
+
+/// A name as one file name and one shell word: names of images have no other special characters (`ImageName`).
+fn marker(name: &str) -> String {
+    format!("{IMPORTED}/{}", name.replace('/', "%").replace('@', "_"))
+}
+
+/// Exits with 0 when every image is there with the recorded content, with 1 when one is not.
+fn presence_script(images: &[(String, String)]) -> String {
+    let mut script = String::from("PATH=$PATH:/usr/local/bin\n");
+    for (name, digest) in images {
+        script.push_str(&format!(
+            "[ \"$(cat '{marker}' 2>/dev/null)\" = '{digest}' ] && \
+             ctr -n {NAMESPACE} images ls -q | grep -qxF '{name}' || exit 1\n",
+            marker = marker(name)
+        ));
+    }
+    script
+}
+
+/// Imports standard input and records what it was.
+fn import_script(images: &[(String, String)]) -> String {
+    let mut script = format!(
+        "set -e\nPATH=$PATH:/usr/local/bin\nctr -n {NAMESPACE} images import - >&2\nmkdir -p '{IMPORTED}'\n"
+    );
+    for (name, digest) in images {
+        script.push_str(&format!("printf %s '{digest}' > '{}'\n", marker(name)));
+    }
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_was_removed_in_the_guest_counts_as_missing() {
+        let images = [("docker.io/local/web:dev".to_owned(), "sha256:1".to_owned())];
+        insta::assert_snapshot!(presence_script(&images), @"");
+    }
+
+    #[test]
+    fn the_content_is_recorded_only_after_the_import() {
+        let images = [("docker.io/local/web:dev".to_owned(), "sha256:1".to_owned())];
+        insta::assert_snapshot!(import_script(&images), @"");
+    }
+
+    #[test]
+    fn archives_of_different_images_do_not_collide() {
+        assert_eq!(archive_file_name("docker.io/local/web:dev"), Path::new("docker.io-local-web-dev.tar"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The keys and data files of an instance that QEMU and ssh read.
+
+use std::path::Path;
+use std::time::Duration;
+
+use host::command::Command;
+use host::files::{self, Mode};
+use model::config::Ports;
+use model::instance::InstanceName;
+use model::paths::InstancePaths;
+use model::{Fault, FaultClass, Result};
+use serde_json::json;
+
+/// The constant size in bytes of the live fw_cfg files: the guest caches a file's size at boot, so a restored guest
+/// would read a longer or shorter one wrong.
+const FW_CFG_SIZE: usize = 4096;
+
+/// The name under which ssh knows the guest, whatever port it is behind.
+pub(crate) const SSH_ALIAS: &str = "k3s-vm";
+
+/// Makes the keys that do not exist yet and writes the files that follow from them.
+///
+/// # Errors
+/// Faults of `ssh-keygen` and of writing.
+pub(crate) fn prepare(paths: &InstancePaths, name: &InstanceName, uuid: &str, ports: &Ports) -> Result<()> {
+    files::create_private_dir(&paths.vm_dir())?;
+    ensure_key(&paths.ssh_key(), name)?;
+    ensure_key(&paths.ssh_host_key(), name)?;
+    let authorized = required(&paths.ssh_public_key())?;
+    files::write_atomic(&paths.authorized_keys(), &padded(&authorized, b'\n')?, Mode::Exactly(0o600))?;
+    let data = json!({
+        "schema": 1,
+        "name": name,
+        "uuid": uuid,
+        "bind": ports.bind,
+        "ports": { "api": ports.api, "ssh": ports.ssh, "web": ports.web },
+    });
+    files::write_atomic(&paths.instance_data(), &padded(&data.to_string(), b' ')?, Mode::Exactly(0o600))?;
+    let host_key = required(&paths.ssh_host_public_key())?;
+    files::write_atomic(&paths.known_hosts(), known_hosts(&host_key).as_bytes(), Mode::Exactly(0o600))?;
+    files::write_atomic(&paths.ssh_config(), ssh_config(paths, ports).as_bytes(), Mode::Exactly(0o600))
+}
+
+fn ensure_key(path: &Path, name: &InstanceName) -> Result<()> {
+    if path.exists() && path.with_extension("pub").exists() {
+        return Ok(());
+    }
+    files::remove(path)?;
+    files::remove(&path.with_extension("pub"))?;
+    Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", name.as_str(), "-f"])
+        .arg(path)
+        .deadline(Duration::from_secs(30))
+        .run()
+        .map(drop)
+}
+
+fn required(path: &Path) -> Result<String> {
+    files::read_text_optional(path)?
+        .ok_or_else(|| Fault::new(FaultClass::Failed, format!("{} is missing", path.display())).next("k3s-vm reset"))
+}
+
+fn padded(text: &str, fill: u8) -> Result<Vec<u8>> {
+    let mut bytes = text.as_bytes().to_vec();
+    if bytes.len() > FW_CFG_SIZE {
+        return Err(Fault::new(FaultClass::Failed, format!("a guest data file has {} bytes", bytes.len()))
+            .because(format!("at most {FW_CFG_SIZE} are possible")));
+    }
+    bytes.resize(FW_CFG_SIZE, fill);
+    Ok(bytes)
+}
+
+/// The line of known_hosts (sshd(8)) for the alias.
+fn known_hosts(public_key: &str) -> String {
+    let key: Vec<&str> = public_key.split_whitespace().take(2).collect();
+    format!("{SSH_ALIAS} {}\n", key.join(" "))
+}
+
+fn ssh_config(paths: &InstancePaths, ports: &Ports) -> String {
+    format!(
+        "# Written by k3s-vm at every start. Use it with: ssh -F <this file> {SSH_ALIAS}\n\
+         Host {SSH_ALIAS}\n  HostName {bind}\n  Port {port}\n  User root\n  IdentityFile {key}\n  IdentitiesOnly yes\n  \
+         UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n  HostKeyAlias {SSH_ALIAS}\n  \
+         StrictHostKeyChecking yes\n  PasswordAuthentication no\n  BatchMode yes\n  LogLevel ERROR\n  \
+         ServerAliveInterval 15\n",
+        bind = ports.bind,
+        port = ports.ssh,
+        key = quoted(&paths.ssh_key()),
+        known = quoted(&paths.known_hosts()),
+    )
+}
+
+/// A path as ssh_config(5) reads it: in double quotes, with `\` and `"` escaped and `%` doubled (a token otherwise).
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    format!("\"{text}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_hosts_has_no_comment() {
+        assert_eq!(known_hosts("ssh-ed25519 AAAAC3 k3s-vm\n"), "k3s-vm ssh-ed25519 AAAAC3\n");
+    }
+
+    #[test]
+    fn data_has_the_constant_size() {
+        assert_eq!(padded("x", b'\n').expect("fits").len(), FW_CFG_SIZE);
+        assert!(padded(&"x".repeat(FW_CFG_SIZE + 1), b'\n').is_err());
+    }
+
+    #[test]
+    fn paths_survive_ssh_config() {
+        assert_eq!(quoted(Path::new("/a b/\"100%\"")), "\"/a b/\\\"100%%\\\"\"");
+    }
+}

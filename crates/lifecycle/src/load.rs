@@ -1,0 +1,40 @@
+//! `load`: an image archive from a file or a stream goes into the guest.
+
+use std::io::Read;
+use std::path::Path;
+
+use cluster::ImageArchive;
+use host::files;
+use model::{Fault, FaultClass, Result};
+
+use crate::context::Context;
+use crate::images::{self, LoadedImage};
+use crate::observe::{Observed, observe};
+
+/// Where the archive comes from.
+pub enum Source<'a> {
+    /// A file.
+    File(&'a Path),
+    /// A stream, for example standard input.
+    Stream(&'a mut dyn Read),
+}
+
+/// Loads the images of an archive. `name` names an image that has none in the archive.
+///
+/// # Errors
+/// A State fault when the instance does not run, a Config fault for what is no image archive.
+pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Result<Vec<LoadedImage>> {
+    let _lock = context.lock()?;
+    if !matches!(observe(context)?, Observed::Running(_)) {
+        return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name)).next("k3s-vm start"));
+    }
+    let archive = match source {
+        Source::File(path) => ImageArchive::open(path, name)?,
+        Source::Stream(reader) => {
+            let folder = context.paths().image_archives();
+            files::create_private_dir(&folder)?;
+            ImageArchive::from_reader(reader, &folder, name)?
+        }
+    };
+    images::load_archive(&context.paths(), &archive, context.events)
+}

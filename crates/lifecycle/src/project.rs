@@ -1,0 +1,89 @@
+//! Finding a project and reading its configuration.
+
+use std::path::{Path, PathBuf};
+
+use host::files;
+use model::config_file::ConfigFile;
+use model::dotenv::Document;
+use model::paths::{ProjectPaths, WebPaths};
+use model::{Config, Fault, FaultClass, Result};
+
+/// The name of the variable that holds the web application's port.
+const WEB_PORT: &str = "WEB_PORT";
+
+/// A project with its configuration.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its files.
+    pub paths: ProjectPaths,
+    /// What the user configured.
+    pub config: Config,
+}
+
+impl Project {
+    /// The nearest folder from `start` upwards that holds `.k3s-vm/`.
+    ///
+    /// # Errors
+    /// A Config fault where there is none.
+    pub fn find(start: &Path) -> Result<ProjectPaths> {
+        start
+            .ancestors()
+            .find(|folder| folder.join(ProjectPaths::MARKER).is_dir())
+            .map(ProjectPaths::new)
+            .ok_or_else(|| {
+                Fault::new(FaultClass::Config, format!("no project at {} or above it", start.display()))
+                    .because(format!("a project is a folder that holds `{}/`", ProjectPaths::MARKER))
+                    .next("cd to the project, or name it with --project DIR")
+                    .next("mkdir -p .k3s-vm/manifests    # makes this folder a project")
+            })
+    }
+
+    /// The project in `folder` itself, for `--project`.
+    ///
+    /// # Errors
+    /// A Config fault where the folder is no project.
+    pub fn at(folder: &Path) -> Result<ProjectPaths> {
+        let absolute = std::path::absolute(folder)
+            .map_err(|error| Fault::new(FaultClass::Config, format!("cannot resolve {}", folder.display())).because(error))?;
+        if absolute.join(ProjectPaths::MARKER).is_dir() {
+            return Ok(ProjectPaths::new(absolute));
+        }
+        Err(Fault::new(FaultClass::Config, format!("{} is no project", absolute.display()))
+            .because(format!("it holds no `{}/`", ProjectPaths::MARKER))
+            .next(format!("mkdir -p '{}/.k3s-vm/manifests'    # makes it one", absolute.display())))
+    }
+
+    /// Reads the configuration of the project.
+    ///
+    /// # Errors
+    /// A Config fault with all mistakes.
+    pub fn load(paths: ProjectPaths) -> Result<Self> {
+        let shown = format!("{}/config.toml", ProjectPaths::MARKER);
+        let file = match files::read_text_optional(&paths.config())? {
+            Some(text) => Config::parse_file(&shown, &text)?,
+            None => ConfigFile::default(),
+        };
+        let web_folder = paths.root().join(file.web.folder.as_deref().unwrap_or("web"));
+        let web_port = web_port(&paths, &web_folder)?;
+        let config = Config::resolve(&file, web_port.as_ref().map(|(text, source)| (text.as_str(), source.as_str())))?;
+        Ok(Project { paths, config })
+    }
+
+    /// The web application's files.
+    pub fn web(&self) -> WebPaths {
+        WebPaths::new(self.paths.root().join(&self.config.web_folder))
+    }
+}
+
+/// `WEB_PORT` of the project's `.env`, else of the web application's, with the name of the file it stands in.
+fn web_port(paths: &ProjectPaths, web_folder: &Path) -> Result<Option<(String, String)>> {
+    let candidates: [PathBuf; 2] = [paths.dot_env(), web_folder.join(".env")];
+    for path in candidates {
+        let Some(bytes) = files::read_optional(&path)? else { continue };
+        if let Some(value) = Document::parse(&bytes).get(WEB_PORT) {
+            let shown = path.strip_prefix(paths.root()).unwrap_or(&path).display().to_string();
+            return Ok(Some((value, shown)));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,142 @@
+//! The way from a started QEMU to a proven, Ready cluster, one wait after the other.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use cluster::{ApiProbe, ClusterClient, Kubeconfig};
+use host::first_answer::first_answer;
+use host::wait::Look;
+use model::config::Ports;
+use model::guest_image::GuestImageManifest;
+use model::instance::InstanceName;
+use model::paths::InstancePaths;
+use model::{FaultClass, Result};
+use qemu::Agent;
+
+use crate::deadline::Deadline;
+use crate::guest_watch::GuestWatch;
+use crate::ssh::guest_command;
+
+/// How long one attempt on the agent may take: while the guest boots, nobody answers, and the watch wants its turn.
+const AGENT_ATTEMPT: Duration = Duration::from_secs(2);
+/// The largest kubeconfig that is believed.
+const KUBECONFIG_LIMIT: usize = 1 << 20;
+
+/// What any HTTP server answers, if only with an error.
+const REQUEST: &[u8] = b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n";
+
+/// Access to a cluster that has proved to be ours.
+pub(crate) struct Access {
+    /// For the host: the forwarded port, our names.
+    pub(crate) kubeconfig: Kubeconfig,
+    /// For a pod: the server address inside the cluster.
+    pub(crate) inside: Kubeconfig,
+    /// The client.
+    pub(crate) client: ClusterClient,
+}
+
+/// The address at which the host reaches a listener on `bind`.
+pub(crate) fn reach(bind: IpAddr) -> IpAddr {
+    match bind {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
+
+/// Waits for the guest agent and, through it, for the admin kubeconfig. The agent's socket is in a folder that only
+/// this user can enter and QEMU alone serves it, so what it says is the guest's own word.
+///
+/// # Errors
+/// Timeout and Guest faults of the watch.
+pub(crate) fn admin_kubeconfig(
+    watch: &mut GuestWatch<'_>,
+    paths: &InstancePaths,
+    manifest: &GuestImageManifest,
+    deadline: Deadline,
+) -> Result<Kubeconfig> {
+    let folder = paths.vm_dir();
+    let mut agent: Option<Agent> = None;
+    watch.wait("the cluster's kubeconfig in the guest", deadline, |left| {
+        let limit = left.min(AGENT_ATTEMPT);
+        let connected = match &mut agent {
+            Some(connected) => connected,
+            none => match Agent::connect(&folder, limit) {
+                Ok(connected) => none.insert(connected),
+                Err(fault) => return Ok(Look::NotYet(format!("the guest agent does not answer yet ({fault})"))),
+            },
+        };
+        match connected.read_file(&manifest.kubeconfig, KUBECONFIG_LIMIT, limit.max(AGENT_ATTEMPT)) {
+            Ok(Some(bytes)) => match Kubeconfig::parse(&manifest.kubeconfig, &String::from_utf8_lossy(&bytes)) {
+                Ok(kubeconfig) => Ok(Look::Ready(kubeconfig)),
+                Err(fault) => Ok(Look::NotYet(format!("{} is incomplete ({fault})", manifest.kubeconfig))),
+            },
+            Ok(None) => Ok(Look::NotYet(format!("{} is not written yet", manifest.kubeconfig))),
+            Err(fault) => {
+                agent = None;
+                Ok(Look::NotYet(format!("the guest agent stopped answering ({fault})")))
+            }
+        }
+    })
+}
+
+/// Waits until the API behind the forwarded port proves by its CA to be ours, and is ready.
+///
+/// # Errors
+/// A Port fault when another cluster answers; Timeout and Guest faults of the watch.
+pub(crate) fn api(
+    watch: &mut GuestWatch<'_>,
+    name: &InstanceName,
+    ports: &Ports,
+    admin: &Kubeconfig,
+    deadline: Deadline,
+) -> Result<Access> {
+    let address = SocketAddr::new(reach(ports.bind), ports.api.number());
+    let probe = ApiProbe::new(address, admin)?;
+    watch.wait(&format!("the Kubernetes API on {address}"), deadline, |left| probe.look(left))?;
+    let kubeconfig = admin.for_host(name, address.ip(), ports.api);
+    let client = ClusterClient::new(&kubeconfig)?;
+    Ok(Access { inside: admin.inside_cluster(name), kubeconfig, client })
+}
+
+/// Waits until the node is Ready; returns its kubelet's version.
+///
+/// # Errors
+/// Timeout and Guest faults of the watch.
+pub(crate) fn node(watch: &mut GuestWatch<'_>, access: &Access, node: &str, deadline: Deadline) -> Result<String> {
+    watch.wait(&format!("node {node}"), deadline, |left| access.client.look_node(node, left))
+}
+
+/// Waits until ssh lets us in: the guest shows the host key that we made, and takes our key.
+///
+/// # Errors
+/// Timeout and Guest faults of the watch.
+pub(crate) fn ssh(watch: &mut GuestWatch<'_>, paths: &InstancePaths, deadline: Deadline) -> Result<()> {
+    watch.wait("ssh to the guest", deadline, |left| {
+        let limit = left.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        match guest_command(paths, "true", limit).output() {
+            Ok(output) if output.code == 0 => Ok(Look::Ready(())),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr);
+                Ok(Look::NotYet(text.lines().last().unwrap_or("ssh failed without a word").to_owned()))
+            }
+            Err(fault) if fault.class() == FaultClass::Timeout => Ok(Look::NotYet(fault.to_string())),
+            Err(fault) => Err(fault),
+        }
+    })
+}
+
+/// Waits until something behind the web port sends an answer. A connection alone proves nothing: QEMU accepts it
+/// whether or not a server is behind it.
+///
+/// # Errors
+/// Timeout and Guest faults of the watch.
+pub(crate) fn web(watch: &mut GuestWatch<'_>, ports: &Ports, deadline: Deadline) -> Result<()> {
+    let address = SocketAddr::new(reach(ports.bind), ports.web.number());
+    watch.wait(&format!("an answer on port {}", ports.web), deadline, |left| {
+        Ok(match first_answer(address, REQUEST, left.min(Duration::from_secs(10))) {
+            Ok(()) => Look::Ready(()),
+            Err(why) => Look::NotYet(why),
+        })
+    })
+}

@@ -1,0 +1,60 @@
+//! The record of a started QEMU: it helps to find the process and proves nothing by itself.
+
+use std::path::Path;
+
+use host::files::{self, Mode};
+use host::identity::ProcessIdentity;
+use model::config::Ports;
+use model::port::Port;
+use model::{Fault, FaultClass, Result};
+use serde::{Deserialize, Serialize};
+
+/// What was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The process.
+    pub process: ProcessIdentity,
+    /// The `-uuid` of its command line.
+    pub uuid: String,
+    /// The version of QEMU.
+    pub qemu: String,
+    /// `tcg` or `kvm`.
+    pub accelerator: String,
+    /// Address of all listeners.
+    pub bind: std::net::IpAddr,
+    /// Host port of the API.
+    pub api_port: Port,
+    /// Host port of SSH.
+    pub ssh_port: Port,
+    /// Host port of the web application.
+    pub web_port: Port,
+    /// The fingerprint of the guest image that it runs.
+    pub image: String,
+    /// The folder of that image.
+    pub image_folder: std::path::PathBuf,
+}
+
+impl Record {
+    /// The host's ports that it was started with.
+    pub fn ports(&self) -> Ports {
+        Ports { bind: self.bind, api: self.api_port, ssh: self.ssh_port, web: self.web_port }
+    }
+
+    /// The record at `path`; a file that cannot be understood counts as none, since it is only a hint.
+    ///
+    /// # Errors
+    /// A fault of reading the file.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        Ok(files::read_optional(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// A fault of writing the file.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the instance's record").because(error))?;
+        files::write_atomic(path, &text, Mode::Exactly(0o600))
+    }
+}

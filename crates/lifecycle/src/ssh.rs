@@ -1,0 +1,62 @@
+//! `ssh`: a shell or a command in the guest, through the system's ssh with the instance's own configuration.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use host::command::Command;
+use model::paths::InstancePaths;
+use model::{Fault, FaultClass, Result};
+
+use crate::context::Context;
+use crate::instance_files::SSH_ALIAS;
+use crate::observe::{Observed, observe};
+
+/// A program that takes the place of this one (the caller executes it).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The program.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables to set.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// The ssh that runs `command` in the guest, or a login shell where it is empty.
+///
+/// # Errors
+/// A State fault when the instance does not run.
+pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
+    match observe(context)? {
+        Observed::Running(_) => {}
+        Observed::Stopped | Observed::Absent => {
+            return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name)).next("k3s-vm start"));
+        }
+    }
+    let mut arguments: Vec<OsString> = vec!["-F".into(), context.paths().ssh_config().into(), SSH_ALIAS.into()];
+    if !command.is_empty() {
+        arguments.push("--".into());
+        arguments.extend(command.iter().map(OsString::from));
+    }
+    Ok(Replacement { program: "ssh".into(), arguments, environment: Vec::new() })
+}
+
+/// A command in the guest whose output is captured; `script` is for the guest's shell.
+pub(crate) fn guest_command(paths: &InstancePaths, script: &str, deadline: Duration) -> Command {
+    let connect = deadline.as_secs().clamp(1, 30);
+    Command::new("ssh")
+        .arg("-F")
+        .arg(paths.ssh_config())
+        .arg("-o")
+        .arg(format!("ConnectTimeout={connect}"))
+        .arg(SSH_ALIAS)
+        .arg("--")
+        .arg(script)
+        .deadline(deadline)
+}
+
+/// As [`guest_command`], with a file as its standard input.
+pub(crate) fn guest_input(paths: &InstancePaths, script: &str, input: &Path, deadline: Duration) -> Command {
+    guest_command(paths, script, deadline).input_file(input)
+}

@@ -1,0 +1,297 @@
+//! `start`: from whatever is there to a Ready cluster with the project's application on it.
+
+use std::time::Duration;
+
+use cluster::Kubeconfig;
+use host::files;
+use host::identity::ProcessHandle;
+use host::packages::{self, Requirement};
+use image::ImageRequest;
+use model::config::Ports;
+use model::guest_image::GuestImage;
+use model::paths::InstancePaths;
+use model::{Fault, FaultClass, Result};
+use qemu::accelerator;
+use qemu::console::ConsoleReader;
+use qemu::machine::FirmwareFile;
+use qemu::{Forward, Launch, Machine, MemoryBackend, Qemu, qemu_img};
+use serde::Serialize;
+
+use crate::apply::{self, ApplyReport};
+use crate::context::Context;
+use crate::deadline::Deadline;
+use crate::guest_watch::GuestWatch;
+use crate::instance_files;
+use crate::observe::{Observed, Running, observe};
+use crate::phases::{Outcome, Phases};
+use crate::readiness;
+use crate::record::Record;
+
+/// The phases of a start that waits.
+pub(crate) const PHASES: u32 = 8;
+/// How long QEMU itself may take until it answers: it reads kernel and initrd, and opens the disk.
+const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
+
+/// ssh and the tool that makes its keys.
+const SSH: [Requirement; 2] = [
+    Requirement { program: "ssh", apt: "openssh-client", dnf: "openssh-clients", pacman: "openssh", purpose: "opens a shell in the VM" },
+    Requirement { program: "ssh-keygen", apt: "openssh-client", dnf: "openssh-clients", pacman: "openssh", purpose: "makes the VM's keys" },
+];
+
+/// How to start.
+#[derive(Debug, Clone, Copy)]
+pub struct StartOptions {
+    /// Whether to wait for the roll-out and the web port.
+    pub wait: bool,
+    /// Instead of the configured deadline.
+    pub timeout: Option<Duration>,
+}
+
+/// What is there after a start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StartReport {
+    /// The instance.
+    pub instance: String,
+    /// Whether it ran before.
+    pub was_running: bool,
+    /// The pid of QEMU.
+    pub pid: u32,
+    /// `tcg` or `kvm`.
+    pub accelerator: String,
+    /// `kubernetes v1.37.2`.
+    pub distribution: String,
+    /// `https://127.0.0.1:6443`.
+    pub api: String,
+    /// `http://localhost:30080`.
+    pub web: String,
+    /// The kubeconfig on the host.
+    pub kubeconfig: String,
+    /// The context in it.
+    pub context: String,
+    /// The host's port of the guest's sshd.
+    pub ssh_port: u16,
+    /// The log.
+    pub log: String,
+    /// What was applied.
+    pub apply: ApplyReport,
+}
+
+/// Starts the instance, or verifies and refreshes it when it runs.
+///
+/// # Errors
+/// A fault of any phase; a VM that was started goes on running, so that the next start goes on where this one ended.
+pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
+    let _lock = context.lock()?;
+    let total = if options.wait { PHASES } else { PHASES - 1 };
+    run_locked(context, options, &mut Phases::new(context.events, total))
+}
+
+/// As [`run`], with the lock held and the phases counted by the caller.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_locked(context: &Context<'_>, options: StartOptions, phases: &mut Phases<'_>) -> Result<StartReport> {
+    let paths = context.paths();
+    let observed = observe(context)?;
+    let was_running = matches!(observed, Observed::Running(_));
+    phases.run("Checking the host", || check_host(context, &observed))?;
+    let image = phases.run("Preparing the guest image", || guest_image(context, &observed))?;
+    let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
+    let (running, console) = phases.run("Starting the VM", || launch(context, observed, &image))?;
+    let ports = running.record.ports();
+    let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);
+    let admin: Kubeconfig = phases.run("Booting the guest", || {
+        let admin = readiness::admin_kubeconfig(&mut watch, &paths, &image.manifest, deadline)?;
+        Ok(Outcome::Done(admin, image.manifest.operating_system.clone()))
+    })?;
+    let access = phases.run("Waiting for Kubernetes", || {
+        let access = readiness::api(&mut watch, &context.name, &ports, &admin, deadline)?;
+        let version = readiness::node(&mut watch, &access, &image.manifest.node_name, deadline)?;
+        readiness::ssh(&mut watch, &paths, deadline)?;
+        apply::write_web(context, &access)?;
+        Ok(Outcome::Done(access, format!("node {} is Ready ({version})", image.manifest.node_name)))
+    })?;
+    let applied = apply::deploy(context, phases, &mut watch, &access, options.wait, deadline)?;
+    Ok(StartReport {
+        instance: context.name.to_string(),
+        was_running,
+        pid: running.process.pid(),
+        accelerator: running.record.accelerator.clone(),
+        distribution: format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version),
+        api: access.client.server().to_owned(),
+        web: format!("http://localhost:{}", ports.web),
+        kubeconfig: context.project.web().kubeconfig().display().to_string(),
+        context: access.kubeconfig.context().to_owned(),
+        ssh_port: ports.ssh.number(),
+        log: paths.log().display().to_string(),
+        apply: applied,
+    })
+}
+
+/// Installs what the rest of the verb needs.
+fn check_host(context: &Context<'_>, observed: &Observed) -> Result<Outcome<()>> {
+    let mut requirements: Vec<Requirement> = SSH.to_vec();
+    if !matches!(observed, Observed::Running(_)) {
+        requirements.extend([qemu::version::QEMU_SYSTEM, qemu::version::QEMU_IMG]);
+    }
+    if matches!(observed, Observed::Absent) {
+        requirements.extend(image::requirements(&image_request(context))?);
+    }
+    packages::ensure(&requirements, context.consent, context.events)?;
+    Ok(Outcome::Done((), "all tools are there".to_owned()))
+}
+
+fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
+    ImageRequest {
+        config: &context.project.config.image,
+        project: context.project.paths.root(),
+        sources: &context.guest_sources,
+        cache: &context.cache,
+        deadline: context.project.config.timeouts.build,
+        consent: context.consent,
+        events: context.events,
+    }
+}
+
+/// The image of the instance: that of its disk where there is one, since a disk and its kernel belong together; the
+/// configured one for a new disk.
+fn guest_image(context: &Context<'_>, observed: &Observed) -> Result<Outcome<GuestImage>> {
+    let request = image_request(context);
+    let image = match observed {
+        Observed::Absent => {
+            let known = image::locate(&request)?;
+            let was_there = known.is_some();
+            let image = known.map_or_else(|| image::ensure(&request), Ok)?;
+            let fact = describe(&image);
+            return Ok(if was_there { Outcome::Skipped(image, format!("{fact}, built before")) } else { Outcome::Done(image, fact) });
+        }
+        Observed::Running(running) => image::open(&running.record.image_folder)?,
+        Observed::Stopped | Observed::Orphan(_) => guest_image_of_disk(&context.paths())?,
+    };
+    if image::locate(&request)?.is_none_or(|configured| configured.fingerprint != image.fingerprint) {
+        context.events.note(
+            "the guest image has changed since this instance's disk was made; `k3s-vm reset` makes a new disk from it".to_owned(),
+        );
+    }
+    let fact = format!("{}, as the instance's disk has it", describe(&image));
+    Ok(Outcome::Skipped(image, fact))
+}
+
+fn describe(image: &GuestImage) -> String {
+    format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version)
+}
+
+/// The image that the instance's disk is an overlay of.
+///
+/// # Errors
+/// A State fault when the image is gone: the disk cannot be read without it.
+pub(crate) fn guest_image_of_disk(paths: &InstancePaths) -> Result<GuestImage> {
+    let info = qemu_img::info(&paths.disk())?;
+    let folder = info.backing_file.as_deref().and_then(std::path::Path::parent).map(std::path::Path::to_path_buf);
+    let gone = |why: String| {
+        Fault::new(FaultClass::State, format!("the guest image under {} is gone", paths.disk().display()))
+            .because(why)
+            .next("k3s-vm reset    # makes a new disk; data on the old one cannot be read without its image")
+    };
+    let folder = folder.ok_or_else(|| gone("the disk names no image".to_owned()))?;
+    image::open(&folder).map_err(|fault| gone(fault.to_string()))
+}
+
+/// Starts QEMU, or takes the one that runs.
+fn launch(
+    context: &Context<'_>,
+    observed: Observed,
+    image: &GuestImage,
+) -> Result<Outcome<(Running, ConsoleReader)>> {
+    let paths = context.paths();
+    match observed {
+        Observed::Running(running) => {
+            let wanted = context.project.config.ports;
+            if running.record.ports() != wanted {
+                context.events.note("changed ports take effect after `k3s-vm stop` and `k3s-vm start`".to_owned());
+            }
+            let fact = format!("it runs already, pid {}", running.process.pid());
+            return Ok(Outcome::Skipped((running, ConsoleReader::from_end(paths.log())?), fact));
+        }
+        Observed::Orphan(process) => {
+            return Err(Fault::new(FaultClass::State, format!("pid {} is a QEMU of this instance that lost its record", process.pid()))
+                .because("its state cannot be known")
+                .next("k3s-vm stop     # powers it off; data are kept")
+                .next("k3s-vm reset    # destroys it and starts anew"));
+        }
+        Observed::Stopped | Observed::Absent => {}
+    }
+    let qemu = Qemu::find()?;
+    let uuid = uuid::Uuid::new_v4().to_string();
+    let ports = context.project.config.ports;
+    instance_files::prepare(&paths, &context.name, &uuid, &ports)?;
+    if !paths.disk().exists() {
+        qemu_img::create_overlay(&paths.disk(), &image.root_disk(), "qcow2", None)?;
+    }
+    if paths.log().exists() {
+        files::rename(&paths.log(), &paths.previous_log())?;
+    }
+    let machine = machine(context, &paths, image, &qemu, &uuid, &ports);
+    machine.check()?;
+    let console = ConsoleReader::from_end(paths.log())?;
+    let launched = Launch { qemu: &qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE }.run(context.events)?;
+    let record = Record {
+        process: launched.identity().clone(),
+        uuid,
+        qemu: qemu.version.to_string(),
+        accelerator: machine.accelerator.name().to_owned(),
+        bind: ports.bind,
+        api_port: ports.api,
+        ssh_port: ports.ssh,
+        web_port: ports.web,
+        image: image.fingerprint.clone(),
+        image_folder: image.folder.clone(),
+    };
+    record.write(&paths.record())?;
+    let process = ProcessHandle::open(&record.process, &record.uuid)?.ok_or_else(|| {
+        Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs")
+    })?;
+    let fact = format!("QEMU {} under {}, pid {}", qemu.version, record.accelerator, process.pid());
+    Ok(Outcome::Done((Running { record, process }, console), fact))
+}
+
+/// The VM of this instance.
+fn machine(
+    context: &Context<'_>,
+    paths: &InstancePaths,
+    image: &GuestImage,
+    qemu: &Qemu,
+    uuid: &str,
+    ports: &Ports,
+) -> Machine {
+    let config = &context.project.config.vm;
+    let choice = accelerator::choose(config.accel, None);
+    context.events.debug(format!("accelerator {}: {}", choice.accelerator.name(), choice.reason));
+    let forward = |host: model::port::Port, guest: u16| Forward { bind: ports.bind, host, guest };
+    let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
+    Machine {
+        name: context.name.clone(),
+        uuid: uuid.to_owned(),
+        pid_file: paths.pid(),
+        folder: paths.vm_dir(),
+        version: qemu.version,
+        accelerator: choice.accelerator,
+        cpus: config.cpus,
+        memory: config.memory,
+        memory_backend: MemoryBackend::Ram,
+        kernel: image.kernel(),
+        initrd: image.initrd(),
+        kernel_command_line: image.manifest.kernel_command_line.clone(),
+        disk: paths.disk(),
+        forwards: vec![
+            forward(ports.api, 6443),
+            forward(ports.ssh, 22),
+            forward(ports.web, ports.web.number()),
+        ],
+        firmware_files: vec![
+            firmware_file("authorized_keys", paths.authorized_keys()),
+            firmware_file("ssh_host_ed25519_key", paths.ssh_host_key()),
+            firmware_file("instance.json", paths.instance_data()),
+        ],
+    }
+}

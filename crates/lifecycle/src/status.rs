@@ -1,0 +1,119 @@
+//! `status`: what the instance is and what answers, each asked once and never waited for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cluster::{ApiProbe, ApiProof, Kubeconfig};
+use host::files;
+use model::Result;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::observe::{Observed, Running, observe};
+use crate::readiness::reach;
+
+/// How long the API may take to answer.
+const API_LIMIT: Duration = Duration::from_secs(2);
+
+/// The state in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Never started, or destroyed.
+    Absent,
+    /// The disk is there, nothing runs.
+    Stopped,
+    /// QEMU runs.
+    Running,
+    /// A QEMU of this instance runs without a record.
+    Orphan,
+}
+
+/// What `status` reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusReport {
+    /// The instance.
+    pub instance: String,
+    /// The project's folder.
+    pub project: String,
+    /// The state.
+    pub state: State,
+    /// What is known of a running one.
+    #[serde(flatten)]
+    pub running: Option<RunningReport>,
+}
+
+/// What `status` reports of a running instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunningReport {
+    /// The pid of QEMU.
+    pub pid: u32,
+    /// The version of QEMU.
+    pub qemu: String,
+    /// `tcg` or `kvm`.
+    pub accelerator: String,
+    /// The guest image's fingerprint.
+    pub image: String,
+    /// `https://127.0.0.1:6443`.
+    pub api: String,
+    /// `ready`, or why not.
+    pub api_state: String,
+    /// `http://localhost:30080`.
+    pub web: String,
+    /// The host's port of the guest's sshd.
+    pub ssh_port: u16,
+    /// The kubeconfig on the host.
+    pub kubeconfig: String,
+}
+
+/// Looks.
+///
+/// # Errors
+/// Faults of reading the instance's files.
+pub fn run(context: &Context<'_>) -> Result<StatusReport> {
+    let (state, running) = match observe(context)? {
+        Observed::Absent => (State::Absent, None),
+        Observed::Stopped => (State::Stopped, None),
+        Observed::Orphan(_) => (State::Orphan, None),
+        Observed::Running(running) => (State::Running, Some(describe(context, &running)?)),
+    };
+    Ok(StatusReport {
+        instance: context.name.to_string(),
+        project: context.project.paths.root().display().to_string(),
+        state,
+        running,
+    })
+}
+
+fn describe(context: &Context<'_>, running: &Running) -> Result<RunningReport> {
+    let record = &running.record;
+    let kubeconfig = context.project.web().kubeconfig();
+    let address = SocketAddr::new(reach(record.bind), record.api_port.number());
+    let api_state = match files::read_text_optional(&kubeconfig)? {
+        None => "unknown: there is no kubeconfig yet".to_owned(),
+        Some(text) => match Kubeconfig::parse(&kubeconfig.display().to_string(), &text) {
+            Ok(kubeconfig) => api_state(&ApiProbe::new(address, &kubeconfig)?.probe(API_LIMIT)),
+            Err(fault) => format!("unknown: {fault}"),
+        },
+    };
+    Ok(RunningReport {
+        pid: running.process.pid(),
+        qemu: record.qemu.clone(),
+        accelerator: record.accelerator.clone(),
+        image: record.image.clone(),
+        api: format!("https://{address}"),
+        api_state,
+        web: format!("http://localhost:{}", record.web_port),
+        ssh_port: record.ssh_port.number(),
+        kubeconfig: kubeconfig.display().to_string(),
+    })
+}
+
+fn api_state(proof: &ApiProof) -> String {
+    match proof {
+        ApiProof::Ready => "ready".to_owned(),
+        ApiProof::NotReady(checks) => format!("not ready: {checks}"),
+        ApiProof::Refused(why) | ApiProof::Silent(why) => format!("does not answer: {why}"),
+        ApiProof::Foreign(why) => format!("another cluster answers: {why}"),
+    }
+}
