@@ -1,14 +1,32 @@
 //! Programs run with a deadline: output captured or streamed, errors that can be pasted into a shell.
+//!
+//! What a program's output means belongs to the caller.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
+mod ending;
+mod exchange;
+mod faults;
+mod lines;
+mod quoting;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{EventSink, Result};
 
-/// A program to run. Its standard input is empty unless [`Command::input`] is called.
+use exchange::{Running, Stream};
+use lines::{LineSplitter, Tail};
+
+pub use quoting::quote;
+
+/// As much as is kept of what a program prints; more is a fault, so that a program cannot eat the host's memory.
+const MOST_OUTPUT: usize = 64 * 1024 * 1024;
+
+/// How many of a program's last lines go with a fault.
+const TAIL_LINES: usize = 20;
+
+/// A program to run. Its standard input is empty unless [`Command::input`] is called. It runs in a process group of
+/// its own, so that the deadline ends its children too, and so that Ctrl-C reaches it only through us.
 #[derive(Debug, Clone)]
 pub struct Command {
     program: OsString,
@@ -16,6 +34,7 @@ pub struct Command {
     environment: Vec<(OsString, OsString)>,
     folder: Option<PathBuf>,
     input: Option<Vec<u8>>,
+    input_file: Option<PathBuf>,
     deadline: Duration,
 }
 
@@ -31,57 +50,163 @@ pub struct Output {
 }
 
 impl Command {
-    /// `program` by name (found through PATH) or path; the deadline is 60 s until set.
+    /// `program` by name (found through PATH, then the folders of system administration) or path; the deadline is
+    /// 60 s until set.
     pub fn new(program: impl Into<OsString>) -> Self {
-        unimplemented!()
+        Command {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            folder: None,
+            input: None,
+            input_file: None,
+            deadline: Duration::from_secs(60),
+        }
     }
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
-        unimplemented!()
+        self.arguments.push(argument.into());
+        self
     }
     /// Adds arguments.
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        unimplemented!()
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
     }
-    /// Sets a variable of its environment (the rest is inherited).
+    /// Sets a variable of its environment (the rest is inherited). It is shown by [`Command::display`]: a secret goes
+    /// through [`Command::input`].
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        unimplemented!()
+        self.environment.push((name.into(), value.into()));
+        self
     }
     /// Sets its working directory.
     #[must_use]
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        unimplemented!()
+        self.folder = Some(folder.into());
+        self
     }
-    /// Gives it these bytes as standard input.
+    /// Gives it these bytes as standard input. They are never shown.
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        unimplemented!()
+        self.input = Some(bytes.into());
+        self
+    }
+    /// Gives it a file as standard input, of any size; instead of [`Command::input`].
+    #[must_use]
+    pub fn input_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.input_file = Some(path.into());
+        self
     }
     /// How long it may take; then its process group is ended and the fault is of class Timeout.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        unimplemented!()
+        self.deadline = deadline;
+        self
     }
+
     /// The command as a line that can be pasted into a shell.
     pub fn display(&self) -> String {
-        unimplemented!()
+        let mut words = Vec::new();
+        for (name, value) in &self.environment {
+            words.push(format!("{}={}", name.to_string_lossy(), quote(value)));
+        }
+        words.push(quote(&self.program));
+        words.extend(self.arguments.iter().map(|argument| quote(argument)));
+        let line = words.join(" ");
+        match &self.folder {
+            Some(folder) => format!("(cd {} && {line})", quote(folder.as_os_str())),
+            None => line,
+        }
     }
+
     /// Runs it and returns its output whatever its exit code; a fault only when it cannot be started, is
-    /// interrupted or runs over its deadline.
+    /// interrupted, prints more than 64 MiB or runs over its deadline.
+    ///
+    /// What its children print after it has ended is not waited for.
+    ///
+    /// # Errors
+    /// Host where the program is missing, Timeout, Interrupted, otherwise Failed.
     pub fn output(&self) -> Result<Output> {
-        unimplemented!()
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let ended = Running::start(self)?.finish(&mut |stream, bytes| {
+            let kept = match stream {
+                Stream::Stdout => &mut stdout,
+                Stream::Stderr => &mut stderr,
+            };
+            if kept.len() + bytes.len() > MOST_OUTPUT {
+                return Err(faults::too_much_output(self, MOST_OUTPUT));
+            }
+            kept.extend_from_slice(bytes);
+            Ok(())
+        });
+        match ended {
+            Ok(code) => Ok(Output { code, stdout, stderr }),
+            Err(fault) => Err(faults::with_tail(fault, self, &crate::files::last_lines(&stderr, TAIL_LINES))),
+        }
     }
+
     /// Runs it; a non-zero exit is a fault with the command, the exit code and the last lines of its stderr.
     /// Returns standard output as text (invalid UTF-8 replaced).
+    ///
+    /// # Errors
+    /// As [`Command::output`], and Failed for a non-zero exit.
     pub fn run(&self) -> Result<String> {
-        unimplemented!()
+        let output = self.output()?;
+        if output.code == 0 {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let mut tail = crate::files::last_lines(&output.stderr, TAIL_LINES);
+        if tail.iter().all(|line| line.trim().is_empty()) {
+            tail = crate::files::last_lines(&output.stdout, TAIL_LINES);
+        }
+        Err(faults::with_tail(faults::exit(self, output.code), self, &tail))
     }
+
     /// Runs it like [`Command::run`] and hands every line of stdout and stderr (carriage returns end a line too)
     /// to `line` as it comes; the deadline and an interrupt end its whole process group.
+    ///
+    /// # Errors
+    /// As [`Command::run`].
     pub fn run_streaming(&self, events: &dyn EventSink, line: &mut dyn FnMut(&str)) -> Result<()> {
-        unimplemented!()
+        events.debug(format!("running {}", self.display()));
+        let begin = Instant::now();
+        let (mut stdout, mut stderr) = (LineSplitter::default(), LineSplitter::default());
+        // A program may explain itself on either stream, so the tail takes both, in the order they came.
+        let mut tail = Tail::new(TAIL_LINES);
+        let mut take = |text: &str| {
+            tail.push(text);
+            line(text);
+        };
+        let ended = Running::start(self)?.finish(&mut |stream, bytes| {
+            match stream {
+                Stream::Stdout => stdout.push(bytes, &mut take),
+                Stream::Stderr => stderr.push(bytes, &mut take),
+            }
+            Ok(())
+        });
+        stdout.finish(&mut take);
+        stderr.finish(&mut take);
+        let tail = tail.into_lines();
+        match ended {
+            Ok(0) => {
+                let taken = Duration::from_millis(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX));
+                events.debug(format!("{} ended after {}", self.name(), humantime::format_duration(taken)));
+                Ok(())
+            }
+            Ok(code) => Err(faults::with_tail(faults::exit(self, code), self, &tail)),
+            Err(fault) => Err(faults::with_tail(fault, self, &tail)),
+        }
+    }
+
+    /// The program without its folder, for headlines.
+    fn name(&self) -> String {
+        let name = std::path::Path::new(&self.program).file_name().unwrap_or(OsStr::new(&self.program));
+        name.to_string_lossy().into_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

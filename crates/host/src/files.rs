@@ -1,10 +1,22 @@
 //! Files: atomic writes, private folders, and errors that name the path.
+//!
+//! It knows paths and bytes, not what they mean.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
+mod atomic;
+mod tail;
 
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use model::Result;
+use model::{Fault, FaultClass, Result};
+
+use crate::io_fault::at_path;
+
+pub use atomic::{point_link, write_atomic};
+pub(crate) use tail::last_lines;
+pub use tail::tail;
 
 /// The permission bits of a file that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,54 +27,128 @@ pub enum Mode {
     Exactly(u32),
 }
 
-/// Replaces `path` whole or not at all (temporary file in the same folder, fsync, rename, fsync of the folder).
-/// A symbolic link is followed: its target is replaced, the link stays.
-pub fn write_atomic(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
-    unimplemented!()
-}
-
 /// The content, or nothing where the file does not exist.
+///
+/// # Errors
+/// A fault that names the path.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
-    unimplemented!()
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(at_path("read", path, &error)),
+    }
 }
 
 /// The content as text, or nothing where the file does not exist; invalid UTF-8 is a fault that names the line.
+///
+/// # Errors
+/// A fault that names the path; of class Config where the file is no UTF-8.
 pub fn read_text_optional(path: &Path) -> Result<Option<String>> {
-    unimplemented!()
+    let Some(bytes) = read_optional(path)? else { return Ok(None) };
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        Fault::new(FaultClass::Config, format!("{} is not valid UTF-8", path.display()))
+            .because(format!("line {line} has bytes that are no text"))
+            .next(format!("save {} as UTF-8", path.display()))
+    })
 }
 
-/// Makes the folder and its parents; the folder itself gets 0700.
+/// Makes the folder and its parents; the folder itself gets 0700, also when it exists.
+///
+/// # Errors
+/// A fault that names the path.
 pub fn create_private_dir(path: &Path) -> Result<()> {
-    unimplemented!()
+    let fault = |error| at_path("create the folder", path, &error);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(fault)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(fault(error)),
+    }
+    let mode = fs::metadata(path).map_err(fault)?.permissions().mode();
+    if mode & 0o7777 != 0o700 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| at_path("make private the folder", path, &error))?;
+    }
+    Ok(())
 }
 
 /// Makes the folder and its parents with the usual permissions.
+///
+/// # Errors
+/// A fault that names the path.
 pub fn create_dir(path: &Path) -> Result<()> {
-    unimplemented!()
+    fs::create_dir_all(path).map_err(|error| at_path("create the folder", path, &error))
 }
 
-/// Removes a file, a link or a whole folder; one that is not there is success.
+/// Removes a file, a link or a whole folder; one that is not there is success. Folders without write permission
+/// (such as those of Go's module cache) are made writable first. A link is removed, never what it points to.
+///
+/// # Errors
+/// A fault that names the path.
 pub fn remove(path: &Path) -> Result<()> {
-    unimplemented!()
+    let result = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                make_writable(path).and_then(|()| fs::remove_dir_all(path))
+            }
+            result => result,
+        },
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if !is_absent(&error) => Err(at_path("remove", path, &error)),
+        _ => Ok(()),
+    }
 }
 
-/// Renames within one filesystem.
+fn make_writable(folder: &Path) -> io::Result<()> {
+    let mode = fs::metadata(folder)?.permissions().mode();
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Renames within one filesystem; what has the new name already is replaced, an empty folder also.
+///
+/// # Errors
+/// A fault that names both paths.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    unimplemented!()
-}
-
-/// Makes `link` a symbolic link to `target`, atomically; what is no symbolic link is left alone and is a fault.
-/// Returns whether anything changed.
-pub fn point_link(link: &Path, target: &Path) -> Result<bool> {
-    unimplemented!()
-}
-
-/// The last `count` lines of a file (read from its end, invalid UTF-8 replaced); empty where it does not exist.
-pub fn tail(path: &Path, count: usize) -> Vec<String> {
-    unimplemented!()
+    fs::rename(from, to).map_err(|error| at_path(&format!("rename {} to", from.display()), to, &error))?;
+    atomic::sync_folder_of(to)
 }
 
 /// Bytes free for this user on the filesystem that holds `path` (or its nearest parent that exists).
+///
+/// # Errors
+/// A fault that names the path.
 pub fn free_space(path: &Path) -> Result<u64> {
-    unimplemented!()
+    let mut place = path;
+    loop {
+        let shown = if place.as_os_str().is_empty() { Path::new(".") } else { place };
+        match rustix::fs::statvfs(shown) {
+            Ok(facts) => return Ok(facts.f_bavail.saturating_mul(facts.f_frsize)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) if place.parent().is_some() => {
+                place = place.parent().unwrap_or(place);
+            }
+            Err(error) => return Err(at_path("read the free space of", path, &error.into())),
+        }
+    }
 }
+
+/// A file below something that is no folder does not exist either.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests;

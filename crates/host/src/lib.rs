@@ -4,8 +4,10 @@
 
 pub mod command;
 pub mod files;
+pub mod first_answer;
 pub mod identity;
 pub mod interrupt;
+pub mod io_fault;
 pub mod lock;
 pub mod packages;
 pub mod port_holder;

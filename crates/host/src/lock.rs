@@ -1,23 +1,138 @@
 //! Advisory locks (flock(2)) that die with the process; the file is never deleted.
+//!
+//! What the file says only names the holder for the user; the lock itself is the kernel's.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
-
+use std::cell::Cell;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use model::{EventSink, Result};
+use model::{EventSink, Fault, FaultClass, Result};
+
+use crate::io_fault::at_path;
+use crate::wait::{Look, Wait};
+
+/// How often a held lock is tried again.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A held lock; released when dropped or when the process dies.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: std::fs::File,
+    file: File,
 }
 
 impl FileLock {
-    /// Takes the lock at `path` (made if needed, 0600), waiting up to `deadline`; `what` names it for the user
-    /// ("instance k3s-vm"). A note says once who holds it while it waits (pid and command, written into the file).
-    /// On the deadline a [`model::FaultClass::State`] fault names the holder.
+    /// Takes the lock at `path` (made if needed, 0600; its folder 0700), waiting up to `deadline`; `what` names it for
+    /// the user ("instance k3s-vm"). A note says once who holds it while it waits (pid and command, written into the
+    /// file). On the deadline a [`model::FaultClass::State`] fault names the holder.
+    ///
+    /// # Errors
+    /// That State fault, Interrupted, or a fault that names the path.
     pub fn acquire(path: &Path, what: &str, deadline: Duration, events: &dyn EventSink) -> Result<Self> {
-        unimplemented!()
+        let mut file = open(path)?;
+        let told = Cell::new(false);
+        let wait = Wait { what: &format!("the lock of {what}"), deadline, interval: INTERVAL };
+        let locked = wait.until(|_| match file.try_lock() {
+            Ok(()) => Ok(Look::Ready(())),
+            Err(TryLockError::WouldBlock) => {
+                let holder = holder(path);
+                if !deadline.is_zero() && !told.replace(true) {
+                    events.note(format!("waiting for {what}, which is in use by {holder}"));
+                }
+                Ok(Look::NotYet(format!("in use by {holder}")))
+            }
+            Err(TryLockError::Error(error)) => Err(at_path("lock", path, &error)),
+        });
+        match locked {
+            Ok(()) => {}
+            Err(fault) if fault.class() == FaultClass::Timeout => return Err(in_use(path, what, deadline)),
+            Err(fault) => return Err(fault),
+        }
+        write_holder(&mut file).map_err(|error| at_path("write", path, &error))?;
+        Ok(FileLock { file })
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Nobody holds it any longer; the lock itself goes with the descriptor.
+        let _ = self.file.set_len(0);
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        crate::files::create_private_dir(folder)?;
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| at_path("open the lock", path, &error))
+}
+
+fn in_use(path: &Path, what: &str, deadline: Duration) -> Fault {
+    let fault = Fault::new(FaultClass::State, format!("{what} is in use by {}", holder(path)));
+    let fault = if deadline.is_zero() {
+        fault
+    } else {
+        fault.because(format!("it was not released within {}", humantime::format_duration(deadline)))
+    };
+    fault.next("wait until that command has ended, then run this one again")
+}
+
+/// Who wrote itself into the file ("process 4711 (k3s-vm start)").
+fn holder(path: &Path) -> String {
+    let mut text = String::new();
+    // A lock file is one line; more than that is not ours to show.
+    let read = File::open(path).and_then(|file| file.take(1024).read_to_string(&mut text));
+    match (read, text.trim_end().split_once(' ')) {
+        (Ok(_), Some((pid, command))) => format!("process {pid} ({command})"),
+        _ => "another process".to_owned(),
+    }
+}
+
+fn write_holder(file: &mut File) -> std::io::Result<()> {
+    let words: Vec<String> = std::env::args_os()
+        .enumerate()
+        .map(|(index, word)| {
+            let word = if index == 0 { Path::new(&word).file_name().map(Into::into).unwrap_or(word) } else { word };
+            crate::command::quote(&word)
+        })
+        .collect();
+    let command: String = words.join(" ").chars().filter(|letter| !letter.is_control()).take(200).collect();
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(format!("{} {command}\n", std::process::id()).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Mutex;
+
+    use model::Event;
+    use model::event::Silent;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_second_taker_is_refused_and_told_the_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vm").join("lock");
+        let held = FileLock::acquire(&path, "instance k3s-vm", LONG, &Silent).unwrap();
+        let fault = FileLock::acquire(&path, "instance k3s-vm", Duration::ZERO, &Silent).unwrap_err();
+        assert_eq!(fault.class(), FaultClass::State);
+        let begin = format!("instance k3s-vm is in use by process {} (", std::process::id());
+        assert!(fault.what().starts_with(&begin), "{fault}");
+        drop(held);
+        FileLock::acquire(&path, "instance k3s-vm", Duration::ZERO, &Silent).unwrap();
     }
 }

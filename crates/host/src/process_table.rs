@@ -1,10 +1,24 @@
-//! The processes of the host: parsers of `/proc` (pure) and the walk over it.
+//! The processes of the host: the walk over `/proc`; its parsers are pure and apart.
+//!
+//! It signals nobody and proves nothing about who a process is.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
+mod stat;
+mod user_names;
 
 use std::ffi::OsString;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use model::Result;
+use rustix::process::Pid;
+
+use crate::io_fault::at_path;
+
+pub use stat::Stat;
+pub(crate) use user_names::UserNames;
 
 /// One process as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +31,150 @@ pub struct ProcessInfo {
     pub user: String,
 }
 
-/// All processes that this user may see, with their command lines.
+/// All processes that this user may see, with their command lines. Zombies are left out.
+///
+/// # Errors
+/// A fault when `/proc` cannot be read.
 pub fn processes() -> Result<Vec<ProcessInfo>> {
-    unimplemented!()
+    let names = UserNames::read();
+    let mut found = Vec::new();
+    for pid in pids()? {
+        // A process that ends during the walk is not there.
+        found.extend(look(pid, &names)?);
+    }
+    Ok(found)
 }
 
-/// One process, or nothing.
+/// One process, or nothing; a zombie counts as none.
+///
+/// # Errors
+/// A fault when `/proc` cannot be read.
 pub fn process(pid: u32) -> Result<Option<ProcessInfo>> {
-    unimplemented!()
+    look(pid, &UserNames::read())
+}
+
+/// The state of a process, or nothing where there is none of that pid.
+///
+/// # Errors
+/// A fault when `/proc` cannot be read.
+pub fn stat(pid: u32) -> Result<Option<Stat>> {
+    Ok(read(pid, "stat")?.and_then(|line| Stat::parse(&line)))
+}
+
+/// The words of a command line; empty for kernel threads and zombies, nothing where there is no such process.
+///
+/// # Errors
+/// A fault when `/proc` cannot be read.
+pub fn arguments(pid: u32) -> Result<Option<Vec<OsString>>> {
+    Ok(read(pid, "cmdline")?.map(|line| words(&line)))
+}
+
+/// Whether a process of that group has not ended yet.
+pub(crate) fn group_is_alive(group: Pid) -> bool {
+    let Ok(pids) = pids() else { return false };
+    pids.into_iter()
+        .any(|pid| matches!(stat(pid), Ok(Some(stat)) if stat.group == group.as_raw_pid() && !stat.is_dead()))
+}
+
+/// The pids of all processes that this user may see, in order.
+pub(crate) fn pids() -> Result<Vec<u32>> {
+    let folder = Path::new("/proc");
+    let fault = |error| at_path("read", folder, &error);
+    let mut pids = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        pids.extend(entry.map_err(fault)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+fn look(pid: u32, names: &UserNames) -> Result<Option<ProcessInfo>> {
+    if stat(pid)?.is_none_or(|stat| stat.is_dead()) {
+        return Ok(None);
+    }
+    let Some(arguments) = arguments(pid)? else { return Ok(None) };
+    match fs::metadata(folder(pid)) {
+        Ok(metadata) => Ok(Some(ProcessInfo { pid, arguments, user: names.name(metadata.uid()) })),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(at_path("read", &folder(pid), &error)),
+    }
+}
+
+fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
+    let path = folder(pid).join(file);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(at_path("read", &path, &error)),
+    }
+}
+
+fn folder(pid: u32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string())
+}
+
+/// A process that ended shows as a missing folder or, when a file of it was open already, as ESRCH.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+/// The words of `/proc/PID/cmdline`, each of which ends with a NUL. A process that rewrote its own line (setproctitle)
+/// may lack the last one.
+fn words(line: &[u8]) -> Vec<OsString> {
+    let line = line.strip_suffix(b"\0").unwrap_or(line);
+    if line.is_empty() {
+        return Vec::new();
+    }
+    line.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_command_lines() {
+        for (line, expected) in [
+            (&b"/bin/sleep\x0060\0"[..], vec!["/bin/sleep", "60"]),
+            (b"nginx: worker process", vec!["nginx: worker process"]),
+            (b"sh\0-c\0\0", vec!["sh", "-c", ""]),
+            (b"", vec![]),
+        ] {
+            assert_eq!(words(line), expected);
+        }
+    }
+
+    #[test]
+    fn finds_this_process() {
+        let pid = std::process::id();
+        let this = process(pid).unwrap().unwrap();
+        assert_eq!(this.arguments, std::env::args_os().collect::<Vec<_>>());
+        assert!(processes().unwrap().contains(&this));
+    }
+
+    #[test]
+    fn kernel_threads_have_no_words_and_nobody_has_pid_0() {
+        assert_eq!(process(0).unwrap(), None);
+    }
+
+    #[test]
+    fn a_zombie_is_nobody() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        let wait = crate::wait::Wait {
+            what: "the zombie",
+            deadline: std::time::Duration::from_secs(60),
+            interval: std::time::Duration::from_millis(5),
+        };
+        wait.until(|_| {
+            Ok(match stat(pid)? {
+                Some(stat) if stat.is_dead() => crate::wait::Look::Ready(()),
+                other => crate::wait::Look::NotYet(format!("{other:?}")),
+            })
+        })
+        .unwrap();
+        assert_eq!(process(pid).unwrap(), None);
+        child.wait().unwrap();
+        assert_eq!(stat(pid).unwrap(), None);
+    }
 }

@@ -1,16 +1,98 @@
 //! Host programs: where they are and which version they have.
+//!
+//! It runs nothing.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-use std::path::PathBuf;
+use rustix::fs::{Access, access};
+
+/// Folders of system administration, which an ordinary user's PATH lacks on Debian.
+const ADMINISTRATION: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
 /// The program's path by PATH, then by the folders of system administration (`/usr/sbin`, `/sbin`, `/usr/local/sbin`,
 /// which an ordinary user's PATH lacks on Debian), or nothing.
 pub fn find(program: &str) -> Option<PathBuf> {
-    unimplemented!()
+    find_in(OsStr::new(program), &std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Like [`find`] with the given value of PATH. A name with a slash is a path and is only checked.
+pub fn find_in(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
+    if Path::new(program).components().count() > 1 || program.as_encoded_bytes().contains(&b'/') {
+        let path = PathBuf::from(program);
+        return is_program(&path).then_some(path);
+    }
+    std::env::split_paths(path)
+        // An empty entry means the working directory to a shell; nobody wants that here.
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .chain(ADMINISTRATION.iter().map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|candidate| is_program(candidate))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// The first dotted number in `text` ("QEMU emulator version 7.2.22 (Debian …)" gives [7, 2, 22]).
 pub fn parse_version(text: &str) -> Option<Vec<u32>> {
-    unimplemented!()
+    text.split(|letter: char| !letter.is_ascii_digit() && letter != '.').find_map(|word| {
+        let numbers: Vec<u32> =
+            word.trim_matches('.').split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        (numbers.len() > 1).then_some(numbers)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn reads_the_versions_that_tools_print() {
+        for (text, expected) in [
+            ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)", Some(vec![7, 2, 22])),
+            ("qemu-img version 10.0.2\nCopyright (c) 2003-2025", Some(vec![10, 0, 2])),
+            ("go version go1.24.1 linux/amd64", Some(vec![1, 24, 1])),
+            ("OpenSSH_9.2p1 Debian-2+deb12u7", Some(vec![9, 2])),
+            ("mke2fs 1.47.0 (5-Feb-2023)", Some(vec![1, 47, 0])),
+            ("mmdebstrap 1.3.5", Some(vec![1, 3, 5])),
+            ("version 12 of 3.4.", Some(vec![3, 4])),
+            ("99999999999.1 then 2.1", Some(vec![2, 1])),
+            ("1..2", None),
+            ("no number", None),
+            ("7", None),
+            ("...", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_version(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn finds_only_programs_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        for (path, mode) in [(&first, 0o644), (&second, 0o755)] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join("a-tool"), "#!/bin/sh\n").unwrap();
+            std::fs::set_permissions(path.join("a-tool"), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        std::fs::create_dir(first.join("a-folder")).unwrap();
+        symlink("nowhere", first.join("dangling")).unwrap();
+        let path = std::env::join_paths([&first, &second]).unwrap();
+
+        assert_eq!(find_in(OsStr::new("a-tool"), &path), Some(second.join("a-tool")));
+        assert_eq!(find_in(OsStr::new("a-folder"), &path), None);
+        assert_eq!(find_in(OsStr::new("dangling"), &path), None);
+        assert_eq!(find_in(second.join("a-tool").as_os_str(), OsStr::new("")), Some(second.join("a-tool")));
+        assert_eq!(find_in(first.join("a-tool").as_os_str(), &path), None);
+    }
+
+    #[test]
+    fn finds_the_shell() {
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-such-program-anywhere"), None);
+    }
 }

@@ -1,10 +1,15 @@
 //! Waits that have a name and a deadline.
+//!
+//! The only place where the program passes time on purpose; what is looked at belongs to the caller.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
+use std::time::{Duration, Instant};
 
-use std::time::Duration;
+use model::{Fault, FaultClass, Result};
 
-use model::Result;
+use crate::interrupt;
+
+/// The least time a look is given, so that it never sees a timeout of nothing.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// What a look at the awaited thing showed.
 #[derive(Debug)]
@@ -28,8 +33,91 @@ pub struct Wait<'a> {
 
 impl Wait<'_> {
     /// Looks until `look` says ready, fails, the deadline passes (a Timeout fault with the last observation as its
-    /// reason) or the user interrupts. `look` is called at least once and gets the time that is left.
-    pub fn until<T>(&self, look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<T> {
-        unimplemented!()
+    /// reason) or the user interrupts. `look` is called at least once and gets the time that is left, which is never
+    /// zero; the last look is made at the deadline.
+    ///
+    /// # Errors
+    /// The fault of `look`, or one of class Timeout or Interrupted that names what was waited for.
+    pub fn until<T>(&self, mut look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<T> {
+        let begin = Instant::now();
+        loop {
+            self.check_interrupt()?;
+            let left = self.deadline.saturating_sub(begin.elapsed());
+            let observation = match look(left.max(LEAST))? {
+                Look::Ready(value) => return Ok(value),
+                Look::NotYet(observation) => observation,
+            };
+            let left = self.deadline.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                self.check_interrupt()?;
+                return Err(self.timed_out(&observation));
+            }
+            interrupt::pause(self.interval.min(left));
+        }
+    }
+
+    fn check_interrupt(&self) -> Result<()> {
+        interrupt::check().map_err(|fault| fault.context(format!("stopped waiting for {}", self.what)))
+    }
+
+    fn timed_out(&self, observation: &str) -> Fault {
+        let limit = humantime::format_duration(self.deadline);
+        let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {} after {limit}", self.what));
+        if observation.is_empty() { fault } else { fault.because(observation) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(deadline_ms: u64) -> Wait<'static> {
+        Wait { what: "the moon", deadline: Duration::from_millis(deadline_ms), interval: Duration::from_millis(1) }
+    }
+
+    #[test]
+    fn looks_until_it_is_there() {
+        let mut looks = 0;
+        let value = wait(600_000).until(|_| {
+            looks += 1;
+            Ok(if looks == 3 { Look::Ready(looks) } else { Look::NotYet("behind a cloud".to_owned()) })
+        });
+        assert_eq!(value.unwrap(), 3);
+    }
+
+    #[test]
+    fn a_timeout_tells_the_last_observation() {
+        let mut looks = 0;
+        let fault = wait(20)
+            .until(|_| -> Result<Look<()>> {
+                looks += 1;
+                Ok(Look::NotYet(if looks == 1 { "first" } else { "behind a cloud" }.to_owned()))
+            })
+            .unwrap_err();
+        assert_eq!(fault.class(), FaultClass::Timeout);
+        insta::assert_snapshot!(fault, @"gave up waiting for the moon after 20ms: behind a cloud");
+    }
+
+    #[test]
+    fn looks_once_even_with_no_time_and_gives_it_some() {
+        let mut given = Vec::new();
+        let value = wait(0).until(|left| {
+            given.push(left);
+            Ok(Look::Ready(()))
+        });
+        assert!(value.is_ok());
+        assert_eq!(given, [LEAST]);
+    }
+
+    #[test]
+    fn a_fault_of_the_look_ends_the_wait() {
+        let mut looks = 0;
+        let fault = wait(600_000)
+            .until(|_| -> Result<Look<()>> {
+                looks += 1;
+                Err(Fault::new(FaultClass::Guest, "the guest died"))
+            })
+            .unwrap_err();
+        assert_eq!((fault.class(), looks), (FaultClass::Guest, 1));
     }
 }

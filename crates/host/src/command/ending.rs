@@ -1,0 +1,74 @@
+//! Ending a program with all of its process group: SIGTERM, a grace, SIGKILL.
+//!
+//! The leader stays unreaped meanwhile, so the group's number cannot pass to strangers.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::exchange::{Running, Take};
+use crate::interrupt::pause_regardless;
+use crate::process_table::group_is_alive;
+
+/// How long a program may clean up after SIGTERM.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long the kernel may take to end a killed program.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often is looked whether the group has gone.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Ends the group of `running` and goes on taking its output meanwhile. Returns what the user should know if it did not
+/// work.
+pub(super) fn end_group(running: &mut Running<'_>, take: &mut Take<'_>) -> Option<String> {
+    let group = running.group();
+    for (signal, limit) in [(Signal::TERM, GRACE), (Signal::KILL, KILL_LIMIT)] {
+        match kill_process_group(group, signal) {
+            Err(Errno::PERM) => {
+                return Some(format!("process {group} runs as another user, could not be ended and goes on"));
+            }
+            // The leader is not reaped, so the group exists; anything else cannot be helped.
+            Ok(()) | Err(_) => {}
+        }
+        if is_gone_within(limit, running, take) {
+            return None;
+        }
+    }
+    Some(format!("process {group} could not be ended: it waits inside the kernel"))
+}
+
+fn is_gone_within(limit: Duration, running: &mut Running<'_>, take: &mut Take<'_>) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < limit {
+        // The fault that ends the program is known already; a second one from the output would hide it.
+        let leader_ended = running
+            .pump(INTERVAL, false, &mut |stream, bytes| {
+                let _ = take(stream, bytes);
+                Ok(())
+            })
+            .unwrap_or(true);
+        if leader_ended {
+            if !group_is_alive(running.group()) {
+                return true;
+            }
+            // An ended leader makes every poll return at once.
+            pause_regardless(INTERVAL);
+        }
+    }
+    false
+}
+
+/// Kills the group without grace and reaps the leader if it can be had.
+pub(super) fn kill_at_once(child: &mut Child) {
+    if kill_process_group(Pid::from_child(child), Signal::KILL) == Err(Errno::PERM) {
+        return;
+    }
+    let begin = Instant::now();
+    // One that waits inside the kernel is not waited for.
+    while matches!(child.try_wait(), Ok(None)) && begin.elapsed() < KILL_LIMIT {
+        pause_regardless(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,204 @@
+//! A running program: its streams and its end, in one poll loop without threads.
+//!
+//! It owns the child until it is reaped; dropped before that, the whole process group is killed.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use model::Result;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::{Command, ending, faults};
+use crate::interrupt;
+
+/// Which of the two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Takes what the program printed; its fault ends the program.
+pub(super) type Take<'a> = dyn FnMut(Stream, &[u8]) -> Result<()> + 'a;
+
+/// A pipe holds no more than this (`/proc/sys/fs/pipe-max-size`), so reading as much after the program's end gets all
+/// that it wrote, also while a child it left behind goes on writing.
+const PIPE_MOST: usize = 1024 * 1024;
+
+const BLOCK: usize = 64 * 1024;
+
+/// A program that was started.
+pub(super) struct Running<'a> {
+    command: &'a Command,
+    child: Child,
+    pidfd: OwnedFd,
+    stdin: Option<ChildStdin>,
+    written: usize,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    reaped: bool,
+}
+
+impl<'a> Running<'a> {
+    /// Starts the program in a process group of its own, with pipes that never block us.
+    pub(super) fn start(command: &'a Command) -> Result<Self> {
+        let mut prepared = prepare(command);
+        if let Some(path) = &command.input_file {
+            let file = std::fs::File::open(path).map_err(|error| crate::io_fault::at_path("read", path, &error))?;
+            prepared.stdin(file);
+        }
+        let mut child = prepared.spawn().map_err(|error| faults::start(command, &error))?;
+        let opened = open_pipes(&mut child);
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        match opened {
+            Ok(pidfd) => Ok(Running { command, child, pidfd, stdin, written: 0, stdout, stderr, reaped: false }),
+            Err(error) => {
+                ending::kill_at_once(&mut child);
+                Err(faults::exchange(command, &error))
+            }
+        }
+    }
+
+    /// Passes input and output until the program ends; its exit code, 128 + N for a death by signal N.
+    pub(super) fn finish(mut self, take: &mut Take<'_>) -> Result<i32> {
+        let begin = Instant::now();
+        loop {
+            let left = self.command.deadline.saturating_sub(begin.elapsed());
+            let fault = match self.pump(left, true, take) {
+                Ok(true) => return self.reap(),
+                Ok(false) if interrupt::requested() => faults::interrupted(self.command),
+                Ok(false) if begin.elapsed() >= self.command.deadline => faults::deadline(self.command),
+                Ok(false) => continue,
+                Err(fault) => fault,
+            };
+            return Err(match ending::end_group(&mut self, take) {
+                None => fault,
+                Some(remains) => fault.because(remains),
+            });
+        }
+    }
+
+    /// The process group, which is the program's pid. It stays ours until the program is reaped.
+    pub(super) fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Waits up to `limit` for news and passes what there is; whether the program has ended (and is not reaped).
+    pub(super) fn pump(&mut self, limit: Duration, wake: bool, take: &mut Take<'_>) -> Result<bool> {
+        let exited = self.poll(limit, wake).map_err(|error| faults::exchange(self.command, &error))?;
+        let most = if exited { PIPE_MOST } else { BLOCK };
+        read_available(&mut self.stdout, most, &mut |bytes| take(Stream::Stdout, bytes))?;
+        read_available(&mut self.stderr, most, &mut |bytes| take(Stream::Stderr, bytes))?;
+        self.write_available();
+        Ok(exited)
+    }
+
+    fn poll(&self, limit: Duration, wake: bool) -> io::Result<bool> {
+        let wake = wake.then(interrupt::wake_fd).flatten();
+        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        fds.extend(self.stdout.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        fds.extend(self.stderr.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        fds.extend(self.stdin.iter().map(|pipe| PollFd::new(pipe, PollFlags::OUT)));
+        fds.extend(wake.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        match poll(&mut fds, Some(&interrupt::timespec(limit))) {
+            Ok(_) => Ok(!fds[0].revents().is_empty()),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes what the pipe takes; a program that closes its input early does not want the rest.
+    fn write_available(&mut self) {
+        let Some(pipe) = &self.stdin else { return };
+        let input = self.command.input.as_deref().unwrap_or_default();
+        while self.written < input.len() {
+            match rustix::io::write(pipe, &input[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(_) => break,
+            }
+        }
+        self.stdin = None;
+    }
+
+    fn reap(mut self) -> Result<i32> {
+        let status = self.child.wait().map_err(|error| faults::exchange(self.command, &error))?;
+        self.reaped = true;
+        Ok(exit_code(status))
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.reaped {
+            ending::kill_at_once(&mut self.child);
+        }
+    }
+}
+
+fn prepare(command: &Command) -> std::process::Command {
+    let path = command.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    let path = path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+    let program = crate::tools::find_in(&command.program, &path);
+    // What was not found is handed on as it is, so that the system says why.
+    let mut prepared = std::process::Command::new(program.as_deref().unwrap_or(command.program.as_ref()));
+    prepared
+        .args(&command.arguments)
+        .envs(command.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(if command.input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    if let Some(folder) = &command.folder {
+        prepared.current_dir(folder);
+    }
+    prepared
+}
+
+fn open_pipes(child: &mut Child) -> io::Result<OwnedFd> {
+    if let Some(pipe) = &child.stdin {
+        set_nonblocking(pipe)?;
+    }
+    if let Some(pipe) = &child.stdout {
+        set_nonblocking(pipe)?;
+    }
+    if let Some(pipe) = &child.stderr {
+        set_nonblocking(pipe)?;
+    }
+    Ok(pidfd_open(Pid::from_child(child), PidfdFlags::empty())?)
+}
+
+fn set_nonblocking(pipe: impl AsFd) -> io::Result<()> {
+    Ok(fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?)
+}
+
+/// Reads until the pipe is empty, closed (then it is dropped) or `most` bytes came. A pipe that cannot be read (no
+/// such error is documented for one) counts as closed.
+fn read_available<P: AsFd>(pipe: &mut Option<P>, most: usize, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut block = [0; BLOCK];
+    let mut total = 0;
+    while let Some(open) = pipe.as_ref().filter(|_| total < most) {
+        match rustix::io::read(open, &mut block) {
+            Ok(0) => *pipe = None,
+            Ok(count) => {
+                total += count;
+                take(&block[..count])?;
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => break,
+            Err(_) => *pipe = None,
+        }
+    }
+    Ok(())
+}
+
+fn exit_code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1)
+}

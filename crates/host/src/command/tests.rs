@@ -1,0 +1,187 @@
+//! Tests with real programs.
+
+use std::sync::Mutex;
+
+use model::event::Silent;
+use model::{Event, FaultClass};
+
+use super::*;
+
+fn sh(script: &str) -> Command {
+    Command::new("sh").args(["-c", script])
+}
+
+#[test]
+fn shows_itself_as_a_line_for_a_shell() {
+    let command = Command::new("mke2fs").args(["-d", "a folder", "it's", "", "$HOME"]);
+    insta::assert_snapshot!(command.display(), @r#"mke2fs -d 'a folder' "it's" '' '$HOME'"#);
+    let command = Command::new("go").arg("build").env("GOGC", "400").env("X", "a b").current_dir("/my guest");
+    insta::assert_snapshot!(command.display(), @"(cd '/my guest' && GOGC=400 X='a b' go build)");
+}
+
+#[test]
+fn captures_both_streams_and_the_exit_code() {
+    let output = sh("printf out; printf err >&2; exit 3").output().unwrap();
+    assert_eq!(output, Output { code: 3, stdout: b"out".to_vec(), stderr: b"err".to_vec() });
+}
+
+#[test]
+fn a_death_by_signal_is_128_and_its_number() {
+    assert_eq!(sh("kill -9 $$").output().unwrap().code, 137);
+}
+
+#[test]
+fn standard_input_is_empty_or_what_was_given() {
+    assert_eq!(Command::new("cat").run().unwrap(), "");
+    let large = "0123456789".repeat(100_000);
+    assert_eq!(Command::new("cat").input(large.as_bytes()).run().unwrap(), large);
+    // A program that does not read its input is no error.
+    assert_eq!(sh("echo done").input(large.as_bytes()).run().unwrap(), "done\n");
+}
+
+#[test]
+fn runs_in_the_folder_with_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let text = sh("pwd; echo $GREETING").current_dir(&path).env("GREETING", "hello").run().unwrap();
+    assert_eq!(text, format!("{}\nhello\n", path.display()));
+}
+
+#[test]
+fn a_failure_says_the_last_line_and_the_command() {
+    let fault = sh("echo one >&2; echo two >&2; exit 7").run().unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Failed);
+    insta::assert_snapshot!(fault, @"`sh` failed with exit code 7: two: the command was: sh -c 'echo one >&2; echo two >&2; exit 7'");
+    assert_eq!(fault.log().unwrap().lines, ["one", "two"]);
+}
+
+#[test]
+fn a_failure_that_speaks_on_stdout_only_is_heard() {
+    let fault = sh("echo why; exit 1").run().unwrap_err();
+    assert_eq!(fault.why()[0], "why");
+}
+
+#[test]
+fn a_missing_program_is_a_lack_of_the_host() {
+    let fault = Command::new("no-such-program").run().unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Host);
+    insta::assert_snapshot!(fault, @"the program `no-such-program` is not installed: `no-such-program` was not found");
+}
+
+#[test]
+fn a_missing_folder_is_not_taken_for_a_missing_program() {
+    let fault = Command::new("true").current_dir("/nonexistent/folder").run().unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Failed);
+    insta::assert_snapshot!(fault, @"cannot run `true` in /nonexistent/folder: there is no such folder");
+}
+
+#[test]
+fn the_deadline_ends_the_whole_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid_file = folder.path().join("pid");
+    let fault = sh(&format!("sleep 1000 & echo $! > {}; echo last words; wait", quote(pid_file.as_os_str())))
+        .deadline(Duration::from_secs(2))
+        .run()
+        .unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Timeout);
+    assert_eq!(fault.what(), "`sh` did not end within 2s");
+    let sleeper: u32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+    assert!(is_dead(sleeper), "the child of the program goes on");
+}
+
+#[test]
+fn a_group_that_ignores_sigterm_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid_file = folder.path().join("pid");
+    let script = format!("trap '' TERM; echo $$ > {}; while :; do sleep 1; done", quote(pid_file.as_os_str()));
+    let fault = sh(&script).deadline(Duration::from_secs(1)).output().unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Timeout);
+    let shell: u32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+    assert!(is_dead(shell));
+}
+
+#[test]
+fn what_a_program_says_while_it_is_ended_is_kept() {
+    let script = "trap 'echo cleaned up >&2; exit 0' TERM; echo begun >&2; while :; do sleep 0.1; done";
+    let fault = sh(script).deadline(Duration::from_secs(2)).output().unwrap_err();
+    let lines = &fault.log().unwrap().lines;
+    // Some shells also report the end of their child there.
+    assert_eq!((lines[0].as_str(), lines.last().unwrap().as_str()), ("begun", "cleaned up"));
+}
+
+#[test]
+fn a_child_that_keeps_the_pipes_open_is_not_waited_for() {
+    let text = sh("sleep 1000 & echo $!").deadline(Duration::from_secs(60)).run().unwrap();
+    let sleeper: u32 = text.trim().parse().unwrap();
+    assert!(!is_dead(sleeper), "what a program leaves behind on purpose is left alone");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(i32::try_from(sleeper).unwrap()).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+}
+
+#[test]
+fn output_without_end_is_a_fault_not_a_full_memory() {
+    let fault = Command::new("cat").arg("/dev/zero").output().unwrap_err();
+    assert_eq!(fault.what(), "`cat` printed more than 64 MiB");
+}
+
+#[test]
+fn streams_lines_as_they_come() {
+    let mut lines = Vec::new();
+    sh("printf '10%%\\r20%%\\r'; echo three; echo four >&2")
+        .run_streaming(&Silent, &mut |line| lines.push(line.to_owned()))
+        .unwrap();
+    lines.sort();
+    assert_eq!(lines, ["10%", "20%", "four", "three"]);
+}
+
+#[test]
+fn streaming_hands_on_a_line_while_the_program_still_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let answer = folder.path().join("answer");
+    // It ends only when the first line was heard.
+    let script =
+        format!("echo question; while [ ! -e {0} ]; do sleep 0.05; done; echo heard", quote(answer.as_os_str()));
+    let mut lines = Vec::new();
+    sh(&script)
+        .run_streaming(&Silent, &mut |line| {
+            std::fs::write(&answer, "").unwrap();
+            lines.push(line.to_owned());
+        })
+        .unwrap();
+    assert_eq!(lines, ["question", "heard"]);
+}
+
+#[test]
+fn a_streamed_failure_has_the_tail_and_debug_lines() {
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<Event>>);
+    impl EventSink for Recorder {
+        fn emit(&self, event: Event) {
+            self.0.lock().unwrap().push(event);
+        }
+    }
+    let recorder = Recorder::default();
+    let fault = sh("for i in $(seq 100); do echo line $i; done; exit 2").run_streaming(&recorder, &mut |_| {});
+    let fault = fault.unwrap_err();
+    assert_eq!(fault.what(), "`sh` failed with exit code 2");
+    assert_eq!(fault.why()[0], "line 100");
+    assert_eq!(fault.log().unwrap().lines.len(), 20);
+    let events = recorder.0.into_inner().unwrap();
+    assert!(matches!(&events[..], [Event::Debug { text }] if text.starts_with("running sh -c 'for i")), "{events:?}");
+}
+
+#[test]
+fn a_program_has_no_terminal_input_and_its_own_group() {
+    let text = sh("readlink /proc/self/fd/0; ps -o pgid= -p $$ 2>/dev/null || cut -d' ' -f5 /proc/$$/stat; echo $$");
+    let text = text.run().unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "/dev/null");
+    assert_eq!(lines[1], lines[2], "the program leads its process group");
+}
+
+fn is_dead(pid: u32) -> bool {
+    crate::process_table::stat(pid).unwrap().is_none_or(|stat| stat.is_dead())
+}

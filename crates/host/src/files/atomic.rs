@@ -1,0 +1,166 @@
+//! Replacing a file or a symbolic link whole or not at all.
+//!
+//! A crash at any point leaves the old or the new content under the name, never a mixture.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use model::{Fault, FaultClass, Result};
+use rustix::fs::{Gid, Uid, fchown};
+use rustix::io::Errno;
+
+use super::Mode;
+use crate::io_fault::at_path;
+
+/// As many symbolic links in a row as Linux follows (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// Replaces `path` whole or not at all (temporary file in the same folder, fsync, rename, fsync of the folder).
+/// A symbolic link is followed: its target is replaced, the link stays. The owner of the replaced file is kept where
+/// the system allows it (as root), its other hard links keep the old content.
+///
+/// # Errors
+/// A fault that names the path, with a next step where space or permission is lacking.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
+    let target = follow_links(path).map_err(|error| at_path("write", path, &error))?;
+    replace(&target, bytes, mode).map_err(|error| at_path("write", &target, &error))?;
+    sync_folder_of(&target)
+}
+
+fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    let replaced = match fs::symlink_metadata(target) {
+        Ok(metadata) if metadata.is_dir() => return Err(Errno::ISDIR.into()),
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let exact_mode = match (mode, &replaced) {
+        (Mode::Exactly(mode), _) => Some(mode & 0o7777),
+        (Mode::Keep, Some(replaced)) => Some(replaced.permissions().mode() & 0o7777),
+        (Mode::Keep, None) => None,
+    };
+    let (temporary, mut file) = create_temporary(target, exact_mode)?;
+    let written = fill(&mut file, bytes, replaced.as_ref(), exact_mode).and_then(|()| fs::rename(&temporary, target));
+    if written.is_err() {
+        // The first error is the one worth telling.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn fill(file: &mut File, bytes: &[u8], replaced: Option<&Metadata>, exact_mode: Option<u32>) -> io::Result<()> {
+    file.write_all(bytes)?;
+    if let Some(replaced) = replaced {
+        keep_owner(file, replaced)?;
+    }
+    if let Some(mode) = exact_mode {
+        // After the owner, since a change of owner clears the set-id bits; and again since the umask took some away.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    file.sync_all()
+}
+
+fn keep_owner(file: &File, replaced: &Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) == (replaced.uid(), replaced.gid()) {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(replaced.uid()), Gid::from_raw(replaced.gid()));
+    match fchown(file, Some(user), Some(group)) {
+        // An ordinary user may keep the group at most.
+        Err(Errno::PERM) => {
+            let _ = fchown(file, None, Some(group));
+            Ok(())
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Makes `link` a symbolic link to `target`, atomically; what is no symbolic link is left alone and is a fault.
+/// Returns whether anything changed.
+///
+/// # Errors
+/// A State fault when something else has the name; otherwise a fault that names the path.
+pub fn point_link(link: &Path, target: &Path) -> Result<bool> {
+    match fs::read_link(link) {
+        Ok(present) if present == target => return Ok(false),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            let quoted = crate::command::quote(link.as_os_str());
+            return Err(Fault::new(
+                FaultClass::State,
+                format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
+            )
+            .because("something else has that name")
+            .next(format!("mv {quoted} {quoted}.old")));
+        }
+        Err(error) => return Err(at_path("read the link", link, &error)),
+    }
+    let fault = |error| at_path("create the link", link, &error);
+    let temporary = with_free_name(link, |name| symlink(target, name)).map_err(fault)?.0;
+    fs::rename(&temporary, link).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        fault(error)
+    })?;
+    sync_folder_of(link)?;
+    Ok(true)
+}
+
+/// Makes a rename in the folder of `path` last through a power cut.
+pub(super) fn sync_folder_of(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some network filesystems cannot sync a folder, and a folder may be writable but not readable.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied) => Ok(()),
+        Err(error) => Err(at_path("sync the folder", folder, &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The file that a write through `path` would reach; it need not exist.
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    let mut place = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&place) {
+            Ok(target) => place = folder_of(&place).join(target),
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => return Ok(place),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::LOOP.into())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn create_temporary(target: &Path, exact_mode: Option<u32>) -> io::Result<(PathBuf, File)> {
+    with_free_name(target, |name| {
+        OpenOptions::new().write(true).create_new(true).mode(exact_mode.unwrap_or(0o644)).open(name)
+    })
+}
+
+/// Calls `create` with hidden names beside `path` until one is free.
+fn with_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let Some(base) = path.file_name() else { return Err(Errno::INVAL.into()) };
+    loop {
+        let mut name = OsString::from(".");
+        name.push(base);
+        name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+        let candidate = folder_of(path).join(name);
+        match create(&candidate) {
+            Ok(made) => return Ok((candidate, made)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Whether something behind a TCP port answers, not merely accepts.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Sends `request` to `address` and waits for the first byte of an answer. A connection alone proves nothing where a
+/// forward accepts for a server that may not be there.
+///
+/// # Errors
+/// The observation, as text: refused, closed without an answer, silent for `limit`.
+pub fn first_answer(address: SocketAddr, request: &[u8], limit: Duration) -> Result<(), String> {
+    let limit = limit.max(Duration::from_millis(1));
+    let mut stream = TcpStream::connect_timeout(&address, limit).map_err(|error| format!("cannot connect: {error}"))?;
+    let set = stream.set_read_timeout(Some(limit)).and_then(|()| stream.set_write_timeout(Some(limit)));
+    set.map_err(|error| error.to_string())?;
+    stream.write_all(request).map_err(|error| format!("the connection broke: {error}"))?;
+    match stream.read(&mut [0; 1]) {
+        Ok(1..) => Ok(()),
+        Ok(0) => Err("the connection was closed without an answer".to_owned()),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(format!("no answer within {:.0} s", limit.as_secs_f64()))
+        }
+        Err(error) => Err(format!("the connection broke: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn serve(answer: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(answer);
+        });
+        address
+    }
+
+    #[test]
+    fn a_server_that_answers_is_there() {
+        assert_eq!(first_answer(serve(b"HTTP/1.0 500"), b"GET /\r\n\r\n", LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn a_forward_that_accepts_and_closes_is_no_answer() {
+        assert!(first_answer(serve(b""), b"GET /\r\n\r\n", LIMIT).unwrap_err().contains("without an answer"));
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(first_answer(address, b"x", LIMIT).unwrap_err().contains("cannot connect"));
+    }
+}
