@@ -1,0 +1,281 @@
+//! The command line: verbs, flags, environment variables and their help.
+//!
+//! It says what may be typed and what was typed; what a verb does is not here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  k3s-vm                        Build what is missing, start, wait until the web application answers
+  k3s-vm apply                  Apply changed manifests and variables to the running cluster
+  k3s-vm kubectl get pods -A    Talk to the cluster
+  k3s-vm stop                   Power off; the data stay
+  k3s-vm reset                  Throw the data away and start anew";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done                            5  the guest or its QEMU died
+  1  failed                          6  a port is held by somebody else
+  2  wrong usage or configuration    7  the cluster refused a request
+  3  the verb does not fit the state 69 the host lacks something
+  4  a deadline passed               130 interrupted
+  `ssh` and `kubectl` pass on the exit code of what they run.";
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "k3s-vm",
+    version,
+    about = "Give a project a real Kubernetes cluster in a VM of its own",
+    long_about = "Give a project a real Kubernetes cluster in a VM of its own\n\nWithout a verb it starts the cluster, \
+                  and builds first what is missing. A project is a folder that holds `.k3s-vm/`.",
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    disable_help_subcommand = true
+)]
+struct CommandLine {
+    #[command(flatten)]
+    start: StartArgs,
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// What was typed, with the verb that runs when none was named.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    /// Flags that every verb takes.
+    pub(crate) globals: Globals,
+    /// The verb.
+    pub(crate) verb: Verb,
+}
+
+impl Invocation {
+    /// Reads the arguments of the process (the first is the program) and the `K3S_VM_*` variables.
+    ///
+    /// # Errors
+    /// What clap wants to say: a mistake, the help or the version; its `exit_code` is 2 or 0.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let CommandLine { globals, start, verb } = CommandLine::try_parse_from(arguments)?;
+        let verb = match verb {
+            None => Verb::Start(start),
+            Some(_) if start != StartArgs::default() => {
+                return Err(CommandLine::command().error(
+                    ErrorKind::ArgumentConflict,
+                    "flags of `start` come after the verb: `k3s-vm start --timeout 5m`",
+                ));
+            }
+            Some(verb) => verb,
+        };
+        Ok(Invocation { globals, verb })
+    }
+}
+
+/// Flags that every verb takes, before or after it.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// Work on the project in DIR, not on the one around the working directory
+    #[arg(long, global = true, value_name = "DIR", env = "K3S_VM_PROJECT", hide_env_values = true)]
+    pub(crate) project: Option<PathBuf>,
+    /// Tell every command, request and step
+    #[arg(long, global = true, env = "K3S_VM_DEBUG", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) debug: bool,
+    /// Agree to the installation of host packages
+    #[arg(short, long, global = true, env = "K3S_VM_YES", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) yes: bool,
+    /// Tell only warnings and errors
+    #[arg(short, long, global = true, env = "K3S_VM_QUIET", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) quiet: bool,
+    /// Colour the output
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        env = "K3S_VM_COLOR",
+        hide_env_values = true
+    )]
+    pub(crate) color: ColorChoice,
+    /// Tell progress as text for people or as one JSON object a line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        env = "K3S_VM_EVENTS",
+        hide_env_values = true
+    )]
+    pub(crate) events: Format,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// For whom output is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// For programs
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Verb {
+    /// Start the cluster, building first what is missing
+    ///
+    /// A running cluster is verified, and its kubeconfig, variables and manifests are brought up to date.
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm start --yes --timeout 30m    For CI: install host packages unasked, allow a slow machine
+  k3s-vm start --no-wait              Return once the VM runs")]
+    Start(StartArgs),
+    /// Power the VM off; the cluster's data stay
+    ///
+    /// A guest that does not power off in time is ended. A stopped cluster stays stopped, which is success.
+    Stop,
+    /// Show whether the cluster runs and where it answers
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm status
+  k3s-vm status -o json    For scripts")]
+    Status(OutputArgs),
+    /// Open a shell in the VM, or run a command there
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm ssh
+  k3s-vm ssh -- journalctl -b -u containerd")]
+    Ssh {
+        /// The command; the guest's shell reads it
+        #[arg(trailing_var_arg = true, value_name = "CMD")]
+        command: Vec<String>,
+    },
+    /// Destroy the cluster with its data and start a new one
+    ///
+    /// Ends what is left of former runs, too. Configuration, manifests and built guest images stay.
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm reset
+  k3s-vm reset --timeout 20m")]
+    Reset(WaitArgs),
+    /// Apply the manifests and the web application's variables, without rebuilding
+    ///
+    /// Container images of the configuration are loaded first; pods are replaced only where something changed.
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm apply
+  k3s-vm apply -o json    Every object with what happened to it")]
+    Apply(OutputArgs),
+    /// Show the console of the VM and the words of QEMU
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm logs -n 50
+  k3s-vm logs -f")]
+    Logs {
+        /// Go on with what is added, until the VM stops
+        #[arg(short, long)]
+        follow: bool,
+        /// Begin with the last N lines; all of them by default
+        #[arg(short = 'n', long, value_name = "N")]
+        lines: Option<usize>,
+    },
+    /// Load container images from a docker or OCI archive into the cluster
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm load web.tar
+  docker save local/web:dev | k3s-vm load -")]
+    Load {
+        /// The archive, or `-` for the standard input
+        #[arg(value_name = "FILE")]
+        archive: PathBuf,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Run kubectl on the cluster; the arguments are passed on untouched
+    #[command(
+        disable_help_flag = true,
+        after_long_help = "\
+Examples:
+  k3s-vm kubectl get nodes
+  k3s-vm kubectl -- exec -it deploy/web -- /web resolve kubernetes.default.svc"
+    )]
+    Kubectl {
+        /// The arguments of kubectl
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+}
+
+/// Flags of `start`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// Whether and how long to wait for readiness.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub(crate) struct WaitArgs {
+    /// Wait until the web application answers; this is the default
+    #[arg(long, overrides_with = "no_wait")]
+    wait: bool,
+    /// Return once the VM runs, before the cluster is ready
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "wait")]
+    no_wait: bool,
+    /// Fail when the cluster is not ready after DURATION, for example 90s or 15m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl WaitArgs {
+    /// Whether to wait for readiness.
+    pub(crate) fn waits(&self) -> bool {
+        !self.no_wait
+    }
+}
+
+/// How the result is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub(crate) struct OutputArgs {
+    /// Write the result for people or as JSON
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) output: Format,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err("not a duration such as 90s or 15m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "args_help_tests.rs"]
+mod help_tests;
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,344 @@
+//! How the help of each verb reads.
+
+use super::*;
+
+#[test]
+fn first_lines_of_help_are_imperative_without_a_full_stop() {
+    for verb in CommandLine::command().get_subcommands() {
+        let about = verb.get_about().unwrap_or_else(|| panic!("{} has no help", verb.get_name())).to_string();
+        assert!(!about.ends_with('.'), "{about}");
+        assert!(!about.split(' ').next().unwrap().ends_with('s'), "{about}: third person");
+    }
+}
+
+/// The long help of a verb, or of the program for the empty name; line ends trimmed.
+fn help(name: &str) -> String {
+    let mut command = CommandLine::command().term_width(100);
+    command.build();
+    let text = match name {
+        "" => command.render_long_help(),
+        name => command.find_subcommand_mut(name).unwrap().render_long_help(),
+    };
+    text.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// The help of a verb without the section of the global options, which all share.
+fn own_help(name: &str) -> String {
+    let whole = help(name);
+    let (before, rest) = whole.split_once("Global options:\n").expect("every verb takes the global options");
+    let after = rest.split_once("\nExamples:\n").map(|(_, examples)| examples);
+    after.map_or_else(|| before.to_owned(), |examples| format!("{before}Examples:\n{examples}"))
+}
+
+#[test]
+fn help_of_the_program() {
+    insta::assert_snapshot!(help(""), @r"
+    Give a project a real Kubernetes cluster in a VM of its own
+
+    Without a verb it starts the cluster, and builds first what is missing. A project is a folder that
+    holds `.k3s-vm/`.
+
+    Usage: k3s-vm [OPTIONS] [VERB]
+
+    Verbs:
+      start    Start the cluster, building first what is missing
+      stop     Power the VM off; the cluster's data stay
+      status   Show whether the cluster runs and where it answers
+      ssh      Open a shell in the VM, or run a command there
+      reset    Destroy the cluster with its data and start a new one
+      apply    Apply the manifests and the web application's variables, without rebuilding
+      logs     Show the console of the VM and the words of QEMU
+      load     Load container images from a docker or OCI archive into the cluster
+      kubectl  Run kubectl on the cluster; the arguments are passed on untouched
+
+    Options:
+          --wait
+              Wait until the web application answers; this is the default
+
+          --no-wait
+              Return once the VM runs, before the cluster is ready
+
+          --timeout <DURATION>
+              Fail when the cluster is not ready after DURATION, for example 90s or 15m
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Global options:
+          --project <DIR>
+              Work on the project in DIR, not on the one around the working directory
+
+              [env: K3S_VM_PROJECT]
+
+          --debug
+              Tell every command, request and step
+
+              [env: K3S_VM_DEBUG]
+
+      -y, --yes
+              Agree to the installation of host packages
+
+              [env: K3S_VM_YES]
+
+      -q, --quiet
+              Tell only warnings and errors
+
+              [env: K3S_VM_QUIET]
+
+          --color <WHEN>
+              Colour the output
+
+              Possible values:
+              - auto:   On a terminal, unless NO_COLOR is set
+              - always: Always
+              - never:  Never
+
+              [env: K3S_VM_COLOR]
+              [default: auto]
+
+          --events <FORMAT>
+              Tell progress as text for people or as one JSON object a line
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [env: K3S_VM_EVENTS]
+              [default: human]
+
+    Examples:
+      k3s-vm                        Build what is missing, start, wait until the web application answers
+      k3s-vm apply                  Apply changed manifests and variables to the running cluster
+      k3s-vm kubectl get pods -A    Talk to the cluster
+      k3s-vm stop                   Power off; the data stay
+      k3s-vm reset                  Throw the data away and start anew
+
+    Exit codes:
+      0  done                            5  the guest or its QEMU died
+      1  failed                          6  a port is held by somebody else
+      2  wrong usage or configuration    7  the cluster refused a request
+      3  the verb does not fit the state 69 the host lacks something
+      4  a deadline passed               130 interrupted
+      `ssh` and `kubectl` pass on the exit code of what they run.
+    ");
+}
+
+#[test]
+fn help_of_start() {
+    insta::assert_snapshot!(own_help("start"), @r"
+    Start the cluster, building first what is missing
+
+    A running cluster is verified, and its kubeconfig, variables and manifests are brought up to date.
+
+    Usage: k3s-vm start [OPTIONS]
+
+    Options:
+          --wait
+              Wait until the web application answers; this is the default
+
+          --no-wait
+              Return once the VM runs, before the cluster is ready
+
+          --timeout <DURATION>
+              Fail when the cluster is not ready after DURATION, for example 90s or 15m
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      k3s-vm start --yes --timeout 30m    For CI: install host packages unasked, allow a slow machine
+      k3s-vm start --no-wait              Return once the VM runs
+    ");
+}
+
+#[test]
+fn help_of_stop() {
+    insta::assert_snapshot!(own_help("stop"), @r"
+    Power the VM off; the cluster's data stay
+
+    A guest that does not power off in time is ended. A stopped cluster stays stopped, which is success.
+
+    Usage: k3s-vm stop [OPTIONS]
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn help_of_status() {
+    insta::assert_snapshot!(own_help("status"), @r"
+    Show whether the cluster runs and where it answers
+
+    Usage: k3s-vm status [OPTIONS]
+
+    Options:
+      -o, --output <FORMAT>
+              Write the result for people or as JSON
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [default: human]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      k3s-vm status
+      k3s-vm status -o json    For scripts
+    ");
+}
+
+#[test]
+fn help_of_ssh() {
+    insta::assert_snapshot!(own_help("ssh"), @r"
+    Open a shell in the VM, or run a command there
+
+    Usage: k3s-vm ssh [OPTIONS] [CMD]...
+
+    Arguments:
+      [CMD]...
+              The command; the guest's shell reads it
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      k3s-vm ssh
+      k3s-vm ssh -- journalctl -b -u containerd
+    ");
+}
+
+#[test]
+fn help_of_reset() {
+    insta::assert_snapshot!(own_help("reset"), @r"
+    Destroy the cluster with its data and start a new one
+
+    Ends what is left of former runs, too. Configuration, manifests and built guest images stay.
+
+    Usage: k3s-vm reset [OPTIONS]
+
+    Options:
+          --wait
+              Wait until the web application answers; this is the default
+
+          --no-wait
+              Return once the VM runs, before the cluster is ready
+
+          --timeout <DURATION>
+              Fail when the cluster is not ready after DURATION, for example 90s or 15m
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      k3s-vm reset
+      k3s-vm reset --timeout 20m
+    ");
+}
+
+#[test]
+fn help_of_apply() {
+    insta::assert_snapshot!(own_help("apply"), @r"
+    Apply the manifests and the web application's variables, without rebuilding
+
+    Container images of the configuration are loaded first; pods are replaced only where something
+    changed.
+
+    Usage: k3s-vm apply [OPTIONS]
+
+    Options:
+      -o, --output <FORMAT>
+              Write the result for people or as JSON
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [default: human]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      k3s-vm apply
+      k3s-vm apply -o json    Every object with what happened to it
+    ");
+}
+
+#[test]
+fn help_of_logs() {
+    insta::assert_snapshot!(own_help("logs"), @r"
+    Show the console of the VM and the words of QEMU
+
+    Usage: k3s-vm logs [OPTIONS]
+
+    Options:
+      -f, --follow
+              Go on with what is added, until the VM stops
+
+      -n, --lines <N>
+              Begin with the last N lines; all of them by default
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      k3s-vm logs -n 50
+      k3s-vm logs -f
+    ");
+}
+
+#[test]
+fn help_of_load() {
+    insta::assert_snapshot!(own_help("load"), @r"
+    Load container images from a docker or OCI archive into the cluster
+
+    Usage: k3s-vm load [OPTIONS] <FILE>
+
+    Arguments:
+      <FILE>
+              The archive, or `-` for the standard input
+
+    Options:
+      -o, --output <FORMAT>
+              Write the result for people or as JSON
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [default: human]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      k3s-vm load web.tar
+      docker save local/web:dev | k3s-vm load -
+    ");
+}
+
+#[test]
+fn help_of_kubectl() {
+    insta::assert_snapshot!(own_help("kubectl"), @r"
+    Run kubectl on the cluster; the arguments are passed on untouched
+
+    Usage: k3s-vm kubectl [OPTIONS] [ARGS]...
+
+    Arguments:
+      [ARGS]...
+              The arguments of kubectl
+
+    Examples:
+      k3s-vm kubectl get nodes
+      k3s-vm kubectl -- exec -it deploy/web -- /web resolve kubernetes.default.svc
+    ");
+}

@@ -1,0 +1,101 @@
+//! A fault as people read it: what happened, why, the end of the log, and what to type next.
+
+use model::Fault;
+
+use super::printable::printable;
+use super::style::Style;
+
+/// The whole text, ending with a line break. `program` takes the place of the word `k3s-vm` where a next step begins
+/// with it, so that the step can be typed as it stands.
+pub(crate) fn render(fault: &Fault, program: &str, style: Style) -> String {
+    let mut text = format!("{} {}\n", style.error("Error:"), fault.what());
+    for reason in fault.why() {
+        text.push_str(&indented("  ", reason));
+    }
+    if let Some(log) = fault.log().filter(|log| !log.lines.is_empty()) {
+        text.push_str(&format!("\nEnd of {}:\n", log.source));
+        for line in &log.lines {
+            text.push_str(&format!("{} {}\n", style.faint("  |"), printable(line)));
+        }
+    }
+    if !fault.next_steps().is_empty() {
+        text.push('\n');
+    }
+    for step in fault.next_steps() {
+        text.push_str(&format!("{} {}\n", style.strong("Next:"), as_typed(step, program)));
+    }
+    text
+}
+
+/// Every line of `reason` behind `margin`, its own indentation kept: a parser's drawing stays readable.
+fn indented(margin: &str, reason: &str) -> String {
+    reason.lines().map(|line| format!("{margin}{}\n", printable(line))).collect()
+}
+
+fn as_typed(step: &str, program: &str) -> String {
+    match step.strip_prefix("k3s-vm") {
+        Some(rest) if rest.is_empty() || rest.starts_with(' ') => format!("{program}{rest}"),
+        _ => step.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::fault::LogTail;
+    use model::{Config, FaultClass};
+
+    #[test]
+    fn a_fault_with_everything() {
+        let fault = Fault::new(FaultClass::Timeout, "the node is not Ready after 15m")
+            .because("last seen: KubeletNotReady")
+            .because("container runtime network not ready")
+            .with_log(LogTail {
+                source: ".k3s-vm/vm.log".to_owned(),
+                lines: vec!["[   12.0] \x1b[31mbad\x1b[0m things\r".to_owned(), "login:".to_owned()],
+            })
+            .next("k3s-vm logs -n 100")
+            .next("k3s-vm start --timeout 30m    # on a slow machine");
+        insta::assert_snapshot!(render(&fault, "bin/k3s-vm", Style::PLAIN), @r"
+        Error: the node is not Ready after 15m
+          last seen: KubeletNotReady
+          container runtime network not ready
+
+        End of .k3s-vm/vm.log:
+          | [   12.0] bad things
+          | login:
+
+        Next: bin/k3s-vm logs -n 100
+        Next: bin/k3s-vm start --timeout 30m    # on a slow machine
+        ");
+    }
+
+    #[test]
+    fn a_headline_alone_is_one_line() {
+        let fault = Fault::new(FaultClass::Interrupted, "interrupted");
+        assert_eq!(render(&fault, "k3s-vm", Style::PLAIN), "Error: interrupted\n");
+    }
+
+    #[test]
+    fn a_parsers_drawing_keeps_its_shape() {
+        let fault = Config::parse_file("config.toml", "[ports]\napi = \n").unwrap_err();
+        insta::assert_snapshot!(render(&fault, "k3s-vm", Style::PLAIN), @r"
+        Error: config.toml cannot be read
+          TOML parse error at line 2, column 7
+            |
+          2 | api =
+            |       ^
+          string values must be quoted, expected literal string
+
+        Next: edit config.toml
+        ");
+    }
+
+    #[test]
+    fn only_this_programs_name_is_replaced() {
+        assert_eq!(as_typed("k3s-vm start", "./bin/k3s-vm"), "./bin/k3s-vm start");
+        assert_eq!(as_typed("k3s-vm", "bin/k3s-vm"), "bin/k3s-vm");
+        assert_eq!(as_typed("k3s-vm-web.service", "bin/k3s-vm"), "k3s-vm-web.service");
+        assert_eq!(as_typed("apt-get install qemu-system-x86", "x"), "apt-get install qemu-system-x86");
+    }
+}

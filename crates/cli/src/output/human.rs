@@ -1,0 +1,123 @@
+//! Events for people: lasting lines, live lines on a terminal, signs of life off it.
+//!
+//! It joins the pure line maker with the clock and with stderr.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use model::{Event, EventSink};
+
+use super::live::Live;
+use super::log_lines::{LogLines, news};
+use super::mode::Mode;
+use super::style::Style;
+use super::write_stderr;
+
+/// How often the log is asked whether a sign of life is due.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// The sink of the human output.
+pub(crate) struct Human {
+    shared: Arc<Shared>,
+    watcher: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    begin: Instant,
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+struct State {
+    lines: LogLines,
+    live: Option<Live>,
+    over: bool,
+}
+
+impl Human {
+    /// A sink of this mode.
+    pub(crate) fn new(mode: Mode) -> Self {
+        let style = Style::new(mode.color_stderr);
+        let state = State {
+            lines: LogLines::new(mode.verbosity, style, !mode.live),
+            live: mode.live.then(|| Live::new(style)),
+            over: false,
+        };
+        let shared = Arc::new(Shared { begin: Instant::now(), state: Mutex::new(state), ended: Condvar::new() });
+        let watcher = (!mode.live).then(|| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.show_life())
+        });
+        Human { shared, watcher }
+    }
+
+    /// Takes the live lines away.
+    pub(crate) fn quieten(&self) {
+        if let Some(live) = &mut self.shared.lock().live {
+            live.clear();
+        }
+    }
+}
+
+impl EventSink for Human {
+    fn emit(&self, event: Event) {
+        let mut state = self.shared.lock();
+        let lines = state.lines.take(&event, self.shared.begin.elapsed());
+        if let Some(live) = &mut state.live {
+            draw(live, &event);
+        }
+        state.write(&lines);
+    }
+}
+
+impl Drop for Human {
+    fn drop(&mut self) {
+        self.quieten();
+        self.shared.lock().over = true;
+        self.shared.ended.notify_all();
+        if let Some(watcher) = self.watcher.take() {
+            let _ = watcher.join();
+        }
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere does not make the state of the output worse.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the program ends: writes the signs of life of phases from which no event comes.
+    fn show_life(&self) {
+        let mut state = self.lock();
+        while !state.over {
+            state = self.ended.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            let line = state.lines.tick(self.begin.elapsed());
+            state.write(line.as_slice());
+        }
+    }
+}
+
+impl State {
+    fn write(&self, lines: &[String]) {
+        if lines.is_empty() {
+            return;
+        }
+        let text = lines.join("\n") + "\n";
+        match &self.live {
+            Some(live) => live.above(|| write_stderr(text.as_bytes())),
+            None => write_stderr(text.as_bytes()),
+        }
+    }
+}
+
+fn draw(live: &mut Live, event: &Event) {
+    match event {
+        Event::PhaseStarted { number, total, title } => live.start_phase(*number, *total, title),
+        Event::Progress { task, message, done, total } => live.progress(task, news(message, *done, *total)),
+        Event::TaskFinished { task } => live.finish_task(task),
+        Event::PhaseFinished { .. } => live.clear(),
+        Event::Note { .. } | Event::Warning { .. } | Event::Debug { .. } => {}
+    }
+}

@@ -1,0 +1,162 @@
+//! Events for programs: one JSON object a line on stderr, `at` seconds after the program began.
+
+use std::time::{Duration, Instant};
+
+use model::{Event, EventSink, Fault};
+use serde::Serialize;
+
+use super::mode::{Mode, Verbosity};
+use super::write_stderr;
+
+/// The sink of the JSON output.
+pub(crate) struct JsonLines {
+    begin: Instant,
+    verbosity: Verbosity,
+}
+
+impl JsonLines {
+    /// A sink of this mode.
+    pub(crate) fn new(mode: Mode) -> Self {
+        JsonLines { begin: Instant::now(), verbosity: mode.verbosity }
+    }
+
+    /// Tells a fault, which is the last line of a verb that failed.
+    pub(crate) fn fault(&self, fault: &Fault) {
+        self.write(&FaultLine::of(fault));
+    }
+
+    fn write(&self, what: &impl Serialize) {
+        write_stderr(line(self.begin.elapsed(), what).as_bytes());
+    }
+}
+
+impl EventSink for JsonLines {
+    fn emit(&self, event: Event) {
+        if self.verbosity >= wanted_from(&event) {
+            self.write(&event);
+        }
+    }
+}
+
+/// The least verbosity that tells this event.
+fn wanted_from(event: &Event) -> Verbosity {
+    match event {
+        Event::Warning { .. } => Verbosity::Quiet,
+        Event::Debug { .. } => Verbosity::Debug,
+        Event::PhaseStarted { .. }
+        | Event::Progress { .. }
+        | Event::TaskFinished { .. }
+        | Event::PhaseFinished { .. }
+        | Event::Note { .. } => Verbosity::Normal,
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a, T> {
+    at: f64,
+    #[serde(flatten)]
+    what: &'a T,
+}
+
+#[derive(Serialize)]
+struct FaultLine<'a> {
+    event: &'static str,
+    class: &'static str,
+    exit_code: u8,
+    what: &'a str,
+    why: &'a [String],
+    next: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct LogLine<'a> {
+    source: &'a str,
+    lines: &'a [String],
+}
+
+impl<'a> FaultLine<'a> {
+    fn of(fault: &'a Fault) -> Self {
+        FaultLine {
+            event: "fault",
+            class: fault.class().name(),
+            exit_code: fault.class().exit_code(),
+            what: fault.what(),
+            why: fault.why(),
+            next: fault.next_steps(),
+            log: fault.log().map(|log| LogLine { source: &log.source, lines: &log.lines }),
+        }
+    }
+}
+
+fn line(at: Duration, what: &impl Serialize) -> String {
+    let at = at.as_millis() as f64 / 1000.0;
+    // Neither an event nor a fault has anything that JSON cannot hold.
+    serde_json::to_string(&Line { at, what }).map(|text| text + "\n").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::FaultClass;
+    use model::event::PhaseOutcome;
+    use model::fault::LogTail;
+
+    fn at_1_5(what: &impl Serialize) -> String {
+        line(Duration::from_micros(1_500_400), what)
+    }
+
+    #[test]
+    fn every_kind_of_event() {
+        let events = [
+            Event::PhaseStarted { number: 1, total: 6, title: "Booting".to_owned() },
+            Event::Progress { task: "boot".to_owned(), message: "line\nbreak".to_owned(), done: Some(1), total: None },
+            Event::TaskFinished { task: "boot".to_owned() },
+            Event::PhaseFinished {
+                number: 1,
+                title: "Booting".to_owned(),
+                elapsed: Duration::from_millis(107_250),
+                outcome: PhaseOutcome::Done("node k3s-vm is Ready".to_owned()),
+            },
+            Event::PhaseFinished {
+                number: 1,
+                title: "Booting".to_owned(),
+                elapsed: Duration::ZERO,
+                outcome: PhaseOutcome::Failed,
+            },
+            Event::Warning { text: "slow".to_owned() },
+        ];
+        insta::assert_snapshot!(events.iter().map(at_1_5).collect::<String>(), @r#"
+        {"at":1.5,"event":"phase-started","number":1,"total":6,"title":"Booting"}
+        {"at":1.5,"event":"progress","task":"boot","message":"line\nbreak","done":1,"total":null}
+        {"at":1.5,"event":"task-finished","task":"boot"}
+        {"at":1.5,"event":"phase-finished","number":1,"title":"Booting","elapsed":107.25,"outcome":"done","detail":"node k3s-vm is Ready"}
+        {"at":1.5,"event":"phase-finished","number":1,"title":"Booting","elapsed":0.0,"outcome":"failed"}
+        {"at":1.5,"event":"warning","text":"slow"}
+        "#);
+    }
+
+    #[test]
+    fn a_fault_has_all_its_parts() {
+        let fault = Fault::new(FaultClass::Guest, "the guest panicked")
+            .because("Kernel panic")
+            .next("k3s-vm logs")
+            .with_log(LogTail { source: "vm.log".to_owned(), lines: vec!["x".to_owned()] });
+        insta::assert_snapshot!(at_1_5(&FaultLine::of(&fault)), @r#"{"at":1.5,"event":"fault","class":"guest","exit_code":5,"what":"the guest panicked","why":["Kernel panic"],"next":["k3s-vm logs"],"log":{"source":"vm.log","lines":["x"]}}"#);
+    }
+
+    #[test]
+    fn verbosity_decides_what_is_told() {
+        let debug = Event::Debug { text: String::new() };
+        let note = Event::Note { text: String::new() };
+        let warning = Event::Warning { text: String::new() };
+        for (verbosity, told) in [
+            (Verbosity::Quiet, [false, false, true]),
+            (Verbosity::Normal, [false, true, true]),
+            (Verbosity::Debug, [true, true, true]),
+        ] {
+            assert_eq!([&debug, &note, &warning].map(|event| verbosity >= wanted_from(event)), told, "{verbosity:?}");
+        }
+    }
+}

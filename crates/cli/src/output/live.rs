@@ -1,0 +1,96 @@
+//! The lines that change in place on a terminal: the running phase with its time, and one line a task below it.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::duration::show_running;
+use super::style::Style;
+
+/// How often the time of the running phase is drawn anew.
+const FRAME: Duration = Duration::from_millis(120);
+
+/// The live lines.
+pub(crate) struct Live {
+    lines: MultiProgress,
+    style: Style,
+    phase: Option<ProgressBar>,
+    tasks: Vec<(String, ProgressBar)>,
+}
+
+impl Live {
+    /// No lines yet; they are drawn to stderr.
+    pub(crate) fn new(style: Style) -> Self {
+        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        Live { lines, style, phase: None, tasks: Vec::new() }
+    }
+
+    /// Draws the phase that begins.
+    pub(crate) fn start_phase(&mut self, number: u32, total: u32, title: &str) {
+        self.clear();
+        let line = self.lines.add(ProgressBar::no_length());
+        line.set_style(
+            template("{mark} {what} … {time}")
+                .with_key("mark", constant(self.style.faint(format!("[{number}/{total}]"))))
+                .with_key("what", constant(title.to_owned()))
+                .with_key("time", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                    let _ = text.write_str(&show_running(state.elapsed()));
+                }),
+        );
+        line.enable_steady_tick(FRAME);
+        self.phase = Some(line);
+    }
+
+    /// Draws the newest news of a task.
+    pub(crate) fn progress(&mut self, task: &str, news: String) {
+        let line = match self.tasks.iter().find(|(name, _)| name == task) {
+            Some((_, line)) => line,
+            None => {
+                let line = self.lines.add(ProgressBar::no_length());
+                line.set_style(template("      {prefix} {wide_msg}"));
+                line.set_prefix(self.style.faint(format!("{task}:")));
+                self.tasks.push((task.to_owned(), line));
+                &self.tasks[self.tasks.len() - 1].1
+            }
+        };
+        line.set_message(news);
+    }
+
+    /// Takes the line of a task away.
+    pub(crate) fn finish_task(&mut self, task: &str) {
+        if let Some(index) = self.tasks.iter().position(|(name, _)| name == task) {
+            let (_, line) = self.tasks.remove(index);
+            line.finish_and_clear();
+            self.lines.remove(&line);
+        }
+    }
+
+    /// Takes all lines away.
+    pub(crate) fn clear(&mut self) {
+        for (_, line) in self.tasks.drain(..) {
+            line.finish_and_clear();
+            self.lines.remove(&line);
+        }
+        if let Some(line) = self.phase.take() {
+            line.finish_and_clear();
+            self.lines.remove(&line);
+        }
+    }
+
+    /// Lets `write` write lasting lines above the live ones.
+    pub(crate) fn above(&self, write: impl FnOnce()) {
+        self.lines.suspend(write);
+    }
+}
+
+/// The templates are constants of this file, which a test reads.
+fn template(text: &str) -> ProgressStyle {
+    ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// A key of a template whose text does not change.
+fn constant(text: String) -> impl Fn(&ProgressState, &mut dyn std::fmt::Write) + Clone + Send + Sync {
+    move |_, line| {
+        let _ = line.write_str(&text);
+    }
+}

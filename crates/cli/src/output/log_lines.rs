@@ -1,0 +1,139 @@
+//! Events to lines of a log: one a phase, notes and warnings, and a sign of life while a phase is long. Pure; the time
+//! is told from outside, as the time since the program began.
+
+use std::time::Duration;
+
+use model::Event;
+use model::event::PhaseOutcome;
+
+use super::duration::{show, show_running};
+use super::mode::Verbosity;
+use super::printable::printable;
+use super::style::Style;
+
+/// A log off a terminal shows life this often at most.
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// Makes the lines.
+pub(crate) struct LogLines {
+    verbosity: Verbosity,
+    style: Style,
+    signs_of_life: bool,
+    phase: Option<RunningPhase>,
+}
+
+struct RunningPhase {
+    number: u32,
+    total: u32,
+    title: String,
+    started: Duration,
+    last_line: Duration,
+    /// Newest news of each task, in the order in which the tasks began.
+    tasks: Vec<(String, String)>,
+}
+
+impl LogLines {
+    /// Lines of this verbosity; `signs_of_life` where nothing else shows that a long phase goes on.
+    pub(crate) fn new(verbosity: Verbosity, style: Style, signs_of_life: bool) -> Self {
+        LogLines { verbosity, style, signs_of_life, phase: None }
+    }
+
+    /// The lines for an event that came at `now`.
+    pub(crate) fn take(&mut self, event: &Event, now: Duration) -> Vec<String> {
+        let line = match event {
+            Event::PhaseStarted { number, total, title } => {
+                self.phase = Some(RunningPhase {
+                    number: *number,
+                    total: *total,
+                    title: title.clone(),
+                    started: now,
+                    last_line: now,
+                    tasks: Vec::new(),
+                });
+                (self.verbosity >= Verbosity::Debug).then(|| format!("{} {title}", self.mark(*number, *total)))
+            }
+            Event::Progress { task, message, done, total } => {
+                if let Some(phase) = &mut self.phase {
+                    phase.news(task, news(message, *done, *total));
+                }
+                self.tick(now)
+            }
+            Event::TaskFinished { task } => {
+                if let Some(phase) = &mut self.phase {
+                    phase.tasks.retain(|(name, _)| name != task);
+                }
+                None
+            }
+            Event::PhaseFinished { number, title, elapsed, outcome } => {
+                let total = self.phase.take().map_or(*number, |phase| phase.total);
+                (self.verbosity >= Verbosity::Normal).then(|| {
+                    format!("{} {title} … {}", self.mark(*number, total), ending(outcome, *elapsed, self.style))
+                })
+            }
+            Event::Note { text } => {
+                (self.verbosity >= Verbosity::Normal).then(|| format!("{} {text}", self.style.strong("Note:")))
+            }
+            Event::Warning { text } => Some(format!("{} {text}", self.style.warning("Warning:"))),
+            Event::Debug { text } => (self.verbosity >= Verbosity::Debug)
+                .then(|| self.style.faint(format!("{:9.3} {}", now.as_secs_f64(), printable(text)))),
+        };
+        if line.is_some()
+            && let Some(phase) = &mut self.phase
+        {
+            phase.last_line = now;
+        }
+        line.into_iter().collect()
+    }
+
+    /// The sign of life that is due at `now`, if one is.
+    pub(crate) fn tick(&mut self, now: Duration) -> Option<String> {
+        let due = self.signs_of_life && self.verbosity >= Verbosity::Normal;
+        let phase = self.phase.as_mut().filter(|phase| due && now.saturating_sub(phase.last_line) >= SIGN_OF_LIFE)?;
+        phase.last_line = now;
+        let elapsed = show_running(now.saturating_sub(phase.started));
+        let tasks: Vec<String> = phase.tasks.iter().map(|(task, news)| format!("{task}: {news}")).collect();
+        let (number, total, title) = (phase.number, phase.total, phase.title.clone());
+        let mark = self.mark(number, total);
+        Some(match tasks.as_slice() {
+            [] => format!("{mark} {title} … still running after {elapsed}"),
+            tasks => format!("{mark} {title} … {elapsed} so far: {}", tasks.join("; ")),
+        })
+    }
+
+    fn mark(&self, number: u32, total: u32) -> String {
+        self.style.faint(format!("[{number}/{total}]"))
+    }
+}
+
+impl RunningPhase {
+    fn news(&mut self, task: &str, news: String) {
+        match self.tasks.iter_mut().find(|(name, _)| name == task) {
+            Some((_, old)) => *old = news,
+            None => self.tasks.push((task.to_owned(), news)),
+        }
+    }
+}
+
+/// A message with its count: `unpacking systemd (12 of 340)`.
+pub(crate) fn news(message: &str, done: Option<u64>, total: Option<u64>) -> String {
+    let message = printable(message);
+    match (done, total) {
+        (Some(done), Some(total)) => format!("{message} ({done} of {total})"),
+        (Some(done), None) => format!("{message} ({done})"),
+        (None, _) => message,
+    }
+}
+
+fn ending(outcome: &PhaseOutcome, elapsed: Duration, style: Style) -> String {
+    let time = show(elapsed);
+    match outcome {
+        PhaseOutcome::Done(fact) if fact.is_empty() => style.good(time),
+        PhaseOutcome::Done(fact) => format!("{}: {fact}", style.good(time)),
+        PhaseOutcome::Skipped(reason) => format!("{}: {reason}", style.faint("skipped")),
+        PhaseOutcome::Failed => format!("{} after {time}", style.error("failed")),
+    }
+}
+
+#[cfg(test)]
+#[path = "log_lines_tests.rs"]
+mod tests;

@@ -1,0 +1,155 @@
+//! Everything that the program says: results on stdout, talk on stderr, for people or for programs.
+//!
+//! The texts are made by pure functions, one file a kind; [`Output`] is the only writer. No verb logic here.
+
+mod consent;
+mod duration;
+mod error;
+mod human;
+mod json;
+mod live;
+mod log_lines;
+mod mode;
+mod printable;
+mod style;
+pub(crate) mod summary;
+pub(crate) mod table;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use host::packages::Consent;
+use model::{EventSink, Fault, FaultClass, Result};
+
+use crate::args::{Format, Globals};
+use consent::{Asking, TerminalConsent};
+use human::Human;
+use json::JsonLines;
+pub(crate) use mode::{Mode, Surroundings};
+use style::Style;
+
+/// The program's voice. One for a process.
+pub(crate) struct Output {
+    mode: Mode,
+    events: Events,
+    program: String,
+    assume_yes: bool,
+}
+
+enum Events {
+    Human(Human),
+    Json(JsonLines),
+}
+
+impl Output {
+    /// A voice as the flags and the surroundings want it; `program` is how the user calls this program, for the
+    /// commands that messages propose.
+    pub(crate) fn new(globals: &Globals, surroundings: Surroundings, program: String) -> Self {
+        let mode = Mode::choose(globals, surroundings);
+        let events = match mode.events {
+            Format::Human => Events::Human(Human::new(mode)),
+            Format::Json => Events::Json(JsonLines::new(mode)),
+        };
+        Output { mode, events, program, assume_yes: globals.yes }
+    }
+
+    /// Who listens to the engine.
+    pub(crate) fn events(&self) -> &dyn EventSink {
+        match &self.events {
+            Events::Human(human) => human,
+            Events::Json(json) => json,
+        }
+    }
+
+    /// How the user agrees to something: by `--yes`, or by an answer on the terminal.
+    pub(crate) fn consent(&self) -> impl Consent {
+        let asking = match (self.assume_yes, self.mode.may_ask, &self.events) {
+            (true, ..) => Asking::Agreed,
+            (false, true, Events::Human(human)) => Asking::OnTerminal(human),
+            (false, ..) => Asking::Nobody,
+        };
+        TerminalConsent { asking }
+    }
+
+    /// How the user calls this program.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Writes a result: `text` ends with a line break or is empty.
+    ///
+    /// # Errors
+    /// A Failed fault when stdout cannot take it. A reader who has gone away (`| head`) is no fault.
+    pub(crate) fn result(&self, text: &str) -> Result<()> {
+        self.result_bytes(text.as_bytes())
+    }
+
+    /// Writes a result that need not be text, such as a piece of a log.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn result_bytes(&self, bytes: &[u8]) -> Result<()> {
+        self.quieten();
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Fault::new(FaultClass::Failed, "cannot write the result").because(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn result_json(&self, value: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the result as JSON").because(error))?;
+        self.result(&(text + "\n"))
+    }
+
+    /// Tells a fault and gives the exit code of the process.
+    pub(crate) fn fault(&self, fault: &Fault) -> ExitCode {
+        self.quieten();
+        match &self.events {
+            Events::Human(_) => {
+                let text = error::render(fault, &self.program, Style::new(self.mode.color_stderr));
+                write_stderr(text.as_bytes());
+            }
+            Events::Json(json) => json.fault(fault),
+        }
+        ExitCode::from(fault.class().exit_code())
+    }
+
+    /// Whether results may be coloured.
+    pub(crate) fn colors_results(&self) -> bool {
+        self.mode.color_stdout
+    }
+
+    /// Takes the live lines away; call before another program gets the terminal.
+    pub(crate) fn quieten(&self) {
+        if let Events::Human(human) = &self.events {
+            human.quieten();
+        }
+    }
+}
+
+impl Surroundings {
+    /// What this process sees.
+    pub(crate) fn of_process() -> Self {
+        Surroundings {
+            stdin_terminal: io::stdin().is_terminal(),
+            stdout_terminal: io::stdout().is_terminal(),
+            stderr_terminal: io::stderr().is_terminal(),
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            dumb_terminal: std::env::var_os("TERM").is_none_or(|value| value.is_empty() || value == "dumb"),
+        }
+    }
+}
+
+/// Writes talk. Nobody can be told when that fails, so nobody is.
+fn write_stderr(bytes: &[u8]) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(bytes).and_then(|()| stderr.flush());
+}
