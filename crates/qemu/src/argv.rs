@@ -1,11 +1,190 @@
-//! [`Machine`] -> the words of QEMU's command line.
+//! [`Machine`] -> the words of QEMU's command line. Pure; the order of the devices never changes by itself.
+//!
+//! Options that take JSON (`-object`, `-blockdev`, `-netdev`, `-device`, all since QEMU 6.0) get JSON, since their older
+//! form breaks at a comma in a path. `-chardev` and `-fw_cfg` take none in QEMU 7.2: there a comma is doubled.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
-use crate::Machine;
+use model::paths::InstancePaths;
+use serde_json::{Value, json};
+
+use crate::machine::MemoryBackend;
+use crate::workarounds::{self, Change};
+use crate::{Accelerator, Machine, Version};
+
+/// The id of the network backend, by which ports are added to a running VM.
+pub const NETDEV: &str = "net0";
+
+/// The address of the guest's network card. slirp gives every VM a network of its own, so all may share it, and a RAM
+/// template needs it constant.
+const MAC: &str = "52:54:00:6b:33:73";
+
+/// Translated code that TCG keeps, in MiB. The programs of a cluster are some 150 MB of machine code: with too small a
+/// buffer they are translated again and again. Unset, QEMU takes a size that depends on the host's RAM.
+const TRANSLATION_BUFFER: u32 = 512;
 
 /// The arguments, without the program, in a fixed order.
 pub fn arguments(machine: &Machine) -> Vec<OsString> {
-    let _ = machine;
-    unimplemented!()
+    let mut argv = Argv::default();
+    argv.identity(machine);
+    argv.board(machine);
+    argv.kernel(machine);
+    argv.devices(machine);
+    argv.option("-qmp", format!("unix:{},server=on,wait=off", InstancePaths::QMP_SOCKET));
+    argv.0
 }
+
+#[derive(Default)]
+struct Argv(Vec<OsString>);
+
+impl Argv {
+    fn option(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+
+    fn json(&mut self, name: &str, value: &Value) {
+        self.option(name, value.to_string());
+    }
+
+    /// First, so that a process list cut at the terminal's width still shows whose VM it is.
+    fn identity(&mut self, machine: &Machine) {
+        self.option("-name", machine.name.as_str());
+        self.option("-uuid", machine.uuid.as_str());
+        self.option("-pidfile", machine.pid_file.as_os_str());
+    }
+
+    fn board(&mut self, machine: &Machine) {
+        for flag in ["-nodefaults", "-no-user-config"] {
+            self.0.push(flag.into());
+        }
+        self.option("-display", "none");
+        self.option("-machine", format!("{},memory-backend=ram0,usb=off,vmport=off", machine.version.machine_type()));
+        match machine.accelerator {
+            Accelerator::Tcg => self.option("-accel", format!("tcg,thread=multi,tb-size={TRANSLATION_BUFFER}")),
+            Accelerator::Kvm => self.option("-accel", "kvm"),
+        }
+        self.option("-cpu", cpu(machine));
+        self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", machine.cpus));
+        self.option("-m", format!("{}M", machine.memory / (1024 * 1024)));
+        self.json("-object", &memory(&machine.memory_backend, machine.memory, machine.version));
+        self.option("-rtc", "base=utc");
+        // A panicked guest leaves its last words in the log and ends QEMU, instead of burning a CPU. A reboot by order
+        // stays a reboot.
+        self.option("-action", "panic=exit-failure");
+    }
+
+    fn kernel(&mut self, machine: &Machine) {
+        self.option("-kernel", machine.kernel.as_os_str());
+        self.option("-initrd", machine.initrd.as_os_str());
+        self.option("-append", machine.kernel_command_line.as_str());
+        for file in &machine.firmware_files {
+            let mut value = OsString::from(format!("name={},file=", file.name));
+            value.push(double_commas(file.path.as_os_str()));
+            self.option("-fw_cfg", value);
+        }
+    }
+
+    /// PCI slots are named: RAM templates depend on them.
+    fn devices(&mut self, machine: &Machine) {
+        // stdout is vm.log, so console and QEMU's own words share one file description and never overwrite each other.
+        self.option("-chardev", "stdio,id=console,signal=off");
+        self.json("-device", &json!({"driver": "isa-serial", "index": 0, "chardev": "console"}));
+        self.json("-device", &json!({"driver": "vmgenid", "guid": "auto"}));
+        self.json("-device", &json!({"driver": "pvpanic"}));
+
+        // The disk is the truth. Writes go to the host's page cache, which outlives a killed QEMU, and the guest's
+        // flushes become fdatasync, so that a host that loses power keeps what the guest was promised.
+        let cache = json!({"direct": false, "no-flush": false});
+        self.json(
+            "-blockdev",
+            &json!({"driver": "file", "node-name": "disk-file", "filename": text(&machine.disk), "discard": "unmap",
+                    "cache": cache}),
+        );
+        self.json(
+            "-blockdev",
+            &json!({"driver": "qcow2", "node-name": "disk", "file": "disk-file", "discard": "unmap", "cache": cache}),
+        );
+        self.json("-device", &pci(0x2, json!({"driver": "virtio-blk-pci", "id": "root-disk", "drive": "disk"})));
+
+        let mut network = json!({"type": "user", "id": NETDEV});
+        if !machine.forwards.is_empty() {
+            network["hostfwd"] = machine.forwards.iter().map(|forward| json!({"str": forward.to_string()})).collect();
+        }
+        self.json("-netdev", &network);
+        // Without a boot ROM: nothing boots from the network, and distributions package the ROMs apart.
+        let card = json!({"driver": "virtio-net-pci", "id": "nic", "netdev": NETDEV, "mac": MAC, "romfile": ""});
+        self.json("-device", &pci(0x3, card));
+
+        self.option("-chardev", format!("socket,id=agent,path={},server=on,wait=off", InstancePaths::AGENT_SOCKET));
+        self.json("-device", &pci(0x4, json!({"driver": "virtio-serial-pci", "id": "ports"})));
+        self.json(
+            "-device",
+            &json!({"driver": "virtserialport", "bus": "ports.0", "nr": 1, "chardev": "agent",
+                    "name": "org.qemu.guest_agent.0"}),
+        );
+
+        self.json("-object", &json!({"qom-type": "rng-builtin", "id": "entropy"}));
+        self.json("-device", &pci(0x5, json!({"driver": "virtio-rng-pci", "id": "rng", "rng": "entropy"})));
+    }
+}
+
+fn cpu(machine: &Machine) -> String {
+    let mut model = match machine.accelerator {
+        Accelerator::Tcg => "max".to_owned(),
+        Accelerator::Kvm => "host".to_owned(),
+    };
+    for workaround in workarounds::applying(machine.version, machine.accelerator) {
+        match workaround.change {
+            Change::WithoutCpuFeature(feature) => {
+                model.push_str(",-");
+                model.push_str(feature);
+            }
+        }
+    }
+    model
+}
+
+fn memory(backend: &MemoryBackend, size: u64, version: Version) -> Value {
+    match backend {
+        MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": "ram0", "size": size}),
+        MemoryBackend::File { path, share } => {
+            let mut object = json!({
+                "qom-type": "memory-backend-file", "id": "ram0", "size": size, "mem-path": text(path), "share": share,
+            });
+            // From 8.2 a private map needs no write permission on the file.
+            if !share && version >= Version::new(8, 2, 0) {
+                object["readonly"] = json!(true);
+                object["rom"] = json!("off");
+            }
+            object
+        }
+    }
+}
+
+fn pci(slot: u8, mut device: Value) -> Value {
+    device["bus"] = json!("pcie.0");
+    device["addr"] = json!(format!("{slot:#x}"));
+    device
+}
+
+/// [`Machine::check`] refuses paths that JSON cannot carry.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn double_commas(path: &OsStr) -> OsString {
+    let mut bytes = Vec::with_capacity(path.len());
+    for byte in path.as_bytes() {
+        bytes.push(*byte);
+        if *byte == b',' {
+            bytes.push(b',');
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests;

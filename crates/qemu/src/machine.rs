@@ -90,16 +90,26 @@ impl Machine {
     /// What QEMU could not take and would tell in its own words only.
     ///
     /// # Errors
-    /// A Config fault for an IPv6 listener, which the user network of QEMU does not have.
+    /// A Config fault for an IPv6 listener, which the user network of QEMU does not have, and for a path that its
+    /// options cannot carry.
     pub fn check(&self) -> Result<()> {
-        match self.forwards.iter().find(|forward| forward.bind.is_ipv6()) {
-            None => Ok(()),
-            Some(forward) => Err(Fault::new(
+        if let Some(forward) = self.forwards.iter().find(|forward| forward.bind.is_ipv6()) {
+            return Err(Fault::new(
                 FaultClass::Config,
                 format!("port {} cannot be opened on {}", forward.host, forward.bind),
             )
             .because("QEMU's user network listens on IPv4 addresses only")
-            .next("set bind to an IPv4 address, such as 127.0.0.1, in .k3s-vm/config.toml")),
+            .next("set bind to an IPv4 address, such as 127.0.0.1, in .k3s-vm/config.toml"));
+        }
+        let memory = match &self.memory_backend {
+            MemoryBackend::Ram => None,
+            MemoryBackend::File { path, .. } => Some(path),
+        };
+        match memory.into_iter().chain([&self.disk]).find(|path| path.to_str().is_none()) {
+            None => Ok(()),
+            Some(path) => Err(Fault::new(FaultClass::Config, format!("QEMU cannot open {}", path.display()))
+                .because("its options carry only paths that are valid UTF-8")
+                .next("rename the folder")),
         }
     }
 }

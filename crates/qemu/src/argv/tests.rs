@@ -1,0 +1,168 @@
+//! What the command line reads, word by word.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use model::instance::InstanceName;
+use model::port::Port;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Forward;
+use crate::machine::FirmwareFile;
+
+fn machine() -> Machine {
+    let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Machine {
+        name: InstanceName::default(),
+        uuid: "6f1b9f0a-7a0e-4f0e-8f5e-0123456789ab".to_owned(),
+        pid_file: "/home/ada/shop/.k3s-vm/vm.pid".into(),
+        folder: "/home/ada/shop/.k3s-vm/vm".into(),
+        version: Version::new(7, 2, 22),
+        accelerator: Accelerator::Tcg,
+        cpus: 2,
+        memory: 2 << 30,
+        memory_backend: MemoryBackend::Ram,
+        kernel: "/home/ada/.cache/k3s-vm/images/1f/kernel".into(),
+        initrd: "/home/ada/.cache/k3s-vm/images/1f/initrd".into(),
+        kernel_command_line: "console=ttyS0 root=/dev/vda rw".to_owned(),
+        disk: "disk.qcow2".into(),
+        forwards: vec![
+            Forward { bind, host: Port::literal(6443), guest: 6443 },
+            Forward { bind, host: Port::literal(2666), guest: 22 },
+            Forward { bind, host: Port::literal(30080), guest: 30080 },
+        ],
+        firmware_files: vec![FirmwareFile {
+            name: "opt/k3s-vm/authorized_keys".to_owned(),
+            path: "authorized_keys".into(),
+        }],
+    }
+}
+
+/// One option a line.
+fn lines(machine: &Machine) -> String {
+    let mut lines = String::new();
+    for word in arguments(machine) {
+        let word = word.to_string_lossy().into_owned();
+        lines.push_str(if word.starts_with('-') { "\n" } else { " " });
+        lines.push_str(&word);
+    }
+    lines.trim_start().to_owned()
+}
+
+/// The value of the `count`th (from 0) `option` in which `part` occurs.
+fn value(machine: &Machine, option: &str, part: &str) -> String {
+    let words = arguments(machine);
+    words
+        .windows(2)
+        .map(|pair| (pair[0].to_string_lossy(), pair[1].to_string_lossy()))
+        .find(|(name, value)| name == option && value.contains(part))
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_else(|| panic!("no {option} with {part} in {words:?}"))
+}
+
+#[test]
+fn the_whole_command_line() {
+    insta::assert_snapshot!(lines(&machine()), @r#"
+    -name k3s-vm
+    -uuid 6f1b9f0a-7a0e-4f0e-8f5e-0123456789ab
+    -pidfile /home/ada/shop/.k3s-vm/vm.pid
+    -nodefaults
+    -no-user-config
+    -display none
+    -machine pc-q35-7.2,memory-backend=ram0,usb=off,vmport=off
+    -accel tcg,thread=multi,tb-size=512
+    -cpu max,-cx16
+    -smp cpus=2,sockets=1,cores=2,threads=1
+    -m 2048M
+    -object {"qom-type":"memory-backend-ram","id":"ram0","size":2147483648}
+    -rtc base=utc
+    -action panic=exit-failure
+    -kernel /home/ada/.cache/k3s-vm/images/1f/kernel
+    -initrd /home/ada/.cache/k3s-vm/images/1f/initrd
+    -append console=ttyS0 root=/dev/vda rw
+    -fw_cfg name=opt/k3s-vm/authorized_keys,file=authorized_keys
+    -chardev stdio,id=console,signal=off
+    -device {"driver":"isa-serial","index":0,"chardev":"console"}
+    -device {"driver":"vmgenid","guid":"auto"}
+    -device {"driver":"pvpanic"}
+    -blockdev {"driver":"file","node-name":"disk-file","filename":"disk.qcow2","discard":"unmap","cache":{"direct":false,"no-flush":false}}
+    -blockdev {"driver":"qcow2","node-name":"disk","file":"disk-file","discard":"unmap","cache":{"direct":false,"no-flush":false}}
+    -device {"driver":"virtio-blk-pci","id":"root-disk","drive":"disk","bus":"pcie.0","addr":"0x2"}
+    -netdev {"type":"user","id":"net0","hostfwd":[{"str":"tcp:127.0.0.1:6443-:6443"},{"str":"tcp:127.0.0.1:2666-:22"},{"str":"tcp:127.0.0.1:30080-:30080"}]}
+    -device {"driver":"virtio-net-pci","id":"nic","netdev":"net0","mac":"52:54:00:6b:33:73","romfile":"","bus":"pcie.0","addr":"0x3"}
+    -chardev socket,id=agent,path=agent.sock,server=on,wait=off
+    -device {"driver":"virtio-serial-pci","id":"ports","bus":"pcie.0","addr":"0x4"}
+    -device {"driver":"virtserialport","bus":"ports.0","nr":1,"chardev":"agent","name":"org.qemu.guest_agent.0"}
+    -object {"qom-type":"rng-builtin","id":"entropy"}
+    -device {"driver":"virtio-rng-pci","id":"rng","rng":"entropy","bus":"pcie.0","addr":"0x5"}
+    -qmp unix:qmp.sock,server=on,wait=off
+    "#);
+}
+
+#[test]
+fn the_seeds_pattern_finds_every_instance() {
+    let mut machine = machine();
+    machine.name = InstanceName::with_suffix("ci").unwrap();
+    assert!(lines(&machine).starts_with("-name k3s-vm-ci\n"));
+}
+
+#[test]
+fn kvm_uses_the_hosts_cpu() {
+    let mut machine = machine();
+    machine.accelerator = Accelerator::Kvm;
+    assert_eq!(value(&machine, "-accel", ""), "kvm");
+    assert_eq!(value(&machine, "-cpu", ""), "host");
+}
+
+#[test]
+fn awkward_paths_stay_whole() {
+    let folder = "/tmp/a, b=c/\"quoted\" 'x' \\ ümläut 网";
+    let mut machine = machine();
+    machine.pid_file = format!("{folder}/vm.pid").into();
+    machine.kernel = format!("{folder}/kernel").into();
+    machine.disk = format!("{folder}/disk.qcow2").into();
+    machine.firmware_files[0].path = format!("{folder}/keys").into();
+    insta::assert_snapshot!(value(&machine, "-pidfile", ""), @r#"/tmp/a, b=c/"quoted" 'x' \ ümläut 网/vm.pid"#);
+    insta::assert_snapshot!(value(&machine, "-kernel", ""), @r#"/tmp/a, b=c/"quoted" 'x' \ ümläut 网/kernel"#);
+    insta::assert_snapshot!(value(&machine, "-blockdev", "disk-file"), @r#"{"driver":"file","node-name":"disk-file","filename":"/tmp/a, b=c/\"quoted\" 'x' \\ ümläut 网/disk.qcow2","discard":"unmap","cache":{"direct":false,"no-flush":false}}"#);
+    insta::assert_snapshot!(value(&machine, "-fw_cfg", ""), @r#"name=opt/k3s-vm/authorized_keys,file=/tmp/a,, b=c/"quoted" 'x' \ ümläut 网/keys"#);
+}
+
+#[test]
+fn ram_in_a_file_is_opened_as_its_version_allows() {
+    let mut machine = machine();
+    machine.memory_backend = MemoryBackend::File { path: "ram".into(), share: true };
+    insta::assert_snapshot!(value(&machine, "-object", "ram0"), @r#"{"qom-type":"memory-backend-file","id":"ram0","size":2147483648,"mem-path":"ram","share":true}"#);
+    machine.memory_backend = MemoryBackend::File { path: "ram".into(), share: false };
+    insta::assert_snapshot!(value(&machine, "-object", "ram0"), @r#"{"qom-type":"memory-backend-file","id":"ram0","size":2147483648,"mem-path":"ram","share":false}"#);
+    machine.version = Version::new(8, 2, 0);
+    insta::assert_snapshot!(value(&machine, "-object", "ram0"), @r#"{"qom-type":"memory-backend-file","id":"ram0","size":2147483648,"mem-path":"ram","share":false,"readonly":true,"rom":"off"}"#);
+}
+
+#[test]
+fn ipv6_listeners_and_paths_that_are_not_text_are_refused() {
+    let mut machine = machine();
+    machine.check().unwrap();
+    machine.forwards[1].bind = "::1".parse().unwrap();
+    insta::assert_snapshot!(machine.check().unwrap_err(), @"port 2666 cannot be opened on ::1: QEMU's user network listens on IPv4 addresses only");
+    machine.forwards.clear();
+    machine.disk = PathBuf::from(OsString::from_vec(b"/tmp/\xff/disk.qcow2".to_vec()));
+    insta::assert_snapshot!(machine.check().unwrap_err(), @"QEMU cannot open /tmp/�/disk.qcow2: its options carry only paths that are valid UTF-8");
+}
+
+proptest! {
+    /// QEMU reads back the very path, whatever is in it.
+    #[test]
+    fn json_and_doubled_commas_carry_any_path(path in "/[^\0]{1,40}") {
+        let mut machine = machine();
+        machine.disk = PathBuf::from(&path);
+        machine.firmware_files[0].path = PathBuf::from(&path);
+        let blockdev: Value = serde_json::from_str(&value(&machine, "-blockdev", "disk-file")).unwrap();
+        prop_assert_eq!(blockdev["filename"].as_str(), Some(path.as_str()));
+        let firmware = value(&machine, "-fw_cfg", "");
+        let file = firmware.strip_prefix("name=opt/k3s-vm/authorized_keys,file=").unwrap();
+        prop_assert_eq!(file.replace(",,", "\0").find(','), None);
+        prop_assert_eq!(file.replace(",,", ","), path);
+    }
+}
