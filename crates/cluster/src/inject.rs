@@ -2,16 +2,21 @@
 //!
 //! Pure: objects in, objects out. Init containers get nothing: they prepare the pod, they are not the application.
 
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+use std::collections::BTreeSet;
 
 use model::config::InjectMode;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::manifest::ManifestObject;
+use crate::manifest::{ManifestObject, Origin};
 
 /// The name of the Secret that carries the variables, in each namespace that has a Deployment.
 pub const SECRET_NAME: &str = "web-env";
 /// The annotation of the pod template that changes when a value changes, so that the pods roll.
 pub const HASH_ANNOTATION: &str = "k3s-vm.dev/env-sha256";
+
+const KUBECONFIG: &str = "KUBECONFIG";
+const KUBECONFIG_PRIMARY: &str = "KUBECONFIG_PRIMARY";
 
 /// A variable that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +30,7 @@ pub struct RefusedVariable {
 /// The outcome of [`inject`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Injection {
-    /// The objects to apply: the given ones, changed, and the Secrets before them.
+    /// The objects to apply: the Secrets first, then the given ones, changed.
     pub objects: Vec<ManifestObject>,
     /// What was left out, in the order of the file.
     pub refused: Vec<RefusedVariable>,
@@ -36,11 +41,188 @@ pub struct Injection {
 /// Injects `variables`, in which a later line of the same name wins. `KUBECONFIG` is left out (its file is not in the
 /// container); `KUBECONFIG_PRIMARY` gets the value `kubeconfig_primary`, whatever the file says, or is left out where
 /// that is `None`.
+///
+/// What the manifest itself sets wins: in mode Secret by the rule of Kubernetes that `env` overrides `envFrom` (our
+/// reference stands first, so that the manifest's own `envFrom` wins as well), in mode Env because a name that the
+/// container has is not added.
 pub fn inject(
     objects: Vec<ManifestObject>,
     variables: &[(String, String)],
     mode: InjectMode,
     kubeconfig_primary: Option<&str>,
 ) -> Injection {
-    unimplemented!()
+    let untouched = |objects| Injection { objects, refused: Vec::new(), hash: String::new() };
+    if mode == InjectMode::Off {
+        return untouched(objects);
+    }
+    let (accepted, refused) = sift(variables, kubeconfig_primary);
+    if !objects.iter().any(ManifestObject::is_deployment) {
+        return Injection { refused, ..untouched(objects) };
+    }
+    let hash = hash_of(&accepted);
+    let mut result = Vec::with_capacity(objects.len() + 1);
+    if mode == InjectMode::Secret {
+        result.extend(secrets(&objects, &accepted));
+    }
+    for mut object in objects {
+        if object.is_deployment() {
+            match mode {
+                InjectMode::Secret => {
+                    for_each_container(object.value_mut(), refer_to_secret);
+                    annotate(object.value_mut(), &hash);
+                }
+                InjectMode::Env => for_each_container(object.value_mut(), |container| add_literals(container, &accepted)),
+                InjectMode::Off => {}
+            }
+        }
+        result.push(object);
+    }
+    Injection { objects: result, refused, hash }
 }
+
+/// Splits into what is injected, sorted by name, and what Kubernetes would refuse.
+fn sift(
+    variables: &[(String, String)],
+    kubeconfig_primary: Option<&str>,
+) -> (Vec<(String, String)>, Vec<RefusedVariable>) {
+    let mut accepted: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    let mut refused: Vec<RefusedVariable> = Vec::new();
+    for (name, value) in variables {
+        if name == KUBECONFIG || name == KUBECONFIG_PRIMARY {
+            continue;
+        }
+        match reason_to_refuse(name, value) {
+            None => {
+                accepted.insert(name.clone(), value.clone());
+            }
+            Some(reason) if !refused.iter().any(|variable| variable.name == *name) => {
+                refused.push(RefusedVariable { name: name.clone(), reason });
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(value) = kubeconfig_primary {
+        accepted.insert(KUBECONFIG_PRIMARY.to_owned(), value.to_owned());
+    }
+    (accepted.into_iter().collect(), refused)
+}
+
+/// The rules that hold in both modes. A name of a variable is printable ASCII without `=`
+/// (`IsRelaxedEnvVarName` of k8s.io/apimachinery/pkg/util/validation, the default since Kubernetes 1.32); as the key of
+/// a Secret it is letters, digits, `-`, `_` and `.`, at most 253, and neither `.` nor begins with `..`
+/// (`IsConfigMapKey`). We keep to the stricter one in both modes, so that changing the mode changes no container.
+/// A NUL cannot be in a process's environment.
+fn reason_to_refuse(name: &str, value: &str) -> Option<String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() {
+        Some("the name is empty".to_owned())
+    } else if let Some(letter) = name.chars().find(|letter| !u8::try_from(*letter).is_ok_and(legal)) {
+        Some(format!("the name has {letter:?}; letters, digits, `-`, `_` and `.` can be in one"))
+    } else if name == "." || name.starts_with("..") {
+        Some("the name begins with two dots or is one".to_owned())
+    } else if name.len() > 253 {
+        Some("the name is longer than 253 characters".to_owned())
+    } else if value.contains('\0') {
+        Some("the value has a NUL character".to_owned())
+    } else {
+        None
+    }
+}
+
+/// Lengths are hashed too: `A=1,B=` and `A=1B=` are not the same.
+fn hash_of(variables: &[(String, String)]) -> String {
+    let mut hasher = Sha256::new();
+    for text in variables.iter().flat_map(|(name, value)| [name, value]) {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One Secret for each namespace with a Deployment, unless the manifests write one of that name themselves.
+fn secrets(objects: &[ManifestObject], variables: &[(String, String)]) -> Vec<ManifestObject> {
+    let data: Map<String, Value> = variables.iter().map(|(name, value)| (name.clone(), encoded(value))).collect();
+    let namespaces: BTreeSet<Option<&str>> = objects
+        .iter()
+        .filter(|object| object.is_deployment())
+        .map(|object| object.namespace().filter(|namespace| *namespace != "default"))
+        .collect();
+    namespaces
+        .into_iter()
+        .filter_map(|namespace| {
+            let metadata = match namespace {
+                Some(namespace) => json!({"name": SECRET_NAME, "namespace": namespace}),
+                None => json!({"name": SECRET_NAME}),
+            };
+            let value = json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data.clone(),
+            });
+            let file = "the Secret made from the web application's .env".to_owned();
+            ManifestObject::new(value, Origin { file, line: 0 }).ok()
+        })
+        .collect()
+}
+
+fn encoded(value: &str) -> Value {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(value).into()
+}
+
+fn for_each_container(deployment: &mut Value, mut change: impl FnMut(&mut Map<String, Value>)) {
+    let containers = deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    containers.into_iter().flatten().filter_map(Value::as_object_mut).for_each(&mut change);
+}
+
+fn refer_to_secret(container: &mut Map<String, Value>) {
+    let sources = container.entry("envFrom").or_insert(Value::Null);
+    if sources.is_null() {
+        *sources = Value::Array(Vec::new());
+    }
+    if let Value::Array(sources) = sources {
+        let ours = |source: &Value| {
+            source.pointer("/secretRef/name").and_then(Value::as_str) == Some(SECRET_NAME) && source.get("prefix").is_none()
+        };
+        if !sources.iter().any(ours) {
+            sources.insert(0, json!({"secretRef": {"name": SECRET_NAME}}));
+        }
+    }
+}
+
+fn add_literals(container: &mut Map<String, Value>, variables: &[(String, String)]) {
+    let entries = container.entry("env").or_insert(Value::Null);
+    if entries.is_null() {
+        *entries = Value::Array(Vec::new());
+    }
+    if let Value::Array(entries) = entries {
+        for (name, value) in variables {
+            if !entries.iter().any(|entry| entry["name"] == name.as_str()) {
+                entries.push(json!({"name": name, "value": escaped(value)}));
+            }
+        }
+    }
+}
+
+/// The kubelet expands `$(NAME)` in the value of an `env` entry, and `$$` is a `$` (Kubernetes API, EnvVar.value);
+/// in a Secret it does not. A value means the same in both modes.
+fn escaped(value: &str) -> String {
+    value.replace('$', "$$")
+}
+
+fn annotate(deployment: &mut Value, hash: &str) {
+    let Some(template) = deployment.pointer_mut("/spec/template").and_then(Value::as_object_mut) else { return };
+    let metadata = template.entry("metadata").or_insert(Value::Null);
+    if metadata.is_null() {
+        *metadata = Value::Object(Map::new());
+    }
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    let annotations = metadata.entry("annotations").or_insert(Value::Null);
+    if annotations.is_null() {
+        *annotations = Value::Object(Map::new());
+    }
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.insert(HASH_ANNOTATION.to_owned(), hash.into());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,18 @@
 pub mod api_proof;
 pub mod apply;
 pub mod client;
+pub mod image_annotation;
 pub mod image_archive;
 pub mod image_name;
 pub mod image_pack;
 pub mod inject;
 pub mod kubeconfig;
 pub mod manifest;
+mod manifest_documents;
 pub mod manifest_files;
+pub mod manifest_order;
 pub mod ready;
+mod yaml;
 
 pub use api_proof::{ApiProbe, ApiProof};
 pub use apply::{Applied, ApplyOptions, Change, FIELD_MANAGER};
@@ -23,5 +27,5 @@ pub use image_name::ImageName;
 pub use image_pack::{ImageRecipe, PackedImage};
 pub use inject::{Injection, RefusedVariable};
 pub use kubeconfig::Kubeconfig;
-pub use manifest::{ManifestObject, Origin};
+pub use manifest::{ManifestObject, ManifestText, Origin};
 pub use ready::DeploymentName;

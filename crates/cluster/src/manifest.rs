@@ -1,13 +1,14 @@
-//! Manifests: YAML and JSON documents to objects, read as kubectl reads them, and the order in which they are applied.
+//! Manifests: YAML and JSON documents to objects, read as kubectl reads them.
 //!
-//! Pure: text in, objects out.
-
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+//! Pure: text in, objects out. Which files there are belongs to [`crate::manifest_files`], the order to
+//! [`crate::manifest_order`].
 
 use std::fmt;
 
-use model::Result;
+use model::{Fault, FaultClass, Result};
 use serde_json::Value;
+
+use crate::manifest_documents::{Document, documents};
 
 /// Where an object was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,24 +38,36 @@ impl ManifestObject {
     /// # Errors
     /// A Config fault where `apiVersion`, `kind` or `metadata.name` is missing.
     pub fn new(value: Value, origin: Origin) -> Result<Self> {
-        unimplemented!()
+        match mistakes_of(&value).as_slice() {
+            [] => Ok(ManifestObject { value, origin }),
+            mistakes => Err(Fault::new(FaultClass::Config, format!("{origin} is no object that can be applied"))
+                .because(mistakes.join(", "))),
+        }
     }
 
     /// `v1`, `apps/v1`.
     pub fn api_version(&self) -> &str {
-        unimplemented!()
+        self.value["apiVersion"].as_str().unwrap_or_default()
     }
     /// `Deployment`.
     pub fn kind(&self) -> &str {
-        unimplemented!()
+        self.value["kind"].as_str().unwrap_or_default()
     }
     /// `metadata.name`.
     pub fn name(&self) -> &str {
-        unimplemented!()
+        self.value["metadata"]["name"].as_str().unwrap_or_default()
     }
     /// `metadata.namespace`, where it is written.
     pub fn namespace(&self) -> Option<&str> {
-        unimplemented!()
+        self.value["metadata"]["namespace"].as_str().filter(|namespace| !namespace.is_empty())
+    }
+    /// The API group, empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version().split_once('/').map_or("", |(group, _)| group)
+    }
+    /// Whether it is a Deployment of the group `apps`.
+    pub fn is_deployment(&self) -> bool {
+        self.kind() == "Deployment" && self.group() == "apps"
     }
     /// Where it was written.
     pub fn origin(&self) -> &Origin {
@@ -63,6 +76,21 @@ impl ManifestObject {
     /// The whole object.
     pub fn value(&self) -> &Value {
         &self.value
+    }
+    /// The whole object, for changes that leave `apiVersion`, `kind` and `metadata.name` alone.
+    pub(crate) fn value_mut(&mut self) -> &mut Value {
+        &mut self.value
+    }
+}
+
+/// `deployment shop/web`, as messages name an object.
+impl fmt::Display for ManifestObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind().to_lowercase())?;
+        match self.namespace() {
+            Some(namespace) => write!(f, " {namespace}/{}", self.name()),
+            None => write!(f, " {}", self.name()),
+        }
     }
 }
 
@@ -79,32 +107,116 @@ pub struct ManifestText {
 /// skipped.
 ///
 /// # Errors
-/// One Config fault with every mistake of every file as its reasons, each with `file:line:column`.
+/// One Config fault with every mistake of every file as its reasons, each with its file and line; syntax errors with
+/// the column too. An object that is written twice is a mistake, since only one of them can be meant.
 pub fn parse(files: &[ManifestText]) -> Result<Vec<ManifestObject>> {
-    unimplemented!()
+    let mut objects: Vec<ManifestObject> = Vec::new();
+    let mut mistakes = Vec::new();
+    for file in files {
+        for document in documents(&file.text) {
+            match document {
+                Ok(document) => take(document, &file.file, &mut objects, &mut mistakes),
+                Err(mistake) => {
+                    mistakes.push(format!("{}:{}:{}: {}", file.file, mistake.line, mistake.column, mistake.message));
+                }
+            }
+        }
+    }
+    mistakes.extend(repeated(&objects));
+    if mistakes.is_empty() {
+        return Ok(objects);
+    }
+    let count = if mistakes.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) };
+    Err(mistakes
+        .into_iter()
+        .fold(Fault::new(FaultClass::Config, format!("the manifests have {count}")), Fault::because)
+        .next("correct the manifests, then: bin/k3s-vm apply"))
 }
 
-/// The wave in which an object is applied; a wave begins when the one before it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Wave {
-    /// Namespaces and CustomResourceDefinitions.
-    Scopes,
-    /// What workloads refer to: accounts, secrets, volumes, RBAC, Services.
-    References,
-    /// Pods and what makes them.
-    Workloads,
-    /// Everything else, custom resources among it.
-    Rest,
-    /// Webhook configurations and APIServices, which can stop all later requests.
-    Interceptors,
+fn take(document: Document, file: &str, objects: &mut Vec<ManifestObject>, mistakes: &mut Vec<String>) {
+    if document.value.is_null() {
+        return;
+    }
+    let origin = Origin { file: file.to_owned(), line: document.line };
+    // Every list type that kubectl flattens is called so: List, ConfigMapList, …
+    let is_list = document.value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+    match document.value {
+        Value::Object(mut list) if is_list && list.get("items").is_some_and(Value::is_array) => {
+            let Some(Value::Array(items)) = list.remove("items") else { return };
+            for (index, item) in items.into_iter().enumerate() {
+                let line = document.item_lines.get(index).copied().unwrap_or(document.line);
+                take(Document { value: item, line, item_lines: Vec::new() }, file, objects, mistakes);
+            }
+        }
+        value => match mistakes_of(&value).as_slice() {
+            [] => objects.push(ManifestObject { value, origin }),
+            found => mistakes.push(format!("{origin}: {}", found.join(", "))),
+        },
+    }
 }
 
-/// The wave of an object.
-pub fn wave(object: &ManifestObject) -> Wave {
-    unimplemented!()
+/// What keeps a value from being an object that can be sent.
+fn mistakes_of(value: &Value) -> Vec<String> {
+    let Value::Object(object) = value else {
+        return vec![format!("expected an object, found {}", a_kind_of(value))];
+    };
+    let metadata = object.get("metadata");
+    let mut mistakes = Vec::new();
+    for (path, found) in [("apiVersion", object.get("apiVersion")), ("kind", object.get("kind"))] {
+        mistakes.extend(mistake_of_text(path, found));
+    }
+    match metadata {
+        None | Some(Value::Object(_)) => {
+            let member = |key: &str| metadata.and_then(|metadata| metadata.get(key));
+            match (member("name"), member("generateName")) {
+                (None, Some(_)) => mistakes.push(
+                    "metadata.generateName gives a new object each time and cannot be applied: use metadata.name"
+                        .to_owned(),
+                ),
+                (name, _) => mistakes.extend(mistake_of_text("metadata.name", name)),
+            }
+            if let Some(namespace) = member("namespace").filter(|namespace| !namespace.is_null()) {
+                mistakes.extend(mistake_of_text("metadata.namespace", Some(namespace)));
+            }
+        }
+        Some(other) => mistakes.push(format!("metadata is {}, not an object", a_kind_of(other))),
+    }
+    mistakes
 }
 
-/// Sorts by wave; within a wave the order of the files stays.
-pub fn sort_for_apply(objects: &mut [ManifestObject]) {
-    unimplemented!()
+fn mistake_of_text(path: &str, value: Option<&Value>) -> Option<String> {
+    match value {
+        Some(Value::String(text)) if !text.is_empty() => None,
+        None | Some(Value::Null | Value::String(_)) => Some(format!("{path} is missing")),
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => Some(format!("{path} is {scalar}, not a text: quote it")),
+        Some(other) => Some(format!("{path} is {}, not a text", a_kind_of(other))),
+    }
 }
+
+fn a_kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn repeated(objects: &[ManifestObject]) -> Vec<String> {
+    let mut first = std::collections::HashMap::new();
+    let mut mistakes = Vec::new();
+    for object in objects {
+        let identity = (object.group(), object.kind(), object.namespace().unwrap_or("default"), object.name());
+        if let Some(earlier) = first.get(&identity) {
+            mistakes.push(format!("{}: {object} is also written at {earlier}", object.origin()));
+        } else {
+            first.insert(identity, object.origin());
+        }
+    }
+    mistakes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,15 @@
 //! The folder of manifests: which files are read, and in which order. Parsing belongs to [`crate::manifest`].
 
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
-
 use std::path::Path;
 
-use model::Result;
+use model::{Fault, FaultClass, Result};
 
-use crate::manifest::{ManifestObject, ManifestText};
+use crate::manifest::{self, ManifestObject, ManifestText};
 
 /// The file that is applied before all others.
 pub const BASE: &str = "base.json";
+
+const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 /// Reads the files of `folder` (`.json`, `.yaml`, `.yml`; not in subfolders; hidden files are skipped): `base.json`
 /// first, the others by name. A missing folder and an empty file hold no objects. `shown` is the folder's name in
@@ -18,7 +18,35 @@ pub const BASE: &str = "base.json";
 /// # Errors
 /// A Config fault that names the file that cannot be read.
 pub fn read(folder: &Path, shown: &str) -> Result<Vec<ManifestText>> {
-    unimplemented!()
+    let unreadable = |error: std::io::Error| {
+        Fault::new(FaultClass::Config, format!("cannot read the folder {shown}")).because(error)
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable)?;
+        if let Ok(name) = entry.file_name().into_string()
+            && is_manifest(&name)
+            && !entry.path().is_dir()
+        {
+            names.push(name);
+        }
+    }
+    names.sort_by(|one, other| (one != BASE, one).cmp(&(other != BASE, other)));
+    names
+        .into_iter()
+        .map(|name| {
+            let shown = format!("{}/{name}", shown.trim_end_matches('/'));
+            let bytes = std::fs::read(folder.join(&name))
+                .map_err(|error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error))?;
+            let text = String::from_utf8(bytes).map_err(|error| not_utf8(&shown, error))?;
+            Ok(ManifestText { file: shown, text })
+        })
+        .collect()
 }
 
 /// [`read`], then [`crate::manifest::parse`].
@@ -26,5 +54,54 @@ pub fn read(folder: &Path, shown: &str) -> Result<Vec<ManifestText>> {
 /// # Errors
 /// As those two.
 pub fn read_objects(folder: &Path, shown: &str) -> Result<Vec<ManifestObject>> {
-    unimplemented!()
+    manifest::parse(&read(folder, shown)?)
+}
+
+fn is_manifest(name: &str) -> bool {
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+    !name.starts_with('.') && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+fn not_utf8(shown: &str, error: std::string::FromUtf8Error) -> Fault {
+    let valid = error.utf8_error().valid_up_to();
+    let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+    Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(format!("line {line} is not valid UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_is_first_the_rest_by_name_and_other_files_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.yaml", "a.yml", "base.json", "aa.json", ".hidden.yaml", "notes.txt", "b.yaml~", "base.yaml"] {
+            std::fs::write(folder.path().join(name), "# nothing\n").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("folder.yaml")).unwrap();
+        let files: Vec<String> =
+            read(folder.path(), "manifests/").unwrap().into_iter().map(|manifest| manifest.file).collect();
+        assert_eq!(
+            files,
+            ["manifests/base.json", "manifests/a.yml", "manifests/aa.json", "manifests/b.yaml", "manifests/base.yaml"]
+        );
+    }
+
+    #[test]
+    fn no_folder_and_an_empty_file_hold_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read_objects(&folder.path().join("none"), "none"), Ok(Vec::new()));
+        std::fs::write(folder.path().join(BASE), "").unwrap();
+        assert_eq!(read_objects(folder.path(), "manifests"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), b"a: 1\nb: \xff\n").unwrap();
+        insta::assert_snapshot!(read(folder.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/a.yaml: line 2 is not valid UTF-8");
+        std::fs::write(folder.path().join("a.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("gone", folder.path().join("b.yaml")).unwrap();
+        insta::assert_snapshot!(read(folder.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/b.yaml: No such file or directory (os error 2)");
+    }
 }

@@ -1,0 +1,98 @@
+//! The content of loaded images, noted in the pod templates that use them, so that pods roll when an image of the same
+//! name has new content, and only then.
+//!
+//! Pure: objects in, objects out.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::image_name::ImageName;
+use crate::manifest::ManifestObject;
+
+/// The annotation of the pod template.
+pub const IMAGES_ANNOTATION: &str = "k3s-vm.dev/images-sha256";
+
+/// Notes in each Deployment which of the loaded images (full name, digest) its containers use, as one hash.
+pub fn annotate(objects: Vec<ManifestObject>, loaded: &[(String, String)]) -> Vec<ManifestObject> {
+    objects
+        .into_iter()
+        .map(|object| {
+            if object.kind() != "Deployment" {
+                return object;
+            }
+            let mut used = used_by(object.value(), loaded);
+            if used.is_empty() {
+                return object;
+            }
+            used.sort_unstable();
+            used.dedup();
+            let hash: String = Sha256::digest(used.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut value = object.value().clone();
+            if let Some(template) = value.pointer_mut("/spec/template").and_then(Value::as_object_mut) {
+                let metadata = template.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+                if metadata.is_object() {
+                    let annotations = &mut metadata["annotations"];
+                    if annotations.is_null() {
+                        *annotations = Value::Object(serde_json::Map::new());
+                    }
+                    if annotations.is_object() {
+                        annotations[IMAGES_ANNOTATION] = Value::String(hash);
+                    }
+                }
+            }
+            let origin = object.origin().clone();
+            ManifestObject::new(value, origin).unwrap_or(object)
+        })
+        .collect()
+}
+
+/// `NAME@DIGEST` of the loaded images that a Deployment's containers and init containers name.
+fn used_by(deployment: &Value, loaded: &[(String, String)]) -> Vec<String> {
+    ["/spec/template/spec/containers", "/spec/template/spec/initContainers"]
+        .iter()
+        .filter_map(|list| deployment.pointer(list)?.as_array())
+        .flatten()
+        .filter_map(|container| ImageName::parse(container.get("image")?.as_str()?).ok())
+        .filter_map(|image| loaded.iter().find(|(name, _)| name == image.as_str()))
+        .map(|(name, digest)| format!("{name}@{digest}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{ManifestText, parse};
+
+    fn deployment(image: &str) -> Vec<ManifestObject> {
+        let text = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  template:\n    spec:\n      \
+             containers: [{{name: web, image: \"{image}\"}}]\n"
+        );
+        parse(&[ManifestText { file: "web.yaml".into(), text }]).expect("valid")
+    }
+
+    fn annotation(objects: &[ManifestObject]) -> Option<String> {
+        let path = "/spec/template/metadata/annotations";
+        Some(objects[0].value().pointer(path)?.get(IMAGES_ANNOTATION)?.as_str()?.to_owned())
+    }
+
+    fn loaded(digest: &str) -> Vec<(String, String)> {
+        vec![("docker.io/local/web:dev".to_owned(), digest.to_owned())]
+    }
+
+    #[test]
+    fn new_content_under_the_same_name_changes_the_template() {
+        let first = annotation(&annotate(deployment("local/web:dev"), &loaded("sha256:1")));
+        let same = annotation(&annotate(deployment("local/web:dev"), &loaded("sha256:1")));
+        let other = annotation(&annotate(deployment("local/web:dev"), &loaded("sha256:2")));
+        assert!(first.is_some());
+        assert_eq!(first, same);
+        assert_ne!(first, other);
+    }
+
+    #[test]
+    fn a_deployment_of_other_images_stays_as_it_is() {
+        let objects = deployment("nginx");
+        assert_eq!(annotate(objects.clone(), &loaded("sha256:1")), objects);
+    }
+}
