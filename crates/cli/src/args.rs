@@ -156,7 +156,11 @@ Examples:
     /// Power the VM off; the cluster's data stay
     ///
     /// A guest that does not power off in time is ended. A stopped cluster stays stopped, which is success.
-    Stop,
+    Stop {
+        /// End the VM by force when the guest has not powered off after DURATION, for example 90s
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        timeout: Option<Duration>,
+    },
     /// Show whether the cluster runs and where it answers
     #[command(after_long_help = "\
 Examples:
@@ -188,7 +192,12 @@ Examples:
 Examples:
   k3s-vm apply
   k3s-vm apply -o json    Every object with what happened to it")]
-    Apply(OutputArgs),
+    Apply {
+        #[command(flatten)]
+        wait: WaitArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Show the console of the VM and the words of QEMU
     #[command(after_long_help = "\
 Examples:
@@ -239,13 +248,13 @@ pub(crate) struct StartArgs {
 /// Whether and how long to wait for readiness.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub(crate) struct WaitArgs {
-    /// Wait until the web application answers; this is the default
+    /// Wait until the web application answers (the default)
     #[arg(long, overrides_with = "no_wait")]
     wait: bool,
-    /// Return once the VM runs, before the cluster is ready
+    /// Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken the manifests
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "wait")]
     no_wait: bool,
-    /// Fail when the cluster is not ready after DURATION, for example 90s or 15m
+    /// Fail when it is not ready after DURATION, for example 90s or 15m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
 }

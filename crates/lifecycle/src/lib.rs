@@ -6,7 +6,7 @@ pub mod apply;
 pub mod context;
 mod deadline;
 mod guest_watch;
-mod images;
+pub mod images;
 mod instance_files;
 pub mod kubectl;
 pub mod load;

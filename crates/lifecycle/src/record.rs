@@ -28,6 +28,8 @@ pub struct Record {
     pub ssh_port: Port,
     /// Host port of the web application.
     pub web_port: Port,
+    /// What runs in the guest: `kubernetes v1.37.2`.
+    pub distribution: String,
     /// The fingerprint of the guest image that it runs.
     pub image: String,
     /// The folder of that image.

@@ -16,7 +16,7 @@ use crate::stop;
 /// As `stop` and `start`.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
     let _lock = context.lock()?;
-    let mut phases = Phases::new(context.events, start::PHASES + 1);
+    let mut phases = Phases::new(context.events, start::phases(options) + 1);
     phases.run("Destroying the old instance", || {
         let fact = destroy(context)?;
         Ok(Outcome::Done((), fact))

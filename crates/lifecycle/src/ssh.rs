@@ -30,7 +30,7 @@ pub struct Replacement {
 pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
     match observe(context)? {
         Observed::Running(_) => {}
-        Observed::Stopped | Observed::Absent => {
+        Observed::Stopped | Observed::Absent | Observed::Orphan(_) => {
             return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name)).next("k3s-vm start"));
         }
     }

@@ -38,10 +38,13 @@ const SSH: [Requirement; 2] = [
     Requirement { program: "ssh-keygen", apt: "openssh-client", dnf: "openssh-clients", pacman: "openssh", purpose: "makes the VM's keys" },
 ];
 
+/// The phases of a start that does not.
+const PHASES_WITHOUT_WAIT: u32 = 3;
+
 /// How to start.
 #[derive(Debug, Clone, Copy)]
 pub struct StartOptions {
-    /// Whether to wait for the roll-out and the web port.
+    /// Whether to wait for the cluster and the application; otherwise it is over once QEMU runs.
     pub wait: bool,
     /// Instead of the configured deadline.
     pub timeout: Option<Duration>,
@@ -68,12 +71,14 @@ pub struct StartReport {
     pub kubeconfig: String,
     /// The context in it.
     pub context: String,
+    /// The web application's variables on the host.
+    pub variables: String,
     /// The host's port of the guest's sshd.
     pub ssh_port: u16,
     /// The log.
     pub log: String,
-    /// What was applied.
-    pub apply: ApplyReport,
+    /// What was applied; nothing when nobody waited.
+    pub apply: Option<ApplyReport>,
 }
 
 /// Starts the instance, or verifies and refreshes it when it runs.
@@ -82,8 +87,12 @@ pub struct StartReport {
 /// A fault of any phase; a VM that was started goes on running, so that the next start goes on where this one ended.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
     let _lock = context.lock()?;
-    let total = if options.wait { PHASES } else { PHASES - 1 };
-    run_locked(context, options, &mut Phases::new(context.events, total))
+    run_locked(context, options, &mut Phases::new(context.events, phases(options)))
+}
+
+/// How many phases a start has.
+pub(crate) fn phases(options: StartOptions) -> u32 {
+    if options.wait { PHASES } else { PHASES_WITHOUT_WAIT }
 }
 
 /// As [`run`], with the lock held and the phases counted by the caller.
@@ -99,6 +108,24 @@ pub(crate) fn run_locked(context: &Context<'_>, options: StartOptions, phases: &
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
     let (running, console) = phases.run("Starting the VM", || launch(context, observed, &image))?;
     let ports = running.record.ports();
+    let report = |applied| StartReport {
+        instance: context.name.to_string(),
+        was_running,
+        pid: running.process.pid(),
+        accelerator: running.record.accelerator.clone(),
+        distribution: describe(&image),
+        api: format!("https://{}", std::net::SocketAddr::new(readiness::reach(ports.bind), ports.api.number())),
+        web: format!("http://localhost:{}", ports.web),
+        kubeconfig: context.project.web().kubeconfig().display().to_string(),
+        context: context.name.to_string(),
+        variables: context.project.web().dot_env().display().to_string(),
+        ssh_port: ports.ssh.number(),
+        log: paths.log().display().to_string(),
+        apply: applied,
+    };
+    if !options.wait {
+        return Ok(report(None));
+    }
     let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);
     let admin: Kubeconfig = phases.run("Booting the guest", || {
         let admin = readiness::admin_kubeconfig(&mut watch, &paths, &image.manifest, deadline)?;
@@ -111,21 +138,8 @@ pub(crate) fn run_locked(context: &Context<'_>, options: StartOptions, phases: &
         apply::write_web(context, &access)?;
         Ok(Outcome::Done(access, format!("node {} is Ready ({version})", image.manifest.node_name)))
     })?;
-    let applied = apply::deploy(context, phases, &mut watch, &access, options.wait, deadline)?;
-    Ok(StartReport {
-        instance: context.name.to_string(),
-        was_running,
-        pid: running.process.pid(),
-        accelerator: running.record.accelerator.clone(),
-        distribution: format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version),
-        api: access.client.server().to_owned(),
-        web: format!("http://localhost:{}", ports.web),
-        kubeconfig: context.project.web().kubeconfig().display().to_string(),
-        context: access.kubeconfig.context().to_owned(),
-        ssh_port: ports.ssh.number(),
-        log: paths.log().display().to_string(),
-        apply: applied,
-    })
+    let applied = apply::deploy(context, phases, &mut watch, &access, true, deadline)?;
+    Ok(report(Some(applied)))
 }
 
 /// Installs what the rest of the verb needs.
@@ -244,6 +258,7 @@ fn launch(
         api_port: ports.api,
         ssh_port: ports.ssh,
         web_port: ports.web,
+        distribution: describe(image),
         image: image.fingerprint.clone(),
         image_folder: image.folder.clone(),
     };

@@ -52,6 +52,8 @@ pub struct RunningReport {
     pub qemu: String,
     /// `tcg` or `kvm`.
     pub accelerator: String,
+    /// `kubernetes v1.37.2`.
+    pub distribution: String,
     /// The guest image's fingerprint.
     pub image: String,
     /// `https://127.0.0.1:6443`.
@@ -100,6 +102,7 @@ fn describe(context: &Context<'_>, running: &Running) -> Result<RunningReport> {
         pid: running.process.pid(),
         qemu: record.qemu.clone(),
         accelerator: record.accelerator.clone(),
+        distribution: record.distribution.clone(),
         image: record.image.clone(),
         api: format!("https://{address}"),
         api_state,

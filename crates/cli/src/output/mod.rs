@@ -11,6 +11,7 @@ mod live;
 mod log_lines;
 mod mode;
 mod printable;
+pub(crate) mod report;
 mod style;
 pub(crate) mod summary;
 pub(crate) mod table;
@@ -122,9 +123,9 @@ impl Output {
         ExitCode::from(fault.class().exit_code())
     }
 
-    /// Whether results may be coloured.
-    pub(crate) fn colors_results(&self) -> bool {
-        self.mode.color_stdout
+    /// How results look.
+    pub(crate) fn result_style(&self) -> Style {
+        Style::new(self.mode.color_stdout)
     }
 
     /// Takes the live lines away; call before another program gets the terminal.

@@ -1,0 +1,150 @@
+//! From a verb that was typed to the engine's function for it, and from its report to a result on stdout.
+//!
+//! No decision about the VM is made here.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lifecycle::project::Project;
+use lifecycle::start::{StartOptions, StartReport};
+use lifecycle::{Context, apply, kubectl, load, logs, reset, ssh, start, status, stop};
+use model::instance::InstanceName;
+use model::paths::CachePaths;
+use model::{Fault, FaultClass, Result};
+
+use crate::args::{Format, Globals, Invocation, Verb, WaitArgs};
+use crate::output::Output;
+use crate::output::report;
+use crate::output::summary::Summary;
+
+/// The checkout whose `guest/` images are built from; the launcher sets it.
+const HOME_VARIABLE: &str = "K3S_VM_HOME";
+
+/// Runs the verb.
+///
+/// # Errors
+/// The fault of the verb.
+pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
+    let project = Project::load(find(&invocation.globals)?)?;
+    let consent = output.consent();
+    let context = Context {
+        project,
+        name: InstanceName::default(),
+        cache: CachePaths::new(cache_root()?),
+        guest_sources: checkout()?.join("guest"),
+        events: output.events(),
+        consent: &consent,
+    };
+    match invocation.verb {
+        Verb::Start(arguments) => {
+            let report = start::run(&context, options(&arguments.wait))?;
+            output.result(&summary(&report, output).render(output.result_style()))?;
+        }
+        Verb::Reset(wait) => {
+            let report = reset::run(&context, options(&wait))?;
+            output.result(&summary(&report, output).render(output.result_style()))?;
+        }
+        Verb::Stop { timeout } => {
+            stop::run(&context, timeout)?;
+        }
+        Verb::Status(arguments) => {
+            let report = status::run(&context)?;
+            match arguments.output {
+                Format::Json => output.result_json(&report)?,
+                Format::Human => output.result(&report::status(&report, output.program(), output.result_style()))?,
+            }
+        }
+        Verb::Apply { wait, output: arguments } => {
+            let report = apply::run(&context, apply::Options { wait: wait.waits(), timeout: wait.timeout })?;
+            match arguments.output {
+                Format::Json => output.result_json(&report)?,
+                Format::Human => output.result(&report::apply(&report, output.result_style()))?,
+            }
+        }
+        Verb::Load { archive, output: arguments } => {
+            let mut stdin = std::io::stdin().lock();
+            let source = if archive == Path::new("-") { load::Source::Stream(&mut stdin) } else { load::Source::File(&archive) };
+            let images = load::run(&context, source, None)?;
+            match arguments.output {
+                Format::Json => output.result_json(&images)?,
+                Format::Human => output.result(&report::images(&images, output.result_style()))?,
+            }
+        }
+        Verb::Logs { follow, lines } => {
+            let text = logs::lines(&context, lines)?;
+            output.result(&text.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+            if follow {
+                logs::follow(&context, &mut |bytes| output.result_bytes(bytes))?;
+            }
+        }
+        Verb::Ssh { command } => return replace(ssh::run(&context, &command)?, output),
+        Verb::Kubectl { arguments } => return replace(kubectl::run(&context.project, &arguments)?, output),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(wait: &WaitArgs) -> StartOptions {
+    StartOptions { wait: wait.waits(), timeout: wait.timeout }
+}
+
+fn find(globals: &Globals) -> Result<model::paths::ProjectPaths> {
+    match &globals.project {
+        Some(folder) => Project::at(folder),
+        None => Project::find(&working_directory()?),
+    }
+}
+
+fn working_directory() -> Result<PathBuf> {
+    std::env::current_dir()
+        .map_err(|error| Fault::new(FaultClass::Failed, "the working directory cannot be read").because(error).next("cd to the project"))
+}
+
+/// `$XDG_CACHE_HOME/k3s-vm`, by default in `~/.cache` (XDG Base Directory Specification).
+fn cache_root() -> Result<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache"))).map(|root| root.join("k3s-vm")).ok_or_else(|| {
+        Fault::new(FaultClass::Config, "there is no place for the image cache")
+            .because("neither XDG_CACHE_HOME nor HOME is set to an absolute path")
+            .next("export XDG_CACHE_HOME=$PWD/.cache")
+    })
+}
+
+/// The checkout: told by the launcher, else found from the place of this program (`target/PROFILE/k3s-vm`).
+fn checkout() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os(HOME_VARIABLE) {
+        return Ok(PathBuf::from(home));
+    }
+    let program = std::env::current_exe().ok();
+    let root = program.as_deref().and_then(|path| path.ancestors().nth(3)).filter(|root| root.join("guest").is_dir());
+    root.map(Path::to_path_buf).ok_or_else(|| {
+        Fault::new(FaultClass::Config, "the sources of the guest image cannot be found")
+            .because(format!("{HOME_VARIABLE} is not set, and this program is not in a checkout of k3s-vm"))
+            .next("run bin/k3s-vm of the checkout")
+    })
+}
+
+/// Lets `replacement` take the place of this process; its exit code is then that of the verb.
+fn replace(replacement: ssh::Replacement, output: &Output) -> Result<ExitCode> {
+    output.quieten();
+    let mut command = std::process::Command::new(&replacement.program);
+    command.args(&replacement.arguments).envs(replacement.environment.iter().map(|(name, value)| (name, value)));
+    let error = command.exec();
+    Err(Fault::new(FaultClass::Host, format!("cannot run {}", replacement.program.display())).because(error))
+}
+
+fn summary(report: &StartReport, output: &Output) -> Summary {
+    let here = std::env::current_dir().unwrap_or_default();
+    let near = |path: &str| Path::new(path).strip_prefix(&here).map_or_else(|_| path.to_owned(), |p| p.display().to_string());
+    Summary {
+        program: output.program().to_owned(),
+        ready: report.apply.is_some(),
+        web_url: report.web.clone(),
+        api_url: report.api.clone(),
+        kubeconfig: near(&report.kubeconfig),
+        context: report.context.clone(),
+        log: near(&report.log),
+        ssh_port: report.ssh_port,
+        variables: near(&report.variables),
+    }
+}

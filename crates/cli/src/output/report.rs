@@ -1,0 +1,55 @@
+//! The results of `status`, `apply` and `load`, for people. Pure.
+
+use lifecycle::apply::ApplyReport;
+use lifecycle::images::LoadedImage;
+use lifecycle::status::{State, StatusReport};
+
+use super::style::Style;
+use super::table::{Table, labelled};
+
+/// The state of an instance, and what to type next when it does not run.
+pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> String {
+    let mut entries = vec![("Instance", report.instance.clone()), ("Project", report.project.clone())];
+    let (state, next) = match report.state {
+        State::Absent => ("not made yet", Some(format!("{program} start"))),
+        State::Stopped => ("stopped; its data are kept", Some(format!("{program} start"))),
+        State::Orphan => ("runs without a record", Some(format!("{program} stop"))),
+        State::Running => ("running", None),
+    };
+    entries.push(("State", state.to_owned()));
+    if let Some(running) = &report.running {
+        let process = format!("pid {}, QEMU {} under {}", running.pid, running.qemu, running.accelerator);
+        entries.extend([
+            ("VM", process),
+            ("Runs", running.distribution.clone()),
+            ("API", format!("{}  ({})", running.api, running.api_state)),
+            ("Web", running.web.clone()),
+            ("SSH", format!("{program} ssh  (port {})", running.ssh_port)),
+            ("Kubeconfig", running.kubeconfig.clone()),
+        ]);
+    }
+    if let Some(next) = next {
+        entries.push(("Next", next));
+    }
+    labelled("", &entries, style)
+}
+
+/// Every object with what happened to it.
+pub(crate) fn apply(report: &ApplyReport, style: Style) -> String {
+    let mut table = Table::new(["KIND", "NAMESPACE", "NAME", "CHANGE"]);
+    for object in &report.objects {
+        let change = format!("{:?}", object.change).to_lowercase();
+        table.row([&object.kind, object.namespace.as_deref().unwrap_or("-"), &object.name, &change]);
+    }
+    table.render(style)
+}
+
+/// Every image with whether it was transferred.
+pub(crate) fn images(images: &[LoadedImage], style: Style) -> String {
+    let mut table = Table::new(["IMAGE", "ID", "STATE"]);
+    for image in images {
+        let id: String = image.digest.trim_start_matches("sha256:").chars().take(12).collect();
+        table.row([&image.name, &id, if image.transferred { "loaded" } else { "there already" }]);
+    }
+    table.render(style)
+}

@@ -1,0 +1,7 @@
+//! What the tests on a real VM share: a project of their own, the launchers, and steps in a fixed order.
+//!
+//! These tests boot a VM and take minutes, so they are no part of a plain `cargo test`; `bin/test` runs them.
+
+pub mod http;
+pub mod project;
+pub mod steps;

@@ -1,0 +1,94 @@
+//! A project made from the repository's example, in a folder with an awkward name, and the launchers run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace").to_path_buf()
+}
+
+/// A copy of the example project.
+#[derive(Debug)]
+pub struct ExampleProject {
+    // Dropped last: the folder must outlive everything in it.
+    _folder: tempfile::TempDir,
+    root: PathBuf,
+}
+
+impl ExampleProject {
+    /// Copies the example. The path has a blank, a comma, a quote and a letter outside of ASCII.
+    ///
+    /// # Panics
+    /// When the example cannot be copied.
+    pub fn copy() -> Self {
+        let folder = tempfile::Builder::new().prefix("k3s-vm-test-").tempdir().expect("a temporary folder");
+        let root = folder.path().join("the web app, \"größer\"");
+        std::fs::create_dir_all(root.join(".k3s-vm")).expect("the project's folder");
+        let source = repository();
+        for name in [".env", "web", ".k3s-vm/config.toml", ".k3s-vm/manifests"] {
+            let copied = Command::new("cp").arg("-R").arg(source.join(name)).arg(root.join(name)).status().expect("cp");
+            assert!(copied.success(), "cannot copy {name}");
+        }
+        for leftover in ["web/.env", "web/.kube", "web/kubeconfig.yaml"] {
+            let path = root.join(leftover);
+            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+        }
+        ExampleProject { _folder: folder, root }
+    }
+
+    /// A path in the project.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The text of a file of the project.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Runs `bin/k3s-vm` in the project; its talk goes to this program's stderr.
+    pub fn k3s_vm(&self, arguments: &[&str]) -> Output {
+        self.run("k3s-vm", arguments)
+    }
+
+    /// Runs `bin/k3s-vm` and wants success; its stdout.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.k3s_vm(arguments);
+        assert!(output.status.success(), "k3s-vm {arguments:?} ended with {}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs `bin/kubectl` and wants success; its stdout.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.run("kubectl", arguments);
+        assert!(output.status.success(), "kubectl {arguments:?} ended with {}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn run(&self, launcher: &str, arguments: &[&str]) -> Output {
+        Command::new(repository().join("bin").join(launcher))
+            .args(arguments)
+            .current_dir(&self.root)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap_or_else(|error| panic!("bin/{launcher}: {error}"))
+    }
+}
+
+impl Drop for ExampleProject {
+    /// No VM outlives its test, whatever became of it.
+    fn drop(&mut self) {
+        let _ = self.k3s_vm(&["stop", "--timeout", "10s"]);
+    }
+}
