@@ -128,9 +128,9 @@ fn check_path(path: &str) -> Result<(), String> {
         return Err("it is empty".to_owned());
     }
     for component in path.split('/') {
-        let legal = component.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
-        });
+        let legal = component
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-'));
         let word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = component.as_bytes();
         if !legal || !word(bytes.first()) || !word(bytes.last()) || !separators_are_legal(component) {
@@ -211,12 +211,38 @@ mod tests {
     #[test]
     fn what_is_no_name_is_refused() {
         let mut messages = String::new();
-        for text in
-            ["", "Web", "a/Web", "web:", "web:-x", "a//b", "a/", "-a", "a_-b", "a..b", "web@sha256:12", "a b", "h.:x/web"]
-        {
+        for text in [
+            "",
+            "Web",
+            "a/Web",
+            "web:",
+            "web:-x",
+            "a//b",
+            "a/",
+            "-a",
+            "a_-b",
+            "a..b",
+            "web@sha256:12",
+            "a b",
+            "h.:x/web",
+        ] {
             messages += &format!("{}\n", ImageName::parse(text).unwrap_err());
         }
-        insta::assert_snapshot!(messages, @"");
+        insta::assert_snapshot!(messages, @r#"
+        `` is no name of a container image: it is empty
+        `Web` is no name of a container image: `Web` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `a/Web` is no name of a container image: `Web` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `web:` is no name of a container image: `` is no tag: letters, digits, `_`, `.` and `-`, at most 128
+        `web:-x` is no name of a container image: `-x` is no tag: letters, digits, `_`, `.` and `-`, at most 128
+        `a//b` is no name of a container image: `` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `a/` is no name of a container image: `` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `-a` is no name of a container image: `-a` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `a_-b` is no name of a container image: `a_-b` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `a..b` is no name of a container image: `a..b` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `web@sha256:12` is no name of a container image: `sha256:12` is no digest such as sha256:64 hexadecimal digits
+        `a b` is no name of a container image: `a b` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
+        `h.:x/web` is no name of a container image: `h.:x` is no registry
+        "#);
     }
 
     proptest! {

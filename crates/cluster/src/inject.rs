@@ -2,7 +2,7 @@
 //!
 //! Pure: objects in, objects out. Init containers get nothing: they prepare the pod, they are not the application.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::config::InjectMode;
 use serde_json::{Map, Value, json};
@@ -55,7 +55,7 @@ pub fn inject(
     if mode == InjectMode::Off {
         return untouched(objects);
     }
-    let (accepted, refused) = sift(variables, kubeconfig_primary);
+    let (accepted, refused) = sift(variables, mode, kubeconfig_primary);
     if !objects.iter().any(ManifestObject::is_deployment) {
         return Injection { refused, ..untouched(objects) };
     }
@@ -65,13 +65,18 @@ pub fn inject(
         result.extend(secrets(&objects, &accepted));
     }
     for mut object in objects {
+        if mode == InjectMode::Secret && is_our_secret(&object) {
+            complete(object.value_mut(), &accepted);
+        }
         if object.is_deployment() {
             match mode {
                 InjectMode::Secret => {
                     for_each_container(object.value_mut(), refer_to_secret);
                     annotate(object.value_mut(), &hash);
                 }
-                InjectMode::Env => for_each_container(object.value_mut(), |container| add_literals(container, &accepted)),
+                InjectMode::Env => {
+                    for_each_container(object.value_mut(), |container| add_literals(container, &accepted))
+                }
                 InjectMode::Off => {}
             }
         }
@@ -83,15 +88,16 @@ pub fn inject(
 /// Splits into what is injected, sorted by name, and what Kubernetes would refuse.
 fn sift(
     variables: &[(String, String)],
+    mode: InjectMode,
     kubeconfig_primary: Option<&str>,
 ) -> (Vec<(String, String)>, Vec<RefusedVariable>) {
-    let mut accepted: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    let mut accepted: BTreeMap<String, String> = BTreeMap::new();
     let mut refused: Vec<RefusedVariable> = Vec::new();
     for (name, value) in variables {
         if name == KUBECONFIG || name == KUBECONFIG_PRIMARY {
             continue;
         }
-        match reason_to_refuse(name, value) {
+        match reason_to_refuse(name, value, mode) {
             None => {
                 accepted.insert(name.clone(), value.clone());
             }
@@ -107,23 +113,32 @@ fn sift(
     (accepted.into_iter().collect(), refused)
 }
 
-/// The rules that hold in both modes. A name of a variable is printable ASCII without `=`
-/// (`IsRelaxedEnvVarName` of k8s.io/apimachinery/pkg/util/validation, the default since Kubernetes 1.32); as the key of
-/// a Secret it is letters, digits, `-`, `_` and `.`, at most 253, and neither `.` nor begins with `..`
-/// (`IsConfigMapKey`). We keep to the stricter one in both modes, so that changing the mode changes no container.
-/// A NUL cannot be in a process's environment.
-fn reason_to_refuse(name: &str, value: &str) -> Option<String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+/// The name of a variable is printable ASCII without `=` (`IsRelaxedEnvVarName` of
+/// k8s.io/apimachinery/pkg/util/validation, in force since Kubernetes 1.32). As the key of a Secret it is letters,
+/// digits, `-`, `_` and `.`, at most 253, and neither `.` nor begins with `..` (`IsConfigMapKey`). A NUL cannot be in
+/// a process's environment (execve(2)).
+fn reason_to_refuse(name: &str, value: &str, mode: InjectMode) -> Option<String> {
+    let in_a_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let in_a_name = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'=';
+    let foreign = |legal: &dyn Fn(u8) -> bool| name.chars().find(|letter| !u8::try_from(*letter).is_ok_and(legal));
+    if value.contains('\0') {
+        return Some("the value has a NUL character".to_owned());
+    }
     if name.is_empty() {
-        Some("the name is empty".to_owned())
-    } else if let Some(letter) = name.chars().find(|letter| !u8::try_from(*letter).is_ok_and(legal)) {
-        Some(format!("the name has {letter:?}; letters, digits, `-`, `_` and `.` can be in one"))
+        return Some("the name is empty".to_owned());
+    }
+    if let Some(letter) = foreign(&in_a_name) {
+        return Some(format!("the name has {letter:?}: printable ASCII other than `=` can be in one"));
+    }
+    if mode != InjectMode::Secret {
+        return None;
+    }
+    if let Some(letter) = foreign(&in_a_key) {
+        Some(format!("the name has {letter:?}: letters, digits, `-`, `_` and `.` can be in the key of a Secret"))
     } else if name == "." || name.starts_with("..") {
-        Some("the name begins with two dots or is one".to_owned())
+        Some("the key of a Secret cannot be `.` or begin with `..`".to_owned())
     } else if name.len() > 253 {
-        Some("the name is longer than 253 characters".to_owned())
-    } else if value.contains('\0') {
-        Some("the value has a NUL character".to_owned())
+        Some("the key of a Secret has at most 253 characters".to_owned())
     } else {
         None
     }
@@ -139,28 +154,58 @@ fn hash_of(variables: &[(String, String)]) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One Secret for each namespace with a Deployment, unless the manifests write one of that name themselves.
+/// The namespace of an object that lives in one.
+fn namespace_of(object: &ManifestObject) -> &str {
+    object.namespace().unwrap_or("default")
+}
+
+fn is_our_secret(object: &ManifestObject) -> bool {
+    object.kind() == "Secret" && object.group().is_empty() && object.name() == SECRET_NAME
+}
+
+fn data_of(variables: &[(String, String)]) -> Map<String, Value> {
+    variables.iter().map(|(name, value)| (name.clone(), encoded(value))).collect()
+}
+
+/// One Secret for each namespace with a Deployment, unless the manifests write it themselves.
 fn secrets(objects: &[ManifestObject], variables: &[(String, String)]) -> Vec<ManifestObject> {
-    let data: Map<String, Value> = variables.iter().map(|(name, value)| (name.clone(), encoded(value))).collect();
-    let namespaces: BTreeSet<Option<&str>> = objects
-        .iter()
-        .filter(|object| object.is_deployment())
-        .map(|object| object.namespace().filter(|namespace| *namespace != "default"))
-        .collect();
-    namespaces
-        .into_iter()
+    let written: BTreeSet<&str> = objects.iter().filter(|object| is_our_secret(object)).map(namespace_of).collect();
+    let needed: BTreeSet<&str> = objects.iter().filter(|object| object.is_deployment()).map(namespace_of).collect();
+    needed
+        .difference(&written)
         .filter_map(|namespace| {
-            let metadata = match namespace {
-                Some(namespace) => json!({"name": SECRET_NAME, "namespace": namespace}),
-                None => json!({"name": SECRET_NAME}),
-            };
             let value = json!({
-                "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data.clone(),
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": SECRET_NAME, "namespace": namespace},
+                "type": "Opaque",
+                "data": data_of(variables),
             });
             let file = "the Secret made from the web application's .env".to_owned();
             ManifestObject::new(value, Origin { file, line: 0 }).ok()
         })
         .collect()
+}
+
+/// Adds the variables to a Secret of the manifests that has our name; what it has already wins.
+fn complete(secret: &mut Value, variables: &[(String, String)]) {
+    let Some(secret) = secret.as_object_mut() else { return };
+    let texts: Vec<String> = secret
+        .get("stringData")
+        .and_then(Value::as_object)
+        .map(|texts| texts.keys().cloned().collect())
+        .unwrap_or_default();
+    let data = secret.entry("data").or_insert(Value::Null);
+    if data.is_null() {
+        *data = Value::Object(Map::new());
+    }
+    if let Value::Object(data) = data {
+        for (name, value) in data_of(variables) {
+            if !texts.contains(&name) {
+                data.entry(name).or_insert(value);
+            }
+        }
+    }
 }
 
 fn encoded(value: &str) -> Value {
@@ -180,7 +225,8 @@ fn refer_to_secret(container: &mut Map<String, Value>) {
     }
     if let Value::Array(sources) = sources {
         let ours = |source: &Value| {
-            source.pointer("/secretRef/name").and_then(Value::as_str) == Some(SECRET_NAME) && source.get("prefix").is_none()
+            source.pointer("/secretRef/name").and_then(Value::as_str) == Some(SECRET_NAME)
+                && source.get("prefix").is_none()
         };
         if !sources.iter().any(ours) {
             sources.insert(0, json!({"secretRef": {"name": SECRET_NAME}}));

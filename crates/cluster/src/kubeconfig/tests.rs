@@ -52,8 +52,7 @@ fn for_host_names_everything_for_the_instance_and_keeps_the_rest() {
     - name: k3s-vm
       user:
         client-certificate-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=
-        client-key-data: >-
-          LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0tLS0tCkFBQUEKLS0tLS1FTkQgRUMgUFJJVkFURSBLRVktLS0tLQo=
+        client-key-data: LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0tLS0tCkFBQUEKLS0tLS1FTkQgRUMgUFJJVkFURSBLRVktLS0tLQo=
     extensions:
     - name: mine
       extension:
@@ -126,13 +125,13 @@ fn what_is_missing_is_named() {
     }
     insta::assert_snapshot!(messages, @r#"
     k3s.yaml is no kubeconfig that can be used: it does not hold a map of keys
-    k3s.yaml is no kubeconfig that can be used: line 1, column 4: unclosed bracket '[' at line 1, column 4
+    k3s.yaml is no kubeconfig that can be used: line 1, column 4: unclosed bracket '['
     k3s.yaml is no kubeconfig that can be used: current-context is not set
     k3s.yaml is no kubeconfig that can be used: contexts has no entry named other
     k3s.yaml is no kubeconfig that can be used: cluster default has no certificate-authority-data
     k3s.yaml is no kubeconfig that can be used: cluster default has no server
     k3s.yaml is no kubeconfig that can be used: users has no entry named nobody
-    k3s.yaml is no kubeconfig that can be used: line 20, column 22: unexpected character: `%' at line 20, column 22
+    k3s.yaml is no kubeconfig that can be used: line 20, column 22: unexpected character: `%'
     k3s.yaml is no kubeconfig that can be used: client-key-data of user default is not PEM
     "#);
 }

@@ -80,7 +80,7 @@ fn all_mistakes_of_all_files_are_told_at_once() {
     many.yaml:8: expected an object, found a list
     many.yaml:11: metadata.generateName gives a new object each time and cannot be applied: use metadata.name
     many.yaml:15: kind is a list, not a text, metadata.namespace is true, not a text: quote it
-    many.yaml:19:5: mapping values are not allowed in this context at line 2, column 5
+    many.yaml:19:5: mapping values are not allowed in this context
     many.yaml:21: metadata is a text, not an object
     list.yaml:4: metadata.name is missing
     twice.yaml:1: pod default/ok is also written at list.yaml:6
