@@ -1,0 +1,3 @@
+module k3s-vm.dev/web
+
+go 1.24

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// kubeconfigVariable names the variable that holds the kubeconfig: JSON in base64.
+const kubeconfigVariable = "KUBECONFIG_PRIMARY"
+
+// variable is one injected variable as it may be shown.
+type variable struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Secret bool   `json:"secret"`
+}
+
+// injected picks what the project injected from the environment of the process: the rest is what the container
+// runtime and Kubernetes add to every container. Values that look secret are described, not shown.
+func injected(environment []string) []variable {
+	var variables []variable
+	for _, entry := range environment {
+		name, value, _ := strings.Cut(entry, "=")
+		if name == "" || isFromRuntime(name) {
+			continue
+		}
+		if isSecret(name) {
+			variables = append(variables, variable{Name: name, Value: describe(value), Secret: true})
+		} else {
+			variables = append(variables, variable{Name: name, Value: value})
+		}
+	}
+	sort.Slice(variables, func(i, j int) bool { return variables[i].Name < variables[j].Name })
+	return variables
+}
+
+func isFromRuntime(name string) bool {
+	switch name {
+	case "PATH", "HOME", "HOSTNAME", "TERM", "PWD", "SHLVL":
+		return true
+	}
+	return strings.HasPrefix(name, "KUBERNETES_")
+}
+
+func isSecret(name string) bool {
+	if name == kubeconfigVariable {
+		return true
+	}
+	for _, part := range strings.Split(strings.ToUpper(name), "_") {
+		switch part {
+		case "SECRET", "TOKEN", "PASSWORD", "PASSWD", "KEY", "CREDENTIALS":
+			return true
+		}
+	}
+	return false
+}
+
+func describe(secret string) string {
+	if secret == "" {
+		return "empty"
+	}
+	return fmt.Sprintf("set, %d characters", len(secret))
+}
