@@ -1,7 +1,7 @@
 //! A project made from the repository's example, in a folder with an awkward name, and the launchers run in it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The repository.
 pub fn repository() -> PathBuf {
@@ -75,14 +75,50 @@ impl ExampleProject {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Runs `bin/kubectl`; its stdout if it succeeds.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Option<String> {
+        let output = self.run("kubectl", arguments);
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts `bin/kubectl` and leaves it running.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_kubectl(&self, arguments: &[&str]) -> Child {
+        self.command("kubectl", arguments).stdout(Stdio::null()).spawn().expect("bin/kubectl")
+    }
+
+    /// As [`ExampleProject::ok`], with a file as standard input.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn ok_with_input(&self, arguments: &[&str], input: &Path) -> String {
+        let file = std::fs::File::open(input).expect("the input");
+        let output = self.command("k3s-vm", arguments).stdin(file).output().expect("bin/k3s-vm");
+        assert!(output.status.success(), "k3s-vm {arguments:?} ended with {}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Shows what helps to understand a failure.
+    pub fn show_logs(&self) {
+        for arguments in [&["status"][..], &["logs", "-n", "40"]] {
+            let output = self.k3s_vm(arguments);
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), &output.stdout);
+        }
+        let pods = self.run("kubectl", &["get", "pods,events", "-A", "-o", "wide"]);
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), &pods.stdout);
+    }
+
     fn run(&self, launcher: &str, arguments: &[&str]) -> Output {
-        Command::new(repository().join("bin").join(launcher))
-            .args(arguments)
-            .current_dir(&self.root)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap_or_else(|error| panic!("bin/{launcher}: {error}"))
+        self.command(launcher, arguments).output().unwrap_or_else(|error| panic!("bin/{launcher}: {error}"))
+    }
+
+    /// A launcher in the project; its talk goes to this program's stderr.
+    fn command(&self, launcher: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(repository().join("bin").join(launcher));
+        command.args(arguments).current_dir(&self.root).stdin(Stdio::null()).stderr(Stdio::inherit());
+        command
     }
 }
 

@@ -1,7 +1,7 @@
 //! Steps that share one VM: run in order, each named, none after the first failure.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs named steps and counts them.
 #[derive(Debug, Default)]
@@ -48,4 +48,26 @@ impl Steps {
         let _ = writeln!(out, "\n{} passed, {failed} failed, {} skipped", self.passed, self.not_run);
         if failed == 0 && self.passed > 0 { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
     }
+}
+
+/// Asks until there is an answer; nothing when `deadline` has passed.
+pub fn try_eventually<T>(deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if begin.elapsed() > deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// As [`try_eventually`].
+///
+/// # Panics
+/// When `deadline` has passed.
+pub fn eventually<T>(what: &str, deadline: Duration, ask: impl FnMut() -> Option<T>) -> T {
+    try_eventually(deadline, ask).unwrap_or_else(|| panic!("{what}: not within {deadline:?}"))
 }

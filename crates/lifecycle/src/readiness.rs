@@ -22,8 +22,9 @@ const AGENT_ATTEMPT: Duration = Duration::from_secs(2);
 /// The largest kubeconfig that is believed.
 const KUBECONFIG_LIMIT: usize = 1 << 20;
 
-/// What any HTTP server answers, if only with an error.
-const REQUEST: &[u8] = b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n";
+/// What any HTTP server answers, if only with an error. OPTIONS is safe (RFC 9110, 9.2.1): the application counts no
+/// visit and does no work for it.
+const REQUEST: &[u8] = b"OPTIONS / HTTP/1.0\r\nHost: localhost\r\n\r\n";
 
 /// Access to a cluster that has proved to be ours.
 pub(crate) struct Access {
