@@ -1,0 +1,39 @@
+// Package cluster holds what is fixed about the guest's cluster: names, addresses and paths.
+// They are part of the guest contract, so there is no configuration for them.
+package cluster
+
+const (
+	// NodeName is fixed: the database is keyed on it.
+	NodeName = "k3s-vm"
+
+	PodCIDR     = "10.42.0.0/16"
+	NodeCIDR    = "10.42.0.0/24"
+	ServiceCIDR = "10.43.0.0/16"
+	// APIServiceIP is the first address of ServiceCIDR, where pods find the API.
+	APIServiceIP = "10.43.0.1"
+	DNSServiceIP = "10.43.0.10"
+	Domain       = "cluster.local"
+
+	APIPort = 6443
+	// APIServer is the address that every kubeconfig in the guest names.
+	APIServer = "https://127.0.0.1:6443"
+
+	// AdminKubeconfig is what hosts and users of the guest read.
+	AdminKubeconfig = "/etc/kubernetes/admin.conf"
+	// StateDir is all that must survive a boot, apart from containerd's and the kubelet's own folders.
+	StateDir   = "/var/lib/kubernetes"
+	PKIDir     = StateDir + "/pki"
+	ClientsDir = StateDir + "/clients"
+	Database   = StateDir + "/db/state.db"
+	// StorageDir is the parent of the volumes of the StorageClass local-path.
+	StorageDir = StateDir + "/storage"
+
+	// RunDir is made by systemd for the unit and gone after it.
+	RunDir           = "/run/kubernetes"
+	DatabaseSocket   = "unix://" + RunDir + "/kine.sock"
+	ContainerdSocket = "unix:///run/containerd/containerd.sock"
+
+	// PauseImage and AddonsImage are put into the guest image by the program seed, under these full names.
+	PauseImage  = "registry.k8s.io/pause:3.10.1"
+	AddonsImage = "docker.io/k3s-vm/addons:v1.37.2"
+)
