@@ -1,51 +1,35 @@
-//! Guest agent client (qemu-ga): sync, ping, programs, files, clock, shutdown. Every call has a deadline.
+//! Guest agent client (qemu-ga): sync, ping, clock, shutdown. Every call has a deadline.
+//!
+//! Source of the protocol: qga/qapi-schema.json of QEMU. Programs are in `exec`, files in `file`.
 
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+mod exec;
+mod file;
 
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use model::Result;
+use host::wait::{Look, Wait};
+use model::paths::InstancePaths;
+use model::{Fault, FaultClass, Result};
+use serde_json::{Value, json};
 
-/// A program to run in the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GuestCommand {
-    /// The program, an absolute path in the guest.
-    pub path: String,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// Its environment, `NAME=value`; the agent's own where empty.
-    pub environment: Vec<String>,
-    /// Its standard input.
-    pub input: Vec<u8>,
-}
+use crate::wire::{Wire, WireError};
 
-/// What a program in the guest printed and how it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestOutput {
-    /// The exit code; 128 + N for a death by signal N.
-    pub code: i32,
-    /// Standard output.
-    pub stdout: Vec<u8>,
-    /// Standard error.
-    pub stderr: Vec<u8>,
-    /// Whether the agent dropped output (it keeps 16 MiB of each).
-    pub truncated: bool,
-}
+pub use exec::{GuestCommand, GuestOutput};
+
+/// Both sides send it before the JSON of a delimited sync; it is in no UTF-8 text.
+const DELIMITER: u8 = 0xff;
+
+/// How long the first attempt to reach the agent may take; each further one may take twice as long, up to the last.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(8);
 
 /// A connection on which the agent has answered.
 #[derive(Debug)]
-pub struct Agent {}
-
-impl GuestCommand {
-    /// The program at `path` with `arguments`.
-    pub fn new<A: Into<String>>(path: impl Into<String>, arguments: impl IntoIterator<Item = A>) -> Self {
-        unimplemented!()
-    }
-    /// `script` run by the guest's `/bin/sh -c`.
-    pub fn shell(script: impl Into<String>) -> Self {
-        unimplemented!()
-    }
+pub struct Agent {
+    folder: PathBuf,
+    /// Nothing after a call that ended in its middle: what comes next on that connection could be its late answer.
+    wire: Option<Wire>,
 }
 
 impl Agent {
@@ -55,31 +39,132 @@ impl Agent {
     /// # Errors
     /// Timeout with the last observation; Guest when QEMU is gone (nobody listens).
     pub fn connect(folder: &Path, deadline: Duration) -> Result<Self> {
-        unimplemented!()
+        let mut attempt = FIRST_ATTEMPT;
+        let wait = Wait { what: "the guest agent", deadline, interval: Duration::from_millis(100) };
+        let wire = wait.until(|left| {
+            let limit = Instant::now() + attempt.min(left);
+            attempt = (attempt * 2).min(LONGEST_ATTEMPT);
+            match synchronise(folder, limit) {
+                Ok(wire) => Ok(Look::Ready(wire)),
+                Err(WireError::Deadline) => Ok(Look::NotYet("it does not answer".to_owned())),
+                Err(WireError::Busy) => Ok(Look::NotYet("other programs are connected to it".to_owned())),
+                Err(WireError::Closed) => Ok(Look::NotYet("QEMU closed the connection".to_owned())),
+                Err(error) => Err(fault("connecting", error)),
+            }
+        })?;
+        Ok(Agent { folder: folder.to_owned(), wire: Some(wire) })
     }
+
     /// Whether the agent still answers.
+    ///
+    /// # Errors
+    /// Timeout, or Guest when QEMU is gone.
     pub fn ping(&mut self, deadline: Duration) -> Result<()> {
-        unimplemented!()
+        self.call("guest-ping", Value::Null, Instant::now() + deadline).map(drop)
     }
-    /// Runs a program and waits for its end; whatever its exit code, its output is returned. On the deadline it is
-    /// killed in the guest.
-    pub fn exec(&mut self, command: &GuestCommand, deadline: Duration) -> Result<GuestOutput> {
-        unimplemented!()
-    }
-    /// [`Agent::exec`]; a non-zero exit is a fault with the end of its stderr. Returns standard output as text.
-    pub fn run(&mut self, command: &GuestCommand, deadline: Duration) -> Result<String> {
-        unimplemented!()
-    }
-    /// The content of a file in the guest; nothing where it does not exist. More than `limit` bytes is a fault.
-    pub fn read_file(&mut self, path: &str, limit: usize, deadline: Duration) -> Result<Option<Vec<u8>>> {
-        unimplemented!()
-    }
+
     /// Sets the guest's clock.
+    ///
+    /// # Errors
+    /// Failed when the clock is still more than 2 s away; Timeout; Guest.
     pub fn set_time(&mut self, time: SystemTime, deadline: Duration) -> Result<()> {
-        unimplemented!()
+        let asked = Instant::now();
+        let limit = asked + deadline;
+        let wanted = nanoseconds(time);
+        let answer = self.call("guest-set-time", json!({"time": wanted}), limit);
+        let Err(fault) = answer else { return Ok(()) };
+        // The agent sets the clock and then runs hwclock; without one it reports a failure although the clock is right.
+        if fault.class() != FaultClass::Failed {
+            return Err(fault);
+        }
+        let shown = self.call("guest-get-time", Value::Null, limit)?.as_i64().unwrap_or_default();
+        let expected = wanted + i64::try_from(asked.elapsed().as_nanos()).unwrap_or(0);
+        if (shown - expected).abs() < 2_000_000_000 { Ok(()) } else { Err(fault) }
     }
-    /// Asks the guest to power off. The agent does not answer this one.
+
+    /// Asks the guest to power off. The agent does not answer this one; only a refusal would come back.
+    ///
+    /// # Errors
+    /// Failed when the agent refuses; otherwise as [`Agent::ping`].
     pub fn shut_down(&mut self, deadline: Duration) -> Result<()> {
-        unimplemented!()
+        let refusal = Duration::from_millis(300).min(deadline);
+        match self.call("guest-shutdown", json!({"mode": "powerdown"}), Instant::now() + refusal) {
+            Err(fault) if matches!(fault.class(), FaultClass::Timeout | FaultClass::Guest) => Ok(()),
+            other => other.map(drop),
+        }
     }
+
+    /// One call. After any failure but a refusal the next call begins with a fresh connection.
+    fn call(&mut self, command: &str, arguments: Value, deadline: Instant) -> Result<Value> {
+        let mut wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => synchronise(&self.folder, deadline).map_err(|error| fault(command, error))?,
+        };
+        let mut request = json!({"execute": command});
+        if !arguments.is_null() {
+            request["arguments"] = arguments;
+        }
+        let answer = exchange(&mut wire, &request, deadline).map_err(|error| fault(command, error))?;
+        match answer {
+            Ok(value) => {
+                self.wire = Some(wire);
+                Ok(value)
+            }
+            Err(refusal) => {
+                self.wire = Some(wire);
+                Err(Fault::new(FaultClass::Failed, format!("the guest agent refused {command}")).because(refusal))
+            }
+        }
+    }
+}
+
+/// A fresh connection on which the agent has answered. Whatever stood in the line before is dropped.
+fn synchronise(folder: &Path, deadline: Instant) -> Result<Wire, WireError> {
+    let mut wire = Wire::connect(folder, InstancePaths::AGENT_SOCKET)?;
+    // Any number that an earlier client is unlikely to have used.
+    let id = nanoseconds(SystemTime::now()) & 0x7fff_ffff;
+    let mut request = vec![DELIMITER];
+    request
+        .extend_from_slice(json!({"execute": "guest-sync-delimited", "arguments": {"id": id}}).to_string().as_bytes());
+    request.push(b'\n');
+    wire.send(&request, deadline)?;
+    loop {
+        wire.until(DELIMITER, deadline)?;
+        let line = wire.line(deadline)?;
+        let answer: Value = serde_json::from_slice(&line).unwrap_or_default();
+        if answer["return"] == json!(id) {
+            return Ok(wire);
+        }
+    }
+}
+
+/// Sends a request and reads its answer: a value, or the text of a refusal.
+fn exchange(wire: &mut Wire, request: &Value, deadline: Instant) -> Result<Result<Value, String>, WireError> {
+    wire.send(format!("{request}\n").as_bytes(), deadline)?;
+    let line = wire.line(deadline)?;
+    let mut answer: Value = serde_json::from_slice(&line).map_err(|_| {
+        let shown: String = String::from_utf8_lossy(&line).chars().take(80).collect();
+        WireError::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("it says: {shown}")))
+    })?;
+    Ok(match answer.get("error") {
+        Some(error) => Err(error["desc"].as_str().unwrap_or("no reason given").to_owned()),
+        None => Ok(answer["return"].take()),
+    })
+}
+
+fn nanoseconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn fault(during: &str, error: WireError) -> Fault {
+    let (class, why) = match error {
+        WireError::Interrupted(fault) => return fault,
+        WireError::NobodyListens => (FaultClass::Guest, "QEMU does not run: nobody listens on its socket".to_owned()),
+        WireError::Busy => (FaultClass::Timeout, "other programs are connected to it".to_owned()),
+        WireError::Closed => (FaultClass::Guest, "QEMU closed the connection".to_owned()),
+        WireError::Deadline => (FaultClass::Timeout, "no answer in time".to_owned()),
+        WireError::Io(error) => (FaultClass::Failed, error.to_string()),
+    };
+    Fault::new(class, format!("the guest agent cannot be reached ({during})")).because(why)
 }

@@ -1,15 +1,21 @@
 //! Starts QEMU so that it outlives the program that started it, and tells why it did not come up.
 
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+mod early_death;
 
-use std::path::PathBuf;
-use std::process::Child;
-use std::time::Duration;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use host::identity::ProcessIdentity;
-use model::{EventSink, Result};
+use host::wait::{Look, Wait};
+use model::paths::InstancePaths;
+use model::{EventSink, Fault, FaultClass, Result};
 
-use crate::{Machine, Qemu};
+use crate::wire::{Wire, WireError};
+use crate::{Machine, Qemu, Qmp, argv};
 
 /// A start: what, with which QEMU, where its output goes.
 #[derive(Debug)]
@@ -36,10 +42,84 @@ impl Launch<'_> {
     ///
     /// # Errors
     /// Port when a host port is taken (names who holds it), State when another QEMU holds the disk, Host when the
-    /// accelerator cannot be used, Timeout when QMP stays silent (QEMU is killed), Guest for any other early death,
-    /// with its last lines.
+    /// accelerator or memory cannot be had, Timeout when QMP stays silent (QEMU is killed), Guest for any other early
+    /// death, with its last lines.
     pub fn run(&self, events: &dyn EventSink) -> Result<Launched> {
-        unimplemented!()
+        self.machine.check()?;
+        let (log, begin) = open_log(&self.log)?;
+        let mut command = self.command(&log)?;
+        events.debug(format!("starting {command:?} in {}", self.machine.folder.display()));
+        let mut child = command.spawn().map_err(|error| {
+            Fault::new(FaultClass::Host, format!("cannot start {}", self.qemu.program.display())).because(error)
+        })?;
+        match self.until_it_answers(&mut child, begin) {
+            Ok(identity) => {
+                events.debug(format!("QEMU runs as pid {}", identity.pid));
+                Ok(Launched { identity, child })
+            }
+            Err(fault) => {
+                // Not reaped yet, so the pid can be nobody else's.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(fault)
+            }
+        }
+    }
+
+    fn command(&self, log: &File) -> Result<Command> {
+        // A session of its own, so that neither the terminal's end nor its keys reach QEMU. std has no setsid yet;
+        // setsid(1) of util-linux calls it and becomes QEMU. Without that program a process group of its own must do.
+        let mut command = match host::tools::find("setsid") {
+            Some(setsid) => {
+                let mut command = Command::new(setsid);
+                command.arg(&self.qemu.program);
+                command
+            }
+            None => {
+                let mut command = Command::new(&self.qemu.program);
+                command.process_group(0);
+                command
+            }
+        };
+        let copy = |log: &File| log.try_clone().map_err(|error| cannot_open(&self.log, &error));
+        command
+            .args(argv::arguments(self.machine))
+            .current_dir(&self.machine.folder)
+            .stdin(Stdio::null())
+            .stdout(copy(log)?)
+            .stderr(copy(log)?);
+        Ok(command)
+    }
+
+    fn until_it_answers(&self, child: &mut Child, begin: u64) -> Result<ProcessIdentity> {
+        let end = Instant::now() + self.deadline;
+        let wait = Wait { what: "QEMU to answer on QMP", deadline: self.deadline, interval: Duration::from_millis(5) };
+        let told = wait.until(|_| {
+            if child.try_wait().is_ok_and(|status| status.is_some()) {
+                return Ok(Look::Ready(()));
+            }
+            // A socket that was left behind, or is another QEMU's, does not count.
+            match Wire::connect(&self.machine.folder, InstancePaths::QMP_SOCKET) {
+                Ok(wire) if wire.peer_pid() == child.id() => {
+                    match Qmp::negotiate(wire, end.saturating_duration_since(Instant::now())) {
+                        Err(fault) if fault.class() == FaultClass::Guest => Ok(Look::NotYet(fault.to_string())),
+                        other => other.map(|_| Look::Ready(())),
+                    }
+                }
+                Ok(wire) => Ok(Look::NotYet(format!("pid {} answers in its place", wire.peer_pid()))),
+                Err(WireError::Interrupted(fault)) => Err(fault),
+                Err(_) => Ok(Look::NotYet("it does not listen yet".to_owned())),
+            }
+        });
+        match child.try_wait() {
+            Ok(Some(status)) => Err(early_death::fault(self.machine, &self.log, begin, status)),
+            Ok(None) => {
+                told.map_err(|fault| early_death::with_log(fault, &self.log, begin))?;
+                ProcessIdentity::of(child.id())?
+                    .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended while it was being looked at"))
+            }
+            Err(error) => Err(Fault::new(FaultClass::Failed, "cannot look after QEMU").because(error)),
+        }
     }
 }
 
@@ -48,8 +128,23 @@ impl Launched {
     pub fn identity(&self) -> &ProcessIdentity {
         &self.identity
     }
+
     /// How it ended ("exit status: 1", "signal: 9 (SIGKILL)"), or nothing while it runs. Reaps it.
     pub fn ended(&mut self) -> Option<String> {
-        unimplemented!()
+        self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
+}
+
+/// The log, and where this run begins in it. The console may show secrets of the guest.
+fn open_log(path: &Path) -> Result<(File, u64)> {
+    let open = || -> std::io::Result<(File, u64)> {
+        let log = File::options().append(true).create(true).mode(0o600).open(path)?;
+        let begin = log.metadata()?.len();
+        Ok((log, begin))
+    };
+    open().map_err(|error| cannot_open(path, &error))
+}
+
+fn cannot_open(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::new(FaultClass::Host, format!("cannot write the log {}", path.display())).because(error)
 }

@@ -8,6 +8,7 @@ pub mod argv;
 pub mod console;
 pub mod launch;
 pub mod machine;
+mod port_fault;
 pub mod power;
 pub mod qemu_img;
 pub mod qmp;

@@ -1,14 +1,17 @@
 //! QMP (QEMU Machine Protocol) client: greeting, commands by id, events. QEMU serves one client at a time.
-
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+//!
+//! Source of the protocol: docs/interop/qmp-spec.txt and the qapi schemas of QEMU.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use model::Result;
-use serde_json::Value;
+use model::paths::InstancePaths;
+use model::{Fault, FaultClass, Result};
+use serde_json::{Value, json};
 
 use crate::Forward;
+use crate::argv::NETDEV;
+use crate::wire::{Wire, WireError};
 
 /// An event that QEMU sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,61 +35,239 @@ pub enum RunState {
 
 /// A connection to QMP.
 #[derive(Debug)]
-pub struct Qmp {}
+pub struct Qmp {
+    wire: Wire,
+    deadline: Duration,
+    last_id: u64,
+    events: Vec<QmpEvent>,
+    closed: bool,
+}
 
 impl Qmp {
     /// Connects to the socket in `folder` (`InstancePaths::vm_dir`) and negotiates; one attempt. `deadline` bounds
     /// the attempt and later every call.
+    ///
+    /// # Errors
+    /// Guest when nobody listens or QEMU closes, Timeout when it stays silent (also while another client is
+    /// connected), Failed when what answers is not QMP.
     pub fn connect(folder: &Path, deadline: Duration) -> Result<Self> {
-        unimplemented!()
+        let wire = Wire::connect(folder, InstancePaths::QMP_SOCKET).map_err(|error| fault("connecting", error))?;
+        Self::negotiate(wire, deadline)
     }
+
+    /// The second half of [`Qmp::connect`].
+    pub(crate) fn negotiate(wire: Wire, deadline: Duration) -> Result<Self> {
+        let mut qmp = Qmp { wire, deadline, last_id: 0, events: Vec::new(), closed: false };
+        let greeting = qmp.message(Instant::now() + deadline, "the greeting")?;
+        if greeting.get("QMP").is_none() {
+            return Err(not_qmp(&greeting.to_string()));
+        }
+        qmp.execute("qmp_capabilities", Value::Null)?;
+        Ok(qmp)
+    }
+
     /// The process that listens on the socket.
     pub fn peer_pid(&self) -> u32 {
-        unimplemented!()
+        self.wire.peer_pid()
     }
-    /// Runs a command; `arguments` is an object or null. An error that QEMU reports is a fault with its text.
+
+    /// Whether QEMU has closed the connection.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Runs a command; `arguments` is an object or null.
+    ///
+    /// # Errors
+    /// Failed with QEMU's text when it refuses; Guest when it closes the connection; Timeout.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
-        unimplemented!()
+        self.last_id += 1;
+        let mut request = json!({"execute": command, "id": self.last_id});
+        if !arguments.is_null() {
+            request["arguments"] = arguments;
+        }
+        let deadline = Instant::now() + self.deadline;
+        if let Err(error) = self.wire.send(format!("{request}\n").as_bytes(), deadline) {
+            return Err(self.failed(command, error));
+        }
+        loop {
+            let mut answer = self.message(deadline, command)?;
+            if self.keep_event(&answer) {
+                continue;
+            }
+            if let Some(error) = answer.get("error") {
+                // An error in the request's form carries no id.
+                if answer.get("id").is_none_or(|id| *id == json!(self.last_id)) {
+                    let text = error["desc"].as_str().unwrap_or("no reason given");
+                    return Err(
+                        Fault::new(FaultClass::Failed, format!("QEMU refused the command {command}")).because(text)
+                    );
+                }
+            } else if answer.get("id") == Some(&json!(self.last_id)) {
+                return Ok(answer["return"].take());
+            }
+            // The late answer to a call whose deadline had passed.
+        }
     }
+
     /// What the VM does.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
     pub fn status(&mut self) -> Result<RunState> {
-        unimplemented!()
+        let answer = self.execute("query-status", Value::Null)?;
+        Ok(match answer["status"].as_str().unwrap_or("unknown") {
+            "running" => RunState::Running,
+            "paused" => RunState::Paused,
+            other => RunState::Other(other.to_owned()),
+        })
     }
+
     /// The uuid of the VM.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
     pub fn uuid(&mut self) -> Result<String> {
-        unimplemented!()
+        let answer = self.execute("query-uuid", Value::Null)?;
+        Ok(answer["UUID"].as_str().unwrap_or_default().to_owned())
     }
+
     /// Presses the power button.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
     pub fn power_down(&mut self) -> Result<()> {
-        unimplemented!()
+        self.execute("system_powerdown", Value::Null).map(drop)
     }
-    /// Ends QEMU; the guest is not asked.
+
+    /// Ends QEMU; the guest is not asked. A connection that closes instead of an answer is success.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
     pub fn quit(&mut self) -> Result<()> {
-        unimplemented!()
+        match self.execute("quit", Value::Null) {
+            Err(_) if self.closed => Ok(()),
+            other => other.map(drop),
+        }
     }
+
     /// Stops the guest's CPUs.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
     pub fn stop(&mut self) -> Result<()> {
-        unimplemented!()
+        self.execute("stop", Value::Null).map(drop)
     }
+
     /// Lets the guest's CPUs go on.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
     pub fn cont(&mut self) -> Result<()> {
-        unimplemented!()
+        self.execute("cont", Value::Null).map(drop)
     }
+
     /// Runs a command of the human monitor and returns what it printed. Its errors are text too.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
     pub fn human(&mut self, line: &str) -> Result<String> {
-        unimplemented!()
+        let answer = self.execute("human-monitor-command", json!({"command-line": line}))?;
+        Ok(answer.as_str().unwrap_or_default().trim().to_owned())
     }
+
     /// Opens a port of the host into the running guest.
+    ///
+    /// # Errors
+    /// Port when QEMU cannot listen there; otherwise as [`Qmp::execute`].
     pub fn add_forward(&mut self, forward: &Forward) -> Result<()> {
-        unimplemented!()
+        match self.human(&format!("hostfwd_add {NETDEV} {forward}"))?.as_str() {
+            "" => Ok(()),
+            text => Err(crate::port_fault::taken(forward.bind, forward.host).because(format!("QEMU says: {text}"))),
+        }
     }
+
     /// Closes it again; one that is not open is success.
+    ///
+    /// # Errors
+    /// Failed when QEMU says anything else; otherwise as [`Qmp::execute`].
     pub fn remove_forward(&mut self, forward: &Forward) -> Result<()> {
-        unimplemented!()
+        let text = self.human(&format!("hostfwd_remove {NETDEV} tcp:{}:{}", forward.bind, forward.host))?;
+        // "host forwarding rule for tcp:127.0.0.1:18644 removed", or "… not found" (net/slirp.c).
+        if text.ends_with("removed") || text.ends_with("not found") {
+            Ok(())
+        } else {
+            Err(Fault::new(FaultClass::Failed, format!("port {} was not closed", forward.host)).because(text))
+        }
     }
-    /// The events that have come since the last call; waits at most `wait` for the first one. Also says when QEMU has
-    /// closed the connection.
+
+    /// The events that have come since the last call; waits at most `wait` for the first one. A connection that QEMU
+    /// has closed is no fault here: see [`Qmp::is_closed`].
+    ///
+    /// # Errors
+    /// Interrupted, and Failed when what comes is not QMP.
     pub fn events(&mut self, wait: Duration) -> Result<Vec<QmpEvent>> {
-        unimplemented!()
+        let end = Instant::now() + wait;
+        while !self.closed {
+            // What has arrived is taken at once; only the first event is waited for.
+            let deadline = if self.events.is_empty() { end } else { Instant::now() };
+            let line = match self.wire.line(deadline.max(Instant::now() + Duration::from_millis(1))) {
+                Ok(line) => line,
+                Err(WireError::Deadline) => break,
+                Err(WireError::Closed) => {
+                    self.closed = true;
+                    break;
+                }
+                Err(error) => return Err(self.failed("events", error)),
+            };
+            let message = parse(&line)?;
+            self.keep_event(&message);
+        }
+        Ok(std::mem::take(&mut self.events))
     }
+
+    fn keep_event(&mut self, message: &Value) -> bool {
+        let Some(name) = message["event"].as_str() else { return false };
+        self.events.push(QmpEvent { name: name.to_owned(), data: message["data"].clone() });
+        true
+    }
+
+    fn message(&mut self, deadline: Instant, during: &str) -> Result<Value> {
+        match self.wire.line(deadline) {
+            Ok(line) => parse(&line),
+            Err(error) => Err(self.failed(during, error)),
+        }
+    }
+
+    fn failed(&mut self, during: &str, error: WireError) -> Fault {
+        self.closed |= matches!(error, WireError::Closed);
+        fault(during, error)
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Value> {
+    match serde_json::from_slice::<Value>(line) {
+        Ok(message) if message.is_object() => Ok(message),
+        _ => Err(not_qmp(&String::from_utf8_lossy(line))),
+    }
+}
+
+fn not_qmp(line: &str) -> Fault {
+    let shown: String = line.chars().take(80).collect();
+    Fault::new(FaultClass::Failed, "what answers on the QMP socket is not QEMU").because(format!("it says: {shown}"))
+}
+
+fn fault(during: &str, error: WireError) -> Fault {
+    let (class, why) = match error {
+        WireError::Interrupted(fault) => return fault,
+        WireError::NobodyListens => (FaultClass::Guest, "nobody listens on its QMP socket".to_owned()),
+        WireError::Busy => (FaultClass::Timeout, "other programs wait in the queue of its QMP socket".to_owned()),
+        WireError::Closed => (FaultClass::Guest, "it closed the connection".to_owned()),
+        WireError::Deadline => (
+            FaultClass::Timeout,
+            "no answer in time; QMP serves one client at a time, so another one may be connected".to_owned(),
+        ),
+        WireError::Io(error) => (FaultClass::Failed, error.to_string()),
+    };
+    Fault::new(class, format!("QEMU cannot be reached through QMP ({during})")).because(why)
 }

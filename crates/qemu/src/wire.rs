@@ -1,1 +1,237 @@
-//! JSON lines over a Unix socket.
+//! JSON lines over a Unix socket, with one deadline for a whole exchange. It knows no protocol.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use model::Fault;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+/// The longest line: an answer of the guest agent holds twice 16 MiB in base64.
+const LONGEST_LINE: usize = 64 << 20;
+
+/// How long one read may block: so soon an interrupt is noticed.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Why an exchange ended early.
+#[derive(Debug)]
+pub(crate) enum WireError {
+    /// Nobody listens: the socket is not there or was left behind.
+    NobodyListens,
+    /// The listener's queue is full: another client is connected.
+    Busy,
+    /// The deadline passed.
+    Deadline,
+    /// The other side closed the connection.
+    Closed,
+    /// The user asked to stop.
+    Interrupted(Fault),
+    /// Anything else.
+    Io(io::Error),
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => WireError::Deadline,
+            // A QEMU that quits resets connections with unread input.
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => WireError::Closed,
+            _ => WireError::Io(error),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: UnixStream,
+    received: Vec<u8>,
+    /// Bytes at the start of `received` that are known to hold no end of line.
+    searched: usize,
+    peer_pid: u32,
+}
+
+impl Wire {
+    /// Connects to `socket` in `folder`; never blocks. The path goes through the folder's descriptor, so that its
+    /// length does not matter (a socket's path has 108 bytes, unix(7)).
+    pub(crate) fn connect(folder: &Path, socket: &str) -> Result<Self, WireError> {
+        let held = std::fs::File::open(folder).map_err(nobody)?;
+        let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{socket}", held.as_raw_fd()))
+            .map_err(|error| WireError::Io(error.into()))?;
+        // Blocking, connect(2) would wait for a place in the listener's queue without any limit.
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd: OwnedFd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .map_err(|error| WireError::Io(error.into()))?;
+        rustix::net::connect(&fd, &address).map_err(|error| nobody(error.into()))?;
+        let peer = rustix::net::sockopt::socket_peercred(&fd).map_err(|error| WireError::Io(error.into()))?;
+        let stream = UnixStream::from(fd);
+        stream.set_nonblocking(false)?;
+        let peer_pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or(0);
+        Ok(Wire { stream, received: Vec::new(), searched: 0, peer_pid })
+    }
+
+    /// The process that listens (SO_PEERCRED, unix(7)).
+    pub(crate) fn peer_pid(&self) -> u32 {
+        self.peer_pid
+    }
+
+    /// Sends all of `bytes`.
+    pub(crate) fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<(), WireError> {
+        while !bytes.is_empty() {
+            self.stream.set_write_timeout(Some(slice(deadline)?))?;
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(WireError::Closed),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if is_pause(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, WireError> {
+        let mut line = self.until(b'\n', deadline)?;
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        Ok(line)
+    }
+
+    /// What comes before the next `mark`, which is dropped.
+    pub(crate) fn until(&mut self, mark: u8, deadline: Instant) -> Result<Vec<u8>, WireError> {
+        self.searched = 0;
+        loop {
+            if let Some(at) = self.received[self.searched..].iter().position(|byte| *byte == mark) {
+                let rest = self.received.split_off(self.searched + at + 1);
+                let mut line = std::mem::replace(&mut self.received, rest);
+                line.pop();
+                return Ok(line);
+            }
+            self.searched = self.received.len();
+            if self.searched > LONGEST_LINE {
+                return Err(WireError::Io(io::Error::new(io::ErrorKind::InvalidData, "a line that does not end")));
+            }
+            self.receive(deadline)?;
+        }
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Result<(), WireError> {
+        let mut chunk = [0; 64 * 1024];
+        loop {
+            self.stream.set_read_timeout(Some(slice(deadline)?))?;
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(WireError::Closed),
+                Ok(count) => {
+                    self.received.extend_from_slice(&chunk[..count]);
+                    return Ok(());
+                }
+                Err(error) if is_pause(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// How long to block now; a zero timeout would mean for ever.
+fn slice(deadline: Instant) -> Result<Duration, WireError> {
+    host::interrupt::check().map_err(WireError::Interrupted)?;
+    match deadline.checked_duration_since(Instant::now()) {
+        Some(left) if !left.is_zero() => Ok(left.clamp(Duration::from_millis(1), SLICE)),
+        _ => Err(WireError::Deadline),
+    }
+}
+
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+fn nobody(error: io::Error) -> WireError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => WireError::NobodyListens,
+        io::ErrorKind::WouldBlock => WireError::Busy,
+        _ => WireError::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(30)
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn pair() -> (tempfile::TempDir, Wire, UnixStream) {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
+        let wire = Wire::connect(folder.path(), "s").unwrap();
+        let (other, _) = listener.accept().unwrap();
+        (folder, wire, other)
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_are_cut() {
+        let (_folder, mut wire, mut other) = pair();
+        other.write_all(b"{\"a\"").unwrap();
+        assert!(matches!(wire.line(soon()), Err(WireError::Deadline)));
+        other.write_all(b":1}\r\n{\"b\":2}\nrest").unwrap();
+        assert_eq!(wire.line(later()).unwrap(), b"{\"a\":1}");
+        assert_eq!(wire.line(later()).unwrap(), b"{\"b\":2}");
+        drop(other);
+        assert!(matches!(wire.line(later()), Err(WireError::Closed)));
+    }
+
+    #[test]
+    fn drops_what_stands_before_a_mark() {
+        let (_folder, mut wire, mut other) = pair();
+        other.write_all(b"stale\n\xff{\"return\":7}\n").unwrap();
+        assert_eq!(wire.until(0xff, later()).unwrap(), b"stale\n");
+        assert_eq!(wire.line(later()).unwrap(), b"{\"return\":7}");
+    }
+
+    #[test]
+    fn tells_who_listens() {
+        let (_folder, wire, _other) = pair();
+        assert_eq!(wire.peer_pid(), std::process::id());
+    }
+
+    #[test]
+    fn nobody_listens_on_a_missing_or_stale_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Wire::connect(folder.path(), "s"), Err(WireError::NobodyListens)));
+        drop(UnixListener::bind(folder.path().join("s")).unwrap());
+        assert!(matches!(Wire::connect(folder.path(), "s"), Err(WireError::NobodyListens)));
+        assert!(matches!(Wire::connect(&folder.path().join("none"), "s"), Err(WireError::NobodyListens)));
+    }
+
+    #[test]
+    fn a_full_queue_does_not_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = SocketAddrUnix::new(folder.path().join("s")).unwrap();
+        let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let clients: Vec<_> = (0..3).map(|_| Wire::connect(folder.path(), "s")).collect();
+        assert!(matches!(clients.last(), Some(Err(WireError::Busy))));
+    }
+
+    #[test]
+    fn a_folder_deeper_than_a_socket_path_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("long-name-".repeat(15)).join("and-deeper".repeat(10));
+        std::fs::create_dir_all(&deep).unwrap();
+        // Bound through the folder as QEMU does it, by a relative name: here by its descriptor.
+        let held = std::fs::File::open(&deep).unwrap();
+        let _listener = UnixListener::bind(format!("/proc/self/fd/{}/s", held.as_raw_fd())).unwrap();
+        Wire::connect(&deep, "s").unwrap();
+    }
+}
