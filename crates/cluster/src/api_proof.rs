@@ -1,15 +1,26 @@
 //! The proof that the API behind a port is the one we mean: a TLS handshake that only its certificate authority can
 //! pass, then `/readyz`.
+//!
+//! Blocking and without a Kubernetes client, so that a look costs one connection and nothing is kept between looks.
 
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
-
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use host::wait::Look;
-use model::Result;
+use model::{Fault, FaultClass, Result};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
 
-use crate::kubeconfig::Kubeconfig;
+use crate::deadline_stream::DeadlineStream;
+use crate::kubeconfig::{CERTIFICATE_NAME, Kubeconfig};
+
+/// No single look takes longer: a guest that restarts its API server drops connections without a word.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// The answer of `/readyz` lists some forty checks; what is longer is not it.
+const LONGEST_ANSWER: u64 = 64 * 1024;
 
 /// What is behind a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +29,10 @@ pub enum ApiProof {
     Refused(String),
     /// Something accepts, but no TLS server is there yet (a forward to a guest that is still booting), or it is silent.
     Silent(String),
-    /// A TLS server that the cluster's authority has not signed; the text says what it showed instead.
+    /// A server that the cluster's authority has not signed; the text says what it showed instead.
     Foreign(String),
-    /// Ours, but not ready; the text names the checks that fail.
+    /// Not ready; the text names the checks that fail. A certificate that is not valid at this hour is told here too:
+    /// it proves nothing yet, and a clock that is set right ends it.
     NotReady(String),
     /// Ours and ready.
     Ready,
@@ -29,6 +41,8 @@ pub enum ApiProof {
 /// A probe of one address, prepared once and used at every look.
 pub struct ApiProbe {
     address: SocketAddr,
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
 }
 
 impl ApiProbe {
@@ -38,19 +52,143 @@ impl ApiProbe {
     /// # Errors
     /// A Cluster fault where the certificates cannot be read.
     pub fn new(address: SocketAddr, kubeconfig: &Kubeconfig) -> Result<Self> {
-        unimplemented!()
+        let unusable = |error: &dyn std::fmt::Display| {
+            Fault::new(FaultClass::Cluster, "the certificates of the kubeconfig cannot be used").because(error)
+        };
+        let certificates = |pem: &str| {
+            CertificateDer::pem_slice_iter(pem.as_bytes())
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| unusable(&error))
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(kubeconfig.certificate_authority())? {
+            roots.add(certificate).map_err(|error| unusable(&error))?;
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&error))?
+            .with_root_certificates(roots);
+        let config = match kubeconfig.client_identity() {
+            Some((certificate, key)) => {
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(&error))?;
+                builder.with_client_auth_cert(certificates(certificate)?, key).map_err(|error| unusable(&error))?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        // The guest contract: the certificate is for 127.0.0.1 and localhost, whatever address is forwarded.
+        let name = match address {
+            SocketAddr::V4(address) if address.ip().is_loopback() => ServerName::from(*address.ip()),
+            _ => ServerName::try_from(CERTIFICATE_NAME).map_err(|error| unusable(&error))?,
+        };
+        Ok(ApiProbe { address, name, config: Arc::new(config) })
     }
 
     /// One attempt, which takes no longer than `limit`.
     pub fn probe(&self, limit: Duration) -> ApiProof {
-        unimplemented!()
+        match self.attempt(limit) {
+            Ok(proof) | Err(proof) => proof,
+        }
+    }
+
+    fn attempt(&self, limit: Duration) -> Result<ApiProof, ApiProof> {
+        let address = self.address;
+        let begin = std::time::Instant::now();
+        let stream = TcpStream::connect_timeout(&address, limit).map_err(|error| match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => ApiProof::Refused(format!("nothing listens on {address}")),
+            _ => ApiProof::Silent(format!("cannot connect to {address}: {error}")),
+        })?;
+        let mut stream = DeadlineStream::new(stream, begin + limit);
+        let mut connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone())
+            .map_err(|error| ApiProof::Silent(error.to_string()))?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream).map_err(|error| self.of_handshake(&error))?;
+        }
+        // From here on it is ours.
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        let interrupted = |error: std::io::Error| ApiProof::NotReady(format!("/readyz does not answer: {error}"));
+        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {CERTIFICATE_NAME}\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+            .and_then(|()| stream.flush())
+            .map_err(interrupted)?;
+        let mut answer = Vec::new();
+        // What came before the connection broke is still an answer.
+        let ended = stream.take(LONGEST_ANSWER).read_to_end(&mut answer);
+        match (answer.is_empty(), ended) {
+            (true, Err(error)) => Err(interrupted(error)),
+            _ => Ok(of_answer(&String::from_utf8_lossy(&answer))),
+        }
+    }
+
+    fn of_handshake(&self, error: &std::io::Error) -> ApiProof {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(rustls::Error::InvalidCertificate(
+                why @ (CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }),
+            )) => ApiProof::NotReady(format!("its certificate is not valid now: {why}")),
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                ApiProof::Foreign("its certificate is signed by another authority".to_owned())
+            }
+            Some(rustls::Error::InvalidCertificate(why)) => {
+                ApiProof::Foreign(format!("its certificate is not one of this cluster: {why}"))
+            }
+            Some(rustls::Error::InvalidMessage(_)) => ApiProof::Foreign("it does not speak TLS".to_owned()),
+            Some(other) => ApiProof::Foreign(format!("it does not agree on TLS: {other}")),
+            None => ApiProof::Silent(format!("{} accepts, but no API server answers behind it: {error}", self.address)),
+        }
     }
 
     /// One look for [`host::wait::Wait`]: ready, not yet, or the Port fault that another cluster answers.
     ///
     /// # Errors
-    /// A Port fault where a TLS server answers that is not ours.
+    /// A Port fault where a server answers that is not ours.
     pub fn look(&self, left: Duration) -> Result<Look<()>> {
-        unimplemented!()
+        match self.probe(left.min(LONGEST_LOOK)) {
+            ApiProof::Ready => Ok(Look::Ready(())),
+            ApiProof::Refused(text) | ApiProof::Silent(text) | ApiProof::NotReady(text) => Ok(Look::NotYet(text)),
+            ApiProof::Foreign(why) => {
+                Err(Fault::new(FaultClass::Port, format!("another cluster answers on {}", self.address))
+                    .because(why)
+                    .next("bin/k3s-vm status, which tells who holds the port"))
+            }
+        }
+    }
+}
+
+/// What an HTTP answer of `/readyz` says: 200 is ready; a check that fails has a line that begins with `[-]`.
+fn of_answer(answer: &str) -> ApiProof {
+    let status = answer.lines().next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    if status == "200" {
+        return ApiProof::Ready;
+    }
+    let failing: Vec<&str> =
+        answer.lines().filter_map(|line| line.strip_prefix("[-]")?.split_whitespace().next()).collect();
+    let text = match (status, failing.is_empty()) {
+        ("", _) => "/readyz gives no HTTP answer".to_owned(),
+        (status, true) => format!("/readyz answers {status}"),
+        (_, false) => format!("the API server waits for {}", failing.join(", ")),
+    };
+    ApiProof::NotReady(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read() {
+        let not_ready = |text: &str| ApiProof::NotReady(text.to_owned());
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ApiProof::Ready),
+            ("HTTP/1.1 401 Unauthorized\r\n\r\n", not_ready("/readyz answers 401")),
+            (
+                "HTTP/1.1 500 Internal Server Error\r\n\r\n[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\nreadyz check failed\n",
+                not_ready("the API server waits for etcd, poststarthook/rbac/bootstrap-roles"),
+            ),
+            ("", not_ready("/readyz gives no HTTP answer")),
+        ] {
+            assert_eq!(of_answer(answer), expected, "{answer}");
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! The connection to a cluster: a Kubernetes client whose every call has a deadline, without async for its callers.
 
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
-
+use std::future::Future;
 use std::time::Duration;
 
-use model::Result;
+use model::{Fault, FaultClass, Result};
 
 use crate::kubeconfig::Kubeconfig;
+use crate::request_fault;
+
+/// How often a running request looks whether the user has interrupted.
+const INTERRUPT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A connection to one cluster, by the credentials of one kubeconfig and by its certificate authority alone.
 ///
@@ -23,7 +26,28 @@ impl ClusterClient {
     /// # Errors
     /// A Cluster fault where the credentials cannot be used.
     pub fn new(kubeconfig: &Kubeconfig) -> Result<Self> {
-        unimplemented!()
+        let server = kubeconfig.server().to_owned();
+        let unusable = |error: &dyn std::error::Error| {
+            Fault::new(FaultClass::Cluster, format!("the credentials for {server} cannot be used"))
+                .because(request_fault::chain(error))
+        };
+        // An error means that a provider is installed already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Fault::new(FaultClass::Host, "cannot prepare the connection to the cluster").because(error)
+        })?;
+        let document = kube::config::Kubeconfig::from_yaml(&kubeconfig.to_yaml()).map_err(|error| unusable(&error))?;
+        let client = runtime
+            .block_on(async {
+                let options = kube::config::KubeConfigOptions::default();
+                let mut config = kube::Config::from_custom_kubeconfig(document, &options).await?;
+                // The cluster is on this machine; a proxy of the environment is not on the way to it.
+                config.proxy_url = None;
+                Ok(kube::Client::try_from(config))
+            })
+            .map_err(|error: kube::config::KubeconfigError| unusable(&error))?
+            .map_err(|error| unusable(&error))?;
+        Ok(ClusterClient { runtime, client, server })
     }
 
     /// The server's address, for messages.
@@ -36,6 +60,43 @@ impl ClusterClient {
     /// # Errors
     /// A Cluster fault, or a Timeout fault after `deadline`.
     pub fn version(&self, deadline: Duration) -> Result<String> {
-        unimplemented!()
+        let what = "the version of the server";
+        self.request(what, deadline, self.client.apiserver_version()).map(|info| info.git_version)
+    }
+
+    pub(crate) fn kube(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// Runs `future` to its end, the deadline (`None`) or an interrupt (a fault).
+    pub(crate) fn within<T>(&self, deadline: Duration, future: impl Future<Output = T>) -> Result<Option<T>> {
+        self.runtime.block_on(async {
+            let mut ticks = tokio::time::interval(INTERRUPT_INTERVAL);
+            let end = tokio::time::sleep(deadline);
+            tokio::pin!(future, end);
+            loop {
+                tokio::select! {
+                    biased;
+                    value = &mut future => return Ok(Some(value)),
+                    () = &mut end => return Ok(None),
+                    _ = ticks.tick() => host::interrupt::check()?,
+                }
+            }
+        })
+    }
+
+    /// One request; `what` names what is asked for, as in "the version of the server".
+    pub(crate) fn request<T>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        future: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T> {
+        match self.within(deadline, future)? {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(request_fault::of_request(&self.server, what, &error)),
+            None => Err(Fault::new(FaultClass::Timeout, format!("{} did not answer within {deadline:?}", self.server))
+                .because(format!("asked for {what}"))),
+        }
     }
 }

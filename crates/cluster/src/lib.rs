@@ -5,18 +5,24 @@
 
 pub mod api_proof;
 pub mod apply;
+mod apply_wave;
 pub mod client;
+mod deadline_stream;
 pub mod image_annotation;
 pub mod image_archive;
 pub mod image_name;
 pub mod image_pack;
 pub mod inject;
+mod kinds;
 pub mod kubeconfig;
 pub mod manifest;
 mod manifest_documents;
 pub mod manifest_files;
 pub mod manifest_order;
 pub mod ready;
+mod refusal;
+mod request_fault;
+mod rollout;
 mod yaml;
 
 pub use api_proof::{ApiProbe, ApiProof};

@@ -1,15 +1,27 @@
 //! Whether the cluster and its Deployments are ready: one look each, and why not.
-
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+//!
+//! The verdicts are made in [`crate::rollout`]; here they are asked for.
 
 use std::fmt;
 use std::time::Duration;
 
-use host::wait::Look;
-use model::{EventSink, Result};
+use host::wait::{Look, Wait};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use kube::Api;
+use kube::api::ListParams;
+use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::client::ClusterClient;
 use crate::manifest::ManifestObject;
+use crate::rollout::{self, Rollout};
+
+/// One request of a look; a server that is slower than this is an observation.
+const LONGEST_REQUEST: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const EXPLANATION_LINES: usize = 10;
+/// The task name of the progress events.
+const TASK: &str = "rollout";
 
 /// A Deployment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,25 +40,52 @@ impl fmt::Display for DeploymentName {
 
 /// The Deployments among `objects`, in their order.
 pub fn deployments(objects: &[ManifestObject]) -> Vec<DeploymentName> {
-    unimplemented!()
+    objects
+        .iter()
+        .filter(|object| object.is_deployment())
+        .map(|object| DeploymentName {
+            namespace: object.namespace().unwrap_or("default").to_owned(),
+            name: object.name().to_owned(),
+        })
+        .collect()
 }
 
 impl ClusterClient {
     /// One look at a node: is its condition `Ready` true? Ready gives its kubelet's version.
     ///
     /// # Errors
-    /// None for a server that does not answer: that is an observation.
+    /// A Port fault where another cluster answers, or an interrupt; a server that does not answer is an observation.
     pub fn look_node(&self, node: &str, left: Duration) -> Result<Look<String>> {
-        unimplemented!()
+        let api: Api<Node> = Api::all(self.kube().clone());
+        match self.observe(self.request("the node", left.min(LONGEST_REQUEST), api.get_opt(node)))? {
+            Ok(Some(node)) => Ok(rollout::node(&node).map_or_else(Look::NotYet, Look::Ready)),
+            Ok(None) => Ok(Look::NotYet(format!("node {node} has not registered yet"))),
+            Err(observation) => Ok(Look::NotYet(observation)),
+        }
     }
 
     /// One look at a Deployment, by the rule of `kubectl rollout status`. The observation names each pod that cannot
     /// start, with its reason.
     ///
     /// # Errors
-    /// A Cluster fault where the rollout can no longer succeed (`ProgressDeadlineExceeded`).
+    /// As [`ClusterClient::look_node`], and a Cluster fault where there is no such Deployment.
     pub fn look_rollout(&self, deployment: &DeploymentName, left: Duration) -> Result<Look<()>> {
-        unimplemented!()
+        let api: Api<Deployment> = Api::namespaced(self.kube().clone(), &deployment.namespace);
+        let limit = left.min(LONGEST_REQUEST);
+        let found = match self.observe(self.request("the Deployment", limit, api.get_opt(&deployment.name)))? {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                return Err(Fault::new(FaultClass::Cluster, format!("there is no {deployment}"))
+                    .because("it was deleted after it had been applied")
+                    .next("bin/k3s-vm apply"));
+            }
+            Err(observation) => return Ok(Look::NotYet(format!("{deployment}: {observation}"))),
+        };
+        let Rollout::Waiting(mut observation) = rollout::rollout(&found) else { return Ok(Look::Ready(())) };
+        for trouble in self.pods(&deployment.namespace, &found, limit).iter().filter_map(rollout::trouble) {
+            observation = format!("{observation}; {trouble}");
+        }
+        Ok(Look::NotYet(format!("{deployment}: {observation}")))
     }
 
     /// Waits until all of `deployments` are rolled out; progress goes to `events`.
@@ -59,12 +98,69 @@ impl ClusterClient {
         deadline: Duration,
         events: &dyn EventSink,
     ) -> Result<()> {
-        unimplemented!()
+        let mut pending: Vec<&DeploymentName> = deployments.iter().collect();
+        let mut told = String::new();
+        let what = match deployments {
+            [only] => format!("the rollout of {only}"),
+            all => format!("the rollouts of {} Deployments", all.len()),
+        };
+        let wait = Wait { what: &what, deadline, interval: LOOK_INTERVAL };
+        let waited = wait.until(|left| {
+            let mut observations = Vec::new();
+            let mut still = Vec::new();
+            for deployment in &pending {
+                if let Look::NotYet(observation) = self.look_rollout(deployment, left)? {
+                    observations.push(observation);
+                    still.push(*deployment);
+                }
+            }
+            pending = still;
+            let observation = observations.join("; ");
+            if !observation.is_empty() && observation != told {
+                events.progress(TASK, observation.clone());
+                told.clone_from(&observation);
+            }
+            Ok(if pending.is_empty() { Look::Ready(()) } else { Look::NotYet(observation) })
+        });
+        if !told.is_empty() {
+            events.emit(model::Event::TaskFinished { task: TASK.to_owned() });
+        }
+        waited.map_err(|fault| {
+            if fault.class() != FaultClass::Timeout {
+                return fault;
+            }
+            pending.iter().fold(fault, |fault, deployment| {
+                self.explain_rollout(deployment)
+                    .into_iter()
+                    .fold(fault, Fault::because)
+                    .next(format!("bin/kubectl describe pods -n {}", deployment.namespace))
+            })
+        })
     }
 
-    /// Why a Deployment is not rolled out: waiting reasons of its pods and the last messages of their events, newest
-    /// last, at most ten lines. Empty where the cluster does not answer.
+    /// Why a Deployment is not rolled out: the last messages of warning events of its pods and of the objects that
+    /// make them, newest last, at most ten lines. Empty where the cluster does not answer.
     pub fn explain_rollout(&self, deployment: &DeploymentName) -> Vec<String> {
-        unimplemented!()
+        let events: Api<Event> = Api::namespaced(self.kube().clone(), &deployment.namespace);
+        let warnings = ListParams::default().fields("type=Warning");
+        let Ok(list) = self.request("the events", LONGEST_REQUEST, events.list(&warnings)) else { return Vec::new() };
+        rollout::last_messages(list.items, &deployment.name, EXPLANATION_LINES)
+    }
+
+    fn pods(&self, namespace: &str, deployment: &Deployment, limit: Duration) -> Vec<Pod> {
+        let api: Api<Pod> = Api::namespaced(self.kube().clone(), namespace);
+        let list = ListParams::default().labels(&rollout::selector(&deployment.spec.selector));
+        self.request("the pods", limit, api.list(&list)).map(|list| list.items).unwrap_or_default()
+    }
+
+    /// Turns a fault that time may cure into an observation.
+    fn observe<T>(&self, answer: Result<T>) -> Result<Result<T, String>> {
+        match answer {
+            Ok(value) => Ok(Ok(value)),
+            Err(fault) if matches!(fault.class(), FaultClass::Cluster | FaultClass::Timeout) => {
+                Ok(Err(fault.to_string()))
+            }
+            Err(fault) => Err(fault),
+        }
     }
 }

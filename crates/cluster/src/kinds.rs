@@ -1,0 +1,81 @@
+//! The kinds that the server has, asked for by API version and remembered for one apply.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
+use kube::core::ApiResource;
+
+use crate::manifest::ManifestObject;
+
+/// A kind as the server serves it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ServedKind {
+    /// Where its objects are.
+    pub(crate) resource: ApiResource,
+    /// Whether they live in namespaces.
+    pub(crate) namespaced: bool,
+}
+
+/// What has been learned; `None` for an API version that the server does not have.
+#[derive(Default)]
+pub(crate) struct Kinds {
+    versions: HashMap<String, Option<Vec<APIResource>>>,
+}
+
+impl Kinds {
+    /// Asks for the API versions that are not known yet, all at once.
+    pub(crate) async fn learn(&mut self, client: &kube::Client, objects: &[&ManifestObject]) -> kube::Result<()> {
+        let unknown: BTreeSet<&str> = objects
+            .iter()
+            .map(|object| object.api_version())
+            .filter(|version| !self.versions.contains_key(*version))
+            .collect();
+        let answers = join_all(unknown.into_iter().map(async |version| {
+            let answer = if version.contains('/') {
+                client.list_api_group_resources(version).await
+            } else {
+                client.list_core_api_resources(version).await
+            };
+            (version.to_owned(), answer)
+        }));
+        for (version, answer) in answers.await {
+            let resources = match answer {
+                Ok(list) => Some(list.resources),
+                Err(kube::Error::Api(status)) if status.code == 404 => None,
+                Err(error) => return Err(error),
+            };
+            self.versions.insert(version, resources);
+        }
+        Ok(())
+    }
+
+    /// Forgets the API versions of `objects`, so that they are asked for again.
+    pub(crate) fn forget(&mut self, objects: &[&ManifestObject]) {
+        for object in objects {
+            self.versions.remove(object.api_version());
+        }
+    }
+
+    /// Whether the server has the API version of `object`.
+    pub(crate) fn knows_version(&self, object: &ManifestObject) -> bool {
+        matches!(self.versions.get(object.api_version()), Some(Some(_)))
+    }
+
+    /// The kind of `object`, or nothing where the server does not have it.
+    pub(crate) fn resolve(&self, object: &ManifestObject) -> Option<ServedKind> {
+        let resources = self.versions.get(object.api_version())?.as_ref()?;
+        // `deployments/scale` has a kind too; only what has no slash can be applied.
+        let found = resources.iter().find(|found| found.kind == object.kind() && !found.name.contains('/'))?;
+        let api_version = object.api_version();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: api_version.to_owned(),
+            kind: found.kind.clone(),
+            plural: found.name.clone(),
+        };
+        Some(ServedKind { resource, namespaced: found.namespaced })
+    }
+}

@@ -1,0 +1,206 @@
+//! Why the server refused one object, in the user's words, and what to type where that is known.
+//!
+//! Pure: a status in, texts out. The reasons and codes are those of the Kubernetes API conventions ("Response Status
+//! Kind") and of server-side apply ("Conflicts").
+
+use kube::core::Status;
+use kube::core::response::StatusCause;
+
+use crate::apply::FIELD_MANAGER;
+use crate::manifest::ManifestObject;
+use crate::request_fault::sentence;
+
+/// One object that cannot be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Where it is written, which object it is, and why.
+    pub(crate) reason: String,
+    /// The next step.
+    pub(crate) next: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal of `object` for the reason `why`.
+    pub(crate) fn new(object: &ManifestObject, why: &str) -> Self {
+        Refusal { reason: format!("{}: {object}: {why}", object.origin()), next: None }
+    }
+
+    fn next(self, step: String) -> Self {
+        Refusal { next: Some(step), ..self }
+    }
+}
+
+/// A kind that the server does not have.
+pub(crate) fn of_unknown_kind(object: &ManifestObject, group_is_known: bool) -> Refusal {
+    let (kind, version) = (object.kind(), object.api_version());
+    let why = if group_is_known {
+        format!("the cluster knows {version}, but no kind {kind} in it")
+    } else {
+        format!("the cluster does not know the kind {kind} of {version}")
+    };
+    Refusal::new(object, &why).next(format!(
+        "bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests ({})",
+        object.origin()
+    ))
+}
+
+/// What a status of the server means for `object`, which was sent to `namespace`.
+pub(crate) fn of_status(object: &ManifestObject, namespace: Option<&str>, status: &Status) -> Refusal {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    conflict(object, status, causes)
+        .or_else(|| invalid(object, namespace, status, causes))
+        .or_else(|| missing_namespace(object, namespace, status))
+        .unwrap_or_else(|| Refusal::new(object, &sentence(status)))
+}
+
+fn conflict(object: &ManifestObject, status: &Status, causes: &[StatusCause]) -> Option<Refusal> {
+    let fields: Vec<String> = causes
+        .iter()
+        .filter(|cause| cause.reason == "FieldManagerConflict")
+        .map(|cause| format!("{} belongs to {}", cause.field, manager(&cause.message)))
+        .collect();
+    if status.code != 409 || fields.is_empty() {
+        return None;
+    }
+    let why = format!("others have set fields that the manifest sets too: {}", fields.join(", "));
+    Some(Refusal::new(object, &why).next(format!(
+        "take the fields out of the manifest, or take them over: bin/kubectl apply --server-side --force-conflicts \
+         --field-manager={FIELD_MANAGER} -f {}",
+        object.origin().file
+    )))
+}
+
+/// `"kubectl"` of `conflict with "kubectl" using apps/v1`.
+fn manager(message: &str) -> &str {
+    message.split('"').nth(1).filter(|name| !name.is_empty()).unwrap_or(message)
+}
+
+fn invalid(
+    object: &ManifestObject,
+    namespace: Option<&str>,
+    status: &Status,
+    causes: &[StatusCause],
+) -> Option<Refusal> {
+    if status.code != 422 || causes.is_empty() {
+        return None;
+    }
+    let (fixed, wrong): (Vec<_>, Vec<_>) = causes.iter().partition(|cause| is_immutable(&cause.message));
+    let told = |cause: &&StatusCause| format!("{}: {}", cause.field, cause.message);
+    let mut reasons = Vec::new();
+    if !fixed.is_empty() {
+        let fields: Vec<&str> = fixed.iter().map(|cause| cause.field.as_str()).collect();
+        reasons.push(format!("{} cannot change once the object is there", fields.join(", ")));
+    }
+    reasons.extend(wrong.iter().map(told));
+    let refusal = Refusal::new(object, &reasons.join("; "));
+    if fixed.is_empty() {
+        return Some(refusal);
+    }
+    let place = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    let kind = object.kind().to_lowercase();
+    Some(refusal.next(format!("bin/kubectl delete {kind} {}{place}, then: bin/k3s-vm apply", object.name())))
+}
+
+/// `field is immutable` of apimachinery's validation, and the wordings of Pods, PersistentVolumeClaims, StatefulSets.
+fn is_immutable(message: &str) -> bool {
+    message.contains("immutable")
+        || message.contains("may not change")
+        || message.contains("pod updates may not change fields other than")
+        || message.contains("updates to statefulset spec for fields other than")
+}
+
+fn missing_namespace(object: &ManifestObject, namespace: Option<&str>, status: &Status) -> Option<Refusal> {
+    let namespace = namespace?;
+    if status.code != 404 || status.details.as_ref().is_none_or(|details| details.kind != "namespaces") {
+        return None;
+    }
+    let why = format!("the namespace {namespace} does not exist");
+    Some(Refusal::new(object, &why).next(format!(
+        "add a Namespace named {namespace} to the manifests, or: bin/kubectl create namespace {namespace}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::Origin;
+
+    fn object() -> ManifestObject {
+        let value =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}});
+        ManifestObject::new(value, Origin { file: "manifests/web.yaml".to_owned(), line: 3 }).unwrap()
+    }
+
+    fn told(status: serde_json::Value) -> String {
+        let refusal = of_status(&object(), Some("shop"), &serde_json::from_value(status).unwrap());
+        format!("{}\n{}", refusal.reason, refusal.next.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_conflict_names_fields_and_managers() {
+        insta::assert_snapshot!(told(json!({
+            "code": 409, "reason": "Conflict", "message": "Apply failed with 2 conflicts: …",
+            "details": {"name": "web", "kind": "deployments", "causes": [
+                {"reason": "FieldManagerConflict", "field": ".spec.replicas", "message": "conflict with \"kubectl\" using apps/v1"},
+                {"reason": "FieldManagerConflict", "field": ".spec.paused", "message": "conflict with \"argo\" with subresource \"x\""}
+            ]}
+        })), @r#"
+        manifests/web.yaml:3: deployment shop/web: others have set fields that the manifest sets too: .spec.replicas belongs to kubectl, .spec.paused belongs to argo
+        take the fields out of the manifest, or take them over: bin/kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f manifests/web.yaml
+        "#);
+    }
+
+    #[test]
+    fn a_conflict_of_versions_is_told_as_the_server_says_it() {
+        insta::assert_snapshot!(told(json!({"code": 409, "reason": "Conflict", "message": "object is being deleted"})), @"manifests/web.yaml:3: deployment shop/web: object is being deleted");
+    }
+
+    #[test]
+    fn immutable_and_wrong_fields_are_told_apart() {
+        insta::assert_snapshot!(told(json!({
+            "code": 422, "reason": "Invalid", "message": "Deployment.apps \"web\" is invalid: …",
+            "details": {"name": "web", "kind": "Deployment", "causes": [
+                {"reason": "FieldValueInvalid", "field": "spec.selector", "message": "Invalid value: {…}: field is immutable"},
+                {"reason": "FieldValueRequired", "field": "spec.template.spec.containers", "message": "Required value"}
+            ]}
+        })), @r#"
+        manifests/web.yaml:3: deployment shop/web: spec.selector cannot change once the object is there; spec.template.spec.containers: Required value
+        bin/kubectl delete deployment web -n shop, then: bin/k3s-vm apply
+        "#);
+    }
+
+    #[test]
+    fn a_missing_namespace_is_named() {
+        insta::assert_snapshot!(told(json!({
+            "code": 404, "reason": "NotFound", "message": "namespaces \"shop\" not found",
+            "details": {"name": "shop", "kind": "namespaces"}
+        })), @r#"
+        manifests/web.yaml:3: deployment shop/web: the namespace shop does not exist
+        add a Namespace named shop to the manifests, or: bin/kubectl create namespace shop
+        "#);
+    }
+
+    #[test]
+    fn other_statuses_keep_the_words_of_the_server() {
+        insta::assert_snapshot!(told(json!({"code": 500, "message": "etcdserver: request timed out"})), @"manifests/web.yaml:3: deployment shop/web: etcdserver: request timed out (HTTP status 500)");
+        insta::assert_snapshot!(told(json!({"code": 403, "reason": "Forbidden"})), @"manifests/web.yaml:3: deployment shop/web: Forbidden (HTTP status 403)");
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_with_its_version() {
+        let told = |known| {
+            let refusal = of_unknown_kind(&object(), known);
+            format!("{}\n{}", refusal.reason, refusal.next.unwrap_or_default())
+        };
+        insta::assert_snapshot!(told(true), @r#"
+        manifests/web.yaml:3: deployment shop/web: the cluster knows apps/v1, but no kind Deployment in it
+        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (manifests/web.yaml:3)
+        "#);
+        insta::assert_snapshot!(told(false), @r#"
+        manifests/web.yaml:3: deployment shop/web: the cluster does not know the kind Deployment of apps/v1
+        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (manifests/web.yaml:3)
+        "#);
+    }
+}
