@@ -1,0 +1,60 @@
+//! `cargo xtask bench`: what the main job costs, measured by driving `bin/k3s-vm` in a project of its own.
+
+mod events;
+mod figures;
+mod project;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use figures::{Figures, Unit};
+use project::BenchProject;
+
+/// How often each thing is measured; medians are shown.
+pub(crate) const DEFAULT_RUNS: usize = 3;
+/// How often what takes milliseconds is measured.
+const STATUS_RUNS: usize = 20;
+/// Cold boot to Ready of the prototype on the machine of its measurements, seconds.
+const PROTOTYPE_COLD_BOOT: f64 = 107.0;
+
+/// Measures and prints a table.
+///
+/// # Errors
+/// Whatever the tool said when one of its verbs failed.
+pub(crate) fn run(repository: &Path, runs: usize) -> Result<()> {
+    let project = BenchProject::new(repository)?;
+    let mut figures = Figures::default();
+    println!("Making the guest image, if it is not in the cache");
+    project.verb(&["start", "--no-wait"])?;
+    let image = project.image_folder()?;
+    for run in 1..=runs {
+        println!("Run {run} of {runs}");
+        let events = project.verb(&["reset"])?;
+        figures.add("cold boot to Ready", Unit::Seconds, events.between("Starting the VM", "Waiting for Kubernetes")?);
+        figures.add("cold boot to the application", Unit::Seconds, events.from_begin_of("Starting the VM")?);
+        for _ in 0..STATUS_RUNS {
+            figures.add("status", Unit::Milliseconds, timed(|| project.verb(&["status"]).map(drop))? * 1000.0);
+        }
+        figures.add("start when running", Unit::Seconds, timed(|| project.verb(&["start"]).map(drop))?);
+        figures.add("apply without a change", Unit::Seconds, timed(|| project.verb(&["apply"]).map(drop))?);
+        figures.add("stop", Unit::Seconds, timed(|| project.verb(&["stop"]).map(drop))?);
+        figures.add("start from the disk", Unit::Seconds, timed(|| project.verb(&["start"]).map(drop))?);
+        project.verb(&["stop"])?;
+    }
+    println!("Rebuilding the image after a change of a guest file");
+    for run in 0..runs {
+        let seconds = project.rebuild_with_changed_guest(run).context("the rebuild failed")?;
+        figures.add("rebuild after a guest file", Unit::Seconds, seconds);
+    }
+    figures.add("guest image on disk", Unit::Mebibytes, project::allocated(&image)? as f64 / (1024.0 * 1024.0));
+    println!("\n{}", figures.table(&[("cold boot to Ready", PROTOTYPE_COLD_BOOT)]));
+    Ok(())
+}
+
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let begin = Instant::now();
+    work()?;
+    Ok(begin.elapsed().as_secs_f64())
+}

@@ -1,0 +1,96 @@
+//! Measured figures: medians, spread, and the table. Pure.
+
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// s
+    Seconds,
+    /// ms
+    Milliseconds,
+    /// MiB
+    Mebibytes,
+}
+
+/// All figures, in the order in which they were first measured.
+#[derive(Debug, Default)]
+pub(crate) struct Figures(Vec<Figure>);
+
+#[derive(Debug)]
+struct Figure {
+    name: &'static str,
+    unit: Unit,
+    values: Vec<f64>,
+}
+
+impl Figures {
+    /// Adds one measurement.
+    pub(crate) fn add(&mut self, name: &'static str, unit: Unit, value: f64) {
+        match self.0.iter_mut().find(|figure| figure.name == name) {
+            Some(figure) => figure.values.push(value),
+            None => self.0.push(Figure { name, unit, values: vec![value] }),
+        }
+    }
+
+    /// The table in Markdown; a figure with a reference of the same unit gets its ratio to it.
+    pub(crate) fn table(&self, references: &[(&str, f64)]) -> String {
+        let mut text =
+            "| what | median | range | runs | ratio to the prototype |\n| --- | ---: | ---: | ---: | ---: |\n"
+                .to_owned();
+        for figure in &self.0 {
+            let mut values = figure.values.clone();
+            values.sort_by(f64::total_cmp);
+            let middle = median(&values);
+            let range = match values.as_slice() {
+                [least, .., most] => format!("{} to {}", figure.unit.show(*least), figure.unit.show(*most)),
+                _ => String::new(),
+            };
+            let reference = references.iter().find(|(name, _)| *name == figure.name);
+            let ratio = reference.map(|(_, reference)| format!("{:.2}", middle / reference)).unwrap_or_default();
+            let (name, count, middle) = (figure.name, values.len(), figure.unit.show(middle));
+            text.push_str(&format!("| {name} | {middle} | {range} | {count} | {ratio} |\n"));
+        }
+        text
+    }
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Unit::Seconds => format!("{value:.2} s"),
+            Unit::Milliseconds => format!("{value:.1} ms"),
+            Unit::Mebibytes => format!("{value:.0} MiB"),
+        }
+    }
+}
+
+/// The middle of sorted values, 0 of none.
+fn median(sorted: &[f64]) -> f64 {
+    match sorted.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => sorted[count / 2],
+        count => (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_ranges_and_ratios() {
+        let mut figures = Figures::default();
+        for value in [60.0, 50.0, 53.5] {
+            figures.add("cold boot", Unit::Seconds, value);
+        }
+        figures.add("status", Unit::Milliseconds, 12.0);
+        figures.add("status", Unit::Milliseconds, 14.0);
+        figures.add("image", Unit::Mebibytes, 433.3);
+        insta::assert_snapshot!(figures.table(&[("cold boot", 107.0)]), @r"
+        | what | median | range | runs | ratio to the prototype |
+        | --- | ---: | ---: | ---: | ---: |
+        | cold boot | 53.50 s | 50.00 s to 60.00 s | 3 | 0.50 |
+        | status | 13.0 ms | 12.0 ms to 14.0 ms | 2 |  |
+        | image | 433 MiB |  | 1 |  |
+        ");
+    }
+}

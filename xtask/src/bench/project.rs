@@ -1,0 +1,143 @@
+//! The project that is measured: a copy of the example on ports of its own, gone afterwards.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::events::Phases;
+
+/// The web application's port in the example's files.
+const EXAMPLE_WEB_PORT: &str = "30080";
+
+/// A copy of the example.
+pub(crate) struct BenchProject {
+    repository: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl BenchProject {
+    /// Copies the example and gives it free ports.
+    pub(crate) fn new(repository: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("k3s-vm-bench-").tempdir()?;
+        let project = BenchProject { repository: repository.to_owned(), folder };
+        let root = project.root();
+        fs::create_dir(root.join(".k3s-vm"))?;
+        for name in [".env", "web", ".k3s-vm/config.toml", ".k3s-vm/manifests"] {
+            copy(&repository.join(name), &root.join(name))?;
+        }
+        let web = (30000..32768).rev().find(|port| is_free(*port)).context("no free port for the application")?;
+        for name in [".env", ".k3s-vm/manifests/base.json"] {
+            let text = fs::read_to_string(root.join(name))?;
+            ensure!(text.contains(EXAMPLE_WEB_PORT), "{name} does not have the port {EXAMPLE_WEB_PORT}");
+            fs::write(root.join(name), text.replace(EXAMPLE_WEB_PORT, &web.to_string()))?;
+        }
+        let config = fs::read_to_string(root.join(".k3s-vm/config.toml"))?;
+        let ports = format!("\n[ports]\napi = {}\nssh = {}\n", free_port()?, free_port()?);
+        fs::write(root.join(".k3s-vm/config.toml"), config + &ports)?;
+        Ok(project)
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a verb and wants success; its phases.
+    pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Phases> {
+        let output = self.run(&self.repository.join("bin/k3s-vm"), None, arguments)?;
+        Ok(Phases::parse(&String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// The folder of the guest image that runs.
+    pub(crate) fn image_folder(&self) -> Result<PathBuf> {
+        let cache = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+            .context("neither XDG_CACHE_HOME nor HOME is set")?;
+        let output = self.run(&self.repository.join("bin/k3s-vm"), None, &["status", "-o", "json"])?;
+        let status: Value = serde_json::from_slice(&output.stdout).context("status is no JSON")?;
+        let image = status["image"].as_str().context("status names no image")?;
+        let folder = cache.join("k3s-vm/images").join(image);
+        ensure!(folder.is_dir(), "{} is not there", folder.display());
+        Ok(folder)
+    }
+
+    /// Seconds to build the image when a file that goes into the guest has changed and nothing else. The image is
+    /// removed afterwards.
+    pub(crate) fn rebuild_with_changed_guest(&self, run: usize) -> Result<f64> {
+        let home = tempfile::Builder::new().prefix("k3s-vm-bench-guest-").tempdir()?;
+        copy(&self.repository.join("guest"), &home.path().join("guest"))?;
+        let changed = home.path().join("guest/kubernetes/rootfs/etc/k3s-vm-bench");
+        fs::create_dir_all(changed.parent().context("a path without a folder")?)?;
+        fs::write(changed, format!("{} {run}\n", std::process::id()))?;
+        // The disk of the old image would keep it in use.
+        self.verb(&["stop"])?;
+        let _ = fs::remove_dir_all(self.root().join(".k3s-vm/vm"));
+        // Not the launcher, which would set the sources to those of the repository.
+        let program = self.repository.join("target/launcher/k3s-vm");
+        let output = self.run(&program, Some(home.path()), &["start", "--no-wait"])?;
+        let seconds = Phases::parse(&String::from_utf8_lossy(&output.stderr))
+            .between("Preparing the guest image", "Preparing the guest image")?;
+        let image = self.image_folder()?;
+        self.verb(&["stop"])?;
+        fs::remove_dir_all(self.root().join(".k3s-vm/vm"))?;
+        fs::remove_dir_all(image)?;
+        Ok(seconds)
+    }
+
+    fn run(&self, program: &Path, home: Option<&Path>, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(program);
+        command.args(arguments).args(["--events", "json"]).current_dir(self.root()).stdin(Stdio::null());
+        if let Some(home) = home {
+            command.env("K3S_VM_HOME", home);
+        }
+        let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
+        if !output.status.success() {
+            bail!(
+                "k3s-vm {} ended with {}\n{}",
+                arguments.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(output)
+    }
+}
+
+impl Drop for BenchProject {
+    fn drop(&mut self) {
+        if let Err(error) = self.verb(&["stop"]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Bytes that the files of a folder take on the disk.
+pub(crate) fn allocated(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let metadata = entry?.metadata()?;
+        // st_blocks counts 512 bytes, whatever the filesystem's block is (stat(2)).
+        bytes += metadata.blocks() * 512;
+    }
+    Ok(bytes)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-R").arg(from).arg(to).status().context("cannot run cp")?;
+    ensure!(copied.success(), "cannot copy {}", from.display());
+    Ok(())
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// A port that was free a moment ago: good enough for a measurement.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
