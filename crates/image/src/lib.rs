@@ -2,7 +2,20 @@
 //!
 //! It builds files and never starts a VM. Entry points: [`locate`], [`requirements`], [`ensure`].
 
-#![allow(unused_variables, clippy::unimplemented)]
+mod boot_files;
+mod contract;
+mod cpio;
+mod deadline;
+mod debian;
+mod fingerprint;
+mod kernel_image;
+mod kernel_modules;
+mod kubernetes;
+mod manifest;
+mod overlay;
+mod prebuilt;
+mod provider;
+mod store;
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,7 +50,7 @@ pub struct ImageRequest<'a> {
 /// # Errors
 /// Unreadable sources, or a prebuilt folder that breaks the contract.
 pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
-    unimplemented!()
+    provider::of(request.config.provider).locate(request)
 }
 
 /// The host programs that [`ensure`] will need; none when the image is there already.
@@ -45,7 +58,11 @@ pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
 /// # Errors
 /// As [`locate`].
 pub fn requirements(request: &ImageRequest) -> Result<Vec<Requirement>> {
-    unimplemented!()
+    let provider = provider::of(request.config.provider);
+    match provider.locate(request)? {
+        Some(_) => Ok(Vec::new()),
+        None => provider.requirements(request),
+    }
 }
 
 /// Finds the image or builds it: under a lock, into a temporary folder of the cache that gets its name when it is
@@ -54,5 +71,5 @@ pub fn requirements(request: &ImageRequest) -> Result<Vec<Requirement>> {
 /// # Errors
 /// What a tool of the build said, with the command that can be repeated; a Timeout fault after `deadline`.
 pub fn ensure(request: &ImageRequest) -> Result<GuestImage> {
-    unimplemented!()
+    provider::of(request.config.provider).ensure(request)
 }

@@ -1,0 +1,53 @@
+//! Builds the guest image of this checkout and prints where it is: `cargo run -p k3s-vm-image --example build_guest_image CACHE`.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use host::packages::Consent;
+use image::ImageRequest;
+use model::config::{Distribution, ImageConfig, Provider};
+use model::paths::CachePaths;
+use model::{Event, EventSink, Fault, FaultClass, Result};
+
+/// Prints every event with the time since the start.
+struct Lines(Instant);
+
+impl EventSink for Lines {
+    fn emit(&self, event: Event) {
+        eprintln!("{:8.2} {event:?}", self.0.elapsed().as_secs_f64());
+    }
+}
+
+struct Yes;
+
+impl Consent for Yes {
+    fn ask(&self, _question: &str) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+fn main() -> Result<()> {
+    let cache = std::env::args_os().nth(1).map(PathBuf::from).ok_or_else(|| {
+        Fault::new(FaultClass::Config, "a folder for the cache is missing").next("build_guest_image CACHE")
+    })?;
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest");
+    let config = ImageConfig {
+        provider: Provider::Debian,
+        distribution: Distribution::Kubernetes,
+        folder: None,
+        disk: 20 << 30,
+    };
+    let request = ImageRequest {
+        config: &config,
+        project: Path::new("."),
+        sources: &sources,
+        cache: &CachePaths::new(cache),
+        deadline: Duration::from_secs(3600),
+        consent: &Yes,
+        events: &Lines(Instant::now()),
+    };
+    let image = image::ensure(&request)?;
+    println!("{}", image.folder.display());
+    Ok(())
+}

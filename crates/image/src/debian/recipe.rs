@@ -1,0 +1,117 @@
+//! The Debian guest's recipe: the suite, and the lists in `guest/debian`.
+//!
+//! Reads text; runs nothing.
+
+use std::path::Path;
+
+use host::io_fault::at_path;
+use model::{Fault, FaultClass, Result};
+
+/// The release of Debian that the guest is made of; nowhere else is it named.
+pub(crate) const SUITE: &str = "trixie";
+/// The same for people.
+pub(crate) const OPERATING_SYSTEM: &str = "Debian 13 (trixie)";
+
+/// The guest's own kernel command line. Each option is there to save time in an emulated CPU or to keep a name fixed.
+pub(crate) const KERNEL_COMMAND_LINE: &str = "console=ttyS0 root=/dev/vda rw quiet panic=-1 \
+    net.ifnames=0 mitigations=off random.trust_cpu=on audit=0 lsm=capability systemd.show_status=0";
+
+/// What differs between architectures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Architecture {
+    /// As `uname -m` and the manifest have it.
+    pub(crate) name: &'static str,
+    /// As Debian has it.
+    pub(crate) debian: &'static str,
+}
+
+impl Architecture {
+    /// The architecture that this program runs on, whose guests it can start.
+    ///
+    /// # Errors
+    /// A Host fault on an architecture for which there is no recipe.
+    pub(crate) fn of_host() -> Result<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Ok(Architecture { name: "x86_64", debian: "amd64" }),
+            other => Err(Fault::new(FaultClass::Host, format!("no guest image can be built for {other}"))
+                .because("the Debian provider knows x86_64 only")
+                .next(
+                    "name an image of your own: image.provider = \"prebuilt\" and image.folder in .k3s-vm/config.toml",
+                )),
+        }
+    }
+}
+
+/// The files of `guest/debian`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    /// Debian packages, sorted, none twice.
+    pub(crate) packages: Vec<String>,
+    /// Patterns of paths that dpkg leaves out.
+    pub(crate) leave_out: Vec<String>,
+    /// A shell script that finishes the tree ("$1").
+    pub(crate) customize: String,
+    /// Kernel modules of the initial RAM disk, by name.
+    pub(crate) initrd_modules: Vec<String>,
+    /// The program of the initial RAM disk.
+    pub(crate) initrd_init: Vec<u8>,
+}
+
+impl Recipe {
+    /// Reads the recipe in `folder` (`guest/debian`) and adds the packages of the distribution.
+    pub(crate) fn read(folder: &Path, architecture: Architecture, of_distribution: &[String]) -> Result<Self> {
+        let mut packages: Vec<String> = words(&text(&folder.join("packages"))?)
+            .into_iter()
+            .map(|package| package.replace("{architecture}", architecture.debian))
+            .chain(of_distribution.iter().cloned())
+            .collect();
+        packages.sort();
+        packages.dedup();
+        let init = folder.join("initrd/init");
+        Ok(Recipe {
+            packages,
+            leave_out: words(&text(&folder.join("leave-out"))?),
+            customize: text(&folder.join("customize.sh"))?,
+            initrd_modules: words(&text(&folder.join("initrd/modules"))?),
+            initrd_init: std::fs::read(&init).map_err(|error| at_path("read", &init, &error))?,
+        })
+    }
+}
+
+fn text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| at_path("read", path, &error))
+}
+
+/// The lines of a list without comments and blank lines.
+fn words(text: &str) -> Vec<String> {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_have_comments_and_blank_lines() {
+        assert_eq!(words("# all\n\none\n  two  # why\n#three\n"), ["one", "two"]);
+    }
+
+    #[test]
+    fn the_repositorys_recipe_is_whole_and_takes_the_distributions_packages() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/debian");
+        let architecture = Architecture { name: "x86_64", debian: "amd64" };
+        let recipe = Recipe::read(&folder, architecture, &["runc".to_owned(), "kmod".to_owned()]).unwrap();
+        assert_eq!(recipe.packages.iter().filter(|name| *name == "kmod").count(), 1);
+        for package in ["linux-image-cloud-amd64", "runc", "systemd-sysv", "openssh-server", "qemu-guest-agent"] {
+            assert!(recipe.packages.iter().any(|name| name == package), "{package}");
+        }
+        assert!(recipe.leave_out.iter().all(|pattern| pattern.starts_with('/')));
+        assert!(recipe.initrd_modules.contains(&"virtio_blk".to_owned()));
+        assert!(recipe.initrd_init.starts_with(b"#!"));
+        assert!(recipe.customize.starts_with("#!/bin/sh\n"));
+    }
+}

@@ -1,0 +1,178 @@
+//! What identifies a part or an image: one digest over named inputs.
+//!
+//! It reads sources and hashes; it knows nothing of what is built from them.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use host::io_fault::at_path;
+use model::Result;
+use sha2::{Digest, Sha256};
+
+/// Collects inputs; each has a name, and neither names nor values can run into one another.
+#[derive(Clone)]
+pub(crate) struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// An empty one for things of `kind` ("base tree"), so that parts of different kinds never share a key.
+    pub(crate) fn of(kind: &str) -> Self {
+        Fingerprint(Sha256::new()).with("kind", kind)
+    }
+
+    /// Adds one input.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        for part in [name.as_bytes(), value.as_ref()] {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+        self
+    }
+
+    /// Adds all files of `folder` for whose path relative to it `wanted` is true: path, kind, whether executable,
+    /// content or link target. Times and owners do not count, nor does the order in which the folder is read.
+    pub(crate) fn with_folder(mut self, name: &str, folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Self> {
+        for entry in entries(folder)? {
+            if !wanted(&entry.relative) {
+                continue;
+            }
+            let path = folder.join(&entry.relative);
+            let content = match entry.kind {
+                Kind::Folder => Vec::new(),
+                Kind::Link => {
+                    let target = fs::read_link(&path).map_err(|error| at_path("read the link", &path, &error))?;
+                    target.as_os_str().as_bytes().to_vec()
+                }
+                Kind::File { .. } => fs::read(&path).map_err(|error| at_path("read", &path, &error))?,
+            };
+            let kind = match entry.kind {
+                Kind::Folder => continue,
+                Kind::Link => "link",
+                Kind::File { executable: true } => "program",
+                Kind::File { executable: false } => "file",
+            };
+            self = self.with(name, entry.relative.as_os_str().as_bytes()).with(kind, content);
+        }
+        Ok(self)
+    }
+
+    /// The key: 32 hexadecimal digits.
+    pub(crate) fn key(&self) -> String {
+        self.0.clone().finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What an entry of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// Anything else.
+    File {
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+}
+
+/// One entry below a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its path relative to the folder.
+    pub(crate) relative: PathBuf,
+    /// What it is.
+    pub(crate) kind: Kind,
+}
+
+/// All entries below `folder`, sorted by path, folders before what is in them. Links are not followed.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    collect(folder, Path::new(""), &mut found)?;
+    found.sort_by(|one, other| one.relative.cmp(&other.relative));
+    Ok(found)
+}
+
+fn collect(folder: &Path, below: &Path, found: &mut Vec<Entry>) -> Result<()> {
+    let here = folder.join(below);
+    let read = fs::read_dir(&here).map_err(|error| at_path("read the folder", &here, &error))?;
+    for entry in read {
+        let entry = entry.map_err(|error| at_path("read the folder", &here, &error))?;
+        let relative = below.join(entry.file_name());
+        let metadata = entry.metadata().map_err(|error| at_path("read", &entry.path(), &error))?;
+        let kind = if metadata.is_dir() {
+            Kind::Folder
+        } else if metadata.is_symlink() {
+            Kind::Link
+        } else {
+            Kind::File { executable: metadata.permissions().mode() & 0o100 != 0 }
+        };
+        found.push(Entry { relative: relative.clone(), kind });
+        if kind == Kind::Folder {
+            collect(folder, &relative, found)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_of(folder: &Path) -> String {
+        Fingerprint::of("test").with_folder("sources", folder, &|path| !path.starts_with("ignored")).unwrap().key()
+    }
+
+    #[test]
+    fn every_input_counts_and_none_runs_into_the_next() {
+        let keys = [
+            Fingerprint::of("a"),
+            Fingerprint::of("b"),
+            Fingerprint::of("a").with("x", "yz"),
+            Fingerprint::of("a").with("xy", "z"),
+            Fingerprint::of("a").with("x", "y").with("z", ""),
+            Fingerprint::of("a").with("z", "").with("x", "y"),
+        ]
+        .map(|print| print.key());
+        let mut unique = keys.to_vec();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), keys.len());
+        assert_eq!(keys[0], Fingerprint::of("a").key());
+        assert_eq!(keys[0].len(), 32);
+    }
+
+    #[test]
+    fn a_folder_counts_by_names_contents_links_and_executable_bits_and_by_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("sub")).unwrap();
+        fs::write(path("sub/file"), "one").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        let mut seen = vec![key_of(folder.path())];
+        let mut changed = |what: &str| {
+            let key = key_of(folder.path());
+            assert!(!seen.contains(&key), "{what} did not change the key");
+            seen.push(key);
+        };
+        fs::write(path("sub/file"), "two").unwrap();
+        changed("content");
+        fs::set_permissions(path("sub/file"), fs::Permissions::from_mode(0o755)).unwrap();
+        changed("the executable bit");
+        fs::rename(path("sub/file"), path("sub/other")).unwrap();
+        changed("a name");
+        fs::remove_file(path("link")).unwrap();
+        std::os::unix::fs::symlink("other", path("link")).unwrap();
+        changed("a link's target");
+
+        let before = key_of(folder.path());
+        fs::create_dir(path("ignored")).unwrap();
+        fs::write(path("ignored/x"), "y").unwrap();
+        fs::set_permissions(path("sub/other"), fs::Permissions::from_mode(0o775)).unwrap();
+        let old = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+        fs::File::options().write(true).open(path("sub/other")).unwrap().set_times(old).unwrap();
+        assert_eq!(key_of(folder.path()), before);
+    }
+}

@@ -1,0 +1,130 @@
+//! Reads and writes the manifest of a guest image, and proves that a folder keeps the contract's data part.
+
+use std::path::Path;
+
+use model::guest_image::{GuestImage, GuestImageManifest, SCHEMA, file};
+use model::{Fault, FaultClass, Result};
+
+/// The image in `folder`.
+///
+/// # Errors
+/// `class` names all that is missing or wrong.
+pub(crate) fn read_image(folder: &Path, fingerprint: String, class: FaultClass) -> Result<GuestImage> {
+    let fault = || Fault::new(class, format!("{} is no guest image", folder.display()));
+    let path = GuestImage::manifest_path(folder);
+    let text = host::files::read_text_optional(&path)?
+        .ok_or_else(|| fault().because(format!("it has no {}", file::MANIFEST)))?;
+    let manifest: GuestImageManifest = serde_json::from_str(&text)
+        .map_err(|error| fault().because(format!("{} cannot be read: {error}", file::MANIFEST)))?;
+    let mut mistakes = mistakes(&manifest, std::env::consts::ARCH);
+    for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
+        if !folder.join(name).is_file() {
+            mistakes.push(format!("it has no {name}"));
+        }
+    }
+    if mistakes.is_empty() {
+        return Ok(GuestImage { folder: folder.to_owned(), manifest, fingerprint });
+    }
+    Err(mistakes.into_iter().fold(fault(), |fault, mistake| fault.because(mistake)))
+}
+
+/// Writes the manifest into `folder`.
+pub(crate) fn write(folder: &Path, manifest: &GuestImageManifest) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(manifest)
+        .map_err(|error| Fault::new(FaultClass::Failed, "the manifest cannot be written").because(error))?;
+    text.push('\n');
+    host::files::write_atomic(&GuestImage::manifest_path(folder), text.as_bytes(), host::files::Mode::Exactly(0o644))
+}
+
+/// What in a manifest breaks the guest contract. Pure.
+fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    if manifest.schema != SCHEMA {
+        mistakes.push(format!("schema = {}: this k3s-vm reads {SCHEMA}", manifest.schema));
+    }
+    if manifest.architecture != architecture {
+        mistakes.push(format!("architecture = {:?}: this host runs {architecture:?}", manifest.architecture));
+    }
+    if manifest.virtual_size == 0 || manifest.virtual_size % 512 != 0 {
+        mistakes.push(format!("virtual_size = {}: must be a whole number of 512-byte sectors", manifest.virtual_size));
+    }
+    if manifest.certificate_days == 0 {
+        mistakes.push("certificate_days = 0: the API's certificate must live at least a day".to_owned());
+    }
+    for (name, value) in [
+        ("kernel_command_line", &manifest.kernel_command_line),
+        ("node_name", &manifest.node_name),
+        ("service", &manifest.service),
+        ("kubernetes_version", &manifest.kubernetes_version),
+    ] {
+        if value.trim().is_empty() {
+            mistakes.push(format!("{name} is empty"));
+        }
+    }
+    for (name, value) in [("kubeconfig", &manifest.kubeconfig), ("containerd_socket", &manifest.containerd_socket)] {
+        if !value.starts_with('/') {
+            mistakes.push(format!("{name} = {value:?}: must be an absolute path in the guest"));
+        }
+    }
+    mistakes
+}
+
+#[cfg(test)]
+pub(crate) fn example() -> GuestImageManifest {
+    GuestImageManifest {
+        schema: SCHEMA,
+        architecture: std::env::consts::ARCH.to_owned(),
+        provider: "prebuilt".to_owned(),
+        distribution: "kubernetes".to_owned(),
+        kubernetes_version: "v1.37.2".to_owned(),
+        operating_system: "Debian 13 (trixie)".to_owned(),
+        kernel_command_line: "console=ttyS0 root=/dev/vda".to_owned(),
+        virtual_size: 20 << 30,
+        node_name: "k3s-vm".to_owned(),
+        kubeconfig: "/etc/kubernetes/admin.conf".to_owned(),
+        service: "kubernetes.service".to_owned(),
+        containerd_socket: "/run/containerd/containerd.sock".to_owned(),
+        certificate_days: 365,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complete_folder_is_an_image_and_an_incomplete_one_names_all_that_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = || read_image(folder.path(), "f".to_owned(), FaultClass::Config);
+        assert_eq!(read().unwrap_err().why(), ["it has no manifest.json"]);
+        write(folder.path(), &example()).unwrap();
+        assert_eq!(read().unwrap_err().why(), ["it has no kernel", "it has no initrd", "it has no root.qcow2"]);
+        for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let image = read().unwrap();
+        assert_eq!((image.manifest, image.fingerprint.as_str()), (example(), "f"));
+    }
+
+    #[test]
+    fn every_breach_of_the_contract_is_named() {
+        let manifest = GuestImageManifest {
+            schema: 2,
+            architecture: "s390x".to_owned(),
+            kernel_command_line: " ".to_owned(),
+            virtual_size: 1000,
+            kubeconfig: "admin.conf".to_owned(),
+            certificate_days: 0,
+            ..example()
+        };
+        assert_eq!(mistakes(&example(), std::env::consts::ARCH), [""; 0]);
+        insta::assert_snapshot!(mistakes(&manifest, "x86_64").join("\n"), @r#"
+        schema = 2: this k3s-vm reads 1
+        architecture = "s390x": this host runs "x86_64"
+        virtual_size = 1000: must be a whole number of 512-byte sectors
+        certificate_days = 0: the API's certificate must live at least a day
+        kernel_command_line is empty
+        kubeconfig = "admin.conf": must be an absolute path in the guest
+        "#);
+    }
+}

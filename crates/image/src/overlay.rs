@@ -1,0 +1,128 @@
+//! What the project lays over a Debian tree, as one tar archive: files of the repository and built programs.
+//!
+//! Owners and permissions come from here, not from the user's checkout: root's, 0755 for programs and folders, 0644
+//! for other files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use host::io_fault::at_path;
+use model::Result;
+use tar::{Builder, EntryType, Header};
+
+use crate::fingerprint::{Kind, entries};
+
+const PROGRAM: u32 = 0o755;
+const FILE: u32 = 0o644;
+
+/// An archive under construction.
+pub(crate) struct Overlay<'a> {
+    path: &'a Path,
+    tar: Builder<BufWriter<File>>,
+}
+
+impl<'a> Overlay<'a> {
+    /// An empty archive at `path`.
+    pub(crate) fn create(path: &'a Path) -> Result<Self> {
+        let file = File::create(path).map_err(|error| at_path("write", path, &error))?;
+        Ok(Overlay { path, tar: Builder::new(BufWriter::new(file)) })
+    }
+
+    /// Adds all of `folder`, which stands for the root of the guest.
+    pub(crate) fn folder(&mut self, folder: &Path) -> Result<()> {
+        for entry in entries(folder)? {
+            let source = folder.join(&entry.relative);
+            match entry.kind {
+                Kind::Folder => self.append(EntryType::Directory, PROGRAM, &entry.relative, None),
+                Kind::Link => {
+                    let target = std::fs::read_link(&source).map_err(|error| at_path("read", &source, &error))?;
+                    self.append(EntryType::Symlink, 0o777, &entry.relative, Some(&target))
+                }
+                Kind::File { executable } => {
+                    self.file(&source, &entry.relative, if executable { PROGRAM } else { FILE })?;
+                    Ok(())
+                }
+            }
+            .map_err(|error| at_path("write", self.path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Adds one file; `to` is its path in the guest.
+    pub(crate) fn file(&mut self, source: &Path, to: &Path, mode: u32) -> Result<()> {
+        let to = to.strip_prefix("/").unwrap_or(to);
+        let file = File::open(source).map_err(|error| at_path("read", source, &error))?;
+        let mut copy = || -> io::Result<()> {
+            let mut header = header(EntryType::Regular, mode);
+            header.set_size(file.metadata()?.len());
+            self.tar.append_data(&mut header, to, &file)
+        };
+        copy().map_err(|error| at_path("copy", source, &error))
+    }
+
+    /// Ends the archive.
+    pub(crate) fn finish(self) -> Result<()> {
+        let path = self.path;
+        self.tar.into_inner().and_then(|mut file| file.flush()).map_err(|error| at_path("write", path, &error))
+    }
+
+    fn append(&mut self, kind: EntryType, mode: u32, path: &Path, target: Option<&Path>) -> io::Result<()> {
+        let mut header = header(kind, mode);
+        match target {
+            Some(target) => self.tar.append_link(&mut header, path, target),
+            None => self.tar.append_data(&mut header, path, io::empty()),
+        }
+    }
+}
+
+fn header(kind: EntryType, mode: u32) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn modes_and_owners_do_not_come_from_the_checkout() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        std::fs::create_dir_all(path("rootfs/etc")).unwrap();
+        for (name, mode) in [("etc/secret", 0o600), ("etc/shared", 0o664), ("etc/run", 0o700)] {
+            std::fs::write(path("rootfs").join(name), name).unwrap();
+            std::fs::set_permissions(path("rootfs").join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink("/dev/null", path("rootfs/etc/masked")).unwrap();
+        let archive = path("overlay.tar");
+        let mut overlay = Overlay::create(&archive).unwrap();
+        overlay.folder(&path("rootfs")).unwrap();
+        overlay.file(&path("rootfs/etc/run"), Path::new("/usr/local/bin/run"), 0o755).unwrap();
+        overlay.finish().unwrap();
+        let mut seen = Vec::new();
+        for entry in tar::Archive::new(File::open(&archive).unwrap()).entries().unwrap() {
+            let entry = entry.unwrap();
+            let (header, path) = (entry.header(), entry.path().unwrap().display().to_string());
+            let target = entry.link_name().unwrap().map(|target| format!(" -> {}", target.display()));
+            let (mode, owner, size) = (header.mode().unwrap(), header.uid().unwrap(), entry.size());
+            seen.push(format!("{mode:04o} {owner} {path} {size}{}", target.unwrap_or_default()));
+        }
+        insta::assert_snapshot!(seen.join("\n"), @r#"
+        0755 0 etc 0
+        0777 0 etc/masked 0 -> /dev/null
+        0755 0 etc/run 7
+        0644 0 etc/secret 10
+        0644 0 etc/shared 10
+        0755 0 usr/local/bin/run 7
+        "#);
+    }
+}

@@ -1,0 +1,28 @@
+//! The seam between the ways to get a guest image.
+
+use host::packages::Requirement;
+use model::Result;
+use model::config;
+use model::guest_image::GuestImage;
+
+use crate::ImageRequest;
+use crate::debian::Debian;
+use crate::prebuilt::Prebuilt;
+
+/// A way to get a guest image.
+pub(crate) trait Provider {
+    /// The image if it is there; runs no program.
+    fn locate(&self, request: &ImageRequest) -> Result<Option<GuestImage>>;
+    /// The host programs that [`Provider::ensure`] needs when the image is not there.
+    fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>>;
+    /// Finds or builds the image.
+    fn ensure(&self, request: &ImageRequest) -> Result<GuestImage>;
+}
+
+/// The provider that the configuration means.
+pub(crate) fn of(configured: config::Provider) -> &'static dyn Provider {
+    match configured {
+        config::Provider::Auto | config::Provider::Debian => &Debian,
+        config::Provider::Prebuilt => &Prebuilt,
+    }
+}

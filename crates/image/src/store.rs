@@ -1,0 +1,188 @@
+//! A folder of finished things, each named by its key: built once, under a lock, complete or absent.
+//!
+//! It knows names, locks and renames; what is built is the caller's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::io_fault::at_path;
+use host::lock::FileLock;
+use model::{EventSink, FaultClass, Result};
+
+const PARTIAL: &str = ".partial";
+
+/// Removes a folder of a builder, which may hold files of other owners.
+pub(crate) type Remove<'a> = &'a (dyn Fn(&Path) -> Result<()> + Sync);
+
+/// A folder of finished things and the locks of those that are being built.
+#[derive(Clone, Copy)]
+pub(crate) struct Store<'a> {
+    /// The folder.
+    pub(crate) folder: &'a Path,
+    /// Where the locks are.
+    pub(crate) locks: &'a Path,
+    /// How what a dead builder left is removed.
+    pub(crate) remove: Remove<'a>,
+}
+
+impl Store<'_> {
+    /// The finished thing of this key, if it is there.
+    pub(crate) fn find(&self, key: &str) -> Option<PathBuf> {
+        let path = self.folder.join(key);
+        path.is_dir().then_some(path)
+    }
+
+    /// Finds the thing or calls `build` with a new, empty folder, which gets its name when `build` succeeds.
+    /// `what` names it for whoever waits for another builder.
+    pub(crate) fn ensure(
+        &self,
+        key: &str,
+        what: &str,
+        deadline: Duration,
+        events: &dyn EventSink,
+        build: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        if let Some(found) = self.find(key) {
+            return Ok(found);
+        }
+        host::files::create_dir(self.folder)?;
+        let _lock = FileLock::acquire(&self.lock(key), what, deadline, events)?;
+        if let Some(found) = self.find(key) {
+            return Ok(found);
+        }
+        self.sweep(events)?;
+        let partial = self.folder.join(format!("{key}{PARTIAL}"));
+        (self.remove)(&partial)?;
+        host::files::create_dir(&partial)?;
+        if let Err(fault) = build(&partial) {
+            // The first fault is the one to tell; what cannot be removed now is removed by the next builder.
+            if let Err(second) = (self.remove)(&partial) {
+                events.debug(second.to_string());
+            }
+            return Err(fault);
+        }
+        let finished = self.folder.join(key);
+        host::files::rename(&partial, &finished)?;
+        Ok(finished)
+    }
+
+    /// Removes what dead builders left: a partial thing whose lock nobody holds.
+    fn sweep(&self, events: &dyn EventSink) -> Result<()> {
+        let read = fs::read_dir(self.folder).map_err(|error| at_path("read the folder", self.folder, &error))?;
+        for entry in read.flatten() {
+            let name = entry.file_name();
+            let Some(key) = name.to_str().and_then(|name| name.strip_suffix(PARTIAL)) else { continue };
+            match FileLock::acquire(&self.lock(key), key, Duration::ZERO, events) {
+                Ok(_lock) => (self.remove)(&entry.path())?,
+                // Its builder lives, or it is this builder's own.
+                Err(fault) if fault.class() == FaultClass::State => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self, key: &str) -> PathBuf {
+        self.locks.join(format!("{key}.lock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use model::event::Silent;
+    use model::{Fault, FaultClass};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    struct Scratch(tempfile::TempDir);
+
+    impl Scratch {
+        fn new() -> Self {
+            Scratch(tempfile::tempdir().unwrap())
+        }
+        fn folder(&self) -> PathBuf {
+            self.0.path().join("things")
+        }
+        fn locks(&self) -> PathBuf {
+            self.0.path().join("locks")
+        }
+        fn names(&self) -> Vec<String> {
+            let mut names: Vec<_> = fs::read_dir(self.folder())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    #[test]
+    fn builders_at_the_same_time_build_once_and_all_get_the_complete_thing() {
+        let scratch = Scratch::new();
+        let (folder, locks) = (scratch.folder(), scratch.locks());
+        let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
+        let (built, start) = (AtomicU32::new(0), Barrier::new(4));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    let path = store.ensure("k", "thing k", LONG, &Silent, |into| {
+                        built.fetch_add(1, Ordering::SeqCst);
+                        fs::write(into.join("content"), "whole").unwrap();
+                        Ok(())
+                    });
+                    assert_eq!(fs::read_to_string(path.unwrap().join("content")).unwrap(), "whole");
+                });
+            }
+        });
+        assert_eq!(built.load(Ordering::SeqCst), 1);
+        assert_eq!(scratch.names(), ["k"]);
+    }
+
+    #[test]
+    fn a_failed_build_leaves_nothing_and_the_next_one_begins_anew() {
+        let scratch = Scratch::new();
+        let (folder, locks) = (scratch.folder(), scratch.locks());
+        let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
+        let fault = store
+            .ensure("k", "thing k", LONG, &Silent, |into| {
+                fs::write(into.join("half"), "").unwrap();
+                Err(Fault::new(FaultClass::Failed, "no"))
+            })
+            .unwrap_err();
+        assert_eq!(fault.what(), "no");
+        assert_eq!(store.find("k"), None);
+        assert_eq!(scratch.names(), [""; 0]);
+        let path = store.ensure("k", "thing k", LONG, &Silent, |into| {
+            assert_eq!(fs::read_dir(into).unwrap().count(), 0);
+            Ok(())
+        });
+        assert_eq!(store.find("k"), Some(path.unwrap()));
+    }
+
+    #[test]
+    fn what_a_killed_builder_left_is_absent_and_is_swept_while_a_live_ones_stays() {
+        let scratch = Scratch::new();
+        let (folder, locks) = (scratch.folder(), scratch.locks());
+        for name in ["dead.partial", "live.partial", "k.partial"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join("half"), "").unwrap();
+        }
+        let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
+        let _live = FileLock::acquire(&store.lock("live"), "live", LONG, &Silent).unwrap();
+        assert_eq!(store.find("dead"), None);
+        store
+            .ensure("k", "thing k", LONG, &Silent, |into| {
+                assert_eq!(fs::read_dir(into).unwrap().count(), 0);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(scratch.names(), ["k", "live.partial"]);
+    }
+}
