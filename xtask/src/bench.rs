@@ -33,7 +33,7 @@ pub(crate) fn run(repository: &Path, runs: usize) -> Result<()> {
         println!("Run {run} of {runs}");
         let events = project.verb(&["reset"])?;
         figures.add("cold boot to Ready", Unit::Seconds, events.between("Starting the VM", "Waiting for Kubernetes")?);
-        figures.add("cold boot to the application", Unit::Seconds, events.from_begin_of("Starting the VM")?);
+        figures.add("cold boot to the application", Unit::Seconds, events.since_begin_of("Starting the VM")?);
         for _ in 0..STATUS_RUNS {
             figures.add("status", Unit::Milliseconds, timed(|| project.verb(&["status"]).map(drop))? * 1000.0);
         }

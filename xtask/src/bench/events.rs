@@ -40,7 +40,7 @@ impl Phases {
     }
 
     /// Seconds from the begin of a phase to the end of the verb's last one.
-    pub(crate) fn from_begin_of(&self, first: &str) -> Result<f64> {
+    pub(crate) fn since_begin_of(&self, first: &str) -> Result<f64> {
         let last = self.0.last().context("the verb has no phases")?;
         Ok(self.end(last)? - self.find(first)?.began)
     }
@@ -72,7 +72,7 @@ some talk
         let phases = Phases::parse(STDERR);
         assert_eq!(phases.between("Starting the VM", "Booting").unwrap(), 10.0);
         assert_eq!(phases.between("Booting", "Booting").unwrap(), 8.5);
-        assert_eq!(phases.from_begin_of("Starting the VM").unwrap(), 10.0);
+        assert_eq!(phases.since_begin_of("Starting the VM").unwrap(), 10.0);
     }
 
     #[test]
@@ -81,7 +81,7 @@ some talk
         assert!(phases.between("Booting", "Applying").is_err());
         assert!(
             Phases::parse(&STDERR.replace("10.1,\"event\":\"phase-finished\"", "10.1,\"event\":\"x\""))
-                .from_begin_of("Booting")
+                .since_begin_of("Booting")
                 .is_err()
         );
     }
