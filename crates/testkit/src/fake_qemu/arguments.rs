@@ -1,0 +1,49 @@
+//! What of QEMU's command line the fake needs: sockets, pid file, uuid, forwards.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// The parts.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    pub(super) uuid: String,
+    pub(super) pid_file: Option<PathBuf>,
+    pub(super) qmp: PathBuf,
+    pub(super) agent: Option<PathBuf>,
+    /// The value of `-netdev`.
+    pub(super) netdev: String,
+    /// Its forwarding rules.
+    pub(super) forwards: Vec<String>,
+}
+
+impl Arguments {
+    /// Reads them; an error is what QEMU would say.
+    pub(super) fn parse(words: &[OsString]) -> Result<Self, String> {
+        let value = |option: &str, part: &str| {
+            words
+                .windows(2)
+                .filter(|pair| pair[0] == option)
+                .map(|pair| pair[1].to_string_lossy().into_owned())
+                .find(|value| value.contains(part))
+        };
+        let path = |text: &str, key: &str| {
+            let found = text.split(',').find_map(|part| part.strip_prefix(key));
+            found.map(PathBuf::from).ok_or_else(|| format!("{text}: no {key}"))
+        };
+        let qmp = value("-qmp", "unix:").ok_or("the fake needs -qmp unix:…")?;
+        let netdev = value("-netdev", "").unwrap_or_else(|| "{}".to_owned());
+        let network: Value = serde_json::from_str(&netdev).map_err(|error| format!("-netdev {netdev}: {error}"))?;
+        let rules = network["hostfwd"].as_array().cloned().unwrap_or_default();
+        let pid_file = words.windows(2).find(|pair| pair[0] == "-pidfile").map(|pair| PathBuf::from(&pair[1]));
+        Ok(Arguments {
+            uuid: value("-uuid", "").unwrap_or_default(),
+            pid_file,
+            qmp: path(&qmp, "unix:")?,
+            agent: value("-chardev", "id=agent").map(|text| path(&text, "path=")).transpose()?,
+            netdev,
+            forwards: rules.iter().filter_map(|rule| rule["str"].as_str().map(str::to_owned)).collect(),
+        })
+    }
+}

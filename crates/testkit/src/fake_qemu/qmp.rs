@@ -1,0 +1,124 @@
+//! The fake's QMP server: one client at a time, as QEMU's.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::Fake;
+use crate::script::{Greeting, PowerButton};
+
+/// What changes while the fake runs.
+struct State {
+    status: String,
+    presses: u32,
+}
+
+/// Serves clients for ever.
+pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
+    let mut state = State { status: fake.script.status.clone(), presses: 0 };
+    for stream in listener.incoming().map_while(Result::ok) {
+        // A client that goes away in the middle is no reason to end.
+        let _ = converse(fake, &mut state, stream);
+        if let Ok(mut client) = fake.client.lock() {
+            *client = None;
+        }
+    }
+}
+
+fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std::io::Result<()> {
+    match &fake.script.greeting {
+        Greeting::Usual => {
+            let greeting = json!({"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""},
+                                  "capabilities": ["oob"]}});
+            stream.write_all(format!("{greeting}\r\n").as_bytes())?;
+        }
+        Greeting::Hang => {}
+        Greeting::Garbage(line) => stream.write_all(format!("{line}\r\n").as_bytes())?,
+    }
+    let lines = BufReader::new(stream.try_clone()?).lines();
+    for line in lines {
+        let call: Value = serde_json::from_str(&line?).unwrap_or_default();
+        if fake.script.greeting == Greeting::Hang {
+            continue;
+        }
+        fake.record(&call);
+        let mut answer = answer(fake, state, &call);
+        if let Some(id) = call.get("id") {
+            answer["id"] = id.clone();
+        }
+        stream.write_all(format!("{answer}\r\n").as_bytes())?;
+        after(fake, state, &call, &stream)?;
+    }
+    Ok(())
+}
+
+fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
+    let command = call["execute"].as_str().unwrap_or_default();
+    if let Some(scripted) = fake.script.qmp.get(command) {
+        return scripted.clone();
+    }
+    match command {
+        "qmp_capabilities" | "quit" | "system_powerdown" => json!({"return": {}}),
+        "query-status" => json!({"return": {"status": state.status, "running": state.status == "running"}}),
+        "query-uuid" => json!({"return": {"UUID": fake.arguments.uuid}}),
+        "stop" => {
+            state.status = "paused".to_owned();
+            fake.event("STOP", &json!({}));
+            json!({"return": {}})
+        }
+        "cont" => {
+            state.status = "running".to_owned();
+            fake.event("RESUME", &json!({}));
+            json!({"return": {}})
+        }
+        "human-monitor-command" => {
+            let line = call["arguments"]["command-line"].as_str().unwrap_or_default();
+            json!({"return": human(fake, line)})
+        }
+        other => json!({"error": {"class": "CommandNotFound",
+                                  "desc": format!("The command {other} has not been found")}}),
+    }
+}
+
+fn human(fake: &Arc<Fake>, line: &str) -> String {
+    let Ok(mut forwards) = fake.forwards.lock() else { return "the fake is broken\r\n".to_owned() };
+    match line.split(' ').collect::<Vec<_>>().as_slice() {
+        ["hostfwd_add", _, rule] => forwards.add(rule).err().map_or_else(String::new, |text| format!("{text}\r\n")),
+        ["hostfwd_remove", _, host] => forwards.remove(host),
+        _ => format!("unknown command: '{line}'\r\n"),
+    }
+}
+
+/// What a command does besides its answer.
+fn after(fake: &Arc<Fake>, state: &mut State, call: &Value, stream: &UnixStream) -> std::io::Result<()> {
+    let command = call["execute"].as_str().unwrap_or_default();
+    if fake.script.qmp.contains_key(command) {
+        return Ok(());
+    }
+    match command {
+        "qmp_capabilities" => {
+            let copy = stream.try_clone()?;
+            if let Ok(mut client) = fake.client.lock() {
+                *client = Some(copy);
+            }
+        }
+        "quit" if !fake.script.ignore_quit => fake.shut_down(false, "host-qmp-quit", 0),
+        "system_powerdown" => {
+            state.presses += 1;
+            fake.event("POWERDOWN", &json!({}));
+            // A guest whose CPUs stand still notices nothing.
+            let noticed = match fake.script.power_button {
+                PowerButton::Obey => state.presses == 1,
+                PowerButton::IgnoreFirst(count) => state.presses == count + 1,
+                PowerButton::Ignore => false,
+            };
+            if state.status == "running" && noticed {
+                fake.power_off();
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
