@@ -342,3 +342,11 @@ fn help_of_kubectl() {
       k3s-vm kubectl -- exec -it deploy/web -- /web resolve kubernetes.default.svc
     ");
 }
+
+#[test]
+fn every_exit_code_is_documented() {
+    for class in model::FaultClass::ALL {
+        let code = class.exit_code().to_string();
+        assert!(EXIT_CODES.split_whitespace().any(|word| word == code), "{class:?} exits with {code}");
+    }
+}
