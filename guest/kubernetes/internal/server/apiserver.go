@@ -91,20 +91,6 @@ const apiInterval = 100 * time.Millisecond
 
 // watchAPI closes the channels serving and ready. Only this loop polls, everybody else waits for the channels.
 func (n *node) watchAPI(ctx context.Context, clock stopwatch) error {
-	address := net.JoinHostPort("127.0.0.1", fmt.Sprint(cluster.APIPort))
-	for {
-		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err == nil {
-			connection.Close()
-			break
-		}
-		if err := pause(ctx, apiInterval); err != nil {
-			return err
-		}
-	}
-	close(n.serving)
-	clock.mark("API serving")
-
 	config, err := n.clientConfig(pki.Addons)
 	if err != nil {
 		return err
@@ -113,24 +99,37 @@ func (n *node) watchAPI(ctx context.Context, clock stopwatch) error {
 	if err != nil {
 		return err
 	}
+	// The port is open long before anything answers behind it: only an answer, whatever it says, counts as serving.
+	if err := poll(ctx, client, "/livez", func(int) bool { return true }); err != nil {
+		return err
+	}
+	close(n.serving)
+	clock.mark("API serving")
+	if err := poll(ctx, client, "/readyz", func(status int) bool { return status == http.StatusOK }); err != nil {
+		return err
+	}
+	close(n.ready)
+	clock.mark("API ready")
+	return n.watchNode(ctx, config, clock)
+}
+
+// poll asks the API until enough likes the status of an answer.
+func poll(ctx context.Context, client *http.Client, path string, enough func(status int) bool) error {
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, cluster.APIServer+"/readyz", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, cluster.APIServer+path, nil)
 		if err != nil {
 			return err
 		}
 		if response, err := client.Do(request); err == nil {
 			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				break
+			if enough(response.StatusCode) {
+				return nil
 			}
 		}
 		if err := pause(ctx, apiInterval); err != nil {
 			return err
 		}
 	}
-	close(n.ready)
-	clock.mark("API ready")
-	return n.watchNode(ctx, config, clock)
 }
 
 func pause(ctx context.Context, d time.Duration) error {

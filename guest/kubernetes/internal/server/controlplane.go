@@ -17,10 +17,8 @@ import (
 // controllers leaves out what has nothing to do in a cluster of one node without a cloud.
 var controllers = []string{
 	"*",
-	"-node-route-controller",
-	"-service-lb-controller",
-	"-cloud-node-lifecycle-controller",
 	"-legacy-serviceaccount-token-cleaner-controller",
+	"-storageversion-garbage-collector-controller",
 	"-ttl-controller",
 }
 
