@@ -53,13 +53,14 @@ fn help_of_the_program() {
 
     Options:
           --wait
-              Wait until the web application answers; this is the default
+              Wait until the web application answers (the default)
 
           --no-wait
-              Return once the VM runs, before the cluster is ready
+              Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken
+              the manifests
 
           --timeout <DURATION>
-              Fail when the cluster is not ready after DURATION, for example 90s or 15m
+              Fail when it is not ready after DURATION, for example 90s or 15m
 
       -h, --help
               Print help (see a summary with '-h')
@@ -137,13 +138,14 @@ fn help_of_start() {
 
     Options:
           --wait
-              Wait until the web application answers; this is the default
+              Wait until the web application answers (the default)
 
           --no-wait
-              Return once the VM runs, before the cluster is ready
+              Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken
+              the manifests
 
           --timeout <DURATION>
-              Fail when the cluster is not ready after DURATION, for example 90s or 15m
+              Fail when it is not ready after DURATION, for example 90s or 15m
 
       -h, --help
               Print help (see a summary with '-h')
@@ -164,6 +166,9 @@ fn help_of_stop() {
     Usage: k3s-vm stop [OPTIONS]
 
     Options:
+          --timeout <DURATION>
+              End the VM by force when the guest has not powered off after DURATION, for example 90s
+
       -h, --help
               Print help (see a summary with '-h')
     ");
@@ -227,13 +232,14 @@ fn help_of_reset() {
 
     Options:
           --wait
-              Wait until the web application answers; this is the default
+              Wait until the web application answers (the default)
 
           --no-wait
-              Return once the VM runs, before the cluster is ready
+              Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken
+              the manifests
 
           --timeout <DURATION>
-              Fail when the cluster is not ready after DURATION, for example 90s or 15m
+              Fail when it is not ready after DURATION, for example 90s or 15m
 
       -h, --help
               Print help (see a summary with '-h')
@@ -255,6 +261,16 @@ fn help_of_apply() {
     Usage: k3s-vm apply [OPTIONS]
 
     Options:
+          --wait
+              Wait until the web application answers (the default)
+
+          --no-wait
+              Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken
+              the manifests
+
+          --timeout <DURATION>
+              Fail when it is not ready after DURATION, for example 90s or 15m
+
       -o, --output <FORMAT>
               Write the result for people or as JSON
 
