@@ -114,7 +114,9 @@ impl Launch<'_> {
         match child.try_wait() {
             Ok(Some(status)) => Err(early_death::fault(self.machine, &self.log, begin, status)),
             Ok(None) => {
-                told.map_err(|fault| early_death::with_log(fault, &self.log, begin))?;
+                told.map_err(|fault| {
+                    early_death::with_log(fault.context("QEMU was started and does not answer"), &self.log, begin)
+                })?;
                 ProcessIdentity::of(child.id())?
                     .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended while it was being looked at"))
             }

@@ -77,7 +77,7 @@ pub fn info(image: &Path) -> Result<ImageInfo> {
 pub fn check(image: &Path) -> Result<CheckResult> {
     // Exit codes: qemu-img(1), "check".
     let look = || -> Result<i32> {
-        let command = qemu_img()?.args(["check", "-q"]).arg(absolute(image)?).deadline(LONG);
+        let command = qemu_img()?.args(["check", "-q", "-f", "qcow2"]).arg(absolute(image)?).deadline(LONG);
         let output = command.output()?;
         if matches!(output.code, 0 | 2 | 3) {
             return Ok(output.code);
@@ -89,18 +89,23 @@ pub fn check(image: &Path) -> Result<CheckResult> {
         0 => Ok(CheckResult::Clean),
         2 => Ok(CheckResult::Corrupt),
         _ => {
-            qemu_img()?.args(["check", "-q", "-r", "leaks"]).arg(absolute(image)?).deadline(LONG).run()?;
+            qemu_img()?
+                .args(["check", "-q", "-f", "qcow2", "-r", "leaks"])
+                .arg(absolute(image)?)
+                .deadline(LONG)
+                .run()?;
             Ok(CheckResult::Leaks)
         }
     }
 }
 
-/// Makes an image larger (bytes); no QEMU may hold it.
+/// Makes a qcow2 image larger (bytes); no QEMU may hold it.
 ///
 /// # Errors
 /// As [`create_overlay`]; qemu-img refuses to make it smaller.
 pub fn grow(image: &Path, size: u64) -> Result<()> {
-    let command = qemu_img()?.args(["resize", "-q"]).arg(absolute(image)?).arg(size.to_string()).deadline(SHORT);
+    let command =
+        qemu_img()?.args(["resize", "-q", "-f", "qcow2"]).arg(absolute(image)?).arg(size.to_string()).deadline(SHORT);
     command.run().map(drop).map_err(|fault| fault.context(format!("cannot resize the disk {}", image.display())))
 }
 

@@ -116,7 +116,7 @@ fn told(cause: &Cause, machine: &Machine, others: &[ProcessInfo], status: &str) 
                 fault = fault.because(format!("pid {} of user {}", other.pid, other.user));
             }
             if others.is_empty() {
-                fault = fault.because("its process is not visible to this user");
+                fault = fault.because("its process is not seen; it may be another user's");
             }
             fault
                 .next("bin/k3s-vm stop")

@@ -1,0 +1,179 @@
+//! The start: what a good one leaves, and the fault of each bad one.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+use host::identity::{ProcessHandle, ProcessIdentity};
+use model::port::Port;
+use model::{Fault, FaultClass};
+use qemu::console::ConsoleReader;
+use qemu::{Launch, Qemu, Version};
+use testkit::Script;
+use testkit::script::{ConsoleLine, Death, Exit, Greeting};
+
+use crate::vm::{LONG, Vm};
+
+fn dies(stderr: &str) -> Script {
+    Script { die: Some(Death { stderr: stderr.to_owned(), code: 1 }), ..Script::default() }
+}
+
+fn fault(vm: &mut Vm, deadline: Duration) -> Fault {
+    vm.launch(deadline).expect_err("it must not come up")
+}
+
+#[test]
+fn runs_in_a_session_of_its_own_and_is_known_by_its_identity() {
+    let (vm, launched) = Vm::started(&Script::default());
+    let pid = launched.identity().pid;
+    assert_eq!(ProcessIdentity::of(pid).unwrap().as_ref(), Some(launched.identity()));
+    assert!(ProcessHandle::open(launched.identity(), &vm.machine.uuid).unwrap().is_some());
+    let session = rustix::process::getsid(rustix::process::Pid::from_raw(i32::try_from(pid).unwrap())).unwrap();
+    assert_eq!(session.as_raw_nonzero().get(), i32::try_from(pid).unwrap());
+    assert_eq!(vm.project.read(".k3s-vm/vm.pid").trim(), pid.to_string());
+}
+
+#[test]
+fn outlives_the_launch_and_its_console_is_in_the_log() {
+    let script = Script {
+        console: vec![ConsoleLine { after_ms: 0, text: "[  OK  ] Started ssh.service - OpenSSH.".to_owned() }],
+        ..Script::default()
+    };
+    let mut vm = Vm::new(&script);
+    std::fs::write(vm.log(), "of the run before\n").unwrap();
+    let mut console = ConsoleReader::from_end(vm.log()).unwrap();
+    drop(vm.launch(LONG).unwrap());
+    assert!(vm.process().is_alive());
+    let wait = host::wait::Wait { what: "the console", deadline: LONG, interval: Duration::from_millis(5) };
+    let started = wait.until(|_| {
+        let started = console.news()?.started;
+        Ok(if started.is_empty() { host::wait::Look::NotYet(String::new()) } else { host::wait::Look::Ready(started) })
+    });
+    assert_eq!(started.unwrap(), ["ssh.service - OpenSSH"]);
+    assert!(std::fs::read_to_string(vm.log()).unwrap().starts_with("of the run before\n"));
+}
+
+#[test]
+fn a_folder_that_is_long_and_hard_to_quote_changes_nothing() {
+    let name = format!("a, b=c \"d\" 'e' ü {}", "long-".repeat(25));
+    let mut vm = Vm::in_folder(&name, &Script::default());
+    vm.launch(LONG).unwrap();
+    assert!(vm.process().is_alive());
+}
+
+#[test]
+fn an_early_death_is_told_with_its_last_lines() {
+    let mut vm = Vm::new(&dies("qemu-system-x86_64: could not load kernel 'kernel': No such file or directory"));
+    std::fs::write(vm.log(), "Could not set up host forwarding rule 'tcp:127.0.0.1:1-:1' in the run before\n").unwrap();
+    let fault = fault(&mut vm, LONG);
+    assert_eq!(fault.class(), FaultClass::Guest);
+    insta::assert_snapshot!(fault, @"QEMU ended at once (exit status: 1): could not load kernel 'kernel': No such file or directory");
+    assert_eq!(
+        fault.log().unwrap().lines,
+        ["qemu-system-x86_64: could not load kernel 'kernel': No such file or directory"]
+    );
+}
+
+#[test]
+fn a_death_without_a_word_is_told_too() {
+    let mut vm = Vm::new(&Script { die: Some(Death { stderr: String::new(), code: 7 }), ..Script::default() });
+    insta::assert_snapshot!(fault(&mut vm, LONG), @"QEMU ended at once (exit status: 7): it wrote nothing");
+}
+
+#[test]
+fn a_death_between_socket_and_greeting_is_no_timeout() {
+    let script = Script { greeting: Greeting::Hang, exit_after: Some(Exit { ms: 50, code: 3 }), ..Script::default() };
+    let fault = fault(&mut Vm::new(&script), LONG);
+    insta::assert_snapshot!(fault, @"QEMU ended at once (exit status: 3): it wrote nothing");
+}
+
+#[test]
+fn a_taken_port_names_its_holder() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = Port::new(listener.local_addr().unwrap().port()).unwrap();
+    let mut vm = Vm::new(&Script { listen: true, ..Script::default() });
+    vm.forward(port, 6443);
+    let fault = fault(&mut vm, LONG);
+    assert_eq!(fault.class(), FaultClass::Port);
+    assert_eq!(fault.what(), format!("port {port} on 127.0.0.1 is taken"));
+    let us = format!("pid {} of user ", std::process::id());
+    assert!(fault.why().iter().any(|why| why.starts_with(&us)), "{fault}");
+    assert!(fault.next_steps().iter().any(|step| step.contains(".k3s-vm/config.toml")), "{fault:?}");
+}
+
+#[test]
+fn a_second_qemu_of_the_same_instance_names_the_first() {
+    let (mut vm, first) = Vm::started(&Script::default());
+    let pid = first.identity().pid;
+    let fault = fault(&mut vm, LONG);
+    assert_eq!(fault.class(), FaultClass::State);
+    assert!(fault.to_string().contains(&format!("pid {pid} of user ")), "{fault}");
+    assert!(vm.process().is_alive(), "the first one was not touched");
+}
+
+#[test]
+fn a_disk_that_another_qemu_holds() {
+    let text = "qemu-system-x86_64: -blockdev {}: Failed to get \"write\" lock\n\
+                Is another process using the image [disk.qcow2]?";
+    let fault = fault(&mut Vm::new(&dies(text)), LONG);
+    assert_eq!(fault.class(), FaultClass::State);
+    insta::assert_snapshot!(fault, @"another QEMU runs on the disk of k3s-vm: its process is not seen; it may be another user's");
+    insta::assert_snapshot!(fault.next_steps().join("\n"), @r"
+    bin/k3s-vm stop
+    bin/k3s-vm reset (also ends VMs that were left behind; destroys the disk)
+    ");
+}
+
+#[test]
+fn kvm_without_permission_names_the_group() {
+    let fault = fault(&mut Vm::new(&dies("Could not access KVM kernel module: Permission denied")), LONG);
+    assert_eq!(fault.class(), FaultClass::Host);
+    insta::assert_snapshot!(fault, @"KVM cannot be used: no permission for /dev/kvm");
+    insta::assert_snapshot!(fault.next_steps().join("\n"), @r#"
+    sudo usermod -aG kvm "$USER" (then log in again)
+    set accel = "tcg" under [vm] in .k3s-vm/config.toml (slower, works everywhere)
+    "#);
+}
+
+#[test]
+fn silence_is_a_timeout_and_leaves_no_process() {
+    let mut vm = Vm::new(&Script { greeting: Greeting::Hang, ignore_sigterm: true, ..Script::default() });
+    let fault = fault(&mut vm, Duration::from_secs(2));
+    assert_eq!(fault.class(), FaultClass::Timeout);
+    insta::assert_snapshot!(fault, @"QEMU was started and does not answer: QEMU cannot be reached through QMP (the greeting): no answer in time; QMP serves one client at a time, so another one may be connected");
+    let pid: u32 = vm.project.read(".k3s-vm/vm.pid").trim().parse().unwrap();
+    assert_eq!(ProcessIdentity::of(pid).unwrap(), None);
+}
+
+#[test]
+fn garbage_is_not_qmp() {
+    let fault =
+        fault(&mut Vm::new(&Script { greeting: Greeting::Garbage("SSH-2.0-x".to_owned()), ..Script::default() }), LONG);
+    assert_eq!(fault.class(), FaultClass::Failed);
+    insta::assert_snapshot!(fault, @"QEMU was started and does not answer: what answers on the QMP socket is not QEMU: it says: SSH-2.0-x");
+}
+
+#[test]
+fn a_socket_that_is_not_the_new_qemus_does_not_count() {
+    let mut vm = Vm::new(&dies("qemu-system-x86_64: it ends"));
+    // Somebody answers at the place, but it is not the process that was started.
+    let _other = std::os::unix::net::UnixListener::bind(vm.machine.folder.join("qmp.sock")).unwrap();
+    assert_eq!(fault(&mut vm, LONG).class(), FaultClass::Guest);
+}
+
+#[test]
+fn what_qemu_could_not_do_is_refused_before_it_starts() {
+    let mut vm = Vm::new(&Script::default());
+    vm.forward(Port::literal(6443), 6443);
+    vm.machine.forwards[0].bind = "::1".parse().unwrap();
+    assert_eq!(fault(&mut vm, LONG).class(), FaultClass::Config);
+    assert!(!vm.log().exists());
+}
+
+#[test]
+fn a_program_that_is_not_there() {
+    let vm = Vm::new(&Script::default());
+    let missing = Qemu { program: "/nonexistent/qemu-system-x86_64".into(), version: Version::new(7, 2, 0) };
+    let launch = Launch { qemu: &missing, machine: &vm.machine, log: vm.log(), deadline: LONG };
+    assert!(launch.run(&vm.events).is_err());
+    assert_eq!(Qemu::at(missing.program).unwrap_err().class(), FaultClass::Host);
+}

@@ -1,0 +1,101 @@
+//! QMP: commands, events, and what goes wrong on the way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::FaultClass;
+use qemu::Qmp;
+use qemu::qmp::RunState;
+use serde_json::{Value, json};
+use testkit::Script;
+use testkit::script::Exit;
+
+use crate::vm::{LONG, Vm};
+
+const SHORT: Duration = Duration::from_millis(150);
+
+fn qmp(vm: &Vm) -> Qmp {
+    Qmp::connect(&vm.machine.folder, LONG).unwrap()
+}
+
+#[test]
+fn tells_state_and_uuid_and_keeps_the_events() {
+    let (vm, launched) = Vm::started(&Script::default());
+    let mut qmp = qmp(&vm);
+    assert_eq!(qmp.peer_pid(), launched.identity().pid);
+    assert_eq!(qmp.uuid().unwrap(), vm.machine.uuid);
+    assert_eq!(qmp.status().unwrap(), RunState::Running);
+    qmp.stop().unwrap();
+    assert_eq!(qmp.status().unwrap(), RunState::Paused);
+    qmp.cont().unwrap();
+    assert_eq!(qmp.status().unwrap(), RunState::Running);
+    let names: Vec<String> = qmp.events(LONG).unwrap().into_iter().map(|event| event.name).collect();
+    assert_eq!(names, ["STOP", "RESUME"]);
+    assert_eq!(qmp.events(Duration::ZERO).unwrap(), []);
+}
+
+#[test]
+fn an_end_is_an_event_and_a_closed_connection() {
+    let (vm, _launched) = Vm::started(&Script::default());
+    let mut qmp = qmp(&vm);
+    qmp.quit().unwrap();
+    let events = qmp.events(LONG).unwrap();
+    assert_eq!(events[0].name, "SHUTDOWN");
+    assert_eq!(events[0].data["reason"], "host-qmp-quit");
+    assert_eq!(qmp.events(LONG).unwrap(), []);
+    assert!(qmp.is_closed());
+}
+
+#[test]
+fn a_refusal_carries_qemus_reason() {
+    let (vm, _launched) = Vm::started(&Script::default());
+    let fault = qmp(&vm).execute("nonsense", Value::Null).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Failed);
+    insta::assert_snapshot!(fault, @"QEMU refused the command nonsense: The command nonsense has not been found");
+}
+
+#[test]
+fn an_occupied_server_is_a_timeout_that_says_so() {
+    let (vm, _launched) = Vm::started(&Script::default());
+    let _first = qmp(&vm);
+    let fault = Qmp::connect(&vm.machine.folder, SHORT).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Timeout);
+    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (the greeting): no answer in time; QMP serves one client at a time, so another one may be connected");
+}
+
+#[test]
+fn a_qemu_that_is_gone_is_told_as_such() {
+    let vm = Vm::new(&Script::default());
+    let fault = Qmp::connect(&vm.machine.folder, LONG).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Guest);
+    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (connecting): nobody listens on its QMP socket");
+
+    let (vm, _launched) = Vm::started(&Script { exit_after: Some(Exit { ms: 400, code: 0 }), ..Script::default() });
+    let mut qmp = qmp(&vm);
+    vm.process().wait(LONG).unwrap();
+    let fault = qmp.status().unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Guest);
+    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (query-status): it closed the connection");
+}
+
+#[test]
+fn ports_come_and_go_while_it_runs() {
+    let (mut vm, _launched) = Vm::started(&Script::default());
+    let mut qmp = qmp(&vm);
+    let forward = vm.forward(testkit::port::free(), 80);
+    qmp.add_forward(&forward).unwrap();
+    drop(std::net::TcpStream::connect((forward.bind, forward.host.number())).unwrap());
+    let fault = qmp.add_forward(&forward).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Port);
+    assert!(fault.to_string().contains("Could not set up host forwarding rule"), "{fault}");
+    qmp.remove_forward(&forward).unwrap();
+    qmp.remove_forward(&forward).unwrap();
+}
+
+#[test]
+fn other_states_keep_their_name() {
+    let answer = json!({"return": {"status": "io-error", "running": false}});
+    let script = Script { qmp: BTreeMap::from([("query-status".to_owned(), answer)]), ..Script::default() };
+    let (vm, _launched) = Vm::started(&script);
+    assert_eq!(qmp(&vm).status().unwrap(), RunState::Other("io-error".to_owned()));
+}

@@ -1,0 +1,182 @@
+//! The real QEMU and qemu-img, where they are installed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use host::wait::{Look, Wait};
+use model::FaultClass;
+use model::port::Port;
+use qemu::machine::FirmwareFile;
+use qemu::power::{Ladder, Rung};
+use qemu::qemu_img::{self, CheckResult};
+use qemu::qmp::RunState;
+use qemu::{Qemu, Qmp};
+use testkit::Script;
+
+use crate::vm::{LONG, Vm};
+
+/// Whether the programs are there; otherwise a visible word that the test did not run.
+fn installed(programs: &[&str]) -> bool {
+    let missing: Vec<&str> = programs.iter().copied().filter(|program| host::tools::find(program).is_none()).collect();
+    if !missing.is_empty() {
+        eprintln!("SKIPPED: {} not installed on this machine", missing.join(", "));
+    }
+    missing.is_empty()
+}
+
+fn make_base(base: &Path) {
+    let mut create = host::command::Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]);
+    create = create.arg(base).arg("64M");
+    create.run().unwrap();
+}
+
+/// A boot sector of Linux' form (Documentation/arch/x86/boot.rst) whose code prints `text` on the first serial port
+/// and halts for ever.
+fn kernel(text: &str) -> Vec<u8> {
+    let mut kernel = vec![0; 8192];
+    // Four sectors of setup code follow; magic of the boot sector; magic and version 2.0 of the header.
+    kernel[0x1f1] = 4;
+    kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    kernel[0x206..0x208].copy_from_slice(&[0x00, 0x02]);
+    // The entry at 0x200 has room for a short jump, here over the header.
+    kernel[0x200..0x202].copy_from_slice(&[0xeb, 0x66]);
+    let mut code = vec![0xfa, 0xba, 0xf8, 0x03]; // cli; mov dx, 0x3f8
+    for byte in text.bytes() {
+        code.extend_from_slice(&[0xb0, byte, 0xee]); // mov al, byte; out dx, al
+    }
+    code.extend_from_slice(&[0xf4, 0xeb, 0xfd]); // hlt; jmp to it
+    kernel[0x268..0x268 + code.len()].copy_from_slice(&code);
+    kernel
+}
+
+/// A VM that the real QEMU can start, in a folder that is hard to quote.
+fn prepared(qemu: &Qemu) -> Vm {
+    let mut vm = Vm::in_folder("a, b \"c\" ü", &Script::default());
+    let folder = vm.machine.folder.clone();
+    make_base(&folder.join("base, 1.qcow2"));
+    qemu_img::create_overlay(&folder.join("disk.qcow2"), &folder.join("base, 1.qcow2"), "qcow2", None).unwrap();
+    std::fs::write(folder.join("kernel"), kernel("the guest speaks\r\n")).unwrap();
+    std::fs::write(folder.join("initrd"), b"nothing").unwrap();
+    std::fs::write(folder.join("keys"), b"keys").unwrap();
+    vm.machine.version = qemu.version;
+    vm.machine.kernel = folder.join("kernel");
+    vm.machine.initrd = folder.join("initrd");
+    let keys = FirmwareFile { name: "opt/k3s-vm/authorized_keys".to_owned(), path: folder.join("keys") };
+    vm.machine.firmware_files.push(keys);
+    vm
+}
+
+#[test]
+fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::find().unwrap();
+    let mut vm = prepared(&qemu);
+    let port = testkit::port::free();
+    let forward = vm.forward(port, 22);
+    let mut launched = vm.launch_with(&qemu, LONG).unwrap();
+
+    let wait = Wait { what: "the guest's console", deadline: LONG, interval: Duration::from_millis(20) };
+    wait.until(|_| {
+        let log = std::fs::read_to_string(vm.log()).unwrap();
+        Ok(if log.contains("the guest speaks") { Look::Ready(()) } else { Look::NotYet(log) })
+    })
+    .unwrap();
+
+    let mut qmp = Qmp::connect(&vm.machine.folder, LONG).unwrap();
+    assert_eq!(qmp.uuid().unwrap(), vm.machine.uuid);
+    assert_eq!(qmp.status().unwrap(), RunState::Running);
+    qmp.stop().unwrap();
+    assert_eq!(qmp.status().unwrap(), RunState::Paused);
+    qmp.cont().unwrap();
+    assert_eq!(qmp.events(LONG).unwrap().iter().filter(|event| event.name == "STOP").count(), 1);
+
+    let fault = qmp.add_forward(&forward).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Port);
+    let pid = launched.identity().pid;
+    assert!(fault.to_string().contains(&format!("pid {pid} of user ")), "{fault}");
+    let other = qemu::Forward { host: testkit::port::free(), ..forward };
+    qmp.add_forward(&other).unwrap();
+    drop(std::net::TcpStream::connect((other.bind, other.host.number())).unwrap());
+    qmp.remove_forward(&other).unwrap();
+    qmp.remove_forward(&other).unwrap();
+    drop(qmp);
+
+    let process = vm.process();
+    let ladder = Ladder { power_off: Duration::from_millis(100), ..Ladder::with_clean(LONG) };
+    let stopped = ladder.stop(&process, &vm.machine.folder, &vm.events).unwrap();
+    assert_eq!((stopped.rung, stopped.clean), (Rung::Quit, false));
+    assert_eq!(launched.ended().as_deref(), Some("exit status: 0"));
+    assert!(!vm.machine.pid_file.exists());
+}
+
+#[test]
+fn the_real_qemus_refusals_are_understood() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::find().unwrap();
+    let mut first = prepared(&qemu);
+    let port: Port = testkit::port::free();
+    first.forward(port, 22);
+    let running = first.launch_with(&qemu, LONG).unwrap();
+    let pid = running.identity().pid;
+    let of_first = format!("pid {pid} of user ");
+
+    // Its port.
+    let mut second = prepared(&qemu);
+    second.forward(port, 22);
+    let fault = second.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Port);
+    assert_eq!(fault.what(), format!("port {port} on 127.0.0.1 is taken"));
+    assert!(fault.to_string().contains(&of_first), "{fault}");
+
+    // Its disk, under another pid file.
+    second.machine.forwards.clear();
+    second.machine.disk = first.machine.folder.join("disk.qcow2");
+    let fault = second.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::State, "{fault}");
+
+    // Its pid file.
+    second.machine.pid_file = first.machine.pid_file.clone();
+    let fault = second.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::State);
+    assert!(fault.to_string().contains(&of_first), "{fault}");
+
+    // No kernel.
+    let mut third = prepared(&qemu);
+    third.machine.kernel = "/nonexistent/kernel".into();
+    let fault = third.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Guest);
+    assert!(fault.to_string().contains("could not open kernel file '/nonexistent/kernel'"), "{fault}");
+
+    assert!(first.process().is_alive(), "the first one was not touched");
+}
+
+#[test]
+fn disk_images() {
+    if !installed(&["qemu-img"]) {
+        return;
+    }
+    let holder = tempfile::tempdir().unwrap();
+    let folder = holder.path().join("a, b:c \"d\" ü");
+    std::fs::create_dir(&folder).unwrap();
+    let (base, disk) = (folder.join("base, 1.qcow2"), folder.join("disk.qcow2"));
+    make_base(&base);
+    qemu_img::create_overlay(&disk, &base, "qcow2", Some(96 << 20)).unwrap();
+    let info = qemu_img::info(&disk).unwrap();
+    assert_eq!(info.backing_file.as_deref(), Some(base.as_path()));
+    assert_eq!((info.format.as_str(), info.backing_format.as_deref()), ("qcow2", Some("qcow2")));
+    assert_eq!((info.virtual_size, info.corrupt), (96 << 20, false));
+    qemu_img::grow(&disk, 128 << 20).unwrap();
+    assert_eq!(qemu_img::info(&disk).unwrap().virtual_size, 128 << 20);
+    assert_eq!(qemu_img::check(&disk).unwrap(), CheckResult::Clean);
+
+    std::fs::write(&disk, b"no image").unwrap();
+    assert_eq!(qemu_img::check(&disk).unwrap_err().class(), FaultClass::Failed);
+    assert!(qemu_img::grow(&disk, 1 << 30).is_err());
+    std::fs::remove_file(&base).unwrap();
+    assert!(qemu_img::create_overlay(&disk, &base, "qcow2", None).is_err());
+}
