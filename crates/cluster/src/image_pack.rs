@@ -1,15 +1,23 @@
 //! A container image made of files, without a container engine: an OCI image layout in one tar.
 //!
-//! Reproducible: the same files give the same bytes.
-
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+//! Reproducible: the same files give the same bytes. Formats: OCI image specification 1.1 (image layout, manifest,
+//! configuration), one uncompressed layer. The layer's tar is written by [`crate::image_layer`].
 
 use std::collections::BTreeMap;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use model::Result;
+use model::{Fault, FaultClass, Result};
+use serde_json::{Value, json};
 
+use crate::image_layer;
+use crate::image_layout::{NAME_ANNOTATION, bytes, digest};
 use crate::image_name::ImageName;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// What goes into an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +26,8 @@ pub struct ImageRecipe {
     pub name: ImageName,
     /// Its program and arguments.
     pub entrypoint: Vec<String>,
-    /// Absolute path in the image -> file or folder on the host. Modes are kept; owner is 0, time is 0.
+    /// Absolute path in the image -> file or folder on the host. Modes are kept; owner is 0, time is 0. A file wins
+    /// over one of the same path in a folder.
     pub files: BTreeMap<String, PathBuf>,
     /// Its environment, `NAME=value`.
     pub environment: Vec<String>,
@@ -41,6 +50,83 @@ impl ImageRecipe {
     /// # Errors
     /// A Config fault that names a file that is not there or a path that is not absolute.
     pub fn pack(&self, destination: &Path) -> Result<PackedImage> {
-        unimplemented!()
+        let folder = match destination.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let unwritable = |error: std::io::Error| {
+            Fault::new(FaultClass::Host, format!("cannot write {}", destination.display())).because(error)
+        };
+        if self.entrypoint.is_empty() {
+            return Err(Fault::new(FaultClass::Config, format!("the image {} has no entrypoint", self.name))
+                .next("set entrypoint = [\"/path/in/the/image\"] in .k3s-vm/config.toml"));
+        }
+        host::files::create_dir(folder)?;
+        let mut layer_file = tempfile::tempfile_in(folder).map_err(unwritable)?;
+        let layer = image_layer::write(&self.files, &mut layer_file)
+            .map_err(|fault| fault.context(format!("cannot make the image {}", self.name)))?;
+        let config = bytes(&self.config(&layer.digest)?);
+        let config_digest = digest(&config);
+        let manifest = bytes(&json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor(CONFIG, &config),
+            "layers": [{"mediaType": LAYER, "digest": layer.digest, "size": layer.size}],
+        }));
+        let mut target = descriptor(MANIFEST, &manifest);
+        target["annotations"] = json!({
+            NAME_ANNOTATION: self.name.as_str(),
+            "org.opencontainers.image.ref.name": self.name.tag().unwrap_or("latest"),
+        });
+        let index = bytes(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [target]}));
+
+        let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+        let mut archive = tar::Builder::new(std::io::BufWriter::new(temporary.as_file_mut()));
+        let layout = bytes(&json!({"imageLayoutVersion": "1.0.0"}));
+        let mut add = |path: &str, size: u64, content: &mut dyn std::io::Read| {
+            archive
+                .append_data(&mut image_layer::header(tar::EntryType::Regular, 0o644, size), path, content)
+                .map_err(unwritable)
+        };
+        add("oci-layout", layout.len() as u64, &mut layout.as_slice())?;
+        add("index.json", index.len() as u64, &mut index.as_slice())?;
+        for content in [&manifest, &config] {
+            add(&blob_path(&digest(content)), content.len() as u64, &mut content.as_slice())?;
+        }
+        layer_file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
+        add(&blob_path(&layer.digest), layer.size, &mut layer_file)?;
+        archive.into_inner().and_then(|mut writer| writer.flush()).map_err(unwritable)?;
+        temporary.persist(destination).map_err(|error| unwritable(error.error))?;
+        Ok(PackedImage { path: destination.to_owned(), config_digest })
+    }
+
+    fn config(&self, layer_digest: &str) -> Result<Value> {
+        let architecture = match self.architecture.as_str() {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => {
+                return Err(Fault::new(FaultClass::Config, format!("cannot make the image {}", self.name))
+                    .because(format!("no architecture of container images is known for {other}")));
+            }
+        };
+        Ok(json!({
+            "created": "1970-01-01T00:00:00Z",
+            "architecture": architecture,
+            "os": "linux",
+            "config": {"Entrypoint": self.entrypoint, "Env": self.environment, "WorkingDir": "/"},
+            "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+            "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "k3s-vm"}],
+        }))
     }
 }
+
+fn descriptor(media_type: &str, content: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": digest(content), "size": content.len()})
+}
+
+fn blob_path(digest: &str) -> String {
+    format!("blobs/{}", digest.replacen(':', "/", 1))
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ pub mod client;
 mod deadline_stream;
 pub mod image_annotation;
 pub mod image_archive;
+mod image_layer;
+mod image_layout;
 pub mod image_name;
 pub mod image_pack;
 pub mod inject;

@@ -1,0 +1,163 @@
+//! The layer of an image that is made of files: one tar, sorted by path, owner 0, time 0, modes kept.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use model::{Fault, FaultClass, Result};
+use sha2::{Digest, Sha256};
+
+use crate::image_layout::hexadecimal;
+
+/// A layer that was written.
+pub(crate) struct Layer {
+    /// `sha256:…` of the tar.
+    pub(crate) digest: String,
+    /// In bytes.
+    pub(crate) size: u64,
+}
+
+/// Where a path of the image comes from.
+enum Source {
+    /// A folder that only holds others.
+    Parent,
+    /// A folder with the mode of one on the host.
+    Folder(PathBuf),
+    /// The content of a file, or of the file that a link leads to.
+    File(PathBuf),
+    /// A link, as it is.
+    Link(PathBuf),
+}
+
+type Sources = BTreeMap<String, Source>;
+
+/// Writes the tar of `files` (absolute path in the image -> file or folder on the host) to `output`.
+pub(crate) fn write(files: &BTreeMap<String, PathBuf>, output: &mut dyn Write) -> Result<Layer> {
+    let mut archive = tar::Builder::new(Hashing { output, hasher: Sha256::new(), size: 0 });
+    for (path, source) in &collect(files)? {
+        host::interrupt::check()?;
+        append(&mut archive, path, source).map_err(|error| {
+            Fault::new(FaultClass::Config, format!("cannot put /{path} into the image")).because(error)
+        })?;
+    }
+    let hashing = archive
+        .into_inner()
+        .map_err(|error| Fault::new(FaultClass::Host, "cannot write the image's layer").because(error))?;
+    Ok(Layer { digest: hexadecimal(hashing.hasher.finalize()), size: hashing.size })
+}
+
+fn collect(files: &BTreeMap<String, PathBuf>) -> Result<Sources> {
+    let mut sources = Sources::new();
+    let mut named = Sources::new();
+    for (path, source) in files {
+        let path = checked(path)?;
+        // A link that the user names is followed; one inside a folder stays a link.
+        if fs::metadata(source).map_err(|error| missing(source, &error))?.is_dir() {
+            add_folder(&mut sources, &path, source)?;
+        } else {
+            named.insert(path, Source::File(source.clone()));
+        }
+    }
+    // A file that is named by itself wins over one of a folder.
+    sources.extend(named);
+    let paths: Vec<String> = sources.keys().cloned().collect();
+    for path in paths {
+        for (at, _) in path.match_indices('/') {
+            sources.entry(path[..at].to_owned()).or_insert(Source::Parent);
+        }
+    }
+    Ok(sources)
+}
+
+/// The path without its leading slash.
+fn checked(path: &str) -> Result<String> {
+    let legal = path.starts_with('/')
+        && path.len() > 1
+        && path[1..].trim_end_matches('/').split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if legal {
+        return Ok(path[1..].trim_end_matches('/').to_owned());
+    }
+    Err(Fault::new(FaultClass::Config, format!("`{path}` is no path of a file in an image"))
+        .because("it must begin with a slash and have neither `.`, `..` nor empty parts"))
+}
+
+fn missing(source: &Path, error: &io::Error) -> Fault {
+    Fault::new(FaultClass::Config, format!("cannot read {}", source.display())).because(error)
+}
+
+fn add_folder(sources: &mut Sources, path: &str, folder: &Path) -> Result<()> {
+    sources.insert(path.to_owned(), Source::Folder(folder.to_owned()));
+    for entry in fs::read_dir(folder).map_err(|error| missing(folder, &error))? {
+        let entry = entry.map_err(|error| missing(folder, &error))?;
+        let source = entry.path();
+        let unfit = |why: &str| {
+            Err(Fault::new(FaultClass::Config, format!("cannot put {} into an image", source.display())).because(why))
+        };
+        let Ok(name) = entry.file_name().into_string() else { return unfit("its name is not UTF-8") };
+        let path = format!("{path}/{name}");
+        let kind = entry.file_type().map_err(|error| missing(&source, &error))?;
+        if kind.is_dir() {
+            add_folder(sources, &path, &source)?;
+        } else if kind.is_symlink() {
+            sources.insert(path, Source::Link(source));
+        } else if kind.is_file() {
+            sources.insert(path, Source::File(source));
+        } else {
+            return unfit("it is neither a file, a folder nor a link");
+        }
+    }
+    Ok(())
+}
+
+fn append<W: Write>(archive: &mut tar::Builder<W>, path: &str, source: &Source) -> io::Result<()> {
+    let mode_of = |source: &Path| fs::metadata(source).map(|metadata| metadata.permissions().mode() & 0o7777);
+    let mut folder =
+        |mode| archive.append_data(&mut header(tar::EntryType::Directory, mode, 0), format!("{path}/"), io::empty());
+    match source {
+        Source::Parent => folder(0o755),
+        Source::Folder(source) => folder(mode_of(source)?),
+        Source::Link(source) => {
+            let target = fs::read_link(source)?;
+            archive.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), path, target)
+        }
+        Source::File(source) => {
+            let file = File::open(source)?;
+            let size = file.metadata()?.len();
+            archive.append_data(&mut header(tar::EntryType::Regular, mode_of(source)?, size), path, file)
+        }
+    }
+}
+
+/// A header without a path: owner 0, time 0.
+pub(crate) fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+/// Counts and hashes what passes.
+struct Hashing<'a> {
+    output: &'a mut dyn Write,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.output.write(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
