@@ -114,12 +114,12 @@ impl RunningPhase {
     }
 }
 
-/// A message with its count: `unpacking systemd (12 of 340)`.
+/// A message behind its count, which must not be lost where the line is cut: `12/340 unpacking systemd`.
 pub(crate) fn news(message: &str, done: Option<u64>, total: Option<u64>) -> String {
     let message = printable(message);
     match (done, total) {
-        (Some(done), Some(total)) => format!("{message} ({done} of {total})"),
-        (Some(done), None) => format!("{message} ({done})"),
+        (Some(done), Some(total)) => format!("{done}/{total} {message}"),
+        (Some(done), None) => format!("{done} {message}"),
         (None, _) => message,
     }
 }

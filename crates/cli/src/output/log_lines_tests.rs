@@ -52,9 +52,9 @@ fn long_phase() -> Vec<(u64, Option<Event>)> {
 #[test]
 fn a_long_phase_shows_life_at_most_every_fifteen_seconds() {
     insta::assert_snapshot!(run(Verbosity::Normal, true, &long_phase()), @r"
-    [2/6] Building the guest image … 15 s so far: packages: unpacking systemd (12 of 340)
-    [2/6] Building the guest image … 31 s so far: packages: unpacking zlib (13 of 340); kubernetes: compiling (7)
-    [2/6] Building the guest image … 46 s so far: kubernetes: compiling (7)
+    [2/6] Building the guest image … 15 s so far: packages: 12/340 unpacking systemd
+    [2/6] Building the guest image … 31 s so far: packages: 13/340 unpacking zlib; kubernetes: 7 compiling
+    [2/6] Building the guest image … 46 s so far: kubernetes: 7 compiling
     [2/6] Building the guest image … still running after 2 min 50 s
     [2/6] Building the guest image … 71.3 s: debian 13
     ");
