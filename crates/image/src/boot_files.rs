@@ -2,17 +2,14 @@
 //!
 //! The RAM disk has one static program, a script and the few modules that the root disk needs: no udev, no search.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::Path;
 
-use host::io_fault::at_path;
 use model::{Fault, FaultClass, Result};
 
 use crate::cpio::Archive;
 use crate::kernel_image::bootable_elf;
 use crate::kernel_modules::load_order;
+use crate::tree_archive::read;
 
 const BUSYBOX: &str = "usr/bin/busybox";
 const MODULES: &str = "usr/lib/modules/";
@@ -80,24 +77,6 @@ fn file_name(path: &str) -> &str {
 
 fn lacks(archive: &Path, what: &str) -> Fault {
     Fault::new(FaultClass::Failed, format!("the guest's tree lacks {what}")).because(archive.display())
-}
-
-/// The files of a tar archive whose path (without a leading "./") is wanted.
-fn read(archive: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<BTreeMap<String, Vec<u8>>> {
-    let read = || -> std::io::Result<BTreeMap<String, Vec<u8>>> {
-        let mut found = BTreeMap::new();
-        for entry in tar::Archive::new(BufReader::new(File::open(archive)?)).entries_with_seek()? {
-            let mut entry = entry?;
-            let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
-            if entry.header().entry_type().is_file() && wanted(&path) {
-                let mut bytes = Vec::new();
-                entry.read_to_end(&mut bytes)?;
-                found.insert(path, bytes);
-            }
-        }
-        Ok(found)
-    };
-    read().map_err(|error| at_path("read", archive, &error))
 }
 
 #[cfg(test)]

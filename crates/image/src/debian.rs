@@ -168,10 +168,11 @@ fn both<A: Send, B>(
     std::thread::scope(|scope| {
         let one = scope.spawn(one);
         let other = other();
-        if let Err(fault) = &other {
-            if fault.class() != FaultClass::Interrupted && !one.is_finished() {
-                events.warning(format!("{fault}; the other part of the build goes on, so that it is not lost"));
-            }
+        if let Err(fault) = &other
+            && fault.class() != FaultClass::Interrupted
+            && !one.is_finished()
+        {
+            events.warning(format!("{fault}; the other part of the build goes on, so that it is not lost"));
         }
         let one = one.join().unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "a part of the build panicked")));
         Ok((one?, other?))

@@ -16,6 +16,7 @@ mod overlay;
 mod prebuilt;
 mod provider;
 mod store;
+mod tree_archive;
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use host::packages::{Consent, Requirement};
 use model::config::ImageConfig;
 use model::guest_image::GuestImage;
 use model::paths::CachePaths;
-use model::{EventSink, Result};
+use model::{EventSink, FaultClass, Result};
 
 /// What is needed to find or build a guest image.
 #[derive(Clone, Copy)]
@@ -72,4 +73,17 @@ pub fn requirements(request: &ImageRequest) -> Result<Vec<Requirement>> {
 /// What a tool of the build said, with the command that can be repeated; a Timeout fault after `deadline`.
 pub fn ensure(request: &ImageRequest) -> Result<GuestImage> {
     provider::of(request.config.provider).ensure(request)
+}
+
+/// The image in `folder`, of whatever provider: what an instance's disk was made on. An image of the cache has its
+/// fingerprint as its name.
+///
+/// # Errors
+/// A State fault where it is not there or breaks the contract.
+pub fn open(folder: &Path, cache: &CachePaths) -> Result<GuestImage> {
+    let fingerprint = match folder.file_name() {
+        Some(name) if folder.parent() == Some(&cache.images()) => name.to_string_lossy().into_owned(),
+        _ => prebuilt::fingerprint(folder)?,
+    };
+    manifest::read_image(folder, fingerprint, FaultClass::State)
 }

@@ -45,7 +45,7 @@ fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
     if manifest.architecture != architecture {
         mistakes.push(format!("architecture = {:?}: this host runs {architecture:?}", manifest.architecture));
     }
-    if manifest.virtual_size == 0 || manifest.virtual_size % 512 != 0 {
+    if manifest.virtual_size == 0 || !manifest.virtual_size.is_multiple_of(512) {
         mistakes.push(format!("virtual_size = {}: must be a whole number of 512-byte sectors", manifest.virtual_size));
     }
     if manifest.certificate_days == 0 {

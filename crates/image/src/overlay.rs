@@ -3,9 +3,10 @@
 //! Owners and permissions come from here, not from the user's checkout: root's, 0755 for programs and folders, 0644
 //! for other files.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use host::io_fault::at_path;
 use model::Result;
@@ -19,14 +20,16 @@ const FILE: u32 = 0o644;
 /// An archive under construction.
 pub(crate) struct Overlay<'a> {
     path: &'a Path,
+    /// Folders that the tree or this archive has already: those of the tree keep the permissions they have.
+    present: BTreeSet<PathBuf>,
     tar: Builder<BufWriter<File>>,
 }
 
 impl<'a> Overlay<'a> {
-    /// An empty archive at `path`.
-    pub(crate) fn create(path: &'a Path) -> Result<Self> {
+    /// An empty archive at `path` for a tree that has the folders `present`.
+    pub(crate) fn create(path: &'a Path, present: BTreeSet<PathBuf>) -> Result<Self> {
         let file = File::create(path).map_err(|error| at_path("write", path, &error))?;
-        Ok(Overlay { path, tar: Builder::new(BufWriter::new(file)) })
+        Ok(Overlay { path, present, tar: Builder::new(BufWriter::new(file)) })
     }
 
     /// Adds all of `folder`, which stands for the root of the guest.
@@ -34,17 +37,16 @@ impl<'a> Overlay<'a> {
         for entry in entries(folder)? {
             let source = folder.join(&entry.relative);
             match entry.kind {
-                Kind::Folder => self.append(EntryType::Directory, PROGRAM, &entry.relative, None),
+                // Made when something is put into it.
+                Kind::Folder => {}
                 Kind::Link => {
                     let target = std::fs::read_link(&source).map_err(|error| at_path("read", &source, &error))?;
-                    self.append(EntryType::Symlink, 0o777, &entry.relative, Some(&target))
+                    self.link(&entry.relative, &target).map_err(|error| at_path("write", self.path, &error))?;
                 }
                 Kind::File { executable } => {
                     self.file(&source, &entry.relative, if executable { PROGRAM } else { FILE })?;
-                    Ok(())
                 }
             }
-            .map_err(|error| at_path("write", self.path, &error))?;
         }
         Ok(())
     }
@@ -54,6 +56,7 @@ impl<'a> Overlay<'a> {
         let to = to.strip_prefix("/").unwrap_or(to);
         let file = File::open(source).map_err(|error| at_path("read", source, &error))?;
         let mut copy = || -> io::Result<()> {
+            self.parents(to)?;
             let mut header = header(EntryType::Regular, mode);
             header.set_size(file.metadata()?.len());
             self.tar.append_data(&mut header, to, &file)
@@ -67,12 +70,21 @@ impl<'a> Overlay<'a> {
         self.tar.into_inner().and_then(|mut file| file.flush()).map_err(|error| at_path("write", path, &error))
     }
 
-    fn append(&mut self, kind: EntryType, mode: u32, path: &Path, target: Option<&Path>) -> io::Result<()> {
-        let mut header = header(kind, mode);
-        match target {
-            Some(target) => self.tar.append_link(&mut header, path, target),
-            None => self.tar.append_data(&mut header, path, io::empty()),
+    fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
+        self.parents(path)?;
+        self.tar.append_link(&mut header(EntryType::Symlink, 0o777), path, target)
+    }
+
+    /// Adds the folders above `path` that are nowhere yet, outermost first.
+    fn parents(&mut self, path: &Path) -> io::Result<()> {
+        let mut missing: Vec<PathBuf> =
+            path.ancestors().skip(1).filter(|folder| !self.present.contains(*folder)).map(Path::to_owned).collect();
+        missing.reverse();
+        for folder in missing {
+            self.tar.append_data(&mut header(EntryType::Directory, PROGRAM), &folder, io::empty())?;
+            self.present.insert(folder);
         }
+        Ok(())
     }
 }
 
@@ -94,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_and_owners_do_not_come_from_the_checkout() {
+    fn modes_and_owners_do_not_come_from_the_checkout_and_the_trees_folders_stay() {
         let scratch = tempfile::tempdir().unwrap();
         let path = |name: &str| scratch.path().join(name);
         std::fs::create_dir_all(path("rootfs/etc")).unwrap();
@@ -104,7 +116,8 @@ mod tests {
         }
         std::os::unix::fs::symlink("/dev/null", path("rootfs/etc/masked")).unwrap();
         let archive = path("overlay.tar");
-        let mut overlay = Overlay::create(&archive).unwrap();
+        let mut overlay =
+            Overlay::create(&archive, BTreeSet::from([PathBuf::new(), "etc".into(), "usr".into()])).unwrap();
         overlay.folder(&path("rootfs")).unwrap();
         overlay.file(&path("rootfs/etc/run"), Path::new("/usr/local/bin/run"), 0o755).unwrap();
         overlay.finish().unwrap();
@@ -117,11 +130,12 @@ mod tests {
             seen.push(format!("{mode:04o} {owner} {path} {size}{}", target.unwrap_or_default()));
         }
         insta::assert_snapshot!(seen.join("\n"), @r#"
-        0755 0 etc 0
         0777 0 etc/masked 0 -> /dev/null
         0755 0 etc/run 7
         0644 0 etc/secret 10
         0644 0 etc/shared 10
+        0755 0 usr/local 0
+        0755 0 usr/local/bin 0
         0755 0 usr/local/bin/run 7
         "#);
     }

@@ -41,7 +41,7 @@ impl Provider for Prebuilt {
 }
 
 /// The manifest's bytes, and size, inode and time of each file: reading a disk at every command would take seconds.
-fn fingerprint(folder: &Path) -> Result<String> {
+pub(crate) fn fingerprint(folder: &Path) -> Result<String> {
     let manifest = host::files::read_optional(&GuestImage::manifest_path(folder))?.unwrap_or_default();
     let mut print = Fingerprint::of("prebuilt image").with(file::MANIFEST, manifest);
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {

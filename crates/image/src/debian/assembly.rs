@@ -13,6 +13,7 @@ use crate::boot_files;
 use crate::contract::{Contract, filled};
 use crate::deadline::Deadline;
 use crate::overlay::Overlay;
+use crate::tree_archive;
 
 /// The task that events name.
 const TASK: &str = "image";
@@ -73,7 +74,7 @@ pub(super) fn assemble(
 }
 
 fn write_overlay(path: &Path, inputs: &Inputs, contract: &Contract) -> Result<()> {
-    let mut overlay = Overlay::create(path)?;
+    let mut overlay = Overlay::create(path, tree_archive::folders(inputs.tree)?)?;
     overlay.folder(&inputs.debian.join("rootfs"))?;
     overlay.folder(&inputs.distribution.join(&contract.overlay))?;
     for program in &contract.install {
@@ -96,9 +97,8 @@ fn unpack(archive: &Path, tree: &Path, owner: TreeOwner) -> Command {
         "--numeric-owner".into(),
         "--same-owner".into(),
         "--same-permissions".into(),
-        // /lib is a link to usr/lib, and folders such as /root keep the permissions that Debian gave them.
+        // /lib is a link to usr/lib.
         "--keep-directory-symlink".into(),
-        "--no-overwrite-dir".into(),
     ];
     owner.command("tar", arguments)
 }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_command_lines() {
         let tree = Path::new("/work/tree");
-        insta::assert_snapshot!(unpack(Path::new("/parts/tree.tar"), tree, TreeOwner::Root).display(), @"tar -x -f /parts/tree.tar -C /work/tree --numeric-owner --same-owner --same-permissions --keep-directory-symlink --no-overwrite-dir");
+        insta::assert_snapshot!(unpack(Path::new("/parts/tree.tar"), tree, TreeOwner::Root).display(), @"tar -x -f /parts/tree.tar -C /work/tree --numeric-owner --same-owner --same-permissions --keep-directory-symlink");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes");
         let mut contract = Contract::read(&folder).unwrap();
         contract.seed_command = ["{bin}/seed", "--root", "{root}"].map(str::to_owned).to_vec();
