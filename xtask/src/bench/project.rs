@@ -71,7 +71,7 @@ impl BenchProject {
     pub(crate) fn rebuild_with_changed_guest(&self, run: usize) -> Result<f64> {
         let home = tempfile::Builder::new().prefix("k3s-vm-bench-guest-").tempdir()?;
         copy(&self.repository.join("guest"), &home.path().join("guest"))?;
-        let changed = home.path().join("guest/kubernetes/rootfs/etc/k3s-vm-bench");
+        let changed = home.path().join("guest/debian/rootfs/etc/k3s-vm-bench");
         fs::create_dir_all(changed.parent().context("a path without a folder")?)?;
         fs::write(changed, format!("{} {run}\n", std::process::id()))?;
         // The disk of the old image would keep it in use.
