@@ -132,19 +132,21 @@ impl Climb<'_> {
         }
         let mut told = self.with_qmp("system_powerdown", Qmp::power_down).is_some();
         told |= self.ask_agent(end);
-        while told {
+        if !told {
+            return self.wait(Duration::ZERO);
+        }
+        loop {
             let left = end.saturating_duration_since(Instant::now());
             if self.wait(left.min(ladder.press_again))? {
                 return Ok(true);
             }
             if left <= ladder.press_again {
-                break;
+                return Ok(false);
             }
             if !self.guest_shut_down {
                 self.with_qmp("system_powerdown", Qmp::power_down);
             }
         }
-        self.wait(Duration::ZERO)
     }
 
     fn ask_agent(&mut self, end: Instant) -> bool {

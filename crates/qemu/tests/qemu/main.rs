@@ -1,5 +1,11 @@
 //! Tests against the scripted fake and, where they are installed, the real programs. One executable: it links once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "the lint spares tests but not the functions they share; what is skipped must be seen"
+)]
+
 mod agent;
 mod launch;
 mod power;
