@@ -9,7 +9,7 @@ mod lines;
 mod quoting;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::{EventSink, Result};
@@ -201,10 +201,18 @@ impl Command {
         }
     }
 
-    /// The program without its folder, for headlines.
+    /// The program without its folder, for headlines; behind sudo(8) and env(1) the one that they run.
     fn name(&self) -> String {
-        let name = std::path::Path::new(&self.program).file_name().unwrap_or(OsStr::new(&self.program));
-        name.to_string_lossy().into_owned()
+        let is_wrapper = |word: &OsStr| word == "sudo" || word == "env";
+        let is_wrappers_own = |word: &&OsString| {
+            let bytes = word.as_encoded_bytes();
+            is_wrapper(word) || bytes.starts_with(b"-") || bytes.contains(&b'=')
+        };
+        let program = Some(&self.program)
+            .filter(|program| !is_wrapper(program))
+            .or_else(|| self.arguments.iter().find(|word| !is_wrappers_own(word)))
+            .unwrap_or(&self.program);
+        Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
     }
 }
 

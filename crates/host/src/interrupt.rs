@@ -85,3 +85,145 @@ pub(crate) fn timespec(duration: Duration) -> Timespec {
 pub(crate) fn pause_regardless(duration: Duration) {
     let _ = poll(&mut [], Some(&timespec(duration)));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Lines, Write};
+    use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+    use crate::wait::{Look, Wait};
+
+    /// The name under which this test program, started again, plays the program that is interrupted.
+    const ROLE: &str = "K3S_VM_INTERRUPT_TEST_ROLE";
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// Not a test by itself: signals concern a whole process, so each test starts one of its own that runs only this.
+    #[test]
+    fn role() {
+        let Ok(role) = std::env::var(ROLE) else { return };
+        install().unwrap();
+        install().unwrap();
+        check().unwrap();
+        let mut output = std::io::stdout();
+        let mut say = |text: &str| {
+            writeln!(output, "\nsays: {text}").unwrap();
+            output.flush().unwrap();
+        };
+        let fault = match role.as_str() {
+            "wait" => {
+                say("ready");
+                let wait = Wait { what: "the moon", deadline: LONG, interval: LONG };
+                wait.until(|_| Ok(Look::<()>::NotYet(String::new()))).unwrap_err()
+            }
+            "command" => {
+                let script = "trap 'echo says: child ended; exit 0' TERM; echo says: ready; \
+                              while :; do sleep 0.1; done";
+                let command = crate::command::Command::new("sh").args(["-c", script]).deadline(LONG);
+                command
+                    .run_streaming(&model::event::Silent, &mut |line| say(line.trim_start_matches("says: ")))
+                    .unwrap_err()
+            }
+            "process" => {
+                let mut child = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
+                let identity = crate::identity::ProcessIdentity::of(child.id()).unwrap().unwrap();
+                let handle = crate::identity::ProcessHandle::open(&identity, "1000").unwrap().unwrap();
+                say("ready");
+                let fault = handle.wait(LONG).unwrap_err();
+                child.kill().unwrap();
+                child.wait().unwrap();
+                fault
+            }
+            "deaf" => {
+                say("ready");
+                while !requested() {
+                    pause_regardless(Duration::from_millis(5));
+                }
+                say("flag is up");
+                loop {
+                    pause_regardless(LONG);
+                }
+            }
+            other => panic!("no role {other}"),
+        };
+        assert!(requested());
+        say(&format!("{} {fault}", fault.class().name()));
+    }
+
+    struct Program {
+        child: Child,
+        _input: ChildStdin,
+        lines: Lines<BufReader<ChildStdout>>,
+    }
+
+    impl Program {
+        fn play(role: &str) -> Self {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "interrupt::tests::role", "--nocapture", "--test-threads=1"])
+                .env(ROLE, role)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+            let mut program = Program { child, _input: input, lines: BufReader::new(output).lines() };
+            assert_eq!(program.hear(), "ready");
+            program
+        }
+        /// What it says next; the test harness around it says other things.
+        fn hear(&mut self) -> String {
+            let said = self.lines.find_map(|line| line.unwrap().strip_prefix("says: ").map(str::to_owned));
+            said.expect("the program ended without a word")
+        }
+        fn signal(&self, signal: Signal) {
+            kill_process(Pid::from_child(&self.child), signal).unwrap();
+        }
+    }
+
+    impl Drop for Program {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    #[test]
+    fn every_signal_ends_a_wait_at_once() {
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+            let mut program = Program::play("wait");
+            program.signal(signal);
+            assert_eq!(program.hear(), "interrupted stopped waiting for the moon: interrupted");
+        }
+    }
+
+    #[test]
+    fn ends_a_command_which_may_clean_up() {
+        let mut program = Program::play("command");
+        program.signal(Signal::INT);
+        // Some shells also report the end of their own child.
+        while program.hear() != "child ended" {}
+        let said = program.hear();
+        assert!(said.starts_with("interrupted interrupted while `sh` ran"), "{said}");
+    }
+
+    #[test]
+    fn ends_the_wait_for_a_process() {
+        let mut program = Program::play("process");
+        program.signal(Signal::INT);
+        let said = program.hear();
+        assert!(said.starts_with("interrupted stopped waiting for process "), "{said}");
+    }
+
+    #[test]
+    fn a_second_signal_ends_the_program() {
+        let mut program = Program::play("deaf");
+        program.signal(Signal::INT);
+        assert_eq!(program.hear(), "flag is up");
+        program.signal(Signal::TERM);
+        assert_eq!(program.child.wait().unwrap().code(), Some(130));
+    }
+}

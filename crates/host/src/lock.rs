@@ -114,7 +114,8 @@ fn write_holder(file: &mut File) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::Mutex;
+    use std::path::PathBuf;
+    use std::sync::mpsc;
 
     use model::Event;
     use model::event::Silent;
@@ -123,16 +124,105 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    #[test]
-    fn a_second_taker_is_refused_and_told_the_holder() {
+    fn acquire(path: &Path, deadline: Duration) -> Result<FileLock> {
+        FileLock::acquire(path, "instance k3s-vm", deadline, &Silent)
+    }
+
+    fn new_path() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vm").join("lock");
-        let held = FileLock::acquire(&path, "instance k3s-vm", LONG, &Silent).unwrap();
-        let fault = FileLock::acquire(&path, "instance k3s-vm", Duration::ZERO, &Silent).unwrap_err();
+        (folder, path)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_second_taker_is_refused_and_told_the_holder() {
+        let (_folder, path) = new_path();
+        let held = acquire(&path, LONG).unwrap();
+        let fault = acquire(&path, Duration::ZERO).unwrap_err();
         assert_eq!(fault.class(), FaultClass::State);
         let begin = format!("instance k3s-vm is in use by process {} (", std::process::id());
         assert!(fault.what().starts_with(&begin), "{fault}");
         drop(held);
-        FileLock::acquire(&path, "instance k3s-vm", Duration::ZERO, &Silent).unwrap();
+        acquire(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn the_file_is_private_and_stays() {
+        let (_folder, path) = new_path();
+        drop(acquire(&path, LONG).unwrap());
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_left_by_a_dead_holder_is_no_lock() {
+        let (_folder, path) = new_path();
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "4711 k3s-vm start\nand more that an older version wrote\n").unwrap();
+        let _held = acquire(&path, Duration::ZERO).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&format!("{} ", std::process::id())), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_deadline_is_told() {
+        let (_folder, path) = new_path();
+        let _held = acquire(&path, LONG).unwrap();
+        let fault = acquire(&path, Duration::from_millis(30)).unwrap_err();
+        assert_eq!(fault.why(), ["it was not released within 30ms"]);
+    }
+
+    /// Hands on the notes.
+    struct Notes(mpsc::Sender<String>);
+
+    impl EventSink for Notes {
+        fn emit(&self, event: Event) {
+            if let Event::Note { text } = event {
+                self.0.send(text).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_waiter_says_so_once_and_gets_the_lock_when_it_is_free() {
+        let (_folder, path) = new_path();
+        let held = acquire(&path, LONG).unwrap();
+        let (notes, heard) = mpsc::channel();
+        let waiter = std::thread::spawn({
+            let path = path.clone();
+            move || FileLock::acquire(&path, "instance k3s-vm", LONG, &Notes(notes))
+        });
+        let note = heard.recv().unwrap();
+        assert!(note.starts_with("waiting for instance k3s-vm, which is in use by process "), "{note}");
+        drop(held);
+        let _taken = waiter.join().unwrap().unwrap();
+        assert_eq!(heard.try_recv(), Err(mpsc::TryRecvError::Disconnected), "one note is enough");
+        assert!(acquire(&path, Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn the_lock_dies_with_its_process() {
+        let (_folder, path) = new_path();
+        drop(acquire(&path, LONG).unwrap());
+        // flock(1) holds the lock until its program, cat, sees the end of its input.
+        let mut holder = std::process::Command::new("flock")
+            .arg(&path)
+            .args(["-c", "echo locked; exec cat"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 7];
+        holder.stdout.take().unwrap().read_exact(&mut said).unwrap();
+        let fault = acquire(&path, Duration::ZERO).unwrap_err();
+        assert_eq!(fault.what(), "instance k3s-vm is in use by another process");
+        drop(holder.stdin.take());
+        holder.wait().unwrap();
+        acquire(&path, LONG).unwrap();
     }
 }

@@ -1,8 +1,18 @@
 //! Host packages: what a verb needs, what is missing, and installing it with the user's consent.
+//!
+//! It never removes a package, and does nothing at all before the user agreed.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
+mod apt;
+mod apt_output;
+mod family;
+mod system;
 
-use model::{EventSink, Result};
+use std::ffi::OsStr;
+
+use model::{EventSink, Fault, FaultClass, Result};
+
+use family::Family;
+use system::System;
 
 /// A program that a verb needs and the package that brings it on each family of systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +32,126 @@ pub struct Requirement {
 /// How the user agrees to an installation.
 pub trait Consent {
     /// Asks; `question` names the exact packages and the command. False where there is nobody to ask.
+    ///
+    /// # Errors
+    /// When asking itself fails, or the user interrupts.
     fn ask(&self, question: &str) -> Result<bool>;
 }
 
 /// Makes sure that every requirement is there: installs what is missing with the system's package manager (through
 /// sudo where not root) after consent, otherwise fails naming the exact packages and the command to type.
+///
+/// # Errors
+/// Of class Host where something is missing and was not installed.
 pub fn ensure(requirements: &[Requirement], consent: &dyn Consent, events: &dyn EventSink) -> Result<()> {
-    unimplemented!()
+    ensure_on(&System::of_this_host()?, requirements, consent, events)
 }
+
+fn ensure_on(
+    system: &System,
+    requirements: &[Requirement],
+    consent: &dyn Consent,
+    events: &dyn EventSink,
+) -> Result<()> {
+    let missing = missing(system, requirements);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let Some(family) = Family::of(&system.os_release) else { return Err(unknown_system(&missing)) };
+    let packages = packages_of(family, &missing);
+    let by_hand = system.by_hand(family.install_program(), &family.install_arguments(&packages, false));
+    if !consent.ask(&question(&missing, family, &by_hand))? {
+        return Err(lacking(&missing, family).next(by_hand).next(AGREE));
+    }
+    let installed = match family {
+        Family::Apt => apt::install(system, &packages, &packages_of(family, &refs(requirements)), events),
+        Family::Dnf | Family::Pacman => family::install(system, family, &packages, events),
+    };
+    installed.map_err(|fault| not_installed(&packages, &fault, &by_hand))?;
+    let missing = self::missing(system, requirements);
+    if missing.is_empty() {
+        events.note(format!("installed {}", packages.join(", ")));
+        return Ok(());
+    }
+    Err(lacking(&missing, family).because("the packages are installed, yet the programs are not in PATH"))
+}
+
+/// The way to agree beforehand, which every verb has.
+const AGREE: &str = "or run the command again with --yes, which installs them";
+
+fn refs(requirements: &[Requirement]) -> Vec<&Requirement> {
+    requirements.iter().collect()
+}
+
+fn missing<'a>(system: &System, requirements: &'a [Requirement]) -> Vec<&'a Requirement> {
+    requirements.iter().filter(|requirement| system.find(OsStr::new(requirement.program)).is_none()).collect()
+}
+
+/// The packages, each once, in the order of the requirements.
+fn packages_of(family: Family, requirements: &[&Requirement]) -> Vec<String> {
+    let mut packages: Vec<String> = Vec::new();
+    for requirement in requirements {
+        let package = family.package(requirement);
+        if !packages.iter().any(|known| known == package) {
+            packages.push(package.to_owned());
+        }
+    }
+    packages
+}
+
+fn question(missing: &[&Requirement], family: Family, by_hand: &str) -> String {
+    let mut lines = vec!["This machine lacks:".to_owned()];
+    lines.extend(missing.iter().map(|requirement| format!("  {}", describe(requirement, family))));
+    lines.push(format!("Install with `{by_hand}`?"));
+    lines.join("\n")
+}
+
+fn describe(requirement: &Requirement, family: Family) -> String {
+    format!("{} (package {}), which {}", requirement.program, family.package(requirement), requirement.purpose)
+}
+
+fn lacking(missing: &[&Requirement], family: Family) -> Fault {
+    let programs: Vec<&str> = missing.iter().map(|requirement| requirement.program).collect();
+    let mut fault = Fault::new(FaultClass::Host, format!("this machine lacks {}", programs.join(", ")));
+    for requirement in missing {
+        fault = fault.because(describe(requirement, family));
+    }
+    fault
+}
+
+fn unknown_system(missing: &[&Requirement]) -> Fault {
+    let programs: Vec<&str> = missing.iter().map(|requirement| requirement.program).collect();
+    let mut fault = Fault::new(FaultClass::Host, format!("this machine lacks {}", programs.join(", ")));
+    for requirement in missing {
+        fault = fault.because(format!("{}, which {}", requirement.program, requirement.purpose));
+    }
+    fault
+        .because("its package manager is not known here (neither apt, dnf nor pacman by /etc/os-release)")
+        .next(format!("install {} as your system does it", programs.join(", ")))
+}
+
+/// The fault of the command as one that says what it was for. What the user did and what took too long stay what they
+/// are.
+fn not_installed(packages: &[String], fault: &Fault, by_hand: &str) -> Fault {
+    let class = match fault.class() {
+        class @ (FaultClass::Interrupted | FaultClass::Timeout) => class,
+        _ => FaultClass::Host,
+    };
+    let mut told = Fault::new(class, format!("cannot install {}", packages.join(", "))).because(fault.what());
+    for why in fault.why() {
+        told = told.because(why);
+    }
+    for step in fault.next_steps() {
+        told = told.next(step);
+    }
+    if !fault.next_steps().iter().any(|step| step == by_hand) {
+        told = told.next(by_hand);
+    }
+    match fault.log() {
+        Some(log) => told.with_log(log.clone()),
+        None => told,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,19 @@
 //! Who listens on a TCP port of this host.
+//!
+//! It names holders; it never ends one.
 
-#![allow(unused_variables, unused_mut, dead_code, clippy::unimplemented)]
+mod socket_table;
 
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use model::Result;
 use model::port::Port;
 
-use crate::process_table::ProcessInfo;
+use crate::process_table::{self, ProcessInfo, UserNames};
+use socket_table::Listener;
 
 /// A listener on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +22,146 @@ pub struct PortHolder {
     pub address: IpAddr,
     /// The user that owns the socket.
     pub user: String,
-    /// The process, or nothing where this user may not see whose it is.
+    /// The process, or nothing where this user may not see whose it is. Of several that share the socket, the one with
+    /// the lowest pid, which usually started the others.
     pub process: Option<ProcessInfo>,
 }
 
-/// The listeners that would collide with a listener on `bind`:`port` (the same address, or a wildcard on either side).
+/// The listeners that would collide with a listener on `bind`:`port` (the same address, or a wildcard on either side;
+/// `::` takes IPv4 connections too unless its owner said otherwise, which cannot be seen from outside).
 /// Found by inode: `/proc/net/tcp` and `tcp6` against `/proc/*/fd`.
+///
+/// # Errors
+/// A fault when `/proc` cannot be read.
 pub fn port_holders(bind: IpAddr, port: Port) -> Result<Vec<PortHolder>> {
-    unimplemented!()
+    let mut listeners = Vec::new();
+    // A kernel without IPv6 has no tcp6.
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        if let Some(text) = crate::files::read_text_optional(Path::new(table))? {
+            listeners.extend(socket_table::listeners(&text));
+        }
+    }
+    listeners.retain(|listener| listener.port == port.number() && collide(bind, listener.address));
+    if listeners.is_empty() {
+        return Ok(Vec::new());
+    }
+    let owners = owners(&listeners)?;
+    let names = UserNames::read();
+    listeners
+        .into_iter()
+        .map(|listener| {
+            let process = match owners.get(&listener.inode) {
+                Some(pid) => process_table::process(*pid)?,
+                None => None,
+            };
+            Ok(PortHolder { address: listener.address, user: names.name(listener.user), process })
+        })
+        .collect()
+}
+
+fn collide(one: IpAddr, other: IpAddr) -> bool {
+    let (one, other) = (one.to_canonical(), other.to_canonical());
+    match (one, other) {
+        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+            one == other || one.is_unspecified() || other.is_unspecified()
+        }
+        (IpAddr::V6(six), IpAddr::V4(_)) | (IpAddr::V4(_), IpAddr::V6(six)) => six.is_unspecified(),
+    }
+}
+
+/// The process of each socket, by inode, as far as this user may look.
+fn owners(listeners: &[Listener]) -> Result<HashMap<u64, u32>> {
+    let wanted: HashSet<u64> = listeners.iter().map(|listener| listener.inode).collect();
+    let mut found = HashMap::new();
+    for pid in process_table::pids()? {
+        if found.len() == wanted.len() {
+            break;
+        }
+        // Descriptors of other users cannot be read, and a process may end during the walk.
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        for descriptor in descriptors.flatten() {
+            let Ok(target) = fs::read_link(descriptor.path()) else { continue };
+            let inode = target.to_str().and_then(socket_table::socket_inode);
+            if let Some(inode) = inode.filter(|inode| wanted.contains(inode)) {
+                found.entry(inode).or_insert(pid);
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+
+    use super::*;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+    fn port_of(listener: &TcpListener) -> Port {
+        Port::new(listener.local_addr().unwrap().port()).unwrap()
+    }
+
+    #[test]
+    fn names_this_process() {
+        let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        let this = process_table::process(std::process::id()).unwrap().unwrap();
+        for bind in [LOCALHOST, ANY] {
+            let holders = port_holders(bind, port_of(&listener)).unwrap();
+            let expected = PortHolder { address: LOCALHOST, user: this.user.clone(), process: Some(this.clone()) };
+            assert_eq!(holders, [expected], "{bind}");
+        }
+    }
+
+    #[test]
+    fn another_address_and_a_closed_listener_do_not_collide() {
+        let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        let port = port_of(&listener);
+        assert_eq!(port_holders("127.0.0.2".parse().unwrap(), port).unwrap(), []);
+        // A connection of the port stays; it is no listener.
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap();
+        drop(listener);
+        assert_eq!(port_holders(LOCALHOST, port).unwrap(), []);
+        drop((client, server));
+    }
+
+    #[test]
+    fn a_wildcard_is_seen_from_localhost() {
+        let listener = TcpListener::bind((ANY, 0)).unwrap();
+        let holders = port_holders(LOCALHOST, port_of(&listener)).unwrap();
+        assert_eq!(holders.len(), 1);
+        assert_eq!((holders[0].address, holders[0].process.as_ref().unwrap().pid), (ANY, std::process::id()));
+    }
+
+    #[test]
+    fn a_wildcard_of_ipv6_is_seen_from_ipv4() {
+        // Where the machine has no IPv6 there is nothing to see.
+        let Ok(listener) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) else { return };
+        let holders = port_holders(LOCALHOST, port_of(&listener)).unwrap();
+        assert_eq!(holders.len(), 1);
+        assert_eq!(holders[0].address, IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        assert_eq!(holders[0].process.as_ref().map(|process| process.pid), Some(std::process::id()));
+    }
+
+    #[test]
+    fn collisions() {
+        for (one, other, expected) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("127.0.0.1", "0.0.0.0", true),
+            ("0.0.0.0", "10.0.0.1", true),
+            ("127.0.0.1", "::ffff:127.0.0.1", true),
+            ("127.0.0.1", "::", true),
+            ("127.0.0.1", "::1", false),
+            ("0.0.0.0", "::1", false),
+            ("::1", "::", true),
+            ("::1", "::2", false),
+        ] {
+            let (first, second) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(collide(first, second), expected, "{one} {other}");
+            assert_eq!(collide(second, first), expected, "{other} {one}");
+        }
+    }
 }

@@ -26,12 +26,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 pub(super) fn end_group(running: &mut Running<'_>, take: &mut Take<'_>) -> Option<String> {
     let group = running.group();
     for (signal, limit) in [(Signal::TERM, GRACE), (Signal::KILL, KILL_LIMIT)] {
-        match kill_process_group(group, signal) {
-            Err(Errno::PERM) => {
-                return Some(format!("process {group} runs as another user, could not be ended and goes on"));
-            }
-            // The leader is not reaped, so the group exists; anything else cannot be helped.
-            Ok(()) | Err(_) => {}
+        // The leader is not reaped, so the group exists; permission is all that can be lacking.
+        if kill_process_group(group, signal) == Err(Errno::PERM) {
+            return Some(format!("process {group} runs as another user, could not be ended and goes on"));
         }
         if is_gone_within(limit, running, take) {
             return None;

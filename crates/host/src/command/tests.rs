@@ -20,6 +20,18 @@ fn shows_itself_as_a_line_for_a_shell() {
 }
 
 #[test]
+fn is_named_for_what_a_wrapper_runs() {
+    for (words, name) in [
+        (&["/usr/sbin/mke2fs", "-d"][..], "mke2fs"),
+        (&["sudo", "-n", "env", "LC_ALL=C", "apt-get", "install"], "apt-get"),
+        (&["env", "A=b", "/bin/tool"], "tool"),
+        (&["sudo", "-v"], "sudo"),
+    ] {
+        assert_eq!(Command::new(words[0]).args(&words[1..]).name(), name);
+    }
+}
+
+#[test]
 fn captures_both_streams_and_the_exit_code() {
     let output = sh("printf out; printf err >&2; exit 3").output().unwrap();
     assert_eq!(output, Output { code: 3, stdout: b"out".to_vec(), stderr: b"err".to_vec() });

@@ -121,13 +121,6 @@ fn what_cannot_be_written_names_the_path() {
 }
 
 #[test]
-fn a_full_disk_is_a_lack_of_the_host_and_the_old_file_stays() {
-    // /dev/full accepts an open and refuses each write; a link makes it the target.
-    let fault = fs::write("/dev/full", "x").map_err(|error| at_path("write", Path::new("/data/.env"), &error));
-    assert_eq!(fault.unwrap_err().class(), FaultClass::Host);
-}
-
-#[test]
 fn a_failed_replacement_leaves_no_temporary_file() {
     let folder = Folder::new();
     fs::create_dir_all(folder.path("taken/inside")).unwrap();

@@ -1,0 +1,142 @@
+//! The machine as an installation sees it: its release, its search path and the way to become root.
+
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use model::{EventSink, Fault, FaultClass, Result};
+
+use crate::command::{Command, quote};
+
+/// What may be done as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privilege {
+    /// Everything.
+    Root,
+    /// What sudo allows.
+    Sudo,
+    /// Nothing.
+    Ordinary,
+}
+
+/// The machine.
+#[derive(Debug, Clone)]
+pub(super) struct System {
+    /// Where programs are looked for, in place of the PATH of this process.
+    pub(super) search_path: Option<OsString>,
+    /// The text of os-release(5).
+    pub(super) os_release: String,
+    pub(super) privilege: Privilege,
+    /// Whether somebody can type a password.
+    pub(super) terminal: bool,
+    /// Where apt keeps the lists of packages.
+    pub(super) apt_lists: PathBuf,
+}
+
+impl System {
+    /// Looks at this machine.
+    ///
+    /// # Errors
+    /// When os-release(5) is there but cannot be read.
+    pub(super) fn of_this_host() -> Result<Self> {
+        let mut os_release = None;
+        for path in ["/etc/os-release", "/usr/lib/os-release"] {
+            os_release = os_release.or(crate::files::read_text_optional(Path::new(path))?);
+        }
+        let privilege = if rustix::process::geteuid().is_root() {
+            Privilege::Root
+        } else if crate::tools::find("sudo").is_some() {
+            Privilege::Sudo
+        } else {
+            Privilege::Ordinary
+        };
+        Ok(System {
+            search_path: None,
+            os_release: os_release.unwrap_or_default(),
+            privilege,
+            terminal: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            apt_lists: PathBuf::from("/var/lib/apt/lists"),
+        })
+    }
+
+    /// Where the program is.
+    pub(super) fn find(&self, program: &OsStr) -> Option<PathBuf> {
+        match &self.search_path {
+            Some(path) => crate::tools::find_in(program, path),
+            None => program.to_str().and_then(crate::tools::find),
+        }
+    }
+
+    /// The line that a user types to run `program` as root.
+    pub(super) fn by_hand(&self, program: &str, arguments: &[String]) -> String {
+        let words: Vec<String> = arguments.iter().map(|argument| quote(OsStr::new(argument))).collect();
+        let line = format!("{program} {}", words.join(" "));
+        match self.privilege {
+            Privilege::Root => line,
+            Privilege::Sudo => format!("sudo {line}"),
+            Privilege::Ordinary => format!("su -c {}", quote(OsStr::new(&line))),
+        }
+    }
+
+    /// A command that runs as root, asks nothing and speaks English, which is what its output is read in.
+    pub(super) fn privileged(&self, program: &str, arguments: Vec<String>) -> Command {
+        // sudo clears the environment, so env(1) sets it behind sudo.
+        let words = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", program];
+        let command = match self.privilege {
+            Privilege::Sudo => Command::new("sudo").arg("-n").args(words),
+            Privilege::Root | Privilege::Ordinary => Command::new(words[0]).args(&words[1..]),
+        };
+        self.with_search_path(command.args(arguments))
+    }
+
+    /// Makes sure that [`System::privileged`] will not be asked for a password, by having it typed now.
+    ///
+    /// # Errors
+    /// Of class Host where this user cannot become root.
+    pub(super) fn authorize(&self, events: &dyn EventSink) -> Result<()> {
+        match self.privilege {
+            Privilege::Root => return Ok(()),
+            Privilege::Ordinary => {
+                return Err(Fault::new(FaultClass::Host, "only root can install packages")
+                    .because("this user is not root, and sudo is not installed"));
+            }
+            Privilege::Sudo => {}
+        }
+        let quick = self.with_search_path(Command::new("sudo").args(["-n", "true"]));
+        if quick.deadline(Duration::from_secs(30)).output()?.code == 0 {
+            return Ok(());
+        }
+        if !self.terminal {
+            return Err(
+                Fault::new(FaultClass::Host, "sudo asks for a password").because("there is no terminal to type it on")
+            );
+        }
+        events.note("sudo asks for your password to install packages".to_owned());
+        if self.type_password() {
+            Ok(())
+        } else {
+            Err(Fault::new(FaultClass::Host, "sudo refused").because("`sudo -v` did not succeed"))
+        }
+    }
+
+    /// In the foreground, unlike every other command: sudo reads the password from the terminal, which a process group
+    /// of its own may not do. It has a deadline of its own (`passwd_timeout` of sudoers(5)).
+    fn type_password(&self) -> bool {
+        let Some(sudo) = self.find(OsStr::new("sudo")) else { return false };
+        std::process::Command::new(sudo)
+            .arg("-v")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+
+    fn with_search_path(&self, command: Command) -> Command {
+        match &self.search_path {
+            Some(path) => command.env("PATH", path),
+            None => command,
+        }
+    }
+}
