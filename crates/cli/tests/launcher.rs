@@ -1,4 +1,5 @@
 //! `bin/k3s-vm` and `bin/kubectl` with a stand-in for cargo: when they compile, what they run, how they refuse.
+#![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
 use std::fs;

@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_ready_cluster() {
-        insta::assert_snapshot!(summary(true).render(Style::PLAIN), @r"
+        insta::assert_snapshot!(summary(true).render(Style::PLAIN).trim_start(), @r"
         The cluster is ready.
 
           Web         http://localhost:30080
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_nobody_waited_for() {
-        insta::assert_snapshot!(summary(false).render(Style::PLAIN), @r"
+        insta::assert_snapshot!(summary(false).render(Style::PLAIN).trim_start(), @r"
         The VM runs; the cluster is still coming up.
 
           Web         http://localhost:30080
