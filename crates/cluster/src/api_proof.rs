@@ -19,6 +19,8 @@ use crate::kubeconfig::{CERTIFICATE_NAME, Kubeconfig};
 
 /// No single look takes longer: a guest that restarts its API server drops connections without a word.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// The last look of a wait is made at its deadline, and should still see more than a connection cut off.
+const LEAST_LOOK: Duration = Duration::from_secs(1);
 /// The answer of `/readyz` lists some forty checks; what is longer is not it.
 const LONGEST_ANSWER: u64 = 64 * 1024;
 
@@ -144,7 +146,7 @@ impl ApiProbe {
     /// # Errors
     /// A Port fault where a server answers that is not ours.
     pub fn look(&self, left: Duration) -> Result<Look<()>> {
-        match self.probe(left.min(LONGEST_LOOK)) {
+        match self.probe(left.clamp(LEAST_LOOK, LONGEST_LOOK)) {
             ApiProof::Ready => Ok(Look::Ready(())),
             ApiProof::Refused(text) | ApiProof::Silent(text) | ApiProof::NotReady(text) => Ok(Look::NotYet(text)),
             ApiProof::Foreign(why) => {

@@ -22,6 +22,8 @@ use crate::request_fault;
 pub const FIELD_MANAGER: &str = "k3s-vm";
 
 const KIND_INTERVAL: Duration = Duration::from_millis(200);
+/// The last look of a wait is made at its deadline, and should still see more than a request cut off.
+const LEAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What an apply did to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -115,7 +117,7 @@ impl Run<'_> {
 
     /// Refuses all objects of unknown kinds before anything is sent, but for those whose definition is among them.
     fn check_kinds(&mut self, objects: &[&ManifestObject]) -> Result<()> {
-        self.learn(objects)?;
+        self.learn(objects, self.left())?;
         let defined: Vec<(&str, &str)> = objects.iter().filter_map(|object| defined_kind(object)).collect();
         let refusals: Vec<Refusal> = objects
             .iter()
@@ -126,8 +128,7 @@ impl Run<'_> {
         self.refuse(refusals)
     }
 
-    fn learn(&mut self, objects: &[&ManifestObject]) -> Result<()> {
-        let left = self.left();
+    fn learn(&mut self, objects: &[&ManifestObject], left: Duration) -> Result<()> {
         let learning = self.kinds.learn(self.client.kube(), objects);
         self.client.request("the kinds it has", left, learning)
     }
@@ -166,9 +167,9 @@ impl Run<'_> {
         }
         let wait =
             Wait { what: "the kinds of the CustomResourceDefinitions", deadline: self.left(), interval: KIND_INTERVAL };
-        wait.until(|_| {
+        wait.until(|left| {
             self.kinds.forget(&of_them);
-            self.learn(&of_them)?;
+            self.learn(&of_them, left.max(LEAST_REQUEST))?;
             let missing = of_them.iter().find(|object| self.kinds.resolve(object).is_none());
             Ok(missing.map_or(Look::Ready(()), |object| {
                 Look::NotYet(format!("{} of {} is not served yet", object.kind(), object.api_version()))

@@ -18,6 +18,8 @@ use crate::rollout::{self, Rollout};
 
 /// One request of a look; a server that is slower than this is an observation.
 const LONGEST_REQUEST: Duration = Duration::from_secs(10);
+/// The last look of a wait is made at its deadline, and should still see more than a request cut off.
+const LEAST_REQUEST: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const EXPLANATION_LINES: usize = 10;
 /// The task name of the progress events.
@@ -57,7 +59,7 @@ impl ClusterClient {
     /// A Port fault where another cluster answers, or an interrupt; a server that does not answer is an observation.
     pub fn look_node(&self, node: &str, left: Duration) -> Result<Look<String>> {
         let api: Api<Node> = Api::all(self.kube().clone());
-        match self.observe(self.request("the node", left.min(LONGEST_REQUEST), api.get_opt(node)))? {
+        match self.observe(self.request("the node", left.clamp(LEAST_REQUEST, LONGEST_REQUEST), api.get_opt(node)))? {
             Ok(Some(node)) => Ok(rollout::node(&node).map_or_else(Look::NotYet, Look::Ready)),
             Ok(None) => Ok(Look::NotYet(format!("node {node} has not registered yet"))),
             Err(observation) => Ok(Look::NotYet(observation)),
@@ -71,7 +73,7 @@ impl ClusterClient {
     /// As [`ClusterClient::look_node`], and a Cluster fault where there is no such Deployment.
     pub fn look_rollout(&self, deployment: &DeploymentName, left: Duration) -> Result<Look<()>> {
         let api: Api<Deployment> = Api::namespaced(self.kube().clone(), &deployment.namespace);
-        let limit = left.min(LONGEST_REQUEST);
+        let limit = left.clamp(LEAST_REQUEST, LONGEST_REQUEST);
         let found = match self.observe(self.request("the Deployment", limit, api.get_opt(&deployment.name)))? {
             Ok(Some(found)) => found,
             Ok(None) => {

@@ -207,7 +207,7 @@ fn what_is_no_archive_of_images_is_refused() {
         tar_of(&[("manifest.json", br#"[{"Config": "gone", "RepoTags": ["a"]}]"#.to_vec())]),
         tar_of(&[("index.json", br#"{"manifests": [{"digest": "sha256:12"}]}"#.to_vec())]),
         docker(json!(["Not A Name"])),
-        docker(json!(["web"]))[..1500].to_vec(),
+        docker(json!(["web"]))[..3000].to_vec(),
         oci_archive(&oci, json!({"manifests": []}), &[]),
     ] {
         let fault = read(&bytes, None).unwrap_err();
@@ -226,7 +226,7 @@ fn what_is_no_archive_of_images_is_refused() {
     standard input is no archive of container images: it has no file gone
     standard input is no archive of container images: it has no file blobs/sha256/12
     standard input is no archive of container images: `Not A Name` is no name of a container image: `Not A Name` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
-    standard input is no archive of container images: it is no tar file
+    standard input is no archive of container images: it is cut off in the middle of a-path-that-is-longer-than-the-hundred-bytes-which-the-header-of-a-tar-entry-has-room-for/and/some-more/layer.tar
     standard input is no archive of container images: index.json in it names no image
     "#);
 }

@@ -1,0 +1,256 @@
+//! Server-side apply: what is sent, in which order, what is told.
+
+use std::time::Duration;
+
+use cluster::manifest::{ManifestText, parse};
+use cluster::{Applied, ApplyOptions, ManifestObject};
+use model::{Fault, FaultClass};
+use serde_json::json;
+
+use crate::mock_api::{MockApi, status};
+
+const WEB: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec: {replicas: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+";
+
+fn objects(text: &str) -> Vec<ManifestObject> {
+    parse(&[ManifestText { file: "web.yaml".to_owned(), text: text.to_owned() }]).unwrap()
+}
+
+fn apply(api: &MockApi, text: &str) -> model::Result<Vec<Applied>> {
+    api.client().apply(&objects(text), &ApplyOptions::default())
+}
+
+fn table(applied: &[Applied]) -> String {
+    let row = |one: &Applied| {
+        let namespace = one.namespace.as_deref().unwrap_or("-");
+        format!("{} {} {namespace} {} {:?}\n", one.api_version, one.kind, one.name, one.change)
+    };
+    applied.iter().map(row).collect()
+}
+
+fn told(fault: &Fault) -> String {
+    let mut text = format!("{}\n", fault.what());
+    for why in fault.why() {
+        text += &format!("  {why}\n");
+    }
+    for step in fault.next_steps() {
+        text += &format!("  > {step}\n");
+    }
+    text
+}
+
+#[test]
+fn created_then_unchanged_then_only_the_changed_one_is_configured() {
+    let api = MockApi::start();
+    insta::assert_snapshot!(table(&apply(&api, WEB).unwrap()), @r#"
+    v1 Namespace - shop Created
+    v1 Service shop web Created
+    v1 ConfigMap default settings Created
+    apps/v1 Deployment shop web Created
+    "#);
+    insta::assert_snapshot!(table(&apply(&api, WEB).unwrap()), @r#"
+    v1 Namespace - shop Created
+    v1 Service shop web Unchanged
+    v1 ConfigMap default settings Unchanged
+    apps/v1 Deployment shop web Unchanged
+    "#);
+    insta::assert_snapshot!(table(&apply(&api, &WEB.replace("replicas: 1", "replicas: 2")).unwrap()), @r#"
+    v1 Namespace - shop Created
+    v1 Service shop web Unchanged
+    v1 ConfigMap default settings Unchanged
+    apps/v1 Deployment shop web Configured
+    "#);
+    let deployment = &api.state().objects["/apis/apps/v1/namespaces/shop/deployments/web"];
+    assert_eq!(deployment["spec"]["replicas"], 2);
+}
+
+#[test]
+fn waves_are_sent_one_after_another_with_the_field_manager_and_strict_fields() {
+    let api = MockApi::start();
+    apply(&api, WEB).unwrap();
+    let state = api.state();
+    let sent = state.paths("PATCH");
+    assert_eq!(sent.first().unwrap(), "/api/v1/namespaces/shop");
+    assert_eq!(sent.last().unwrap(), "/apis/apps/v1/namespaces/shop/deployments/web");
+    assert!(sent.contains(&"/api/v1/namespaces/default/configmaps/settings".to_owned()), "{sent:?}");
+    let patches = state.requests.iter().filter(|request| request.starts_with("PATCH "));
+    for request in patches {
+        assert!(request.contains("fieldManager=k3s-vm") && request.contains("fieldValidation=Strict"), "{request}");
+        assert!(!request.contains("force"), "{request}");
+    }
+}
+
+#[test]
+fn force_is_sent_when_asked_for() {
+    let api = MockApi::start();
+    let options = ApplyOptions { force: true, ..ApplyOptions::default() };
+    api.client().apply(&objects(WEB), &options).unwrap();
+    let state = api.state();
+    let patches: Vec<&String> = state.requests.iter().filter(|request| request.starts_with("PATCH ")).collect();
+    assert!(patches.len() == 4 && patches.iter().all(|request| request.contains("force=true")), "{patches:?}");
+}
+
+#[test]
+fn fifty_objects_without_news_cost_fifty_requests_and_few_more() {
+    let api = MockApi::start();
+    let many: String = (0..50)
+        .map(|index| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{index}}}\ndata: {{a: b}}\n"))
+        .collect();
+    apply(&api, &many).unwrap();
+    api.state().requests.clear();
+    let applied = apply(&api, &many).unwrap();
+    assert!(applied.iter().all(|one| one.change == cluster::Change::Unchanged));
+    let names: Vec<&str> = applied.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, (0..50).map(|index| format!("c{index}")).collect::<Vec<_>>(), "in the order of the file");
+    // One question for the kinds, one list.
+    assert_eq!(api.state().requests.len(), 52);
+}
+
+#[test]
+fn all_refused_objects_of_a_wave_are_told_and_later_waves_are_not_sent() {
+    let api = MockApi::start();
+    api.state().script(
+        "PATCH /api/v1/namespaces/shop/services/web",
+        409,
+        status(
+            409,
+            "Conflict",
+            "Apply failed",
+            json!({"causes": [
+                {"reason": "FieldManagerConflict", "field": ".spec.ports", "message": "conflict with \"kubectl-edit\" using v1"}
+            ]}),
+        ),
+    );
+    api.state().script(
+        "PATCH /api/v1/namespaces/default/configmaps/settings",
+        500,
+        status(500, "InternalError", "database is locked", json!({})),
+    );
+    let fault = apply(&api, WEB).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Cluster);
+    insta::assert_snapshot!(told(&fault), @r#"
+    the cluster refused 2 objects of the manifests
+      web.yaml:7: service shop/web: others have set fields that the manifest sets too: .spec.ports belongs to kubectl-edit
+      web.yaml:11: configmap settings: database is locked (HTTP status 500)
+      > take the fields out of the manifest, or take them over: bin/kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f web.yaml
+    "#);
+    assert!(!api.state().paths("PATCH").iter().any(|path| path.contains("deployments")));
+}
+
+#[test]
+fn an_immutable_field_is_told_plainly() {
+    let api = MockApi::start();
+    api.state().script(
+        "PATCH /apis/apps/v1/namespaces/shop/deployments/web",
+        422,
+        status(
+            422,
+            "Invalid",
+            "Deployment.apps \"web\" is invalid",
+            json!({"causes": [
+                {"reason": "FieldValueInvalid", "field": "spec.selector", "message": "Invalid value: {}: field is immutable"}
+            ]}),
+        ),
+    );
+    insta::assert_snapshot!(told(&apply(&api, WEB).unwrap_err()), @r#"
+    the cluster refused an object of the manifests
+      web.yaml:2: deployment shop/web: spec.selector cannot change once the object is there
+      > bin/kubectl delete deployment web -n shop, then: bin/k3s-vm apply
+    "#);
+}
+
+#[test]
+fn a_missing_namespace_is_told() {
+    let api = MockApi::start();
+    api.state().script(
+        "PATCH /api/v1/namespaces/shop/services/web",
+        404,
+        status(404, "NotFound", "namespaces \"shop\" not found", json!({"name": "shop", "kind": "namespaces"})),
+    );
+    let fault = apply(&api, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n").unwrap_err();
+    insta::assert_snapshot!(told(&fault), @r#"
+    the cluster refused an object of the manifests
+      web.yaml:1: service shop/web: the namespace shop does not exist
+      > add a Namespace named shop to the manifests, or: bin/kubectl create namespace shop
+    "#);
+}
+
+#[test]
+fn unknown_kinds_are_told_before_anything_is_sent() {
+    let api = MockApi::start();
+    let text = format!(
+        "{WEB}---\napiVersion: shop.example/v1\nkind: Shop\nmetadata: {{name: s}}\n---\napiVersion: apps/v1\nkind: Deploymnt\n\
+         metadata: {{name: typo}}\n"
+    );
+    insta::assert_snapshot!(told(&apply(&api, &text).unwrap_err()), @r#"
+    the cluster refused 2 objects of the manifests
+      web.yaml:19: shop s: the cluster does not know the kind Shop of shop.example/v1
+      web.yaml:23: deploymnt typo: the cluster knows apps/v1, but no kind Deploymnt in it
+      > bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (web.yaml:19)
+      > bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (web.yaml:23)
+    "#);
+    assert_eq!(api.state().paths("PATCH"), Vec::<String>::new());
+}
+
+const DEFINITION: &str = "
+apiVersion: shop.example/v1
+kind: Shop
+metadata: {name: s}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: shops.shop.example}
+spec: {group: shop.example, names: {kind: Shop, plural: shops}}
+";
+
+#[test]
+fn an_object_of_a_kind_that_the_manifests_define_waits_until_it_is_served() {
+    let api = MockApi::start();
+    api.state().serve_after(3, "shop.example/v1", "shops", "Shop", true);
+    insta::assert_snapshot!(table(&apply(&api, DEFINITION).unwrap()), @r#"
+    apiextensions.k8s.io/v1 CustomResourceDefinition - shops.shop.example Created
+    shop.example/v1 Shop default s Created
+    "#);
+    let asked = api.state().paths("GET").iter().filter(|path| *path == "/apis/shop.example/v1").count();
+    assert!(asked >= 4, "asked {asked} times");
+}
+
+#[test]
+fn a_kind_that_never_comes_is_a_timeout_that_says_so() {
+    let api = MockApi::start();
+    let options = ApplyOptions { deadline: Duration::from_millis(600), ..ApplyOptions::default() };
+    let fault = api.client().apply(&objects(DEFINITION), &options).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Timeout);
+    assert!(fault.to_string().contains("Shop of shop.example/v1 is not served yet"), "{fault}");
+}
+
+#[test]
+fn a_server_of_another_authority_gets_nothing() {
+    let (api, other) = (MockApi::start(), MockApi::start());
+    let stranger = other.kubeconfig().to_yaml().replace(other.kubeconfig().server(), api.kubeconfig().server());
+    let client = cluster::ClusterClient::new(&cluster::Kubeconfig::parse("k", &stranger).unwrap()).unwrap();
+    let fault = client.apply(&objects(WEB), &ApplyOptions::default()).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Port);
+    insta::assert_snapshot!(api.without_port(&told(&fault)), @r#"
+    another cluster answers on https://127.0.0.1:PORT
+      its certificate is not one of this cluster (BadSignature)
+      > bin/k3s-vm status, which tells who holds the port
+    "#);
+    assert!(api.state().requests.is_empty());
+}

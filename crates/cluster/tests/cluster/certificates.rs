@@ -1,0 +1,74 @@
+//! Authorities, the certificates they sign, and the kubeconfig that goes with them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cluster::Kubeconfig;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A certificate authority.
+pub(crate) struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// A new one; all are named alike, as the authorities of all clusters are.
+    pub(crate) fn new() -> Self {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, "kubernetes");
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap().pem();
+        Authority { certificate, issuer: Issuer::new(parameters, key) }
+    }
+
+    /// What a server with a certificate for `names` needs.
+    pub(crate) fn server(&self, names: &[&str]) -> Arc<rustls::ServerConfig> {
+        self.server_with(names, |_| ())
+    }
+
+    /// The same for a certificate that expired long ago.
+    pub(crate) fn expired_server(&self, names: &[&str]) -> Arc<rustls::ServerConfig> {
+        self.server_with(names, |parameters| {
+            parameters.not_before = rcgen::date_time_ymd(2019, 1, 1);
+            parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        })
+    }
+
+    fn server_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Arc<rustls::ServerConfig> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut parameters = CertificateParams::new(names).unwrap();
+        change(&mut parameters);
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateDer::from(parameters.signed_by(&key, &self.issuer).unwrap());
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        Arc::new(config)
+    }
+
+    /// A kubeconfig for the server at `address`.
+    pub(crate) fn kubeconfig(&self, address: SocketAddr) -> Kubeconfig {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, "admin");
+        let client = parameters.signed_by(&key, &self.issuer).unwrap();
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'https://{address}', certificate-authority-data: {}}}}}]\n\
+             users: [{{name: u, user: {{client-certificate-data: {}, client-key-data: {}}}}}]\n",
+            STANDARD.encode(&self.certificate),
+            STANDARD.encode(client.pem()),
+            STANDARD.encode(key.serialize_pem()),
+        );
+        Kubeconfig::parse("kubeconfig", &text).unwrap()
+    }
+}

@@ -1,0 +1,232 @@
+//! A Kubernetes API in memory behind real TLS: discovery, lists, server-side apply, and answers that a test scripts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use cluster::{ClusterClient, Kubeconfig};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+use crate::certificates::Authority;
+
+/// What the server holds and has been asked.
+#[derive(Default)]
+pub(crate) struct State {
+    /// API version -> (plural name, kind, namespaced).
+    kinds: BTreeMap<String, Vec<(String, String, bool)>>,
+    /// Path of an object -> the object.
+    pub(crate) objects: BTreeMap<String, Value>,
+    /// Method and path -> the status and body to answer with.
+    scripted: HashMap<String, (u16, Value)>,
+    /// API version that is served after so many more questions for it.
+    coming: HashMap<String, (usize, Vec<(String, String, bool)>)>,
+    /// Method, path and query of each request, in order.
+    pub(crate) requests: Vec<String>,
+    version: u64,
+}
+
+impl State {
+    /// Adds a kind.
+    pub(crate) fn serve(&mut self, api_version: &str, plural: &str, kind: &str, namespaced: bool) {
+        let kinds = self.kinds.entry(api_version.to_owned()).or_default();
+        kinds.push((plural.to_owned(), kind.to_owned(), namespaced));
+    }
+
+    /// Adds a kind that is served only after `questions` questions for its API version, as after a new definition.
+    pub(crate) fn serve_after(
+        &mut self,
+        questions: usize,
+        api_version: &str,
+        plural: &str,
+        kind: &str,
+        namespaced: bool,
+    ) {
+        let kinds = vec![(plural.to_owned(), kind.to_owned(), namespaced)];
+        self.coming.insert(api_version.to_owned(), (questions, kinds));
+    }
+
+    /// Answers `request` ("PATCH /api/v1/…") so from now on.
+    pub(crate) fn script(&mut self, request: &str, status: u16, body: Value) {
+        self.scripted.insert(request.to_owned(), (status, body));
+    }
+
+    /// The requests of one method, without their queries.
+    pub(crate) fn paths(&self, method: &str) -> Vec<String> {
+        let of_method = self.requests.iter().filter_map(|request| request.strip_prefix(method)?.strip_prefix(' '));
+        of_method.map(|request| request.split('?').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn answer(&mut self, method: &Method, path: &str, query: &str, body: &[u8]) -> (u16, Value) {
+        self.requests.push(format!("{method} {path}?{query}"));
+        if let Some((status, body)) = self.scripted.get(&format!("{method} {path}")) {
+            return (*status, body.clone());
+        }
+        let api_version = path.trim_start_matches("/apis/").trim_start_matches("/api/");
+        if *method == Method::GET && path.split('/').count() <= 4 {
+            return self.discovery(api_version);
+        }
+        if *method == Method::GET {
+            return self.read(path, query);
+        }
+        self.apply(path, query, body)
+    }
+
+    fn discovery(&mut self, api_version: &str) -> (u16, Value) {
+        if let Some((questions, kinds)) = self.coming.get_mut(api_version) {
+            if *questions > 0 {
+                *questions -= 1;
+            } else {
+                self.kinds.insert(api_version.to_owned(), kinds.clone());
+                self.coming.remove(api_version);
+            }
+        }
+        match self.kinds.get(api_version) {
+            None => (404, status(404, "NotFound", "the server could not find the requested resource", json!({}))),
+            Some(kinds) => {
+                let resources: Vec<Value> = kinds
+                    .iter()
+                    .flat_map(|(plural, kind, namespaced)| {
+                        [plural.clone(), format!("{plural}/status")].map(|name| {
+                            json!({"name": name, "kind": kind, "namespaced": namespaced, "singularName": "", "verbs": ["patch"]})
+                        })
+                    })
+                    .collect();
+                (
+                    200,
+                    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": resources}),
+                )
+            }
+        }
+    }
+
+    fn read(&self, path: &str, query: &str) -> (u16, Value) {
+        if let Some(object) = self.objects.get(path) {
+            return (200, object.clone());
+        }
+        let only = query.split('&').find_map(|part| part.strip_prefix("fieldSelector=metadata.name%3D"));
+        let items: Vec<&Value> = self
+            .objects
+            .iter()
+            .filter_map(|(at, object)| {
+                let name = at.strip_prefix(path)?.strip_prefix('/')?;
+                (!name.contains('/') && only.is_none_or(|only| only == name)).then_some(object)
+            })
+            .collect();
+        let is_object = path.split('/').count() % 2 == 0 && path.contains("/namespaces/");
+        if items.is_empty() && is_object && query.is_empty() {
+            return (404, status(404, "NotFound", "not found", json!({})));
+        }
+        (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}))
+    }
+
+    fn apply(&mut self, path: &str, query: &str, body: &[u8]) -> (u16, Value) {
+        assert!(query.contains("fieldManager=k3s-vm"), "{query}");
+        let mut wanted: Value = serde_json::from_slice(body).unwrap();
+        let before = self.objects.get(path);
+        wanted["metadata"]["resourceVersion"] =
+            before.map_or(Value::Null, |it| it["metadata"]["resourceVersion"].clone());
+        if before == Some(&wanted) {
+            return (200, wanted);
+        }
+        let code = if before.is_some() { 200 } else { 201 };
+        self.version += 1;
+        wanted["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.objects.insert(path.to_owned(), wanted.clone());
+        (code, wanted)
+    }
+}
+
+/// A `Status` object as the API server answers with.
+pub(crate) fn status(code: u16, reason: &str, message: &str, details: Value) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message, "details": details})
+}
+
+/// A running server. It ends with the test's process.
+pub(crate) struct MockApi {
+    state: Arc<Mutex<State>>,
+    authority: Authority,
+    address: SocketAddr,
+}
+
+impl MockApi {
+    /// Starts a server that knows the kinds of a web project.
+    pub(crate) fn start() -> Self {
+        let mut state = State::default();
+        for (plural, kind, namespaced) in [
+            ("namespaces", "Namespace", false),
+            ("secrets", "Secret", true),
+            ("configmaps", "ConfigMap", true),
+            ("services", "Service", true),
+        ] {
+            state.serve("v1", plural, kind, namespaced);
+        }
+        state.serve("apps/v1", "deployments", "Deployment", true);
+        state.serve("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", false);
+        let state = Arc::new(Mutex::new(state));
+        let authority = Authority::new();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let tls = tokio_rustls::TlsAcceptor::from(authority.server(&["127.0.0.1", "localhost"]));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || run(listener, tls, &shared));
+        MockApi { state, authority, address }
+    }
+
+    /// What it holds.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The kubeconfig that goes with it.
+    pub(crate) fn kubeconfig(&self) -> Kubeconfig {
+        self.authority.kubeconfig(self.address)
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self) -> ClusterClient {
+        ClusterClient::new(&self.kubeconfig()).unwrap()
+    }
+
+    /// `text` without the port, which differs from run to run.
+    pub(crate) fn without_port(&self, text: &str) -> String {
+        text.replace(&self.address.port().to_string(), "PORT")
+    }
+}
+
+fn run(listener: std::net::TcpListener, tls: tokio_rustls::TlsAcceptor, state: &Arc<Mutex<State>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let (tls, state) = (tls.clone(), Arc::clone(state));
+                    tokio::task::spawn_local(async move {
+                        let Ok(stream) = tls.accept(stream).await else { return };
+                        let service = service_fn(|request| handle(Arc::clone(&state), request));
+                        let connection = hyper::server::conn::http1::Builder::new();
+                        let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+                    });
+                }
+            })
+            .await;
+    });
+}
+
+async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let query = parts.uri.query().unwrap_or_default();
+    let (code, answer) = state.lock().unwrap().answer(&parts.method, parts.uri.path(), query, &body);
+    let response = Response::builder().status(code).header("content-type", "application/json");
+    Ok(response.body(Full::from(answer.to_string())).unwrap())
+}
