@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use host::command::quote;
 use host::identity::ProcessIdentity;
 use host::wait::{Look, Wait};
 use model::paths::InstancePaths;
@@ -48,7 +49,7 @@ impl Launch<'_> {
         self.machine.check()?;
         let (log, begin) = open_log(&self.log)?;
         let mut command = self.command(&log)?;
-        events.debug(format!("starting {command:?} in {}", self.machine.folder.display()));
+        events.debug(shown(&command, &self.machine.folder));
         let mut child = command.spawn().map_err(|error| {
             Fault::new(FaultClass::Host, format!("cannot start {}", self.qemu.program.display())).because(error)
         })?;
@@ -135,6 +136,13 @@ impl Launched {
     pub fn ended(&mut self) -> Option<String> {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
+}
+
+/// The command as a line for a shell.
+fn shown(command: &Command, folder: &Path) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(quote).collect();
+    format!("cd {} && {}", quote(folder.as_os_str()), words.join(" "))
 }
 
 /// The log, and where this run begins in it. The console may show secrets of the guest.

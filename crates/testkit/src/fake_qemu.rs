@@ -49,6 +49,14 @@ pub fn program() -> &'static Path {
     })
 }
 
+/// Puts the fake into `folder` under QEMU's name, for a program under test whose `PATH` begins with that folder.
+///
+/// # Panics
+/// When the link cannot be made.
+pub fn install(folder: &Path) {
+    std::os::unix::fs::symlink(program(), folder.join("qemu-system-x86_64")).expect("the link to the fake");
+}
+
 /// What all threads of the fake share.
 #[derive(Debug)]
 struct Fake {
