@@ -64,7 +64,8 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
         }
         Verb::Load { archive, output: arguments } => {
             let mut stdin = std::io::stdin().lock();
-            let source = if archive == Path::new("-") { load::Source::Stream(&mut stdin) } else { load::Source::File(&archive) };
+            let source =
+                if archive == Path::new("-") { load::Source::Stream(&mut stdin) } else { load::Source::File(&archive) };
             let images = load::run(&context, source, None)?;
             match arguments.output {
                 Format::Json => output.result_json(&images)?,
@@ -96,18 +97,22 @@ fn find(globals: &Globals) -> Result<model::paths::ProjectPaths> {
 }
 
 fn working_directory() -> Result<PathBuf> {
-    std::env::current_dir()
-        .map_err(|error| Fault::new(FaultClass::Failed, "the working directory cannot be read").because(error).next("cd to the project"))
+    std::env::current_dir().map_err(|error| {
+        Fault::new(FaultClass::Failed, "the working directory cannot be read").because(error).next("cd to the project")
+    })
 }
 
 /// `$XDG_CACHE_HOME/k3s-vm`, by default in `~/.cache` (XDG Base Directory Specification).
 fn cache_root() -> Result<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache"))).map(|root| root.join("k3s-vm")).ok_or_else(|| {
-        Fault::new(FaultClass::Config, "there is no place for the image cache")
-            .because("neither XDG_CACHE_HOME nor HOME is set to an absolute path")
-            .next("export XDG_CACHE_HOME=$PWD/.cache")
-    })
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|root| root.join("k3s-vm"))
+        .ok_or_else(|| {
+            Fault::new(FaultClass::Config, "there is no place for the image cache")
+                .because("neither XDG_CACHE_HOME nor HOME is set to an absolute path")
+                .next("export XDG_CACHE_HOME=$PWD/.cache")
+        })
 }
 
 /// The checkout: told by the launcher, else found from the place of this program (`target/PROFILE/k3s-vm`).
@@ -135,7 +140,8 @@ fn replace(replacement: ssh::Replacement, output: &Output) -> Result<ExitCode> {
 
 fn summary(report: &StartReport, output: &Output) -> Summary {
     let here = std::env::current_dir().unwrap_or_default();
-    let near = |path: &str| Path::new(path).strip_prefix(&here).map_or_else(|_| path.to_owned(), |p| p.display().to_string());
+    let near =
+        |path: &str| Path::new(path).strip_prefix(&here).map_or_else(|_| path.to_owned(), |p| p.display().to_string());
     Summary {
         program: output.program().to_owned(),
         ready: report.apply.is_some(),
