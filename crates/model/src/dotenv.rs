@@ -1,1 +1,152 @@
 //! A `.env` document that is changed without touching any byte it need not touch.
+//!
+//! Grammar, which is what the dotenv libraries of Node.js and Ruby have in common:
+//!
+//! - A line ends with `\n` or `\r\n`. Blank lines and lines whose first letter is `#` say nothing.
+//! - An assignment is `NAME=value`, `export NAME=value` or `NAME: value`; blanks around the name and the `=` do not
+//!   count. A name has letters, digits, `_`, `.` and `-`.
+//! - `'…'` and `` `…` `` are literal. In `"…"` the escapes `\n`, `\r`, `\"` and `\\` count; any other backslash
+//!   stands for itself. Quoted values may span lines; a `\r\n` in them reads as `\n`. After the closing quote only
+//!   blanks and a `#` comment may follow.
+//! - An unquoted value ends with the line or at a `#` after a blank; blanks around it do not count. A `#` elsewhere is
+//!   part of it, with a warning, since some libraries end the value there.
+//! - Nothing is expanded: a `$` is a `$`.
+//! - A name that is assigned twice has its last value.
+//!
+//! What fits none of this is kept as it is and told as a [`Problem`].
+
+mod encoding;
+mod parser;
+mod problem;
+
+use std::ops::Range;
+
+pub use problem::{Problem, ProblemKind};
+
+/// A document: its bytes, and what they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    bytes: Vec<u8>,
+    assignments: Vec<Assignment>,
+    problems: Vec<Problem>,
+}
+
+/// One assignment of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Assignment {
+    name: String,
+    /// Nothing where the value is not UTF-8.
+    value: Option<String>,
+    /// The bytes of the value, with its quotes; where it is empty, the place for one.
+    span: Range<usize>,
+    quote: Quote,
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    Unquoted,
+    Single,
+    Double,
+    Backtick,
+}
+
+impl Document {
+    /// Reads a document. Every sequence of bytes is one.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let (assignments, problems) = parser::parse(bytes);
+        Document { bytes: bytes.to_vec(), assignments, problems }
+    }
+
+    /// The document as bytes; unless it was changed, those it was read from.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.bytes.clone()
+    }
+
+    /// The value of a name: that of its last assignment. Nothing where there is none or where it is not UTF-8.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.last(name).and_then(|assignment| assignment.value.clone())
+    }
+
+    /// All names with their last values, in the order in which the names come first. Those whose last value is not
+    /// UTF-8 are left out; [`Document::problems`] has them.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let mut names: Vec<&str> = Vec::new();
+        for assignment in &self.assignments {
+            if !names.contains(&assignment.name.as_str()) {
+                names.push(&assignment.name);
+            }
+        }
+        names.into_iter().filter_map(|name| Some((name.to_owned(), self.get(name)?))).collect()
+    }
+
+    /// What the user should look at, in the order of the lines.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Gives a name a value. Changes only the bytes of the value of its last assignment, or appends a line in the
+    /// document's style of line ends. Nothing changes where the name has that value already. The value keeps its kind
+    /// of quotes where they can carry the new one.
+    ///
+    /// Whether the document says so now. It does not, and stays as it was, for what cannot be a name, and where an
+    /// unclosed quote further up would take every way to write the value for its end; a value without quotes, blanks
+    /// and `#` can always be set.
+    pub fn set(&mut self, name: &str, value: &str) -> bool {
+        if self.get(name).as_deref() == Some(value) {
+            return true;
+        }
+        if !parser::is_name(name) {
+            return false;
+        }
+        let present = self.last(name).cloned();
+        let quote = present.as_ref().map_or(Quote::Unquoted, |assignment| assignment.quote);
+        for written in encoding::ways_to_write(value, quote) {
+            let changed = match &present {
+                Some(assignment) => self.with_span(&assignment.span, &written),
+                None => self.with_line(&format!("{name}={written}")),
+            };
+            let changed = Document::parse(&changed);
+            if changed.get(name).as_deref() == Some(value) && changed.differs_only_in(self, name) {
+                *self = changed;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn last(&self, name: &str) -> Option<&Assignment> {
+        self.assignments.iter().rev().find(|assignment| assignment.name == name)
+    }
+
+    fn with_span(&self, span: &Range<usize>, written: &str) -> Vec<u8> {
+        [&self.bytes[..span.start], written.as_bytes(), &self.bytes[span.end..]].concat()
+    }
+
+    fn with_line(&self, line: &str) -> Vec<u8> {
+        let newline = self.newline();
+        let ended = self.bytes.is_empty() || self.bytes.ends_with(b"\n") || self.bytes == parser::BYTE_ORDER_MARK;
+        let missing = if ended { "" } else { newline };
+        [&self.bytes, missing.as_bytes(), line.as_bytes(), newline.as_bytes()].concat()
+    }
+
+    /// The way the last ended line ends.
+    fn newline(&self) -> &'static str {
+        match self.bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) if self.bytes[..end].ends_with(b"\r") => "\r\n",
+            _ => "\n",
+        }
+    }
+
+    /// Whether every other name has the assignments that it has in `former`.
+    fn differs_only_in(&self, former: &Document, name: &str) -> bool {
+        let others = |document: &Document| -> Vec<(String, Option<String>)> {
+            let others = document.assignments.iter().filter(|assignment| assignment.name != name);
+            others.map(|assignment| (assignment.name.clone(), assignment.value.clone())).collect()
+        };
+        others(self) == others(former)
+    }
+}
+
+#[cfg(test)]
+mod tests;

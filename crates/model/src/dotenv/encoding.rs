@@ -1,0 +1,60 @@
+//! Values as they are written into a `.env` document, and the escapes of double quotes.
+
+use super::Quote;
+
+/// The ways to write `value`, best first: in the quotes that are there already if they carry it as it is, then in what
+/// all libraries read alike, last with escapes, which not all of them know.
+pub(super) fn ways_to_write(value: &str, present: Quote) -> Vec<String> {
+    let unquoted = value.bytes().all(is_plain).then(|| value.to_owned());
+    // A backslash before the closing quote escapes it for some libraries.
+    let single = (!value.contains(['\'', '\n', '\r']) && !value.ends_with('\\')).then(|| format!("'{value}'"));
+    // A dollar may be expanded in double quotes.
+    let double = (!value.contains(['"', '\\', '$', '\n', '\r'])).then(|| format!("\"{value}\""));
+    let backtick = (!value.contains(['`', '\n', '\r']) && !value.ends_with('\\')).then(|| format!("`{value}`"));
+    let escaped = Some(format!("\"{}\"", escape(value)));
+    let order = match present {
+        Quote::Unquoted => [unquoted, double, single, escaped, backtick],
+        Quote::Single => [single, double, escaped, unquoted, backtick],
+        Quote::Double => [double, single, escaped, unquoted, backtick],
+        Quote::Backtick => [backtick, double, single, escaped, unquoted],
+    };
+    order.into_iter().flatten().collect()
+}
+
+/// Letters that mean nothing to any library or shell.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-./:@%+,=~^".contains(&byte)
+}
+
+fn escape(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len() + 8);
+    for letter in value.chars() {
+        match letter {
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '"' | '\\' => escaped.extend(['\\', letter]),
+            _ => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// Undoes [`escape`]; a backslash before any other letter stands for itself.
+pub(super) fn unescape(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            value.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('n') => value.push('\n'),
+            Some('r') => value.push('\r'),
+            Some(escaped @ ('"' | '\\')) => value.push(escaped),
+            Some(other) => value.extend(['\\', other]),
+            None => value.push('\\'),
+        }
+    }
+    value
+}
