@@ -18,6 +18,10 @@ use model::{EventSink, Fault, FaultClass, Result};
 use crate::wire::{Wire, WireError};
 use crate::{Machine, Qemu, Qmp, argv};
 
+/// Run by a shell that becomes QEMU: closes what scripts hold open when they call us (`flock 9; … 9>lock`), which a VM
+/// that outlives them would keep open, and locked, for its whole life. Our own files close by themselves.
+const CLOSE_AND_EXEC: &str = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec \"$@\"";
+
 /// A start: what, with which QEMU, where its output goes.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -59,7 +63,7 @@ impl Launch<'_> {
                 Ok(Launched { identity, child })
             }
             Err(fault) => {
-                // Not reaped yet, so the pid can be nobody else's.
+                // Only this process can reap it, and std signals no child that was reaped: the pid is nobody else's.
                 let _ = child.kill();
                 let _ = child.wait();
                 Err(fault)
@@ -68,20 +72,15 @@ impl Launch<'_> {
     }
 
     fn command(&self, log: &File) -> Result<Command> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", CLOSE_AND_EXEC, "sh"]);
         // A session of its own, so that neither the terminal's end nor its keys reach QEMU. std has no setsid yet;
         // setsid(1) of util-linux calls it and becomes QEMU. Without that program a process group of its own must do.
-        let mut command = match host::tools::find("setsid") {
-            Some(setsid) => {
-                let mut command = Command::new(setsid);
-                command.arg(&self.qemu.program);
-                command
-            }
-            None => {
-                let mut command = Command::new(&self.qemu.program);
-                command.process_group(0);
-                command
-            }
+        match host::tools::find("setsid") {
+            Some(setsid) => command.arg(setsid),
+            None => command.process_group(0),
         };
+        command.arg(&self.qemu.program);
         let copy = |log: &File| log.try_clone().map_err(|error| cannot_open(&self.log, &error));
         command
             .args(argv::arguments(self.machine))
@@ -113,6 +112,11 @@ impl Launch<'_> {
             }
         });
         match child.try_wait() {
+            Ok(Some(status)) if matches!(status.code(), Some(126 | 127)) => {
+                // What shells and setsid(1) say of a program that they cannot run.
+                let fault = Fault::new(FaultClass::Host, format!("cannot start {}", self.qemu.program.display()));
+                Err(early_death::with_log(fault, &self.log, begin))
+            }
             Ok(Some(status)) => Err(early_death::fault(self.machine, &self.log, begin, status)),
             Ok(None) => {
                 told.map_err(|fault| {
@@ -157,4 +161,20 @@ fn open_log(path: &Path) -> Result<(File, u64)> {
 
 fn cannot_open(path: &Path, error: &std::io::Error) -> Fault {
     Fault::new(FaultClass::Host, format!("cannot write the log {}", path.display())).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_script_holds_open_does_not_reach_qemu() {
+        let descriptors = |inner: &str| {
+            let script = "exec 9</dev/null; exec sh -c \"$1\" sh ls /proc/self/fd";
+            let output = Command::new("sh").args(["-c", script, "sh", inner]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(descriptors("exec \"$@\"").contains(&"9".to_owned()), "the test sees what stays open");
+        assert!(!descriptors(CLOSE_AND_EXEC).contains(&"9".to_owned()));
+    }
 }

@@ -174,6 +174,9 @@ fn a_program_that_is_not_there() {
     let vm = Vm::new(&Script::default());
     let missing = Qemu { program: "/nonexistent/qemu-system-x86_64".into(), version: Version::new(7, 2, 0) };
     let launch = Launch { qemu: &missing, machine: &vm.machine, log: vm.log(), deadline: LONG };
-    assert!(launch.run(&vm.events).is_err());
+    let fault = launch.run(&vm.events).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Host);
+    insta::assert_snapshot!(fault, @"cannot start /nonexistent/qemu-system-x86_64");
+    assert!(fault.log().unwrap().lines[0].contains("No such file or directory"), "{fault:?}");
     assert_eq!(Qemu::at(missing.program).unwrap_err().class(), FaultClass::Host);
 }

@@ -1,10 +1,6 @@
 //! Tests against the scripted fake and, where they are installed, the real programs. One executable: it links once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "the lint spares tests but not the functions they share; what is skipped must be seen"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint spares tests but not the functions they share")]
 
 mod agent;
 mod launch;
