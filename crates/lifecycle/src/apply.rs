@@ -15,7 +15,6 @@ use crate::images::{self, LoadedImage};
 use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
-use crate::start::guest_image_of_disk;
 use crate::web_integration;
 
 /// What an apply did.
@@ -71,7 +70,7 @@ fn connect(
     deadline: Deadline,
 ) -> Result<Access> {
     let paths = context.paths();
-    let image = guest_image_of_disk(&paths)?;
+    let image = image::open(&running.record.image_folder, &context.cache)?;
     let admin = readiness::admin_kubeconfig(watch, &paths, &image.manifest, deadline)?;
     let access = readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline)?;
     write_web(context, &access)?;

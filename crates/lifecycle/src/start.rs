@@ -179,8 +179,8 @@ fn guest_image(context: &Context<'_>, observed: &Observed) -> Result<Outcome<Gue
             let fact = describe(&image);
             return Ok(if was_there { Outcome::Skipped(image, format!("{fact}, built before")) } else { Outcome::Done(image, fact) });
         }
-        Observed::Running(running) => image::open(&running.record.image_folder)?,
-        Observed::Stopped | Observed::Orphan(_) => guest_image_of_disk(&context.paths())?,
+        Observed::Running(running) => image::open(&running.record.image_folder, &context.cache)?,
+        Observed::Stopped | Observed::Orphan(_) => guest_image_of_disk(context)?,
     };
     if image::locate(&request)?.is_none_or(|configured| configured.fingerprint != image.fingerprint) {
         context.events.note(
@@ -199,7 +199,8 @@ fn describe(image: &GuestImage) -> String {
 ///
 /// # Errors
 /// A State fault when the image is gone: the disk cannot be read without it.
-pub(crate) fn guest_image_of_disk(paths: &InstancePaths) -> Result<GuestImage> {
+fn guest_image_of_disk(context: &Context<'_>) -> Result<GuestImage> {
+    let paths = context.paths();
     let info = qemu_img::info(&paths.disk())?;
     let folder = info.backing_file.as_deref().and_then(std::path::Path::parent).map(std::path::Path::to_path_buf);
     let gone = |why: String| {
@@ -208,7 +209,7 @@ pub(crate) fn guest_image_of_disk(paths: &InstancePaths) -> Result<GuestImage> {
             .next("k3s-vm reset    # makes a new disk; data on the old one cannot be read without its image")
     };
     let folder = folder.ok_or_else(|| gone("the disk names no image".to_owned()))?;
-    image::open(&folder).map_err(|fault| gone(fault.to_string()))
+    image::open(&folder, &context.cache).map_err(|fault| gone(fault.to_string()))
 }
 
 /// Starts QEMU, or takes the one that runs.
