@@ -12,10 +12,11 @@ use host::wait::Look;
 use model::{Fault, FaultClass, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::deadline_stream::DeadlineStream;
 use crate::kubeconfig::{CERTIFICATE_NAME, Kubeconfig};
+use crate::tls_verdict::{self, TlsVerdict};
 
 /// No single look takes longer: a guest that restarts its API server drops connections without a word.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
@@ -123,18 +124,10 @@ impl ApiProbe {
     fn of_handshake(&self, error: &std::io::Error) -> ApiProof {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
-            Some(rustls::Error::InvalidCertificate(
-                why @ (CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. }),
-            )) => ApiProof::NotReady(format!("its certificate is not valid now: {why}")),
-            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-                ApiProof::Foreign("its certificate is signed by another authority".to_owned())
-            }
-            Some(rustls::Error::InvalidCertificate(why)) => {
-                ApiProof::Foreign(format!("its certificate is not one of this cluster: {why}"))
-            }
+            Some(rustls::Error::InvalidCertificate(why)) => match tls_verdict::verdict(why) {
+                TlsVerdict::Foreign(text) => ApiProof::Foreign(text),
+                TlsVerdict::NotNow(text) => ApiProof::NotReady(text),
+            },
             Some(rustls::Error::InvalidMessage(_)) => ApiProof::Foreign("it does not speak TLS".to_owned()),
             Some(other) => ApiProof::Foreign(format!("it does not agree on TLS: {other}")),
             None => ApiProof::Silent(format!("{} accepts, but no API server answers behind it: {error}", self.address)),

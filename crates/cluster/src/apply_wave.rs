@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, ValidationDirective};
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, Status};
 
 use crate::apply::{Applied, ApplyOptions, Change, FIELD_MANAGER};
 use crate::kinds::ServedKind;
@@ -34,6 +34,8 @@ pub(crate) enum Sent {
 type Collection<'a> = (&'a str, &'a str, Option<&'a str>);
 /// The resource versions of a collection's objects by name.
 type Versions = HashMap<String, String>;
+/// What each collection holds, or why the server does not say.
+type Existing<'a> = HashMap<Collection<'a>, Result<Versions, Box<Status>>>;
 
 impl<'a> Target<'a> {
     pub(crate) fn new(object: &'a ManifestObject, kind: ServedKind) -> Self {
@@ -63,11 +65,9 @@ pub(crate) async fn send(
     options: &ApplyOptions,
 ) -> kube::Result<Vec<Sent>> {
     let before = existing(client, targets, options.concurrency).await?;
-    let mut outcomes = stream::iter(targets.iter().map(|target| {
-        let version = before.get(&target.collection()).and_then(|versions| versions.get(target.object.name()));
-        send_one(client, target, version, options)
-    }))
-    .buffered(options.concurrency.max(1));
+    let mut outcomes =
+        stream::iter(targets.iter().map(|target| send_one(client, target, before.get(&target.collection()), options)))
+            .buffered(options.concurrency.max(1));
     let mut sent = Vec::with_capacity(targets.len());
     while let Some(outcome) = outcomes.next().await {
         sent.push(outcome?);
@@ -80,7 +80,7 @@ async fn existing<'t>(
     client: &kube::Client,
     targets: &'t [Target<'_>],
     concurrency: usize,
-) -> kube::Result<HashMap<Collection<'t>, Versions>> {
+) -> kube::Result<Existing<'t>> {
     let mut collections: HashMap<Collection<'t>, Vec<&'t Target<'_>>> = HashMap::new();
     for target in targets {
         collections.entry(target.collection()).or_default().push(target);
@@ -90,17 +90,15 @@ async fn existing<'t>(
             [only] => ListParams::default().fields(&format!("metadata.name={}", only.object.name())),
             _ => ListParams::default(),
         };
-        let versions = match members[0].api(client).list_metadata(&list).await {
-            Ok(list) => list
-                .items
-                .into_iter()
-                .filter_map(|item| Some((item.metadata.name?, item.metadata.resource_version?)))
-                .collect(),
-            // The apply itself will say what is wrong.
-            Err(kube::Error::Api(_)) => Versions::new(),
-            Err(error) => return Err(error),
-        };
-        Ok((collection, versions))
+        match members[0].api(client).list_metadata(&list).await {
+            Ok(list) => {
+                let versions = list.items.into_iter().map(|item| item.metadata);
+                let versions = versions.filter_map(|metadata| Some((metadata.name?, metadata.resource_version?)));
+                Ok((collection, Ok(versions.collect())))
+            }
+            Err(kube::Error::Api(status)) => Ok((collection, Err(status))),
+            Err(error) => Err(error),
+        }
     }))
     .buffer_unordered(concurrency.max(1));
     let mut found = HashMap::new();
@@ -114,9 +112,15 @@ async fn existing<'t>(
 async fn send_one(
     client: &kube::Client,
     target: &Target<'_>,
-    version_before: Option<&String>,
+    before: Option<&Result<Versions, Box<Status>>>,
     options: &ApplyOptions,
 ) -> kube::Result<Sent> {
+    let refused = |status: &Status| Ok(Sent::Refused(refusal::of_status(target.object, target.namespace, status)));
+    let version_before = match before {
+        Some(Ok(versions)) => versions.get(target.object.name()),
+        Some(Err(status)) => return refused(status),
+        None => None,
+    };
     let parameters = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         force: options.force,
@@ -140,9 +144,7 @@ async fn send_one(
                 change,
             }))
         }
-        Err(kube::Error::Api(status)) => {
-            Ok(Sent::Refused(refusal::of_status(target.object, target.namespace, &status)))
-        }
+        Err(kube::Error::Api(status)) => refused(&status),
         Err(error) => Err(error),
     }
 }

@@ -95,8 +95,10 @@ impl ClusterClient {
         match self.within(deadline, future)? {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(request_fault::of_request(&self.server, what, &error)),
-            None => Err(Fault::new(FaultClass::Timeout, format!("{} did not answer within {deadline:?}", self.server))
-                .because(format!("asked for {what}"))),
+            None => {
+                Err(Fault::new(FaultClass::Timeout, format!("{} did not answer within {deadline:.1?}", self.server))
+                    .because(format!("asked for {what}")))
+            }
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct ImageArchive {
     /// Parts of the file that are written otherwise, by the place of their tar header.
     replaced: BTreeMap<u64, Replacement>,
     /// Removes the copy of a stream.
-    _spool: Option<tempfile::TempPath>,
+    spool: Option<tempfile::TempPath>,
 }
 
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl ImageArchive {
     /// # Errors
     /// A Config fault where it is no archive of images, or an image has no name.
     pub fn open(path: &Path, name: Option<&str>) -> Result<Self> {
-        Self::open_as(path, &path.display().to_string(), name, None)
+        Self::open_as(path, &path.display().to_string(), name)
     }
 
     /// Takes an archive from a stream: it is kept in a file in `folder`, removed when the value is dropped.
@@ -93,11 +93,12 @@ impl ImageArchive {
             }
             spool.write_all(&chunk[..count]).map_err(unwritable)?;
         }
-        let spool = spool.into_temp_path();
-        Self::open_as(&spool.to_path_buf(), "standard input", name, Some(spool))
+        let mut archive = Self::open_as(spool.path(), "standard input", name)?;
+        archive.spool = Some(spool.into_temp_path());
+        Ok(archive)
     }
 
-    fn open_as(path: &Path, shown: &str, name: Option<&str>, spool: Option<tempfile::TempPath>) -> Result<Self> {
+    fn open_as(path: &Path, shown: &str, name: Option<&str>) -> Result<Self> {
         let unreadable =
             |error: std::io::Error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error);
         let no_archive = |why: String| {
@@ -134,7 +135,7 @@ impl ImageArchive {
                 replaced.insert(entry.whole.start, Replacement { range: entry.whole.clone(), bytes });
             }
         }
-        Ok(ImageArchive { path: path.to_owned(), format, images, size, replaced, _spool: spool })
+        Ok(ImageArchive { path: path.to_owned(), format, images, size, replaced, spool: None })
     }
 
     /// The format.

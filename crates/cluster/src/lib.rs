@@ -25,6 +25,7 @@ pub mod ready;
 mod refusal;
 mod request_fault;
 mod rollout;
+mod tls_verdict;
 mod yaml;
 
 pub use api_proof::{ApiProbe, ApiProof};

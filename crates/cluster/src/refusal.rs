@@ -38,10 +38,10 @@ pub(crate) fn of_unknown_kind(object: &ManifestObject, group_is_known: bool) -> 
     } else {
         format!("the cluster does not know the kind {kind} of {version}")
     };
-    Refusal::new(object, &why).next(format!(
-        "bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests ({})",
-        object.origin()
-    ))
+    Refusal::new(object, &why).next(
+        "bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests"
+            .to_owned(),
+    )
 }
 
 /// What a status of the server means for `object`, which was sent to `namespace`.
@@ -196,11 +196,11 @@ mod tests {
         };
         insta::assert_snapshot!(told(true), @r#"
         manifests/web.yaml:3: deployment shop/web: the cluster knows apps/v1, but no kind Deployment in it
-        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (manifests/web.yaml:3)
+        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
         "#);
         insta::assert_snapshot!(told(false), @r#"
         manifests/web.yaml:3: deployment shop/web: the cluster does not know the kind Deployment of apps/v1
-        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (manifests/web.yaml:3)
+        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
         "#);
     }
 }

@@ -7,6 +7,8 @@ use std::error::Error;
 use kube::core::Status;
 use model::{Fault, FaultClass};
 
+use crate::tls_verdict::{self, TlsVerdict};
+
 /// An error with its sources, each said once.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -33,34 +35,31 @@ pub(crate) fn of_request(server: &str, what: &str, error: &kube::Error) -> Fault
 
 /// The fault of a connection that failed.
 pub(crate) fn of_connection(server: &str, error: &kube::Error) -> Fault {
-    match tls_error(error) {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            Fault::new(FaultClass::Port, format!("another cluster answers on {server}"))
-                .because(format!("its certificate is not one of this cluster ({why})"))
-                .next("bin/k3s-vm status, which tells who holds the port")
-        }
-        _ => Fault::new(FaultClass::Cluster, format!("cannot reach the cluster at {server}"))
-            .because(chain(error))
-            .next("bin/k3s-vm status"),
+    let cause = root(error);
+    let verdict = match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(why)) => Some(tls_verdict::verdict(why)),
+        _ => None,
+    };
+    let unreachable =
+        |why: String| Fault::new(FaultClass::Cluster, format!("cannot reach the cluster at {server}")).because(why);
+    match verdict {
+        Some(TlsVerdict::Foreign(why)) => Fault::new(FaultClass::Port, format!("another cluster answers on {server}"))
+            .because(why)
+            .next("bin/k3s-vm status, which tells who holds the port"),
+        Some(TlsVerdict::NotNow(why)) => unreachable(why).next("bin/k3s-vm start, which sets the guest's clock"),
+        None => unreachable(cause.to_string()).next("bin/k3s-vm status"),
     }
 }
 
-/// The TLS error at the bottom of an error, which `std::io::Error` hides from `source`.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            let inner: &(dyn Error + 'static) = inner;
-            if let Some(found) = tls_error(inner) {
-                return Some(found);
-            }
-        }
-        next = error.source();
-    }
-    None
+/// The error at the bottom: what is above it names the layers of the HTTP client. `std::io::Error` hides the error
+/// that it carries from `source`.
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let below = match carried {
+        Some(carried) => Some(carried as &(dyn Error + 'static)),
+        None => error.source(),
+    };
+    below.map_or(error, root)
 }
 
 /// The message of a status with its code; never empty.

@@ -78,7 +78,7 @@ fn listing(tar: &[u8]) -> String {
     entries.collect()
 }
 
-fn blob<'a>(tar: &'a [u8], digest: &str) -> Vec<u8> {
+fn blob(tar: &[u8], digest: &str) -> Vec<u8> {
     let wanted = format!("blobs/{}", digest.replacen(':', "/", 1));
     let mut archive = tar::Archive::new(tar);
     let mut entry = archive

@@ -65,13 +65,13 @@ fn created_then_unchanged_then_only_the_changed_one_is_configured() {
     apps/v1 Deployment shop web Created
     "#);
     insta::assert_snapshot!(table(&apply(&api, WEB).unwrap()), @r#"
-    v1 Namespace - shop Created
+    v1 Namespace - shop Unchanged
     v1 Service shop web Unchanged
     v1 ConfigMap default settings Unchanged
     apps/v1 Deployment shop web Unchanged
     "#);
     insta::assert_snapshot!(table(&apply(&api, &WEB.replace("replicas: 1", "replicas: 2")).unwrap()), @r#"
-    v1 Namespace - shop Created
+    v1 Namespace - shop Unchanged
     v1 Service shop web Unchanged
     v1 ConfigMap default settings Unchanged
     apps/v1 Deployment shop web Configured
@@ -202,8 +202,7 @@ fn unknown_kinds_are_told_before_anything_is_sent() {
     the cluster refused 2 objects of the manifests
       web.yaml:19: shop s: the cluster does not know the kind Shop of shop.example/v1
       web.yaml:23: deploymnt typo: the cluster knows apps/v1, but no kind Deploymnt in it
-      > bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (web.yaml:19)
-      > bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests (web.yaml:23)
+      > bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
     "#);
     assert_eq!(api.state().paths("PATCH"), Vec::<String>::new());
 }
@@ -249,7 +248,7 @@ fn a_server_of_another_authority_gets_nothing() {
     assert_eq!(fault.class(), FaultClass::Port);
     insta::assert_snapshot!(api.without_port(&told(&fault)), @r#"
     another cluster answers on https://127.0.0.1:PORT
-      its certificate is not one of this cluster (BadSignature)
+      its certificate is signed by another authority
       > bin/k3s-vm status, which tells who holds the port
     "#);
     assert!(api.state().requests.is_empty());

@@ -1,5 +1,8 @@
 //! The cluster layer against a server: TLS, HTTP and an API in memory. One binary, so that it links once.
 
+// The lint's exception for tests does not reach what tests share.
+#![allow(clippy::unwrap_used)]
+
 mod apply;
 mod certificates;
 mod mock_api;

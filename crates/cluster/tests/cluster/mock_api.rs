@@ -68,7 +68,8 @@ impl State {
             return (*status, body.clone());
         }
         let api_version = path.trim_start_matches("/apis/").trim_start_matches("/api/");
-        if *method == Method::GET && path.split('/').count() <= 4 {
+        let is_version = if path.starts_with("/api/") { 3 } else { 4 } == path.split('/').count();
+        if *method == Method::GET && is_version {
             return self.discovery(api_version);
         }
         if *method == Method::GET {
@@ -118,8 +119,8 @@ impl State {
                 (!name.contains('/') && only.is_none_or(|only| only == name)).then_some(object)
             })
             .collect();
-        let is_object = path.split('/').count() % 2 == 0 && path.contains("/namespaces/");
-        if items.is_empty() && is_object && query.is_empty() {
+        let object_depth = if path.starts_with("/api/") { 7 } else { 8 };
+        if items.is_empty() && path.split('/').count() == object_depth {
             return (404, status(404, "NotFound", "not found", json!({})));
         }
         (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}))

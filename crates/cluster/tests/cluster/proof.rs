@@ -69,7 +69,7 @@ fn another_cluster_is_a_port_fault_even_if_it_would_say_ready() {
     let fault = ApiProbe::new(address, &ours.kubeconfig(address)).unwrap().look(LIMIT).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Port);
     let text = fault.to_string().replace(&address.port().to_string(), "PORT");
-    insta::assert_snapshot!(text, @"another cluster answers on 127.0.0.1:PORT: its certificate is not one of this cluster: BadSignature");
+    insta::assert_snapshot!(text, @"another cluster answers on 127.0.0.1:PORT: its certificate is signed by another authority");
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn a_server_that_does_not_answer_is_an_observation() {
     let kubeconfig = Authority::new().kubeconfig(([127, 0, 0, 1], 1).into());
     let client = ClusterClient::new(&kubeconfig).unwrap();
     let Ok(Look::NotYet(observation)) = client.look_node("k3s-vm", LEFT) else { panic!("it is an observation") };
-    insta::assert_snapshot!(observation, @"cannot reach the cluster at https://127.0.0.1:1: ServiceError: client error (Connect): tcp connect error: Connection refused (os error 111)");
+    insta::assert_snapshot!(observation, @"cannot reach the cluster at https://127.0.0.1:1: Connection refused (os error 111)");
     assert_eq!(client.explain_rollout(&web()), Vec::<String>::new());
 }
 
