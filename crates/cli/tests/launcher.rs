@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-const TOOLS: [&str; 10] = ["sh", "readlink", "find", "sed", "sort", "tail", "mkdir", "mv", "rm", "chmod"];
+const TOOLS: [&str; 11] = ["sh", "readlink", "find", "sed", "sort", "tail", "mkdir", "mv", "rm", "chmod", "sleep"];
 
 /// A checkout with the real launchers and one source file, and a PATH with nothing but what the launchers need.
 struct Checkout {
