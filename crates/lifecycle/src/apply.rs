@@ -2,7 +2,7 @@
 
 use cluster::{Applied, ApplyOptions, ManifestObject, RefusedVariable};
 use host::files;
-use model::config::InjectMode;
+use model::config::{InjectMode, Ports};
 use model::dotenv::Document;
 use model::{Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
@@ -127,7 +127,7 @@ pub(crate) fn deploy(
         Ok(Outcome::Done(objects, fact))
     })?;
     if wait {
-        report.web_answers = phases.run("Waiting for the application", || rolled_out(context, watch, access, &objects, deadline))?;
+        report.web_answers = phases.run("Waiting for the application", || rolled_out(&context.project.config.ports, watch, access, &objects, deadline))?;
     }
     Ok(report)
 }
@@ -156,7 +156,7 @@ fn manifests(
 }
 
 fn rolled_out(
-    context: &Context<'_>,
+    ports: &Ports,
     watch: &mut GuestWatch<'_>,
     access: &Access,
     objects: &[ManifestObject],
@@ -165,18 +165,11 @@ fn rolled_out(
     let deployments = cluster::ready::deployments(objects);
     for deployment in &deployments {
         watch
-            .wait(&deployment.to_string(), deadline, |left| {
-                let seen = access.client.look_rollout(deployment, left)?;
-                if let host::wait::Look::NotYet(text) = &seen {
-                    context.events.progress("rollout", text.clone());
-                }
-                Ok(seen)
-            })
+            .wait(&deployment.to_string(), deadline, |left| access.client.look_rollout(deployment, left))
             .map_err(|fault| {
                 access.client.explain_rollout(deployment).into_iter().fold(fault, Fault::because)
             })?;
     }
-    let ports = context.project.config.ports;
     if !has_node_port(objects, ports.web.number()) {
         let reason = format!("no Service has the NodePort {}", ports.web);
         return Ok(if deployments.is_empty() {
@@ -185,7 +178,7 @@ fn rolled_out(
             Outcome::Done(None, format!("{} rolled out; {reason}", count(deployments.len(), "Deployment")))
         });
     }
-    readiness::web(watch, &ports, deadline)?;
+    readiness::web(watch, ports, deadline)?;
     let url = format!("http://localhost:{} answers", ports.web);
     Ok(Outcome::Done(Some(true), url))
 }

@@ -18,6 +18,9 @@ const TAIL_LINES: usize = 20;
 /// The pause between two looks.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// The task under which the console's lines are told.
+const CONSOLE: &str = "console";
+
 /// The guest under watch.
 pub(crate) struct GuestWatch<'a> {
     process: &'a ProcessHandle,
@@ -41,7 +44,7 @@ impl<'a> GuestWatch<'a> {
     pub(crate) fn check(&mut self) -> Result<()> {
         let news = self.console.news()?;
         if let Some(line) = news.progress {
-            self.events.progress("guest", line);
+            self.events.progress(CONSOLE, line);
         }
         for sign in news.signs {
             if sign.is_final() {
@@ -77,12 +80,14 @@ impl<'a> GuestWatch<'a> {
             if let Look::NotYet(text) = &seen
                 && *text != observation
             {
-                events.debug(format!("{what}: {text}"));
+                events.progress(what, text.clone());
                 observation.clone_from(text);
             }
             Ok(seen)
         });
-        self.events.emit(model::Event::TaskFinished { task: "guest".to_owned() });
+        for task in [what, CONSOLE] {
+            self.events.emit(model::Event::TaskFinished { task: task.to_owned() });
+        }
         result.map_err(|fault| match fault.class() {
             FaultClass::Timeout if fault.log().is_none() => fault
                 .next("k3s-vm start --timeout 30m    # on a slow host; it goes on where it is")

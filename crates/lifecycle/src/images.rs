@@ -8,7 +8,7 @@ use host::command::Command;
 use host::files;
 use model::config::{ContainerImage, ContainerImageSource};
 use model::paths::InstancePaths;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Event, EventSink, Fault, FaultClass, Result};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -52,7 +52,8 @@ pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>>
 fn prepare(context: &Context<'_>, image: &ContainerImage) -> Result<ImageArchive> {
     let root = context.project.paths.root();
     if let Some(build) = &image.build {
-        context.events.progress(&image.name, format!("building: {build}"));
+        context.events.progress(&image.name, "building".to_owned());
+        context.events.debug(format!("{}: {build}", image.name));
         Command::new("/bin/sh")
             .args(["-e", "-c", build])
             .current_dir(root)
@@ -63,6 +64,7 @@ fn prepare(context: &Context<'_>, image: &ContainerImage) -> Result<ImageArchive
                     .context(format!("the container image {} could not be built", image.name))
                     .next("correct `build` of [[images]] in .k3s-vm/config.toml, or the sources that it builds")
             })?;
+        context.events.emit(Event::TaskFinished { task: image.name.clone() });
     }
     match &image.source {
         ContainerImageSource::Archive(archive) => ImageArchive::open(&root.join(archive), Some(&image.name)),
