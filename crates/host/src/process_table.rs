@@ -113,9 +113,11 @@ fn folder(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 
-/// A process that ended shows as a missing folder or, when a file of it was open already, as ESRCH.
+/// A process that ended shows as a missing folder or, when a file of it was open already, as ESRCH. One that this user
+/// may not look at (the mount option `hidepid` of proc(5)) counts as absent.
 fn is_gone(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// The words of `/proc/PID/cmdline`, each of which ends with a NUL. A process that rewrote its own line (setproctitle)

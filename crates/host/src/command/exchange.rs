@@ -48,7 +48,8 @@ pub(super) struct Running<'a> {
 impl<'a> Running<'a> {
     /// Starts the program in a process group of its own, with pipes that never block us.
     pub(super) fn start(command: &'a Command) -> Result<Self> {
-        let mut prepared = prepare(command);
+        interrupt::check().map_err(|fault| fault.context(format!("did not run `{}`", command.name())))?;
+        let mut prepared = prepare(command)?;
         if let Some(path) = &command.input_file {
             let file = std::fs::File::open(path).map_err(|error| crate::io_fault::at_path("read", path, &error))?;
             prepared.stdin(file);
@@ -143,12 +144,18 @@ impl Drop for Running<'_> {
     }
 }
 
-fn prepare(command: &Command) -> std::process::Command {
-    let path = command.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
-    let path = path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
-    let program = crate::tools::find_in(&command.program, &path);
-    // What was not found is handed on as it is, so that the system says why.
-    let mut prepared = std::process::Command::new(program.as_deref().unwrap_or(command.program.as_ref()));
+fn prepare(command: &Command) -> Result<std::process::Command> {
+    let program = if command.program.as_encoded_bytes().contains(&b'/') {
+        command.program.clone()
+    } else {
+        let path = command.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+        let path = path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+        // Not left to execvp(3), which says EACCES when a folder of PATH is closed to this user.
+        crate::tools::find_in(&command.program, &path)
+            .ok_or_else(|| faults::start(command, &io::ErrorKind::NotFound.into()))?
+            .into_os_string()
+    };
+    let mut prepared = std::process::Command::new(program);
     prepared
         .args(&command.arguments)
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
@@ -159,7 +166,7 @@ fn prepare(command: &Command) -> std::process::Command {
     if let Some(folder) = &command.folder {
         prepared.current_dir(folder);
     }
-    prepared
+    Ok(prepared)
 }
 
 fn open_pipes(child: &mut Child) -> io::Result<OwnedFd> {

@@ -34,6 +34,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
 fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     let replaced = match fs::symlink_metadata(target) {
         Ok(metadata) if metadata.is_dir() => return Err(Errno::ISDIR.into()),
+        // A rename would put an ordinary file in the place of a device or a pipe.
+        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is no ordinary file")),
         Ok(metadata) => Some(metadata),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),

@@ -121,6 +121,32 @@ fn what_cannot_be_written_names_the_path() {
 }
 
 #[test]
+fn a_device_is_not_replaced() {
+    let folder = Folder::new();
+    let socket = folder.path("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    symlink("socket", folder.path("link")).unwrap();
+    let fault = write_atomic(&folder.path("link"), b"", Mode::Keep).unwrap_err();
+    assert_eq!(fault.why(), ["it is no ordinary file"]);
+    assert_eq!(folder.names(), ["link", "socket"]);
+}
+
+#[test]
+fn a_folder_without_permission_is_told_with_a_next_step() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("closed")).unwrap();
+    fs::set_permissions(folder.path("closed"), PermissionsExt::from_mode(0o555)).unwrap();
+    if fs::write(folder.path("closed/probe"), "").is_ok() {
+        return; // Root may write everywhere.
+    }
+    let path = folder.path("closed/file");
+    let fault = write_atomic(&path, b"", Mode::Keep).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Host);
+    assert_eq!(fault.to_string(), format!("cannot write {}: Permission denied", path.display()));
+    assert!(fault.next_steps()[0].starts_with("`ls -ld "), "{:?}", fault.next_steps());
+}
+
+#[test]
 fn a_failed_replacement_leaves_no_temporary_file() {
     let folder = Folder::new();
     fs::create_dir_all(folder.path("taken/inside")).unwrap();

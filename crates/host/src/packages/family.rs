@@ -96,12 +96,12 @@ pub(super) fn install(system: &System, family: Family, packages: &[String], even
     result
 }
 
-/// What dnf ("Installing : qemu-img-9.1.2 3/10") and pacman ("(3/10) installing qemu-img") say when they get on.
+/// What dnf ("Installing : qemu-img-9.1.2 3/10", "[3/10] Installing qemu-img") and pacman ("(3/10) installing qemu-img") say when they get on.
 fn news(line: &str) -> Option<String> {
     let line = line.trim();
     let says = line.to_ascii_lowercase();
     let begins = ["downloading", "installing", "upgrading", "verifying", "running scriptlet"];
-    let counted = says.starts_with('(') && says.contains('/');
+    let counted = says.starts_with(['(', '[']) && says.contains('/');
     (counted || begins.iter().any(|word| says.starts_with(word))).then(|| line.to_owned())
 }
 
@@ -161,6 +161,7 @@ mod tests {
         for (line, expected) in [
             ("  Installing       : qemu-img-2:9.1.2-3.fc41.x86_64   3/10 ", true),
             ("(3/10) installing qemu-img   [####] 100%", true),
+            ("[ 3/10] Installing qemu-img-2:9.1.2 100% |   1.2 MiB/s", true),
             ("Dependencies resolved.", false),
             ("", false),
         ] {
