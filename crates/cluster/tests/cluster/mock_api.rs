@@ -15,17 +15,20 @@ use serde_json::{Value, json};
 
 use crate::certificates::Authority;
 
+/// Plural name, kind, whether it is namespaced.
+type Kind = (String, String, bool);
+
 /// What the server holds and has been asked.
 #[derive(Default)]
 pub(crate) struct State {
-    /// API version -> (plural name, kind, namespaced).
-    kinds: BTreeMap<String, Vec<(String, String, bool)>>,
+    /// The kinds of each API version.
+    kinds: BTreeMap<String, Vec<Kind>>,
     /// Path of an object -> the object.
     pub(crate) objects: BTreeMap<String, Value>,
     /// Method and path -> the status and body to answer with.
     scripted: HashMap<String, (u16, Value)>,
     /// API version that is served after so many more questions for it.
-    coming: HashMap<String, (usize, Vec<(String, String, bool)>)>,
+    coming: HashMap<String, (usize, Vec<Kind>)>,
     /// Method, path and query of each request, in order.
     pub(crate) requests: Vec<String>,
     version: u64,
