@@ -190,6 +190,25 @@ mod tests {
         assert!(matches!(wire.line(later()), Err(WireError::Closed)));
     }
 
+    proptest::proptest! {
+        /// However the kernel cuts the stream, the lines are those that were sent.
+        #[test]
+        fn lines_survive_any_cut(lines in proptest::collection::vec("[^\r\n]{0,30}", 1..6), cut in 1usize..20) {
+            let (_folder, mut wire, mut other) = pair();
+            let sent: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let writer = std::thread::spawn(move || {
+                for part in sent.as_bytes().chunks(cut) {
+                    other.write_all(part).unwrap();
+                }
+            });
+            for line in &lines {
+                proptest::prop_assert_eq!(wire.line(later()).unwrap(), line.as_bytes());
+            }
+            proptest::prop_assert!(matches!(wire.line(later()), Err(WireError::Closed)));
+            writer.join().unwrap();
+        }
+    }
+
     #[test]
     fn drops_what_stands_before_a_mark() {
         let (_folder, mut wire, mut other) = pair();

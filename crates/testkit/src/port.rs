@@ -1,6 +1,7 @@
 //! Ports for tests.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use model::port::Port;
 
@@ -12,4 +13,21 @@ pub fn free() -> Port {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let number = listener.local_addr().expect("its address").port();
     Port::new(number).expect("the system never gives port 0")
+}
+
+/// A free port in the range of Kubernetes' NodePorts; no two calls of a process give the same one.
+///
+/// # Panics
+/// When the range is used up.
+pub fn free_node_port() -> Port {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() % 2000).unwrap_or_default();
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(step < 700, "no free NodePort");
+        let number = 30000 + begin + step;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+            return Port::new(number).expect("not 0");
+        }
+    }
 }

@@ -184,3 +184,29 @@ impl Program {
     /// It never ends by itself.
     pub const FOREVER: u32 = u32::MAX;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_the_fake_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = Script {
+            die: Some(Death { stderr: "oh".to_owned(), code: 3 }),
+            greeting: Greeting::Garbage("x".to_owned()),
+            power_button: PowerButton::IgnoreFirst(2),
+            guest_ports: BTreeMap::from([(22, "127.0.0.1:1".to_owned())]),
+            ..Script::default()
+        };
+        script.write(folder.path());
+        let read = std::fs::read(folder.path().join(FILE)).unwrap();
+        assert_eq!(serde_json::from_slice::<Script>(&read).unwrap(), script);
+    }
+
+    #[test]
+    fn a_misspelt_field_is_an_error_and_not_a_healthy_qemu() {
+        assert!(serde_json::from_str::<Script>(r#"{"ignore-sigtrem": true}"#).is_err());
+        assert_eq!(serde_json::from_str::<Script>("{}").unwrap(), Script::default());
+    }
+}

@@ -92,9 +92,9 @@ fn a_program_that_is_not_there() {
 fn a_program_that_hangs_is_killed_at_the_deadline_and_the_agent_still_serves() {
     let (vm, mut agent) =
         programs(vec![Program { command: "sleep".to_owned(), looks: Program::FOREVER, ..Program::default() }]);
-    let fault = agent.exec(&GuestCommand::new("/bin/sleep", ["9"]), SHORT).unwrap_err();
+    let fault = agent.exec(&GuestCommand::new("/bin/sleep", ["9"]), Duration::from_secs(2)).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Timeout);
-    insta::assert_snapshot!(fault, @"gave up waiting for `/bin/sleep 9` in the guest after 300ms: it still runs");
+    insta::assert_snapshot!(fault, @"gave up waiting for `/bin/sleep 9` in the guest after 2s: it still runs");
     let killed = Script::received(&vm.machine.folder)
         .into_iter()
         .any(|call| call["execute"] == "guest-exec" && call["arguments"]["path"] == "/bin/kill");

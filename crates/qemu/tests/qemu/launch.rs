@@ -137,7 +137,7 @@ fn kvm_without_permission_names_the_group() {
 #[test]
 fn silence_is_a_timeout_and_leaves_no_process() {
     let mut vm = Vm::new(&Script { greeting: Greeting::Hang, ignore_sigterm: true, ..Script::default() });
-    let fault = fault(&mut vm, Duration::from_secs(2));
+    let fault = fault(&mut vm, Duration::from_secs(5));
     assert_eq!(fault.class(), FaultClass::Timeout);
     insta::assert_snapshot!(fault, @"QEMU was started and does not answer: QEMU cannot be reached through QMP (the greeting): no answer in time; QMP serves one client at a time, so another one may be connected");
     let pid: u32 = vm.project.read(".k3s-vm/vm.pid").trim().parse().unwrap();

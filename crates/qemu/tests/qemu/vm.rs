@@ -104,6 +104,9 @@ impl Drop for Vm {
             && let Ok(Some(process)) = ProcessHandle::open(identity, &self.machine.uuid)
         {
             let _ = process.kill();
+            // The child is this process's own: where nobody reaps orphans it would stay a zombie.
+            let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
+            let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
         }
     }
 }
