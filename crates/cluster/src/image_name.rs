@@ -59,6 +59,9 @@ fn full_name(text: &str) -> Result<String, String> {
     let (registry, path) = split_registry(name);
     check_registry(registry)?;
     check_path(path)?;
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("64 hexadecimal digits are an image's id, not a name".to_owned());
+    }
     let path = if registry == DEFAULT_REGISTRY && !path.contains('/') {
         format!("{OFFICIAL}/{path}")
     } else {
@@ -225,6 +228,7 @@ mod tests {
             "web@sha256:12",
             "a b",
             "h.:x/web",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         ] {
             messages += &format!("{}\n", ImageName::parse(text).unwrap_err());
         }
@@ -242,6 +246,7 @@ mod tests {
         `web@sha256:12` is no name of a container image: `sha256:12` is no digest such as sha256:64 hexadecimal digits
         `a b` is no name of a container image: `a b` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
         `h.:x/web` is no name of a container image: `h.:x` is no registry
+        `e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855` is no name of a container image: 64 hexadecimal digits are an image's id, not a name
         "#);
     }
 

@@ -25,6 +25,7 @@ pub mod ready;
 mod refusal;
 mod request_fault;
 mod rollout;
+mod strict_json;
 mod tls_verdict;
 mod yaml;
 

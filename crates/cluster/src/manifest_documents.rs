@@ -6,6 +6,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::strict_json::StrictJson;
 use crate::yaml::{self, SyntaxMistake};
 
 /// One document.
@@ -42,7 +43,10 @@ fn json_documents(text: &str) -> Vec<Result<Document, SyntaxMistake>> {
         .map(|raw| {
             let raw = raw.map_err(|error| json_mistake(&error))?;
             let line = line_of(text, raw.get());
-            let mut value: Value = serde_json::from_str(raw.get()).map_err(|error| json_mistake(&error))?;
+            let StrictJson(mut value) = serde_json::from_str(raw.get()).map_err(|error| {
+                let mistake = json_mistake(&error);
+                SyntaxMistake { line: line - 1 + mistake.line, ..mistake }
+            })?;
             yaml::integral_floats_to_integers(&mut value);
             Ok(Document { value, line, item_lines: json_item_lines(text, raw.get()) })
         })
@@ -148,6 +152,15 @@ mod tests {
         assert_eq!(documents(json)[0].as_ref().unwrap().item_lines, [4, 5]);
         let yaml = "a: 1\n---\nkind: List\nitems:\n- a: 1\n- a: 2\n";
         assert_eq!(documents(yaml)[1].as_ref().unwrap().item_lines, [5, 6]);
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_a_mistake_in_both_formats() {
+        for (text, line) in [("{\"a\": 1}\n{\"a\": 1,\n\"a\": 2}", 3), ("a: 1\n---\na: 1\na: 2\n", 4)] {
+            let read = documents(text);
+            let mistake = read[1].as_ref().unwrap_err();
+            assert_eq!((mistake.message.as_str(), mistake.line), ("duplicate mapping key: a", line), "{text}");
+        }
     }
 
     #[test]

@@ -128,13 +128,25 @@ pub(crate) fn node(node: &Node) -> Result<String, String> {
     Err(format!("node {name} is not Ready: {message}"))
 }
 
+/// The letters of the suffixes that Kubernetes gives to ReplicaSets and Pods (`rand.SafeEncodeString` and `rand.String`
+/// of k8s.io/apimachinery/pkg/util/rand): they tell `web-5d4f8-x2k4b` from the `web-front` of another Deployment.
+const SUFFIX_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
+
+fn belongs(object: &str, deployment: &str) -> bool {
+    object.strip_prefix(deployment).is_some_and(|rest| {
+        rest.is_empty()
+            || rest.strip_prefix('-').is_some_and(|suffixes| {
+                suffixes
+                    .split('-')
+                    .all(|suffix| !suffix.is_empty() && suffix.chars().all(|letter| SUFFIX_LETTERS.contains(letter)))
+            })
+    })
+}
+
 /// The last `count` messages of `events` about objects that belong to the Deployment `name` by their names, oldest
 /// first, each said once.
 pub(crate) fn last_messages(mut events: Vec<Event>, name: &str, count: usize) -> Vec<String> {
-    events.retain(|event| {
-        let object = event.involved_object.name.as_deref().unwrap_or_default();
-        object.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    });
+    events.retain(|event| belongs(event.involved_object.name.as_deref().unwrap_or_default(), name));
     events.sort_by_key(|event| {
         let last = event.last_timestamp.as_ref().map(|time| time.0);
         let event_time = event.event_time.as_ref().map(|time| time.0);

@@ -156,12 +156,16 @@ fn explanations_are_the_newest_messages_of_what_belongs_to_the_deployment() {
         .unwrap()
     };
     let events = vec![
-        event("web-1", "third", 3),
-        event("web-1", "first", 1),
-        event("webshop-1", "another Deployment", 9),
-        event("web-2", "second", 2),
-        event("web-1", "first", 4),
+        event("web-5d4f8-x2k4b", "third", 3),
+        event("web-5d4f8-x2k4b", "first", 1),
+        event("webshop-5d4f8-x2k4b", "another Deployment", 8),
+        event("web-front-5d4f8-x2k4b", "another Deployment", 9),
+        event("web-5d4f8", "second", 2),
+        event("web-5d4f8-x2k4b", "first", 4),
     ];
-    assert_eq!(last_messages(events.clone(), "web", 2), ["pod web-1: Failed: third", "pod web-1: Failed: first"]);
+    assert_eq!(
+        last_messages(events.clone(), "web", 2),
+        ["pod web-5d4f8-x2k4b: Failed: third", "pod web-5d4f8-x2k4b: Failed: first"]
+    );
     assert_eq!(last_messages(events, "web", 9).len(), 3);
 }

@@ -36,9 +36,9 @@ fn put_deployment(api: &MockApi, available: u32) {
 fn put_broken_pod(api: &MockApi) {
     put(
         api,
-        "/api/v1/namespaces/shop/pods/web-1",
+        "/api/v1/namespaces/shop/pods/web-5d4f8-x2k4b",
         json!({
-            "metadata": {"name": "web-1", "labels": {"app": "web"}},
+            "metadata": {"name": "web-5d4f8-x2k4b", "labels": {"app": "web"}},
             "status": {"phase": "Pending", "containerStatuses": [{
                 "name": "web", "image": "local/web:dev", "imageID": "", "ready": false, "restartCount": 0,
                 "state": {"waiting": {"reason": "ImagePullBackOff"}},
@@ -47,9 +47,9 @@ fn put_broken_pod(api: &MockApi) {
     );
     put(
         api,
-        "/api/v1/namespaces/shop/events/web-1.1",
+        "/api/v1/namespaces/shop/events/web-5d4f8-x2k4b.1",
         json!({
-            "metadata": {"name": "web-1.1"}, "involvedObject": {"kind": "Pod", "name": "web-1"}, "type": "Warning",
+            "metadata": {"name": "web-5d4f8-x2k4b.1"}, "involvedObject": {"kind": "Pod", "name": "web-5d4f8-x2k4b"}, "type": "Warning",
             "reason": "Failed", "message": "failed to pull image: not found", "lastTimestamp": "2026-01-01T00:00:00Z",
         }),
     );
@@ -98,7 +98,7 @@ fn a_rollout_names_the_pod_that_cannot_start() {
     put_broken_pod(&api);
     let client = api.client();
     let Look::NotYet(observation) = client.look_rollout(&web(), LEFT).unwrap() else { panic!("it is not ready") };
-    insta::assert_snapshot!(observation, @"deployment shop/web: 0 of 1 replicas are available; pod web-1: ImagePullBackOff of container web (image local/web:dev)");
+    insta::assert_snapshot!(observation, @"deployment shop/web: 0 of 1 replicas are available; pod web-5d4f8-x2k4b: ImagePullBackOff of container web (image local/web:dev)");
     assert!(api.state().requests.iter().any(|request| request.contains("labelSelector=app%3Dweb")));
     put_deployment(&api, 1);
     assert!(matches!(client.look_rollout(&web(), LEFT), Ok(Look::Ready(()))));
@@ -137,8 +137,8 @@ fn a_timeout_says_why_from_pods_and_events() {
     assert_eq!(fault.class(), FaultClass::Timeout);
     insta::assert_snapshot!(format!("{}\n{}\n{}", fault.what(), fault.why().join("\n"), fault.next_steps().join("\n")), @r#"
     gave up waiting for the rollout of deployment shop/web after 1ms
-    deployment shop/web: 0 of 1 replicas are available; pod web-1: ImagePullBackOff of container web (image local/web:dev)
-    pod web-1: Failed: failed to pull image: not found
+    deployment shop/web: 0 of 1 replicas are available; pod web-5d4f8-x2k4b: ImagePullBackOff of container web (image local/web:dev)
+    pod web-5d4f8-x2k4b: Failed: failed to pull image: not found
     bin/kubectl describe pods -n shop
     "#);
 }
