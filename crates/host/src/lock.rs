@@ -57,8 +57,10 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Nobody holds it any longer; the lock itself goes with the descriptor.
         let _ = self.file.set_len(0);
+        // Closing the descriptor would not do at once: a program that another thread starts this moment holds a copy
+        // of it until execve(2).
+        let _ = self.file.unlock();
     }
 }
 

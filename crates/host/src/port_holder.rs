@@ -95,6 +95,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 
     use super::*;
+    use crate::wait::Look;
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -123,7 +124,17 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let server = listener.accept().unwrap();
         drop(listener);
-        assert_eq!(port_holders(LOCALHOST, port).unwrap(), []);
+        // A program that another test starts this moment holds a copy of it until execve(2).
+        let wait = crate::wait::Wait {
+            what: "the end of the listener",
+            deadline: std::time::Duration::from_secs(60),
+            interval: std::time::Duration::from_millis(5),
+        };
+        wait.until(|_| {
+            let holders = port_holders(LOCALHOST, port)?;
+            Ok(if holders.is_empty() { Look::Ready(()) } else { Look::NotYet(format!("{holders:?}")) })
+        })
+        .unwrap();
         drop((client, server));
     }
 

@@ -33,6 +33,9 @@ const PIPE_MOST: usize = 1024 * 1024;
 
 const BLOCK: usize = 64 * 1024;
 
+/// How long a program file may be busy.
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
+
 /// A program that was started.
 pub(super) struct Running<'a> {
     command: &'a Command,
@@ -54,7 +57,7 @@ impl<'a> Running<'a> {
             let file = std::fs::File::open(path).map_err(|error| crate::io_fault::at_path("read", path, &error))?;
             prepared.stdin(file);
         }
-        let mut child = prepared.spawn().map_err(|error| faults::start(command, &error))?;
+        let mut child = spawn(&mut prepared).map_err(|error| faults::start(command, &error))?;
         let opened = open_pipes(&mut child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         match opened {
@@ -167,6 +170,20 @@ fn prepare(command: &Command) -> Result<std::process::Command> {
         prepared.current_dir(folder);
     }
     Ok(prepared)
+}
+
+/// Starts it. A program that was written just now may be busy for a moment: a program that another thread starts in
+/// between holds a copy of the open file until execve(2).
+fn spawn(prepared: &mut std::process::Command) -> io::Result<Child> {
+    let begin = Instant::now();
+    loop {
+        match prepared.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && begin.elapsed() < BUSY_LIMIT => {
+                interrupt::pause(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn open_pipes(child: &mut Child) -> io::Result<OwnedFd> {

@@ -88,6 +88,32 @@ fn a_missing_folder_is_not_taken_for_a_missing_program() {
 }
 
 #[test]
+fn a_program_that_is_still_being_written_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("program");
+    std::fs::write(&path, "#!/bin/sh\necho hello\n").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let writer = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let stays = Command::new(&path).run().unwrap_err();
+    assert_eq!(stays.why()[0], "Text file busy");
+    let closer = std::thread::spawn(move || {
+        crate::interrupt::pause_regardless(Duration::from_millis(200));
+        drop(writer);
+    });
+    assert_eq!(Command::new(&path).run().unwrap(), "hello\n");
+    closer.join().unwrap();
+}
+
+#[test]
+fn standard_input_can_be_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "from a file").unwrap();
+    assert_eq!(Command::new("cat").input_file(file.path()).run().unwrap(), "from a file");
+    let fault = Command::new("cat").input_file("/nonexistent/file").run().unwrap_err();
+    assert_eq!(fault.what(), "cannot read /nonexistent/file");
+}
+
+#[test]
 fn the_deadline_ends_the_whole_group() {
     let folder = tempfile::tempdir().unwrap();
     let pid_file = folder.path().join("pid");

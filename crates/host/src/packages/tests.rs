@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -61,8 +60,10 @@ impl Machine {
             "#!/bin/sh\nM={machine}\nadd() {{ for p; do printf '#!/bin/sh\\n' > \"$M/bin/$p\"; \
              chmod 755 \"$M/bin/$p\"; done; }}\necho \"{name} $*\" >> \"$M/calls\"\n{script}\n"
         );
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by a program of its own: a file that this process has open for writing cannot be executed, and a
+        // program that another test starts this moment would keep it open.
+        let script = "cat > \"$0\" && chmod 755 \"$0\"";
+        crate::command::Command::new("sh").args(["-c", script]).arg(&path).input(text).run().unwrap();
         self
     }
 
