@@ -1,7 +1,7 @@
 //! Server-side apply of manifests, and what it changed.
 //!
 //! Which objects are sent, in which order, belongs to [`crate::manifest_order`]; what a refusal means to
-//! [`crate::refusal`].
+//! `refusal`.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

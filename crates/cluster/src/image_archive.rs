@@ -1,7 +1,7 @@
 //! Archives of container images (docker-archive and OCI image layout): what is in them, and the same archive with full
 //! names for containerd's import.
 //!
-//! What the JSON files in an archive mean belongs to [`crate::image_layout`].
+//! What the JSON files in an archive mean belongs to `image_layout`.
 
 use std::collections::BTreeMap;
 use std::fs::File;

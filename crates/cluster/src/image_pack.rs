@@ -1,7 +1,7 @@
 //! A container image made of files, without a container engine: an OCI image layout in one tar.
 //!
 //! Reproducible: the same files give the same bytes. Formats: OCI image specification 1.1 (image layout, manifest,
-//! configuration), one uncompressed layer. The layer's tar is written by [`crate::image_layer`].
+//! configuration), one uncompressed layer. The layer's tar is written by `image_layer`.
 
 use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom, Write};

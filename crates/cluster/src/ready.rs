@@ -1,6 +1,6 @@
 //! Whether the cluster and its Deployments are ready: one look each, and why not.
 //!
-//! The verdicts are made in [`crate::rollout`]; here they are asked for.
+//! The verdicts are made in `rollout`; here they are asked for.
 
 use std::fmt;
 use std::time::Duration;
