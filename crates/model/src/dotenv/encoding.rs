@@ -3,7 +3,7 @@
 use super::Quote;
 
 /// The ways to write `value`, best first: in the quotes that are there already if they carry it as it is, then in what
-/// all libraries read alike, last with escapes, which not all of them know.
+/// all libraries read alike, then in what those of Node.js read, last with escapes, which few of them know in full.
 pub(super) fn ways_to_write(value: &str, present: Quote) -> Vec<String> {
     let unquoted = value.bytes().all(is_plain).then(|| value.to_owned());
     // A backslash before the closing quote escapes it for some libraries.
@@ -13,9 +13,9 @@ pub(super) fn ways_to_write(value: &str, present: Quote) -> Vec<String> {
     let backtick = (!value.contains(['`', '\n', '\r']) && !value.ends_with('\\')).then(|| format!("`{value}`"));
     let escaped = Some(format!("\"{}\"", escape(value)));
     let order = match present {
-        Quote::Unquoted => [unquoted, double, single, escaped, backtick],
-        Quote::Single => [single, double, escaped, unquoted, backtick],
-        Quote::Double => [double, single, escaped, unquoted, backtick],
+        Quote::Unquoted => [unquoted, double, single, backtick, escaped],
+        Quote::Single => [single, double, backtick, escaped, unquoted],
+        Quote::Double => [double, single, backtick, escaped, unquoted],
         Quote::Backtick => [backtick, double, single, escaped, unquoted],
     };
     order.into_iter().flatten().collect()
