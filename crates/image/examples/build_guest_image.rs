@@ -1,4 +1,6 @@
-//! Builds the guest image of this checkout and prints where it is: `cargo run -p k3s-vm-image --example build_guest_image CACHE`.
+//! Builds a guest image and prints where it is; for work on the guest without the rest of the tool:
+//! `cargo run -p k3s-vm-image --example build_guest_image -- CACHE [SOURCES]`, SOURCES being `guest/` of this checkout
+//! unless said otherwise.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
@@ -28,10 +30,13 @@ impl Consent for Yes {
 }
 
 fn main() -> Result<()> {
+    host::interrupt::install()?;
     let cache = std::env::args_os().nth(1).map(PathBuf::from).ok_or_else(|| {
-        Fault::new(FaultClass::Config, "a folder for the cache is missing").next("build_guest_image CACHE")
+        Fault::new(FaultClass::Config, "a folder for the cache is missing").next("build_guest_image CACHE [SOURCES]")
     })?;
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest");
+    let sources = std::env::args_os()
+        .nth(2)
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest"), PathBuf::from);
     let config = ImageConfig {
         provider: Provider::Debian,
         distribution: Distribution::Kubernetes,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
-use model::{Event, EventSink, Fault, Result};
+use model::{Event, EventSink, Fault, FaultClass, Result};
 
 use super::recipe::{Architecture, Recipe, SUITE};
 use super::tree_owner::TreeOwner;
@@ -16,6 +16,9 @@ use crate::fingerprint::Fingerprint;
 const ARCHIVE: &str = "tree.tar";
 /// The task that events name.
 const TASK: &str = "packages";
+
+/// Debian's keys on the host, by which packages are verified; other systems have them in a package of this name.
+const KEYRING: &str = "usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// What identifies the tree. The mirror does not count, nor do the versions that it has today.
 pub(super) fn fingerprint(recipe: &Recipe, architecture: Architecture) -> Fingerprint {
@@ -44,7 +47,9 @@ pub(super) fn build(
     deadline: Duration,
     events: &dyn EventSink,
 ) -> Result<()> {
-    let mirrors = super::apt_sources::mirror_lines(&super::apt_sources::of_host(Path::new("/")));
+    let root = Path::new("/");
+    check_keyring(root)?;
+    let mirrors = super::apt_sources::mirror_lines(&super::apt_sources::of_host(root));
     let mut progress = PackageProgress::default();
     let result = command(&archive(into), recipe, architecture, owner, &mirrors).deadline(deadline).run_streaming(
         events,
@@ -56,6 +61,16 @@ pub(super) fn build(
     );
     events.emit(Event::TaskFinished { task: TASK.to_owned() });
     result.map_err(|fault| explain(fault, &progress))
+}
+
+fn check_keyring(root: &Path) -> Result<()> {
+    let keyring = root.join(KEYRING);
+    if keyring.is_file() {
+        return Ok(());
+    }
+    Err(Fault::new(FaultClass::Host, "Debian's packages cannot be verified on this host")
+        .because(format!("{} is not there", keyring.display()))
+        .next("install the package debian-archive-keyring (Ubuntu, Fedora, Arch: same name)"))
 }
 
 fn command(
@@ -164,6 +179,18 @@ mod tests {
          --verbose '--mode=root' '--variant=minbase' '--format=tar' '--architectures=amd64' '--aptopt=Acquire::Languages "none"' '--aptopt=Acquire::Retries "3"' '--dpkgopt=path-exclude=/usr/share/doc/*' '--include=runc,systemd' '--customize-hook=true' trixie /cache/tree.tar 'deb http://mirror.example/debian trixie main'
         "#);
         assert!(line(TreeOwner::UserNamespace, &[]).contains("--mode=unshare"));
+    }
+
+    #[test]
+    fn a_host_without_debians_keys_is_told_which_package_has_them() {
+        let root = tempfile::tempdir().unwrap();
+        let fault = check_keyring(root.path()).unwrap_err();
+        assert_eq!(fault.class(), FaultClass::Host);
+        assert!(fault.next_steps()[0].contains("debian-archive-keyring"));
+        let keyring = root.path().join(KEYRING);
+        std::fs::create_dir_all(keyring.parent().unwrap()).unwrap();
+        std::fs::write(keyring, "").unwrap();
+        check_keyring(root.path()).unwrap();
     }
 
     #[test]

@@ -148,3 +148,23 @@ fn the_first_fault_of_two_parts_is_told_and_both_are_let_finish() {
     assert!(finished.into_inner());
     assert_eq!(both(&Silent, || Ok(1), || Ok(2)).unwrap(), (1, 2));
 }
+
+#[test]
+fn programs_are_required_only_while_the_image_is_missing() {
+    let scratch = Scratch::new();
+    let programs = |scratch: &Scratch| -> Vec<&str> {
+        let required = scratch.with(crate::requirements).unwrap();
+        required.iter().map(|requirement| requirement.program).collect()
+    };
+    let missing = programs(&scratch);
+    for program in ["mmdebstrap", "mke2fs", "qemu-img", "gcc"] {
+        assert!(missing.contains(&program), "{program}");
+    }
+    let folder = scratch.cache.images().join(scratch.key());
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
+        std::fs::write(folder.join(name), "").unwrap();
+    }
+    crate::manifest::write(&folder, &crate::manifest::example()).unwrap();
+    assert_eq!(programs(&scratch), [""; 0]);
+}
