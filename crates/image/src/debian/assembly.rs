@@ -97,6 +97,8 @@ fn unpack(archive: &Path, tree: &Path, owner: TreeOwner) -> Command {
         "--numeric-owner".into(),
         "--same-owner".into(),
         "--same-permissions".into(),
+        // The guest has devtmpfs, and no user but the host's root may make devices.
+        "--exclude=./dev/*".into(),
         // /lib is a link to usr/lib.
         "--keep-directory-symlink".into(),
     ];
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn the_command_lines() {
         let tree = Path::new("/work/tree");
-        insta::assert_snapshot!(unpack(Path::new("/parts/tree.tar"), tree, TreeOwner::Root).display(), @"tar -x -f /parts/tree.tar -C /work/tree --numeric-owner --same-owner --same-permissions --keep-directory-symlink");
+        insta::assert_snapshot!(unpack(Path::new("/parts/tree.tar"), tree, TreeOwner::Root).display(), @"tar -x -f /parts/tree.tar -C /work/tree --numeric-owner --same-owner --same-permissions '--exclude=./dev/*' --keep-directory-symlink");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes");
         let mut contract = Contract::read(&folder).unwrap();
         contract.seed_command = ["{bin}/seed", "--root", "{root}"].map(str::to_owned).to_vec();

@@ -51,7 +51,11 @@ impl TreeOwner {
     pub(crate) fn command<const N: usize>(self, program: &str, arguments: [OsString; N]) -> Command {
         match self {
             TreeOwner::Root => Command::new(program),
-            TreeOwner::UserNamespace => Command::new("unshare").args(["--map-root-user", "--map-auto", "--", program]),
+            TreeOwner::UserNamespace => {
+                // unshare looks along the user's PATH alone, which may lack the folders of system administration.
+                let program = host::tools::find(program).map_or_else(|| program.into(), OsString::from);
+                Command::new("unshare").args(["--map-root-user", "--map-auto", "--"]).arg(program)
+            }
         }
         .args(arguments)
     }
@@ -83,11 +87,11 @@ mod tests {
 
     #[test]
     fn commands_run_as_the_owner_of_the_tree() {
-        let line = |owner: TreeOwner| owner.command("tar", ["-x".into(), "-C".into(), "/a b".into()]).display();
-        insta::assert_snapshot!(line(TreeOwner::Root), @"tar -x -C '/a b'");
+        let line = |owner: TreeOwner| owner.command("/opt/tar", ["-x".into(), "-C".into(), "/a b".into()]).display();
+        insta::assert_snapshot!(line(TreeOwner::Root), @"/opt/tar -x -C '/a b'");
         insta::assert_snapshot!(
             line(TreeOwner::UserNamespace),
-            @"unshare --map-root-user --map-auto -- tar -x -C '/a b'"
+            @"unshare --map-root-user --map-auto -- /opt/tar -x -C '/a b'"
         );
     }
 
