@@ -10,7 +10,7 @@ use host::wait::{Look, Wait};
 use model::{Fault, FaultClass, Result};
 use serde::Serialize;
 
-use crate::apply_wave::{self, Sent};
+use crate::apply_wave::{self, Mode, Sent};
 use crate::client::ClusterClient;
 use crate::kinds::Kinds;
 use crate::manifest::ManifestObject;
@@ -77,7 +77,7 @@ impl ClusterClient {
     /// # Errors
     /// A Cluster fault with one reason for each object that was refused: unknown kind, missing namespace, conflict
     /// with the field and its manager, immutable field. Nothing is sent where a kind is unknown; the waves after the
-    /// first one with a refused object are not sent.
+    /// first one with a refused object are only checked (`dryRun`), so that all refusals are told at once.
     pub fn apply(&self, objects: &[ManifestObject], options: &ApplyOptions) -> Result<Vec<Applied>> {
         let mut run = Run {
             client: self,
@@ -89,13 +89,19 @@ impl ClusterClient {
         };
         let all: Vec<&ManifestObject> = objects.iter().collect();
         run.check_kinds(&all)?;
+        let mut refusals = Vec::new();
         for wave in Wave::ALL {
             let members: Vec<&ManifestObject> = all.iter().copied().filter(|object| Wave::of(object) == wave).collect();
-            if !members.is_empty() {
-                run.send(&members)?;
+            if members.is_empty() {
+                continue;
+            }
+            let mode = if refusals.is_empty() { Mode::Apply } else { Mode::Check };
+            refusals.extend(run.send(&members, mode)?);
+            if refusals.is_empty() {
                 run.wait_for_kinds(&members, &all)?;
             }
         }
+        run.refuse(refusals)?;
         Ok(run.applied)
     }
 }
@@ -133,16 +139,18 @@ impl Run<'_> {
         self.client.request("the kinds it has", left, learning)
     }
 
-    fn send(&mut self, objects: &[&ManifestObject]) -> Result<()> {
+    fn send(&mut self, objects: &[&ManifestObject], mode: Mode) -> Result<Vec<Refusal>> {
         let mut targets = Vec::with_capacity(objects.len());
         let mut refusals = Vec::new();
         for object in objects {
             match self.kinds.resolve(object) {
                 Some(kind) => targets.push(apply_wave::Target::new(object, kind)),
+                // Its definition has just been refused.
+                None if mode == Mode::Check => {}
                 None => refusals.push(refusal::of_unknown_kind(object, self.kinds.knows_version(object))),
             }
         }
-        let sending = apply_wave::send(self.client.kube(), &targets, self.options);
+        let sending = apply_wave::send(self.client.kube(), &targets, mode, self.options);
         let outcomes = match self.client.within(self.left(), sending)? {
             Some(Ok(outcomes)) => outcomes,
             Some(Err(error)) => return Err(request_fault::of_connection(self.client.server(), &error)),
@@ -152,9 +160,10 @@ impl Run<'_> {
             match outcome {
                 Sent::Applied(applied) => self.applied.push(applied),
                 Sent::Refused(refusal) => refusals.push(refusal),
+                Sent::Checked => {}
             }
         }
-        self.refuse(refusals)
+        Ok(refusals)
     }
 
     /// After CustomResourceDefinitions: until the server serves their kinds, for the objects that are of them.
@@ -195,7 +204,7 @@ impl Run<'_> {
                 fault = fault.next(step);
             }
         }
-        Err(fault)
+        Err(fault.because(format!("{} of {} objects were applied", self.applied.len(), self.total)))
     }
 
     fn timed_out(&self) -> Fault {

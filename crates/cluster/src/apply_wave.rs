@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, ValidationDirective};
-use kube::core::{DynamicObject, Status};
+use kube::core::{DynamicObject, ObjectMeta, Status};
 
 use crate::apply::{Applied, ApplyOptions, Change, FIELD_MANAGER};
 use crate::kinds::ServedKind;
@@ -28,12 +28,30 @@ pub(crate) enum Sent {
     Applied(Applied),
     /// It is as it was.
     Refused(Refusal),
+    /// It would be accepted, or what it needs is not there to tell.
+    Checked,
+}
+
+/// Whether objects are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// They are.
+    Apply,
+    /// They are not (`dryRun=All`): the server says what it would refuse.
+    Check,
 }
 
 /// A collection of the server: plural name with group, and namespace.
 type Collection<'a> = (&'a str, &'a str, Option<&'a str>);
-/// The resource versions of a collection's objects by name.
-type Versions = HashMap<String, String>;
+/// A collection's objects by name.
+type Versions = HashMap<String, Before>;
+/// What is known of an object before it is applied.
+struct Before {
+    version: Option<String>,
+    /// Whether it has fields that are ours.
+    ours: bool,
+}
+
 /// What each collection holds, or why the server does not say.
 type Existing<'a> = HashMap<Collection<'a>, Result<Versions, Box<Status>>>;
 
@@ -62,12 +80,14 @@ impl<'a> Target<'a> {
 pub(crate) async fn send(
     client: &kube::Client,
     targets: &[Target<'_>],
+    mode: Mode,
     options: &ApplyOptions,
 ) -> kube::Result<Vec<Sent>> {
     let before = existing(client, targets, options.concurrency).await?;
-    let mut outcomes =
-        stream::iter(targets.iter().map(|target| send_one(client, target, before.get(&target.collection()), options)))
-            .buffered(options.concurrency.max(1));
+    let mut outcomes = stream::iter(
+        targets.iter().map(|target| send_one(client, target, before.get(&target.collection()), mode, options)),
+    )
+    .buffered(options.concurrency.max(1));
     let mut sent = Vec::with_capacity(targets.len());
     while let Some(outcome) = outcomes.next().await {
         sent.push(outcome?);
@@ -92,8 +112,11 @@ async fn existing<'t>(
         };
         match members[0].api(client).list_metadata(&list).await {
             Ok(list) => {
-                let versions = list.items.into_iter().map(|item| item.metadata);
-                let versions = versions.filter_map(|metadata| Some((metadata.name?, metadata.resource_version?)));
+                let objects = list.items.into_iter().map(|item| item.metadata);
+                let versions = objects.filter_map(|metadata| {
+                    let ours = has_our_fields(&metadata);
+                    Some((metadata.name?, Before { version: metadata.resource_version, ours }))
+                });
                 Ok((collection, Ok(versions.collect())))
             }
             Err(kube::Error::Api(status)) => Ok((collection, Err(status))),
@@ -113,10 +136,15 @@ async fn send_one(
     client: &kube::Client,
     target: &Target<'_>,
     before: Option<&Result<Versions, Box<Status>>>,
+    mode: Mode,
     options: &ApplyOptions,
 ) -> kube::Result<Sent> {
-    let refused = |status: &Status| Ok(Sent::Refused(refusal::of_status(target.object, target.namespace, status)));
-    let version_before = match before {
+    let refused = |status: &Status| match mode {
+        // Its namespace or kind may be what an earlier object was to bring.
+        Mode::Check if status.code == 404 => Ok(Sent::Checked),
+        _ => Ok(Sent::Refused(refusal::of_status(target.object, target.namespace, status))),
+    };
+    let before = match before {
         Some(Ok(versions)) => versions.get(target.object.name()),
         Some(Err(status)) => return refused(status),
         None => None,
@@ -124,18 +152,15 @@ async fn send_one(
     let parameters = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         force: options.force,
+        dry_run: mode == Mode::Check,
         field_validation: Some(ValidationDirective::Strict),
-        ..PatchParams::default()
     };
     let answer =
         target.api(client).patch(target.object.name(), &parameters, &Patch::Apply(target.object.value())).await;
     match answer {
+        Ok(_) if mode == Mode::Check => Ok(Sent::Checked),
         Ok(object) => {
-            let change = match version_before {
-                None => Change::Created,
-                Some(before) if object.metadata.resource_version.as_ref() == Some(before) => Change::Unchanged,
-                Some(_) => Change::Configured,
-            };
+            let change = change(before, &object.metadata);
             Ok(Sent::Applied(Applied {
                 kind: target.object.kind().to_owned(),
                 api_version: target.object.api_version().to_owned(),
@@ -147,4 +172,19 @@ async fn send_one(
         Err(kube::Error::Api(status)) => refused(&status),
         Err(error) => Err(error),
     }
+}
+
+/// Where the resource version is the same, nothing has changed. Where it differs though no field was or is ours, the
+/// manifest says nothing but the name, and the server has only begun to keep its books (`before-first-apply`).
+fn change(before: Option<&Before>, after: &ObjectMeta) -> Change {
+    match before {
+        None => Change::Created,
+        Some(before) if before.version == after.resource_version => Change::Unchanged,
+        Some(before) if !before.ours && !has_our_fields(after) => Change::Unchanged,
+        Some(_) => Change::Configured,
+    }
+}
+
+fn has_our_fields(metadata: &ObjectMeta) -> bool {
+    metadata.managed_fields.iter().flatten().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
 }

@@ -50,6 +50,7 @@ pub(crate) fn of_status(object: &ManifestObject, namespace: Option<&str>, status
     conflict(object, status, causes)
         .or_else(|| invalid(object, namespace, status, causes))
         .or_else(|| missing_namespace(object, namespace, status))
+        .or_else(|| unknown_fields(object, status))
         .unwrap_or_else(|| Refusal::new(object, &sentence(status)))
 }
 
@@ -120,6 +121,22 @@ fn missing_namespace(object: &ManifestObject, namespace: Option<&str>, status: &
     )))
 }
 
+/// The answer to fields that the kind's schema does not have: a status 500 whose message lists them
+/// (sigs.k8s.io/structured-merge-diff/v6/typed, "field not declared in schema").
+fn unknown_fields(object: &ManifestObject, status: &Status) -> Option<Refusal> {
+    let parts: Vec<&str> = status.message.split(": field not declared in schema").collect();
+    let (_, before) = parts.split_last()?;
+    let fields: Vec<&str> = before.iter().filter_map(|part| part.split_whitespace().last()).collect();
+    if fields.is_empty() {
+        return None;
+    }
+    let why = format!("{} of {} has no {}", object.kind(), object.api_version(), fields.join(", no "));
+    Some(
+        Refusal::new(object, &why)
+            .next(format!("bin/kubectl explain {}, which lists the fields", object.kind().to_lowercase())),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -179,6 +196,17 @@ mod tests {
         })), @r#"
         manifests/web.yaml:3: deployment shop/web: the namespace shop does not exist
         add a Namespace named shop to the manifests, or: bin/kubectl create namespace shop
+        "#);
+    }
+
+    #[test]
+    fn fields_that_the_kind_does_not_have_are_named() {
+        insta::assert_snapshot!(told(json!({
+            "code": 500,
+            "message": "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): errors:\n  .spec.replica: field not declared in schema\n  .spec.template.spec.containers[name=\"web\"].imag: field not declared in schema"
+        })), @r#"
+        manifests/web.yaml:3: deployment shop/web: Deployment of apps/v1 has no .spec.replica, no .spec.template.spec.containers[name="web"].imag
+        bin/kubectl explain deployment, which lists the fields
         "#);
     }
 

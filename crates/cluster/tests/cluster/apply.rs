@@ -123,7 +123,7 @@ fn fifty_objects_without_news_cost_fifty_requests_and_few_more() {
 }
 
 #[test]
-fn all_refused_objects_of_a_wave_are_told_and_later_waves_are_not_sent() {
+fn all_refused_objects_are_told_and_later_waves_are_only_checked() {
     let api = MockApi::start();
     api.state().script(
         "PATCH /api/v1/namespaces/shop/services/web",
@@ -142,15 +142,27 @@ fn all_refused_objects_of_a_wave_are_told_and_later_waves_are_not_sent() {
         500,
         status(500, "InternalError", "database is locked", json!({})),
     );
-    let fault = apply(&api, WEB).unwrap_err();
+    let late = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: late, namespace: shop}\n";
+    api.state().script(
+        "PATCH /apis/apps/v1/namespaces/shop/deployments/late",
+        422,
+        status(422, "Invalid", "late is invalid", json!({})),
+    );
+    let fault = apply(&api, &format!("{WEB}{late}")).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Cluster);
     insta::assert_snapshot!(told(&fault), @r#"
-    the cluster refused 2 objects of the manifests
+    the cluster refused 3 objects of the manifests
       web.yaml:7: service shop/web: others have set fields that the manifest sets too: .spec.ports belongs to kubectl-edit
       web.yaml:11: configmap settings: database is locked (HTTP status 500)
+      web.yaml:19: deployment shop/late: late is invalid
+      1 of 5 objects were applied
       > take the fields out of the manifest, or take them over: bin/kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f web.yaml
     "#);
-    assert!(!api.state().paths("PATCH").iter().any(|path| path.contains("deployments")));
+    let state = api.state();
+    let deployment = |request: &&String| request.starts_with("PATCH ") && request.contains("/deployments/web");
+    let sent: Vec<&String> = state.requests.iter().filter(deployment).collect();
+    assert!(sent.len() == 1 && sent[0].contains("dryRun=All"), "{sent:?}");
+    assert!(!state.objects.keys().any(|path| path.contains("deployments")));
 }
 
 #[test]
@@ -171,6 +183,7 @@ fn an_immutable_field_is_told_plainly() {
     insta::assert_snapshot!(told(&apply(&api, WEB).unwrap_err()), @r#"
     the cluster refused an object of the manifests
       web.yaml:2: deployment shop/web: spec.selector cannot change once the object is there
+      3 of 4 objects were applied
       > bin/kubectl delete deployment web -n shop, then: bin/k3s-vm apply
     "#);
 }
@@ -187,6 +200,7 @@ fn a_missing_namespace_is_told() {
     insta::assert_snapshot!(told(&fault), @r#"
     the cluster refused an object of the manifests
       web.yaml:1: service shop/web: the namespace shop does not exist
+      0 of 1 objects were applied
       > add a Namespace named shop to the manifests, or: bin/kubectl create namespace shop
     "#);
 }
@@ -202,6 +216,7 @@ fn unknown_kinds_are_told_before_anything_is_sent() {
     the cluster refused 2 objects of the manifests
       web.yaml:19: shop s: the cluster does not know the kind Shop of shop.example/v1
       web.yaml:23: deploymnt typo: the cluster knows apps/v1, but no kind Deploymnt in it
+      0 of 6 objects were applied
       > bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
     "#);
     assert_eq!(api.state().paths("PATCH"), Vec::<String>::new());

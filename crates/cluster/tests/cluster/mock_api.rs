@@ -133,12 +133,21 @@ impl State {
         assert!(query.contains("fieldManager=k3s-vm"), "{query}");
         let mut wanted: Value = serde_json::from_slice(body).unwrap();
         let before = self.objects.get(path);
-        wanted["metadata"]["resourceVersion"] =
-            before.map_or(Value::Null, |it| it["metadata"]["resourceVersion"].clone());
-        if before == Some(&wanted) {
-            return (200, wanted);
-        }
         let code = if before.is_some() { 200 } else { 201 };
+        // As the API server does it: an object that is applied without a single field has no manager at first, and
+        // gets one that is not the applier the second time.
+        let has_fields = wanted.as_object().is_some_and(|object| object.len() > 3);
+        let managers = match (has_fields, before.is_some()) {
+            (true, _) => json!([{"manager": "k3s-vm"}]),
+            (false, true) => json!([{"manager": "before-first-apply"}]),
+            (false, false) => json!([]),
+        };
+        wanted["metadata"]["managedFields"] = managers;
+        wanted["metadata"]["resourceVersion"] =
+            before.map_or(Value::Null, |before| before["metadata"]["resourceVersion"].clone());
+        if before == Some(&wanted) || query.contains("dryRun=All") {
+            return (code, wanted);
+        }
         self.version += 1;
         wanted["metadata"]["resourceVersion"] = self.version.to_string().into();
         self.objects.insert(path.to_owned(), wanted.clone());
