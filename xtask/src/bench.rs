@@ -43,6 +43,10 @@ pub(crate) fn run(repository: &Path, runs: usize) -> Result<()> {
         figures.add("start from the disk", Unit::Seconds, timed(|| project.verb(&["start"]).map(drop))?);
         project.verb(&["stop"])?;
     }
+    for _ in 0..STATUS_RUNS {
+        let bare = timed(|| project.version(false))?;
+        figures.add("the launcher's own cost", Unit::Milliseconds, (timed(|| project.version(true))? - bare) * 1000.0);
+    }
     println!("Rebuilding the image after a change of a guest file");
     for run in 0..runs {
         let seconds = project.rebuild_with_changed_guest(run).context("the rebuild failed")?;

@@ -14,19 +14,25 @@ use super::events::Phases;
 /// The web application's port in the example's files.
 const EXAMPLE_WEB_PORT: &str = "30080";
 
-/// A copy of the example.
+/// A copy of the example, of the program and of the guest's sources: work on the repository does not disturb a run.
 pub(crate) struct BenchProject {
-    repository: PathBuf,
+    launcher: PathBuf,
     folder: tempfile::TempDir,
 }
 
 impl BenchProject {
-    /// Copies the example and gives it free ports.
+    /// Compiles the program, copies what is needed and gives the project free ports.
     pub(crate) fn new(repository: &Path) -> Result<Self> {
+        let launcher = repository.join("bin/k3s-vm");
+        let compiled = Command::new(&launcher).arg("--version").stdout(Stdio::null()).status();
+        ensure!(compiled.context("cannot run bin/k3s-vm")?.success(), "bin/k3s-vm does not run");
         let folder = tempfile::Builder::new().prefix("k3s-vm-bench-").tempdir()?;
-        let project = BenchProject { repository: repository.to_owned(), folder };
+        let project = BenchProject { launcher, folder };
+        fs::create_dir(project.home())?;
+        copy(&repository.join("guest"), &project.home().join("guest"))?;
+        copy(&repository.join("target/launcher/k3s-vm"), &project.program())?;
         let root = project.root();
-        fs::create_dir(root.join(".k3s-vm"))?;
+        fs::create_dir_all(root.join(".k3s-vm"))?;
         for name in [".env", "web", ".k3s-vm/config.toml", ".k3s-vm/manifests"] {
             copy(&repository.join(name), &root.join(name))?;
         }
@@ -42,14 +48,29 @@ impl BenchProject {
         Ok(project)
     }
 
-    fn root(&self) -> &Path {
-        self.folder.path()
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    /// What stands for the checkout.
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn program(&self) -> PathBuf {
+        self.home().join("k3s-vm")
     }
 
     /// Runs a verb and wants success; its phases.
     pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Phases> {
-        let output = self.run(&self.repository.join("bin/k3s-vm"), None, arguments)?;
+        let output = self.run(&self.program(), arguments)?;
         Ok(Phases::parse(&String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Runs the program for next to nothing, through the launcher or by itself.
+    pub(crate) fn version(&self, through_launcher: bool) -> Result<()> {
+        let program = if through_launcher { self.launcher.clone() } else { self.program() };
+        self.run(&program, &["--version"]).map(drop)
     }
 
     /// The folder of the guest image that runs.
@@ -58,7 +79,7 @@ impl BenchProject {
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
             .context("neither XDG_CACHE_HOME nor HOME is set")?;
-        let output = self.run(&self.repository.join("bin/k3s-vm"), None, &["status", "-o", "json"])?;
+        let output = self.run(&self.program(), &["status", "-o", "json"])?;
         let status: Value = serde_json::from_slice(&output.stdout).context("status is no JSON")?;
         let image = status["image"].as_str().context("status names no image")?;
         let folder = cache.join("k3s-vm/images").join(image);
@@ -69,19 +90,13 @@ impl BenchProject {
     /// Seconds to build the image when a file that goes into the guest has changed and nothing else. The image is
     /// removed afterwards.
     pub(crate) fn rebuild_with_changed_guest(&self, run: usize) -> Result<f64> {
-        let home = tempfile::Builder::new().prefix("k3s-vm-bench-guest-").tempdir()?;
-        copy(&self.repository.join("guest"), &home.path().join("guest"))?;
-        let changed = home.path().join("guest/debian/rootfs/etc/k3s-vm-bench");
-        fs::create_dir_all(changed.parent().context("a path without a folder")?)?;
+        let changed = self.home().join("guest/debian/rootfs/etc/k3s-vm-bench");
         fs::write(changed, format!("{} {run}\n", std::process::id()))?;
         // The disk of the old image would keep it in use.
         self.verb(&["stop"])?;
         let _ = fs::remove_dir_all(self.root().join(".k3s-vm/vm"));
-        // Not the launcher, which would set the sources to those of the repository.
-        let program = self.repository.join("target/launcher/k3s-vm");
-        let output = self.run(&program, Some(home.path()), &["start", "--no-wait"])?;
-        let seconds = Phases::parse(&String::from_utf8_lossy(&output.stderr))
-            .between("Preparing the guest image", "Preparing the guest image")?;
+        let phases = self.verb(&["start", "--no-wait"])?;
+        let seconds = phases.between("Preparing the guest image", "Preparing the guest image")?;
         let image = self.image_folder()?;
         self.verb(&["stop"])?;
         fs::remove_dir_all(self.root().join(".k3s-vm/vm"))?;
@@ -89,20 +104,19 @@ impl BenchProject {
         Ok(seconds)
     }
 
-    fn run(&self, program: &Path, home: Option<&Path>, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(program);
-        command.args(arguments).args(["--events", "json"]).current_dir(self.root()).stdin(Stdio::null());
-        if let Some(home) = home {
-            command.env("K3S_VM_HOME", home);
-        }
-        let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
+    fn run(&self, program: &Path, arguments: &[&str]) -> Result<Output> {
+        let output = Command::new(program)
+            .args(arguments)
+            .args(["--events", "json"])
+            .current_dir(self.root())
+            .env("K3S_VM_HOME", self.home())
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot run {}", program.display()))?;
         if !output.status.success() {
-            bail!(
-                "k3s-vm {} ended with {}\n{}",
-                arguments.join(" "),
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
+            let talk = String::from_utf8_lossy(&output.stderr);
+            let last = talk.lines().last().unwrap_or_default();
+            bail!("k3s-vm {} ended with {}\n{last}", arguments.join(" "), output.status);
         }
         Ok(output)
     }

@@ -5,6 +5,9 @@ use model::Fault;
 use super::printable::printable;
 use super::style::Style;
 
+/// Longer lines of reasons and logs are cut: the command of a build can fill screens. `--debug` shows it whole.
+const MOST_CHARACTERS: usize = 500;
+
 /// The whole text, ending with a line break. `program` takes the place of the word `k3s-vm` where a next step begins
 /// with it, so that the step can be typed as it stands.
 pub(crate) fn render(fault: &Fault, program: &str, style: Style) -> String {
@@ -15,7 +18,7 @@ pub(crate) fn render(fault: &Fault, program: &str, style: Style) -> String {
     if let Some(log) = fault.log().filter(|log| !log.lines.is_empty()) {
         text.push_str(&format!("\nEnd of {}:\n", log.source));
         for line in &log.lines {
-            text.push_str(&format!("{} {}\n", style.faint("  |"), printable(line)));
+            text.push_str(&format!("{} {}\n", style.faint("  |"), clipped(&printable(line))));
         }
     }
     if !fault.next_steps().is_empty() {
@@ -29,7 +32,16 @@ pub(crate) fn render(fault: &Fault, program: &str, style: Style) -> String {
 
 /// Every line of `reason` behind `margin`, its own indentation kept: a parser's drawing stays readable.
 fn indented(margin: &str, reason: &str) -> String {
-    reason.lines().map(|line| format!("{margin}{}\n", printable(line))).collect()
+    reason.lines().map(|line| format!("{margin}{}\n", clipped(&printable(line)))).collect()
+}
+
+fn clipped(line: &str) -> String {
+    let left_out = line.chars().count().saturating_sub(MOST_CHARACTERS);
+    if left_out == 0 {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(MOST_CHARACTERS).collect();
+    format!("{kept} … ({left_out} more characters)")
 }
 
 fn as_typed(step: &str, program: &str) -> String {
@@ -89,6 +101,13 @@ mod tests {
 
         Next: edit config.toml
         ");
+    }
+
+    #[test]
+    fn an_endless_line_is_cut() {
+        assert_eq!(clipped(&"é".repeat(MOST_CHARACTERS)), "é".repeat(MOST_CHARACTERS));
+        let cut = clipped(&"é".repeat(MOST_CHARACTERS + 7));
+        assert_eq!(cut, format!("{} … (7 more characters)", "é".repeat(MOST_CHARACTERS)));
     }
 
     #[test]
