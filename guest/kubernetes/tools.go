@@ -1,7 +1,7 @@
 //go:build tools
 
-// Package tools keeps the modules of those programs in go.mod that are built from upstream's own main packages.
-package tools
+// Package contract keeps the modules of those programs in go.mod that are built from upstream's own main packages.
+package contract
 
 import (
 	_ "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"

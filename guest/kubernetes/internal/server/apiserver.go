@@ -10,6 +10,7 @@ import (
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
@@ -75,6 +76,11 @@ func (n *node) apiServer() (part, error) {
 		return part{}, err
 	}
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
+	name, err := cache.NewInformerName("kube-apiserver")
+	if err != nil {
+		return part{}, err
+	}
+	s.InformerName = name
 	return part{"kube-apiserver", func(ctx context.Context) error {
 		completed, err := s.Complete(ctx)
 		if err != nil {
@@ -83,7 +89,27 @@ func (n *node) apiServer() (part, error) {
 		if errs := completed.Validate(); len(errs) != 0 {
 			return utilerrors.NewAggregate(errs)
 		}
-		return apiserver.Run(ctx, completed)
+		config, err := apiserver.NewConfig(completed)
+		if err != nil {
+			return err
+		}
+		openAPI := n.deferOpenAPI(config.KubeAPIs.ControlPlane.Generic, &config.Aggregator.GenericConfig.Config)
+		complete, err := config.Complete()
+		if err != nil {
+			return err
+		}
+		chain, err := apiserver.CreateServerChain(complete)
+		if err != nil {
+			return err
+		}
+		if err := openAPI.install(chain.GenericAPIServer.NextDelegate()); err != nil {
+			return err
+		}
+		prepared, err := chain.PrepareRun()
+		if err != nil {
+			return err
+		}
+		return prepared.Run(ctx)
 	}}, nil
 }
 
@@ -105,12 +131,13 @@ func (n *node) watchAPI(ctx context.Context, clock stopwatch) error {
 	}
 	close(n.serving)
 	clock.mark("API serving")
+	go n.watchNode(ctx, config, clock)
 	if err := poll(ctx, client, "/readyz", func(status int) bool { return status == http.StatusOK }); err != nil {
 		return err
 	}
 	close(n.ready)
 	clock.mark("API ready")
-	return n.watchNode(ctx, config, clock)
+	return nil
 }
 
 // poll asks the API until enough likes the status of an answer.

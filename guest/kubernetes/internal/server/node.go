@@ -10,8 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"k3s-vm.dev/guest/kubernetes/internal/cluster"
 )
@@ -35,41 +37,42 @@ func waitForContainerd(ctx context.Context) error {
 	}
 }
 
-// watchNode notes when the node becomes Ready and labels it.
-func (n *node) watchNode(ctx context.Context, config *rest.Config, clock stopwatch) error {
+// watchNode notes when the node becomes Ready, and labels it.
+func (n *node) watchNode(ctx context.Context, config *rest.Config, clock stopwatch) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return err
+		klog.ErrorS(err, "The node cannot be watched")
+		return
 	}
 	options := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", cluster.NodeName).String()}
-	for labelled := false; ; {
-		watch, err := client.CoreV1().Nodes().Watch(ctx, options)
-		if err != nil {
-			if err := pause(ctx, apiInterval); err != nil {
-				return err
-			}
-			continue
-		}
-		for event := range watch.ResultChan() {
-			node, ok := event.Object.(*v1.Node)
-			if !ok {
-				continue
-			}
-			if !labelled {
-				_, err := client.CoreV1().Nodes().Patch(ctx, cluster.NodeName, types.StrategicMergePatchType, []byte(nodeLabels), metav1.PatchOptions{})
-				labelled = err == nil
-			}
-			if labelled && isReady(node) {
-				watch.Stop()
-				clock.mark("node Ready")
-				return nil
+	for ctx.Err() == nil {
+		if watch, err := client.CoreV1().Nodes().Watch(ctx, options); err == nil {
+			ready := seeReady(watch)
+			watch.Stop()
+			if ready {
+				break
 			}
 		}
-		watch.Stop()
-		if err := pause(ctx, apiInterval); err != nil {
-			return err
+		_ = pause(ctx, apiInterval)
+	}
+	clock.mark("node Ready")
+	for ctx.Err() == nil {
+		_, err := client.CoreV1().Nodes().Patch(ctx, cluster.NodeName, types.StrategicMergePatchType, []byte(nodeLabels), metav1.PatchOptions{})
+		if err == nil {
+			return
+		}
+		_ = pause(ctx, time.Second)
+	}
+}
+
+// seeReady reads events until one shows a Ready node, or they end.
+func seeReady(watch watch.Interface) bool {
+	for event := range watch.ResultChan() {
+		if node, ok := event.Object.(*v1.Node); ok && isReady(node) {
+			return true
 		}
 	}
+	return false
 }
 
 func isReady(node *v1.Node) bool {

@@ -30,6 +30,7 @@ func Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
+	collectNormally := collectLess()
 	clock := newStopwatch()
 	ip, err := nodeIP(ctx)
 	if err != nil {
@@ -47,7 +48,7 @@ func Run(ctx context.Context) error {
 	}
 	clock.mark("certificates")
 
-	n := &node{layout: layout, ip: ip, serving: make(chan struct{}), ready: make(chan struct{})}
+	n := &node{layout: layout, ip: ip, serving: make(chan struct{}), ready: make(chan struct{}), settled: make(chan struct{})}
 	failed := make(chan error, 16)
 	start := func(p part) {
 		go func() {
@@ -85,10 +86,11 @@ func Run(ctx context.Context) error {
 			return manifests.Apply(ctx, layout.ClientConfig(pki.Addons))
 		})(ctx)
 		if err != nil && ctx.Err() == nil {
-			klog.ErrorS(err, "The manifests of the cluster's own workloads were not applied")
-			return
+			klog.ErrorS(err, "The manifests of the cluster's own workloads were not all applied")
 		}
 		clock.mark("manifests")
+		close(n.settled)
+		collectNormally()
 	}()
 
 	select {
@@ -103,8 +105,9 @@ func Run(ctx context.Context) error {
 type node struct {
 	layout pki.Layout
 	ip     string
-	// serving is closed when the API accepts requests, ready when it also says so of itself.
-	serving, ready chan struct{}
+	// serving is closed when the API accepts requests, ready when it also says so of itself, settled when the cluster's own workloads
+	// have been brought in.
+	serving, ready, settled chan struct{}
 }
 
 // after delays run until begin is closed.

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/mux"
+	"k8s.io/apiserver/pkg/server/routes"
+)
+
+// discoveryPath lists the documents of version 3.
+const discoveryPath = "/openapi/v3"
+
+// deferredOpenAPI serves the API server's OpenAPI documents. Upstream builds them before it opens the port, which takes a tenth of
+// the processor time until Ready; but no component needs them for that. Here they are built when the cluster's own workloads are in
+// place, or when the first client asks for them.
+type deferredOpenAPI struct {
+	config *genericapiserver.Config
+	server *genericapiserver.GenericAPIServer
+
+	begin  chan struct{}
+	demand sync.Once
+	// published is closed when the aggregator in front has read the list of the finished documents.
+	published chan struct{}
+	publish   sync.Once
+
+	once    sync.Once
+	handler http.Handler
+}
+
+// deferOpenAPI keeps upstream from building the documents; install must follow when the server has been made.
+func (n *node) deferOpenAPI(own, front *genericapiserver.Config) *deferredOpenAPI {
+	own.SkipOpenAPIInstallation = true
+	d := &deferredOpenAPI{config: own, begin: make(chan struct{}), published: make(chan struct{})}
+	buildChain := front.BuildHandlerChainFunc
+	front.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
+		chain := buildChain(handler, c)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// Somebody wants the list, which must be complete. The API server's own clients poll the documents from the start; they can wait.
+			if strings.HasPrefix(r.URL.Path, "/openapi/") && !isLoopback(r) {
+				d.start()
+				select {
+				case <-d.published:
+				case <-r.Context().Done():
+				}
+			}
+			chain.ServeHTTP(w, r)
+		})
+	}
+	go func() {
+		<-n.settled
+		d.start()
+	}()
+	return d
+}
+
+// isLoopback tells the API server's requests to itself by the name that it gives to itself for them.
+func isLoopback(r *http.Request) bool {
+	return r.TLS != nil && r.TLS.ServerName == genericapiserver.LoopbackClientServerNameOverride
+}
+
+func (d *deferredOpenAPI) start() { d.demand.Do(func() { close(d.begin) }) }
+
+// install registers the documents' paths. The aggregator in front, which merges in those of other API servers, finds them there.
+func (d *deferredOpenAPI) install(target genericapiserver.DelegationTarget) error {
+	server, ok := target.(*genericapiserver.GenericAPIServer)
+	if !ok {
+		return fmt.Errorf("the aggregator's delegate is a %T", target)
+	}
+	d.server = server
+	paths := server.Handler.NonGoRestfulMux
+	paths.Handle("/openapi/v2", d)
+	paths.Handle(discoveryPath, d)
+	paths.HandlePrefix(discoveryPath+"/", d)
+	return nil
+}
+
+func (d *deferredOpenAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-d.begin:
+	default:
+		if r.URL.Path == discoveryPath {
+			// The aggregator asks while it is being made, which holds up the start, and again every second.
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"paths":{}}`)
+			return
+		}
+		<-d.begin
+	}
+	d.once.Do(d.build)
+	d.handler.ServeHTTP(w, r)
+	if r.URL.Path == discoveryPath {
+		d.publish.Do(func() { close(d.published) })
+	}
+}
+
+func (d *deferredOpenAPI) build() {
+	documents := mux.NewPathRecorderMux("openapi")
+	install := routes.OpenAPI{Config: d.config.OpenAPIConfig, V3Config: d.config.OpenAPIV3Config}
+	install.InstallV2(d.server.Handler.GoRestfulContainer, documents)
+	install.InstallV3(d.server.Handler.GoRestfulContainer, documents)
+	d.handler = documents
+}

@@ -1,0 +1,123 @@
+package server
+
+import (
+	"crypto/tls"
+	"database/sql"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	kcmoptions "k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
+	kubeletvalidation "k8s.io/kubernetes/pkg/kubelet/apis/config/validation"
+
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+
+	"k3s-vm.dev/guest/kubernetes/internal/cluster"
+	"k3s-vm.dev/guest/kubernetes/internal/pki"
+)
+
+func testNode() *node {
+	return &node{ip: "10.0.2.15", layout: pki.Layout{Dir: cluster.PKIDir, Clients: cluster.ClientsDir}}
+}
+
+func TestUpstreamAcceptsTheArguments(t *testing.T) {
+	n := testNode()
+	if _, err := n.apiServer(); err != nil {
+		t.Errorf("kube-apiserver: %v", err)
+	}
+	s, err := kcmoptions.NewKubeControllerManagerOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, disabled, aliases := controllermanager.KnownControllers(), controllermanager.ControllersDisabledByDefault(), controllermanager.ControllerAliases()
+	if err := parse(s.Flags(known, disabled, aliases), n.controllerManagerArgs()); err != nil {
+		t.Errorf("kube-controller-manager: %v", err)
+	}
+	if err := s.Validate(known, disabled, aliases); err != nil {
+		t.Errorf("kube-controller-manager: %v", err)
+	}
+	config, err := n.kubeletConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kubeletvalidation.ValidateKubeletConfiguration(config, utilfeature.DefaultFeatureGate); err != nil {
+		t.Errorf("kubelet: %v", err)
+	}
+}
+
+func TestGuestAddressIsTheOneThatLeadsOut(t *testing.T) {
+	address := func(text string) []net.Addr {
+		ip, network, err := net.ParseCIDR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []net.Addr{&net.IPNet{IP: ip, Mask: network.Mask}}
+	}
+	for _, c := range []struct {
+		name, address, want string
+		flags               net.Flags
+	}{
+		{"eth0", "10.0.2.15/24", "10.0.2.15", net.FlagUp},
+		{"ens3", "192.168.1.4/24", "192.168.1.4", net.FlagUp},
+		{"eth0", "10.0.2.15/24", "", 0},
+		{"lo", "127.0.0.1/8", "", net.FlagUp | net.FlagLoopback},
+		{"cni0", "10.42.0.1/24", "", net.FlagUp},
+		{"eth0", "fe80::1/64", "", net.FlagUp},
+		{"eth0", "169.254.3.4/16", "", net.FlagUp},
+	} {
+		if got := guestAddress(net.Interface{Name: c.name, Flags: c.flags}, address(c.address)); got != c.want {
+			t.Errorf("%s %s: %q", c.name, c.address, got)
+		}
+	}
+}
+
+func TestDamagedDatabaseIsMovedAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	for name, content := range map[string]string{path: strings.Repeat("damaged", 1000), path + "-wal": "x"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := checkAfterCrash(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("still in place: %v", err)
+	}
+	if kept, _ := filepath.Glob(path + ".damaged-*"); len(kept) == 0 {
+		t.Error("nothing was kept")
+	}
+}
+
+func TestSoundDatabaseStaysAfterACrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	db, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TABLE kine (id INTEGER)"); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		t.Fatalf("no write-ahead log: %v", err)
+	}
+	if err := checkAfterCrash(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOwnRequestsAreToldFromOthers(t *testing.T) {
+	for name, want := range map[string]bool{"apiserver-loopback-client": true, "localhost": false, "": false} {
+		if got := isLoopback(&http.Request{TLS: &tls.ConnectionState{ServerName: name}}); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
