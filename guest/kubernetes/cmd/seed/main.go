@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/log"
+
 	"k3s-vm.dev/guest/kubernetes/internal/cluster"
 	"k3s-vm.dev/guest/kubernetes/internal/seed"
 )
@@ -17,6 +19,8 @@ func main() {
 	root := flag.String("root", "", "the guest tree")
 	bin := flag.String("bin", "", "folder with the built programs addons and pause")
 	flag.Parse()
+	// containerd's packages warn about what the host's filesystem lacks, which means nothing for the guest.
+	_ = log.SetLevel("error")
 	if *root == "" || *bin == "" || flag.NArg() != 0 {
 		flag.Usage()
 		os.Exit(64)
