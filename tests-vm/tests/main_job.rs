@@ -43,9 +43,13 @@ fn main() -> ExitCode {
         assert_eq!(state()["greeting"], "Changed while running");
     });
     steps.run("a_service_name_resolves_in_a_pod", || {
-        let address = project.kubectl(&["exec", "deploy/web", "--", "/web", "resolve", "web.default.svc.cluster.local"]);
+        let address =
+            project.kubectl(&["exec", "deploy/web", "--", "/web", "resolve", "web.default.svc.cluster.local"]);
         let service = project.kubectl(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"]);
-        assert!(!service.is_empty() && address.contains(&service), "resolved to {address:?}, the Service has {service:?}");
+        assert!(
+            !service.is_empty() && address.contains(&service),
+            "resolved to {address:?}, the Service has {service:?}"
+        );
     });
     steps.run("logs_and_top_work", || {
         assert!(!project.kubectl(&["logs", "deploy/web"]).is_empty(), "no logs");
@@ -170,7 +174,9 @@ fn application(project: &ExampleProject) {
 
 fn port_forward(project: &ExampleProject) {
     let mut child = project.spawn_kubectl(&["port-forward", "deploy/web", "18080:8080"]);
-    let answer = k3s_vm_tests_vm::steps::try_eventually(std::time::Duration::from_secs(60), || http::get(18080, "/healthz").ok());
+    let answer = k3s_vm_tests_vm::steps::try_eventually(std::time::Duration::from_secs(60), || {
+        http::get(18080, "/healthz").ok()
+    });
     let _ = child.kill();
     let _ = child.wait();
     assert_eq!(answer.expect("no answer through port-forward").0, 200);

@@ -80,7 +80,7 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
             }
         }
         Verb::Ssh { command } => return replace(ssh::run(&context, &command)?, output),
-        Verb::Kubectl { arguments } => return replace(kubectl::run(&context.project, &arguments)?, output),
+        Verb::Kubectl { arguments } => return replace(kubectl::run(&context, &arguments)?, output),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,8 +52,7 @@ pub fn run(context: &Context<'_>, options: Options) -> Result<ApplyReport> {
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
     let mut phases = Phases::new(context.events, if options.wait { 4 } else { 3 });
     let paths = context.paths();
-    let mut watch =
-        GuestWatch::new(&running.process, ConsoleReader::from_end(paths.log())?, &paths, context.events);
+    let mut watch = GuestWatch::new(&running.process, ConsoleReader::from_end(paths.log())?, &paths, context.events);
     let access = phases.run("Connecting to the cluster", || {
         let access = connect(context, &running, &mut watch, deadline)?;
         let server = access.client.server().to_owned();
@@ -63,12 +62,7 @@ pub fn run(context: &Context<'_>, options: Options) -> Result<ApplyReport> {
 }
 
 /// Proves the API of a running instance and brings the web folder up to date.
-fn connect(
-    context: &Context<'_>,
-    running: &Running,
-    watch: &mut GuestWatch<'_>,
-    deadline: Deadline,
-) -> Result<Access> {
+fn connect(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, deadline: Deadline) -> Result<Access> {
     let paths = context.paths();
     let image = image::open(&running.record.image_folder, &context.cache)?;
     let admin = readiness::admin_kubeconfig(watch, &paths, &image.manifest, deadline)?;
@@ -103,8 +97,7 @@ pub(crate) fn deploy(
     wait: bool,
     deadline: Deadline,
 ) -> Result<ApplyReport> {
-    let mut report = ApplyReport::default();
-    report.images = phases.run("Loading container images", || {
+    let images = phases.run("Loading container images", || {
         if context.project.config.images.is_empty() {
             return Ok(Outcome::Skipped(Vec::new(), "no [[images]] in .k3s-vm/config.toml".to_owned()));
         }
@@ -112,6 +105,7 @@ pub(crate) fn deploy(
         let fact = images_fact(&images);
         Ok(Outcome::Done(images, fact))
     })?;
+    let mut report = ApplyReport { images, ..ApplyReport::default() };
     let objects = phases.run("Applying manifests", || {
         let (objects, refused) = manifests(context, access, &report.images)?;
         for variable in &refused {
@@ -127,7 +121,9 @@ pub(crate) fn deploy(
         Ok(Outcome::Done(objects, fact))
     })?;
     if wait {
-        report.web_answers = phases.run("Waiting for the application", || rolled_out(&context.project.config.ports, watch, access, &objects, deadline))?;
+        report.web_answers = phases.run("Waiting for the application", || {
+            rolled_out(&context.project.config.ports, watch, access, &objects, deadline)
+        })?;
     }
     Ok(report)
 }
@@ -140,14 +136,21 @@ fn manifests(
 ) -> Result<(Vec<ManifestObject>, Vec<RefusedVariable>)> {
     let folder = context.project.paths.state_dir().join("manifests");
     let objects = cluster::manifest_files::read_objects(&folder, ".k3s-vm/manifests")?;
-    let digests: Vec<(String, String)> = images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
+    let digests: Vec<(String, String)> =
+        images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
     let objects = cluster::image_annotation::annotate(objects, &digests);
     let mode = context.project.config.inject;
     if mode == InjectMode::Off {
         return Ok((objects, Vec::new()));
     }
     let variables = match files::read_optional(&context.project.web().dot_env())? {
-        Some(bytes) => Document::parse(&bytes).variables(),
+        Some(bytes) => {
+            let document = Document::parse(&bytes);
+            for problem in document.problems() {
+                context.events.warning(format!("{}/.env: {problem}", context.project.config.web_folder));
+            }
+            document.variables()
+        }
         None => Vec::new(),
     };
     let primary = access.inside.to_json_base64();
@@ -164,11 +167,14 @@ fn rolled_out(
 ) -> Result<Outcome<Option<bool>>> {
     let deployments = cluster::ready::deployments(objects);
     for deployment in &deployments {
-        watch
-            .wait(&deployment.to_string(), deadline, |left| access.client.look_rollout(deployment, left))
-            .map_err(|fault| {
-                access.client.explain_rollout(deployment).into_iter().fold(fault, Fault::because)
-            })?;
+        watch.wait(&deployment.to_string(), deadline, |left| access.client.look_rollout(deployment, left)).map_err(
+            |fault| match fault.class() {
+                FaultClass::Timeout => {
+                    access.client.explain_rollout(deployment).into_iter().fold(fault, Fault::because)
+                }
+                _ => fault,
+            },
+        )?;
     }
     if !has_node_port(objects, ports.web.number()) {
         let reason = format!("no Service has the NodePort {}", ports.web);

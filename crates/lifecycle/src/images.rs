@@ -67,7 +67,11 @@ fn prepare(context: &Context<'_>, image: &ContainerImage) -> Result<ImageArchive
         context.events.emit(Event::TaskFinished { task: image.name.clone() });
     }
     match &image.source {
-        ContainerImageSource::Archive(archive) => ImageArchive::open(&root.join(archive), Some(&image.name)),
+        ContainerImageSource::Archive(file) => {
+            let archive = ImageArchive::open(&root.join(file), Some(&image.name))?;
+            check_name(&archive, &ImageName::parse(&image.name)?, file)?;
+            Ok(archive)
+        }
         ContainerImageSource::Files { files, entrypoint } => {
             let recipe = ImageRecipe {
                 name: ImageName::parse(&image.name)?,
@@ -83,6 +87,17 @@ fn prepare(context: &Context<'_>, image: &ContainerImage) -> Result<ImageArchive
             ImageArchive::open(&destination, None)
         }
     }
+}
+
+/// An archive that brings another image than the one that the configuration promises is a mistake.
+fn check_name(archive: &ImageArchive, name: &ImageName, file: &str) -> Result<()> {
+    let names: Vec<&str> = archive.images().iter().flat_map(|image| &image.names).map(ImageName::as_str).collect();
+    if names.contains(&name.as_str()) {
+        return Ok(());
+    }
+    Err(Fault::new(FaultClass::Config, format!("{file} does not bring the image {}", name.as_str()))
+        .because(format!("it has {}", names.join(", ")))
+        .next("correct `name` or `archive` of [[images]] in .k3s-vm/config.toml"))
 }
 
 fn archive_file_name(image: &str) -> PathBuf {
@@ -180,9 +195,8 @@ fn presence_script(images: &[(String, String)]) -> String {
 
 /// Imports standard input and records what it was.
 fn import_script(images: &[(String, String)]) -> String {
-    let mut script = format!(
-        "set -e\nPATH=$PATH:/usr/local/bin\nctr -n {NAMESPACE} images import - >&2\nmkdir -p '{IMPORTED}'\n"
-    );
+    let mut script =
+        format!("set -e\nPATH=$PATH:/usr/local/bin\nctr -n {NAMESPACE} images import - >&2\nmkdir -p '{IMPORTED}'\n");
     for (name, digest) in images {
         script.push_str(&format!("printf %s '{digest}' > '{}'\n", marker(name)));
     }
@@ -196,13 +210,22 @@ mod tests {
     #[test]
     fn an_image_that_was_removed_in_the_guest_counts_as_missing() {
         let images = [("docker.io/local/web:dev".to_owned(), "sha256:1".to_owned())];
-        insta::assert_snapshot!(presence_script(&images), @"");
+        insta::assert_snapshot!(presence_script(&images), @r#"
+        PATH=$PATH:/usr/local/bin
+        [ "$(cat '/var/lib/k3s-vm/imported-images/docker.io%local%web:dev' 2>/dev/null)" = 'sha256:1' ] && ctr -n k8s.io images ls -q | grep -qxF 'docker.io/local/web:dev' || exit 1
+        "#);
     }
 
     #[test]
     fn the_content_is_recorded_only_after_the_import() {
         let images = [("docker.io/local/web:dev".to_owned(), "sha256:1".to_owned())];
-        insta::assert_snapshot!(import_script(&images), @"");
+        insta::assert_snapshot!(import_script(&images), @r"
+        set -e
+        PATH=$PATH:/usr/local/bin
+        ctr -n k8s.io images import - >&2
+        mkdir -p '/var/lib/k3s-vm/imported-images'
+        printf %s 'sha256:1' > '/var/lib/k3s-vm/imported-images/docker.io%local%web:dev'
+        ");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub enum Observed {
     /// Its disk is there, no process runs.
     Stopped,
     /// Its QEMU runs and is the one of the record.
-    Running(Running),
+    Running(Box<Running>),
     /// Its QEMU runs, as the command line says, but the record does not lead to it.
     Orphan(ProcessHandle),
 }
@@ -42,7 +42,7 @@ pub fn observe(context: &Context<'_>) -> Result<Observed> {
     if let Some(record) = Record::read(&paths.record())?
         && let Some(process) = ProcessHandle::open(&record.process, &record.uuid)?
     {
-        return Ok(Observed::Running(Running { record, process }));
+        return Ok(Observed::Running(Box::new(Running { record, process })));
     }
     if let Some(process) = find_by_command_line(&paths)? {
         return Ok(Observed::Orphan(process));

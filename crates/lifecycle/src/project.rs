@@ -26,16 +26,14 @@ impl Project {
     /// # Errors
     /// A Config fault where there is none.
     pub fn find(start: &Path) -> Result<ProjectPaths> {
-        start
-            .ancestors()
-            .find(|folder| folder.join(ProjectPaths::MARKER).is_dir())
-            .map(ProjectPaths::new)
-            .ok_or_else(|| {
+        start.ancestors().find(|folder| folder.join(ProjectPaths::MARKER).is_dir()).map(ProjectPaths::new).ok_or_else(
+            || {
                 Fault::new(FaultClass::Config, format!("no project at {} or above it", start.display()))
                     .because(format!("a project is a folder that holds `{}/`", ProjectPaths::MARKER))
                     .next("cd to the project, or name it with --project DIR")
                     .next("mkdir -p .k3s-vm/manifests    # makes this folder a project")
-            })
+            },
+        )
     }
 
     /// The project in `folder` itself, for `--project`.
@@ -43,8 +41,9 @@ impl Project {
     /// # Errors
     /// A Config fault where the folder is no project.
     pub fn at(folder: &Path) -> Result<ProjectPaths> {
-        let absolute = std::path::absolute(folder)
-            .map_err(|error| Fault::new(FaultClass::Config, format!("cannot resolve {}", folder.display())).because(error))?;
+        let absolute = std::path::absolute(folder).map_err(|error| {
+            Fault::new(FaultClass::Config, format!("cannot resolve {}", folder.display())).because(error)
+        })?;
         if absolute.join(ProjectPaths::MARKER).is_dir() {
             return Ok(ProjectPaths::new(absolute));
         }

@@ -64,7 +64,10 @@ pub(crate) fn admin_kubeconfig(
             Some(connected) => connected,
             none => match Agent::connect(&folder, limit) {
                 Ok(connected) => none.insert(connected),
-                Err(fault) => return Ok(Look::NotYet(format!("the guest agent does not answer yet ({fault})"))),
+                Err(fault) if fault.class() == FaultClass::Timeout => {
+                    return Ok(Look::NotYet("the guest agent does not answer yet".to_owned()));
+                }
+                Err(fault) => return Ok(Look::NotYet(format!("the guest agent cannot be reached ({fault})"))),
             },
         };
         match connected.read_file(&manifest.kubeconfig, KUBECONFIG_LIMIT, limit.max(AGENT_ATTEMPT)) {

@@ -30,7 +30,9 @@ fn destroy(context: &Context<'_>) -> Result<String> {
     let process = match observe(context)? {
         Observed::Running(running) => Some(running.process),
         Observed::Orphan(process) => {
-            context.events.note(format!("pid {} is a QEMU of this instance without a record: ending it", process.pid()));
+            context
+                .events
+                .note(format!("pid {} is a QEMU of this instance without a record: ending it", process.pid()));
             Some(process)
         }
         Observed::Stopped | Observed::Absent => None,

@@ -34,8 +34,20 @@ const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
 
 /// ssh and the tool that makes its keys.
 const SSH: [Requirement; 2] = [
-    Requirement { program: "ssh", apt: "openssh-client", dnf: "openssh-clients", pacman: "openssh", purpose: "opens a shell in the VM" },
-    Requirement { program: "ssh-keygen", apt: "openssh-client", dnf: "openssh-clients", pacman: "openssh", purpose: "makes the VM's keys" },
+    Requirement {
+        program: "ssh",
+        apt: "openssh-client",
+        dnf: "openssh-clients",
+        pacman: "openssh",
+        purpose: "opens a shell in the VM",
+    },
+    Requirement {
+        program: "ssh-keygen",
+        apt: "openssh-client",
+        dnf: "openssh-clients",
+        pacman: "openssh",
+        purpose: "makes the VM's keys",
+    },
 ];
 
 /// The phases of a start that does not.
@@ -177,14 +189,19 @@ fn guest_image(context: &Context<'_>, observed: &Observed) -> Result<Outcome<Gue
             let was_there = known.is_some();
             let image = known.map_or_else(|| image::ensure(&request), Ok)?;
             let fact = describe(&image);
-            return Ok(if was_there { Outcome::Skipped(image, format!("{fact}, built before")) } else { Outcome::Done(image, fact) });
+            return Ok(if was_there {
+                Outcome::Skipped(image, format!("{fact}, built before"))
+            } else {
+                Outcome::Done(image, fact)
+            });
         }
         Observed::Running(running) => image::open(&running.record.image_folder, &context.cache)?,
         Observed::Stopped | Observed::Orphan(_) => guest_image_of_disk(context)?,
     };
     if image::locate(&request)?.is_none_or(|configured| configured.fingerprint != image.fingerprint) {
         context.events.note(
-            "the guest image has changed since this instance's disk was made; `k3s-vm reset` makes a new disk from it".to_owned(),
+            "the guest image has changed since this instance's disk was made; `k3s-vm reset` makes a new disk from it"
+                .to_owned(),
         );
     }
     let fact = format!("{}, as the instance's disk has it", describe(&image));
@@ -217,7 +234,7 @@ fn launch(
     context: &Context<'_>,
     observed: Observed,
     image: &GuestImage,
-) -> Result<Outcome<(Running, ConsoleReader)>> {
+) -> Result<Outcome<(Box<Running>, ConsoleReader)>> {
     let paths = context.paths();
     match observed {
         Observed::Running(running) => {
@@ -229,10 +246,13 @@ fn launch(
             return Ok(Outcome::Skipped((running, ConsoleReader::from_end(paths.log())?), fact));
         }
         Observed::Orphan(process) => {
-            return Err(Fault::new(FaultClass::State, format!("pid {} is a QEMU of this instance that lost its record", process.pid()))
-                .because("its state cannot be known")
-                .next("k3s-vm stop     # powers it off; data are kept")
-                .next("k3s-vm reset    # destroys it and starts anew"));
+            return Err(Fault::new(
+                FaultClass::State,
+                format!("pid {} is a QEMU of this instance that lost its record", process.pid()),
+            )
+            .because("its state cannot be known")
+            .next("k3s-vm stop     # powers it off; data are kept")
+            .next("k3s-vm reset    # destroys it and starts anew"));
         }
         Observed::Stopped | Observed::Absent => {}
     }
@@ -249,7 +269,12 @@ fn launch(
     let machine = machine(context, &paths, image, &qemu, &uuid, &ports);
     machine.check()?;
     let console = ConsoleReader::from_end(paths.log())?;
-    let launched = Launch { qemu: &qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE }.run(context.events)?;
+    let launched = Launch { qemu: &qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE }
+        .run(context.events)
+        .map_err(|fault| match fault.next_steps() {
+            [] => fault.next("k3s-vm --debug start    # shows the command that was run"),
+            _ => fault,
+        })?;
     let record = Record {
         process: launched.identity().clone(),
         uuid,
@@ -264,11 +289,10 @@ fn launch(
         image_folder: image.folder.clone(),
     };
     record.write(&paths.record())?;
-    let process = ProcessHandle::open(&record.process, &record.uuid)?.ok_or_else(|| {
-        Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs")
-    })?;
+    let process = ProcessHandle::open(&record.process, &record.uuid)?
+        .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))?;
     let fact = format!("QEMU {} under {}, pid {}", qemu.version, record.accelerator, process.pid());
-    Ok(Outcome::Done((Running { record, process }, console), fact))
+    Ok(Outcome::Done((Box::new(Running { record, process }), console), fact))
 }
 
 /// The VM of this instance.
@@ -299,11 +323,7 @@ fn machine(
         initrd: image.initrd(),
         kernel_command_line: image.manifest.kernel_command_line.clone(),
         disk: paths.disk(),
-        forwards: vec![
-            forward(ports.api, 6443),
-            forward(ports.ssh, 22),
-            forward(ports.web, ports.web.number()),
-        ],
+        forwards: vec![forward(ports.api, 6443), forward(ports.ssh, 22), forward(ports.web, ports.web.number())],
         firmware_files: vec![
             firmware_file("authorized_keys", paths.authorized_keys()),
             firmware_file("ssh_host_ed25519_key", paths.ssh_host_key()),

@@ -55,7 +55,11 @@ fn write_variables(web: &WebPaths, primary: &str, events: &dyn EventSink) -> Res
 fn example(web: &WebPaths, events: &dyn EventSink) -> Result<Vec<u8>> {
     match files::read_optional(&web.dot_env_example())? {
         Some(bytes) => {
-            events.note(format!("{} did not exist: made it from {}", web.dot_env().display(), web.dot_env_example().display()));
+            events.note(format!(
+                "{} did not exist: made it from {}",
+                web.dot_env().display(),
+                web.dot_env_example().display()
+            ));
             Ok(bytes)
         }
         None => Ok(Vec::new()),

@@ -1,15 +1,17 @@
 //! The resolved configuration: defaults, rules, and every mistake of the file told at once.
 
+mod mistakes;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::config_file::{ConfigFile, ContainerImageSection};
+use crate::config_file::ConfigFile;
 use crate::port::Port;
 use crate::{Fault, FaultClass, Result};
+use mistakes::Mistakes;
 
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
+const GIB: u64 = 1024 * 1024 * 1024;
 
 /// Host port of the API where nothing is configured.
 pub const DEFAULT_API_PORT: Port = Port::literal(6443);
@@ -262,172 +264,5 @@ impl Config {
     }
 }
 
-/// Collects what is wrong so that the user sees all of it.
-#[derive(Default)]
-struct Mistakes(Vec<String>);
-
-impl Mistakes {
-    fn add(&mut self, mistake: String) {
-        self.0.push(mistake);
-    }
-
-    fn port(&mut self, key: &str, value: Option<i64>, default: Port) -> Port {
-        let Some(number) = value else { return default };
-        match u16::try_from(number).ok().and_then(Port::new) {
-            Some(port) => port,
-            None => {
-                self.add(format!("{key} = {number}: not a port (1 to 65535)"));
-                default
-            }
-        }
-    }
-
-    fn within(&mut self, key: &str, value: Option<i64>, low: u32, high: u32, default: u32) -> u32 {
-        let Some(number) = value else { return default };
-        match u32::try_from(number).ok().filter(|number| (low..=high).contains(number)) {
-            Some(number) => number,
-            None => {
-                self.add(format!("{key} = {number}: must be {low} to {high}"));
-                default
-            }
-        }
-    }
-
-    fn parse<T>(&mut self, key: &str, text: Option<&str>, default: T, parse: impl Fn(&str) -> Result<T, String>) -> T {
-        let Some(text) = text else { return default };
-        match parse(text) {
-            Ok(value) => value,
-            Err(why) => {
-                self.add(format!("{key} = \"{text}\": {why}"));
-                default
-            }
-        }
-    }
-
-    fn size(&mut self, key: &str, text: Option<&str>, least: u64, default: u64) -> u64 {
-        self.parse(key, text, default, |text| {
-            let size =
-                text.parse::<bytesize::ByteSize>().map_err(|_| "not a size such as \"4GiB\"".to_owned())?.as_u64();
-            match size {
-                _ if size < least => Err(format!("at least {} is needed", bytesize::ByteSize(least))),
-                _ if size % MIB != 0 => Err("must be a whole number of MiB".to_owned()),
-                _ => Ok(size),
-            }
-        })
-    }
-
-    fn duration(&mut self, key: &str, text: Option<&str>, default: Duration) -> Duration {
-        self.parse(key, text, default, |text| {
-            humantime::parse_duration(text).map_err(|_| "not a duration such as \"90s\" or \"15m\"".to_owned())
-        })
-    }
-
-    /// The first choice is the default.
-    fn choice<T: Copy>(&mut self, key: &str, text: Option<&str>, choices: &[(&str, T)]) -> T {
-        self.parse(key, text, choices[0].1, |text| {
-            choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
-                let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-                format!("must be one of {}", names.join(", "))
-            })
-        })
-    }
-
-    fn container_image(&mut self, index: usize, image: &ContainerImageSection) -> Option<ContainerImage> {
-        let key = format!("images[{index}]");
-        let Some(name) = image.name.clone() else {
-            self.add(format!("{key}: name is missing"));
-            return None;
-        };
-        let source = match (&image.archive, image.files.is_empty()) {
-            (Some(archive), true) => ContainerImageSource::Archive(archive.clone()),
-            (None, false) if !image.entrypoint.is_empty() => {
-                ContainerImageSource::Files { files: image.files.clone(), entrypoint: image.entrypoint.clone() }
-            }
-            (None, false) => {
-                self.add(format!("{key} ({name}): an image made of files needs entrypoint"));
-                return None;
-            }
-            (Some(_), false) | (None, true) => {
-                self.add(format!("{key} ({name}): needs either archive or files"));
-                return None;
-            }
-        };
-        Some(ContainerImage { name, build: image.build.clone(), source })
-    }
-
-    fn into_result(self, config: Config) -> Result<Config> {
-        if self.0.is_empty() {
-            return Ok(config);
-        }
-        let count = self.0.len();
-        let headline = if count == 1 {
-            "the configuration has a mistake".to_owned()
-        } else {
-            format!("the configuration has {count} mistakes")
-        };
-        let mut fault = Fault::new(FaultClass::Config, headline);
-        for mistake in self.0 {
-            fault = fault.because(mistake);
-        }
-        Err(fault.next("edit .k3s-vm/config.toml or .env, then run the command again"))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resolve(text: &str, web_port: Option<&str>) -> Result<Config> {
-        let file = Config::parse_file("config.toml", text)?;
-        Config::resolve(&file, web_port.map(|port| (port, ".env")))
-    }
-
-    #[test]
-    fn an_empty_file_gives_the_ports_of_the_documentation() {
-        let config = resolve("", Some("30080")).expect("valid");
-        assert_eq!((config.ports.api.number(), config.ports.ssh.number(), config.ports.web.number()), (6443, 2666, 30080));
-        assert!(config.ports.bind.is_loopback());
-        assert_eq!(config.inject, InjectMode::Secret);
-    }
-
-    #[test]
-    fn the_file_wins_over_dot_env() {
-        assert_eq!(resolve("ports.web = 31000", Some("30080")).expect("valid").ports.web.number(), 31000);
-    }
-
-    #[test]
-    fn all_mistakes_are_told_at_once() {
-        let text = "version = 2\nports.api = 70000\nports.bind = \"here\"\nvm.cpus = 0\nvm.memory = \"1 GB\"\nvm.accel = \"hvf\"\n\
-                    image.disk = \"lots\"\ninject.mode = \"file\"\ntimeouts.start = \"soon\"\n[[images]]\nname = \"a\"\n";
-        let fault = resolve(text, Some("web")).expect_err("mistakes");
-        insta::assert_snapshot!(fault.why().join("\n"), @"");
-        assert_eq!(fault.class(), FaultClass::Config);
-    }
-
-    #[test]
-    fn web_port_must_be_a_node_port_of_its_own() {
-        for (text, port, expected) in [
-            ("", None, "WEB_PORT is not set: add a line such as WEB_PORT=30080 to .env"),
-            ("", Some("8080"), "WEB_PORT=8080: a NodePort lies in 30000 to 32767"),
-            ("", Some("0"), "WEB_PORT=0 in .env: not a port (1 to 65535)"),
-            ("ports.api = 30080", Some("30080"), "ports.api and WEB_PORT are both 30080: each needs a port of its own"),
-        ] {
-            let fault = resolve(text, port).expect_err(expected);
-            assert_eq!(fault.why(), [expected]);
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_its_line() {
-        let fault = resolve("version = 1\n[ports]\nhttp = 80\n", Some("30080")).expect_err("unknown key");
-        insta::assert_snapshot!(fault.why().join("\n"), @"");
-    }
-
-    #[test]
-    fn an_image_is_an_archive_or_files() {
-        let archive = resolve("[[images]]\nname = \"a\"\narchive = \"a.tar\"\n", Some("30080")).expect("valid");
-        assert_eq!(archive.images[0].source, ContainerImageSource::Archive("a.tar".to_owned()));
-        let both = "[[images]]\nname = \"a\"\narchive = \"a.tar\"\nentrypoint = [\"/a\"]\nfiles = { \"/a\" = \"a\" }\n";
-        assert!(resolve(both, Some("30080")).is_err());
-    }
-}
+mod tests;

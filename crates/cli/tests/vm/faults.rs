@@ -1,0 +1,142 @@
+//! A start that cannot succeed: each fault with its whole text and its exit code.
+
+use testkit::Script;
+use testkit::script::{ConsoleLine, Death};
+
+use crate::setup::Setup;
+
+#[test]
+fn qemu_dies_at_once() {
+    let death = Death { stderr: "qemu-system-x86_64: -machine: unsupported machine type".to_owned(), code: 1 };
+    let setup = Setup::new(&Script { die: Some(death), ..Script::default() });
+    insta::assert_snapshot!(setup.says(&["start"], 5), @r"
+    [1/8] Checking the host …: all tools are there
+    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/8] Starting the VM …
+    Error: QEMU ended at once (exit status: 1)
+      -machine: unsupported machine type
+
+    End of PROJECT/.k3s-vm/vm.log:
+      | qemu-system-x86_64: -machine: unsupported machine type
+
+    Next: k3s-vm --debug start    # shows the command that was run
+    ");
+}
+
+#[test]
+fn the_guest_panics_while_it_boots() {
+    let panic = "[    1.234567] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
+    let console = vec![ConsoleLine { after_ms: 300, text: panic.to_owned() }];
+    let agent = testkit::script::AgentScript { absent: true, ..Default::default() };
+    let setup = Setup::new(&Script { console, agent, ..Script::default() });
+    insta::assert_snapshot!(setup.says(&["start"], 5), @r"
+    [1/8] Checking the host …: all tools are there
+    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/8] Booting the guest …
+    Error: the guest cannot go on
+      Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)
+
+    End of PROJECT/.k3s-vm/vm.log:
+      | [    1.234567] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)
+
+    Next: k3s-vm logs    # the whole console
+    Next: k3s-vm reset   # a new disk
+    ");
+}
+
+#[test]
+fn the_guest_stays_silent_until_the_deadline() {
+    let agent = testkit::script::AgentScript { absent: true, ..Default::default() };
+    let console = vec![ConsoleLine { after_ms: 0, text: "Loading initial ramdisk".to_owned() }];
+    let setup = Setup::new(&Script { console, agent, ..Script::default() });
+    insta::assert_snapshot!(setup.says(&["start", "--timeout", "3s"], 4), @r"
+    [1/8] Checking the host …: all tools are there
+    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/8] Booting the guest …
+    Error: gave up waiting for the cluster's kubeconfig in the guest after SECONDS s
+      the guest agent does not answer yet
+
+    End of PROJECT/.k3s-vm/vm.log:
+      | Loading initial ramdisk
+
+    Next: k3s-vm start --timeout 30m    # on a slow host; it goes on where it is
+    Next: k3s-vm logs                   # the whole console
+    ");
+}
+
+#[test]
+fn a_port_is_taken_by_another_process() {
+    let setup = Setup::new(&Script { listen: true, ..Script::default() });
+    let _listener = std::net::TcpListener::bind(("127.0.0.1", setup.api)).unwrap();
+    let text = setup.says(&["start"], 6);
+    assert!(text.contains("PID"), "the holder is not named:\n{text}");
+    assert!(text.contains("API_PORT"), "the port is not named:\n{text}");
+    assert!(text.contains("Next:"), "no next step:\n{text}");
+}
+
+#[test]
+fn qemu_is_too_old() {
+    let setup = Setup::new(&Script { version: "5.2.0".to_owned(), ..Script::default() });
+    let text = setup.says(&["start"], 69);
+    assert!(text.contains("QEMU 5.2.0") && text.contains("too old"), "{text}");
+}
+
+#[test]
+fn all_mistakes_of_the_configuration_are_told_at_once() {
+    let setup = Setup::new(&Script::default());
+    setup.project.write(".k3s-vm/config.toml", "[ports]\napi = 0\n[vm]\nmemory = \"much\"\naccel = \"hvf\"\n");
+    setup.project.write(".env", "WEB_PORT=eighty\n");
+    insta::assert_snapshot!(setup.says(&["start"], 2), @r#"
+    Error: the configuration has 4 mistakes
+      ports.api = 0: not a port (1 to 65535)
+      WEB_PORT=eighty in .env: not a port (1 to 65535)
+      vm.memory = "much": not a size such as "4GiB"
+      vm.accel = "hvf": must be one of "auto", "tcg", "kvm"
+
+    Next: edit .k3s-vm/config.toml or .env, then run the command again
+    "#);
+}
+
+#[test]
+fn there_is_no_project() {
+    let setup = Setup::new(&Script::default());
+    let folder = tempfile::tempdir().unwrap();
+    let output = setup.command(&["start"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).replace(&folder.path().display().to_string(), "FOLDER");
+    insta::assert_snapshot!(text, @r"
+    Error: no project at FOLDER or above it
+      a project is a folder that holds `.k3s-vm/`
+
+    Next: cd to the project, or name it with --project DIR
+    Next: mkdir -p .k3s-vm/manifests    # makes this folder a project
+    ");
+}
+
+#[test]
+fn a_verb_that_needs_a_running_vm_says_so() {
+    let setup = Setup::new(&Script::default());
+    for verb in [&["ssh"][..], &["apply"], &["load", "image.tar"]] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(setup.says(verb, 3), @r"
+            Error: k3s-vm is not running
+
+            Next: k3s-vm start
+            ");
+        }
+    }
+    insta::assert_snapshot!(setup.says(&["kubectl", "get", "nodes"], 3), @r"
+    Error: there is no cluster to talk to yet
+      PROJECT/web/.kube/config does not exist
+
+    Next: k3s-vm start
+    ");
+    insta::assert_snapshot!(setup.says(&["logs"], 3), @r"
+    Error: k3s-vm has no log yet
+      PROJECT/.k3s-vm/vm.log does not exist
+
+    Next: k3s-vm start
+    ");
+}

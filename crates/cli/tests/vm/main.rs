@@ -1,0 +1,6 @@
+//! The verbs against a scripted fake of QEMU: what a user reads and which exit code a script gets when things go wrong.
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod setup;
+mod state;

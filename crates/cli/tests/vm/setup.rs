@@ -1,0 +1,157 @@
+//! A project with a prebuilt image of empty files, the fake in QEMU's place, and the program under test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use testkit::{Script, TempProject};
+
+/// A `qemu-img` that makes and describes a disk whose base is the project's image.
+const QEMU_IMG: &str = r#"#!/bin/sh
+case $1 in
+create) for word do case $word in *.qcow2) disk=$word ;; esac; done; : > "$disk" ;;
+info) printf '{"format": "qcow2", "virtual-size": 1, "actual-size": 1, "full-backing-filename": "IMAGE/root.qcow2", "backing-filename": "IMAGE/root.qcow2", "backing-filename-format": "qcow2", "format-specific": {"type": "qcow2", "data": {"corrupt": false}}}' ;;
+esac
+"#;
+
+/// The surroundings of one test.
+pub(crate) struct Setup {
+    pub(crate) project: TempProject,
+    programs: tempfile::TempDir,
+    pub(crate) api: u16,
+    pub(crate) ssh: u16,
+    pub(crate) web: u16,
+}
+
+impl Setup {
+    /// A project on free ports.
+    pub(crate) fn new(script: &Script) -> Self {
+        let (api, ssh) = (testkit::port::free(), testkit::port::free());
+        let web = testkit::port::free_node_port();
+        let project = TempProject::new(web);
+        let programs = tempfile::tempdir().unwrap();
+        testkit::fake_qemu::install(programs.path());
+        let image = project.root().join("image");
+        install(programs.path(), "qemu-img", &QEMU_IMG.replace("IMAGE", &image.display().to_string()));
+        project.write(
+            ".k3s-vm/config.toml",
+            &format!("[ports]\napi = {api}\nssh = {ssh}\n[image]\nprovider = \"prebuilt\"\nfolder = \"image\"\n"),
+        );
+        for file in ["image/kernel", "image/initrd", "image/root.qcow2"] {
+            project.write(file, "");
+        }
+        project.write("image/manifest.json", &manifest());
+        let setup = Setup { project, programs, api: api.number(), ssh: ssh.number(), web: web.number() };
+        setup.script(script);
+        setup
+    }
+
+    /// Another script for the next start.
+    pub(crate) fn script(&self, script: &Script) {
+        std::fs::create_dir_all(self.vm_dir()).unwrap();
+        script.write(&self.vm_dir());
+    }
+
+    pub(crate) fn vm_dir(&self) -> PathBuf {
+        self.project.root().join(".k3s-vm/vm")
+    }
+
+    /// Runs the program in the project.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_k3s-vm"));
+        command
+            .args(arguments)
+            .current_dir(self.project.root())
+            .env_remove("K3S_VM_YES")
+            .env("PATH", format!("{}:{path}", self.programs.path().display()))
+            .env("XDG_CACHE_HOME", self.programs.path().join("cache"))
+            .env("K3S_VM_HOME", repository())
+            .env("K3S_VM_PROGRAM", "k3s-vm")
+            .env(testkit::script::VARIABLE, self.vm_dir().join(testkit::script::FILE))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it and wants this exit code; what it said, without what differs from run to run.
+    pub(crate) fn says(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let text = self.steady(&String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} said:\n{text}");
+        text
+    }
+
+    /// Runs it, wants success, and gives its result as JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// `text` with names for paths, ports, pids and times.
+    pub(crate) fn steady(&self, text: &str) -> String {
+        let mut text = text.replace(&self.project.root().display().to_string(), "PROJECT");
+        for (port, name) in [(self.api, "API_PORT"), (self.ssh, "SSH_PORT"), (self.web, "WEB_PORT")] {
+            text = text.replace(&format!(":{port}"), &format!(":{name}")).replace(&format!("port {port}"), name);
+        }
+        let text = number_after(&number_after(&text, "pid ", "PID"), "in the guest after ", "SECONDS ");
+        let lines = text.lines().filter(|line| !line.contains("so far") && !line.contains("still running"));
+        lines.map(|line| without_time(line) + "\n").collect()
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        self.script(&Script::default());
+        let _ = self.command(&["stop", "--timeout", "1s"]).stderr(Stdio::null()).status();
+    }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn install(folder: &Path, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn manifest() -> String {
+    format!(
+        r#"{{"schema": 1, "architecture": "{}", "provider": "prebuilt", "distribution": "kubernetes",
+        "kubernetes_version": "v1.0.0", "operating_system": "None 1", "kernel_command_line": "console=ttyS0",
+        "virtual_size": 1073741824, "node_name": "k3s-vm", "kubeconfig": "/etc/kubernetes/admin.conf",
+        "service": "kubernetes.service", "containerd_socket": "/run/containerd/containerd.sock",
+        "certificate_days": 365}}"#,
+        std::env::consts::ARCH
+    )
+}
+
+/// Replaces the number behind each `marker`.
+fn number_after(text: &str, marker: &str, name: &str) -> String {
+    let mut parts = text.split(marker);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        out.push_str(marker);
+        out.push_str(if rest.len() == part.len() { "" } else { name });
+        out.push_str(rest);
+    }
+    out
+}
+
+/// `[1/8] Title … 0.3 s: fact` without the time.
+fn without_time(line: &str) -> String {
+    match line.split_once(" … ") {
+        Some((head, tail)) if head.starts_with('[') => match tail.split_once(" s") {
+            Some((_, rest)) => format!("{head} …{rest}"),
+            None => line.to_owned(),
+        },
+        _ => line.to_owned(),
+    }
+}

@@ -1,0 +1,159 @@
+//! What the tool believes of an instance: processes are proven, files only help to find them.
+
+use testkit::Script;
+use testkit::script::PowerButton;
+
+use crate::setup::Setup;
+
+fn state(setup: &Setup) -> String {
+    setup.json(&["status", "-o", "json"])["state"].as_str().unwrap().to_owned()
+}
+
+fn started(script: &Script) -> Setup {
+    let setup = Setup::new(script);
+    setup.says(&["start", "--no-wait"], 0);
+    setup
+}
+
+fn is_alive(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn pid(setup: &Setup) -> u64 {
+    setup.json(&["status", "-o", "json"])["pid"].as_u64().unwrap()
+}
+
+#[test]
+fn an_instance_goes_from_absent_to_running_to_stopped() {
+    let setup = Setup::new(&Script::default());
+    assert_eq!(state(&setup), "absent");
+    setup.says(&["start", "--no-wait"], 0);
+    assert_eq!(state(&setup), "running");
+    setup.says(&["stop"], 0);
+    assert_eq!(state(&setup), "stopped");
+    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running");
+}
+
+#[test]
+fn the_vm_outlives_the_program_that_started_it() {
+    let setup = started(&Script::default());
+    assert!(is_alive(pid(&setup)));
+}
+
+#[test]
+fn a_second_start_takes_the_running_vm() {
+    let setup = started(&Script::default());
+    let before = pid(&setup);
+    setup.says(&["start", "--no-wait"], 0);
+    assert_eq!(pid(&setup), before);
+}
+
+#[test]
+fn a_killed_qemu_is_seen_as_stopped_and_leaves_no_obstacle() {
+    let setup = started(&Script::default());
+    let pid = pid(&setup);
+    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    // Its parent is init, or the container's first process, which reaps it in its own time.
+    while is_alive(pid) {
+        std::thread::yield_now();
+    }
+    assert_eq!(state(&setup), "stopped");
+    setup.says(&["start", "--no-wait"], 0);
+    assert_eq!(state(&setup), "running");
+}
+
+#[test]
+fn a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed() {
+    let setup = started(&Script::default());
+    setup.says(&["stop"], 0);
+    let mut stranger = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let record = format!(
+        r#"{{"process": {{"pid": {}, "start_ticks": 1, "boot_id": "x"}}, "uuid": "u", "qemu": "7.2.22",
+        "accelerator": "tcg", "bind": "127.0.0.1", "api_port": 1, "ssh_port": 2, "web_port": 3,
+        "distribution": "kubernetes v1", "image": "i", "image_folder": "/i"}}"#,
+        stranger.id()
+    );
+    setup.project.write(".k3s-vm/vm/record.json", &record);
+    setup.project.write(".k3s-vm/vm.pid", &stranger.id().to_string());
+    assert_eq!(state(&setup), "stopped");
+    setup.says(&["stop"], 0);
+    setup.says(&["reset", "--no-wait"], 0);
+    assert!(is_alive(stranger.id().into()), "a process that is not ours was killed");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn a_vm_without_its_record_is_found_by_its_command_line() {
+    let setup = started(&Script::default());
+    let pid = pid(&setup);
+    std::fs::remove_file(setup.vm_dir().join("record.json")).unwrap();
+    assert_eq!(state(&setup), "orphan");
+    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 3), @r"
+    [1/3] Checking the host …: all tools are there
+    [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
+    [3/3] Starting the VM …
+    Error: pid PID is a QEMU of this instance that lost its record
+      its state cannot be known
+
+    Next: k3s-vm stop     # powers it off; data are kept
+    Next: k3s-vm reset    # destroys it and starts anew
+    ");
+    setup.says(&["reset", "--no-wait"], 0);
+    assert!(!is_alive(pid));
+    assert_eq!(state(&setup), "running");
+}
+
+#[test]
+fn a_guest_that_refuses_to_power_off_is_ended_within_its_time() {
+    let script =
+        Script { power_button: PowerButton::Ignore, ignore_quit: true, ignore_sigterm: true, ..Script::default() };
+    let script =
+        Script { agent: testkit::script::AgentScript { ignore_shutdown: true, ..Default::default() }, ..script };
+    let setup = started(&script);
+    let pid = pid(&setup);
+    let text = setup.says(&["stop", "--timeout", "1s"], 0);
+    assert!(text.contains("ended by force"), "{text}");
+    assert!(!is_alive(pid));
+    assert_eq!(state(&setup), "stopped");
+}
+
+#[test]
+fn changed_ports_are_told_and_taken_at_the_next_start() {
+    let setup = started(&Script::default());
+    let config = setup.project.read(".k3s-vm/config.toml");
+    let other = testkit::port::free().number();
+    setup
+        .project
+        .write(".k3s-vm/config.toml", &config.replace(&format!("api = {}", setup.api), &format!("api = {other}")));
+    let text = setup.says(&["start", "--no-wait"], 0);
+    assert!(text.contains("changed ports take effect"), "{text}");
+    setup.says(&["stop"], 0);
+    setup.says(&["start", "--no-wait"], 0);
+    let api = setup.json(&["status", "-o", "json"])["api"].as_str().unwrap().to_owned();
+    assert!(api.ends_with(&format!(":{other}")), "{api}");
+}
+
+#[test]
+fn the_log_of_the_run_before_is_kept() {
+    let line = testkit::script::ConsoleLine { after_ms: 0, text: "the first run".to_owned() };
+    let setup = started(&Script { console: vec![line], ..Script::default() });
+    setup.says(&["stop"], 0);
+    setup.script(&Script::default());
+    setup.says(&["start", "--no-wait"], 0);
+    assert!(setup.project.read(".k3s-vm/vm.log.1").contains("the first run"));
+    assert!(!setup.project.read(".k3s-vm/vm.log").contains("the first run"));
+}
+
+#[test]
+fn secrets_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let setup = started(&Script::default());
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&setup.vm_dir()), 0o700);
+    for name in ["id_ed25519", "ssh_host_ed25519_key", "record.json", "instance.json"] {
+        assert_eq!(mode(&setup.vm_dir().join(name)), 0o600, "{name}");
+    }
+    assert_eq!(mode(&setup.project.root().join(".k3s-vm/vm.log")), 0o600);
+}
