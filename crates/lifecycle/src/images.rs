@@ -9,15 +9,19 @@ use host::files;
 use model::config::{ContainerImage, ContainerImageSource};
 use model::paths::InstancePaths;
 use model::{Event, EventSink, Fault, FaultClass, Result};
+use qemu::Agent;
+use qemu::agent::GuestCommand;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::ssh::{guest_command, guest_input};
+use crate::ssh::guest_input;
 
 /// How long the build of one image may take.
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 /// How long the guest may take to import one archive.
 const IMPORT_DEADLINE: Duration = Duration::from_secs(900);
+/// How long the guest may take to say what it has.
+const ASK_DEADLINE: Duration = Duration::from_secs(60);
 /// Where the guest keeps the digest of what was imported under a name. On the instance disk, as the images are, so
 /// that both are lost together.
 const IMPORTED: &str = "/var/lib/k3s-vm/imported-images";
@@ -165,13 +169,15 @@ fn report(images: Vec<(String, String)>, transferred: bool) -> Vec<LoadedImage> 
     images.into_iter().map(|(name, digest)| LoadedImage { name, digest, transferred }).collect()
 }
 
+/// Asked through the agent: an ssh handshake costs an emulated guest seconds.
 fn guest_has(paths: &InstancePaths, images: &[(String, String)]) -> Result<bool> {
-    let output = guest_command(paths, &presence_script(images), Duration::from_secs(60)).output()?;
+    let mut agent = Agent::connect(&paths.vm_dir(), ASK_DEADLINE)?;
+    let output = agent.exec(&GuestCommand::shell(presence_script(images)), ASK_DEADLINE)?;
     match output.code {
         0 => Ok(true),
         1 => Ok(false),
         code => Err(Fault::new(FaultClass::Guest, "the guest could not be asked for its container images")
-            .because(format!("ssh ended with {code}: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+            .because(format!("the shell ended with {code}: {}", String::from_utf8_lossy(&output.stderr).trim()))),
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) const OPERATING_SYSTEM: &str = "Debian 13 (trixie)";
 
 /// The guest's own kernel command line. Each option is there to save time in an emulated CPU or to keep a name fixed.
 pub(crate) const KERNEL_COMMAND_LINE: &str = "console=ttyS0 root=/dev/vda rw quiet panic=-1 net.ifnames=0 \
-    mitigations=off random.trust_cpu=on audit=0 lsm=capability cryptomgr.notests=1 systemd.show_status=0 TERM=dumb";
+    mitigations=off random.trust_cpu=on audit=0 lsm=capability cryptomgr.notests=1 systemd.show_status=1 TERM=dumb";
 
 /// What differs between architectures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
