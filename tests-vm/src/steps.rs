@@ -36,6 +36,12 @@ impl Steps {
         }
     }
 
+    /// Names a step that this machine cannot run, and why.
+    pub fn skip(&mut self, name: &str, reason: &str) {
+        self.not_run += 1;
+        let _ = writeln!(std::io::stdout(), "test {name} ... skipped: {reason}");
+    }
+
     /// Whether a step failed.
     pub fn failed(&self) -> bool {
         self.failed.is_some()
