@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let project = ExampleProject::copy();
     let mut steps = Steps::default();
     steps.run("start_brings_a_fresh_project_to_an_answering_application", || {
-        project.ok(&["--yes", "start", "--timeout", "20m"]);
+        project.ok(&["start", "--timeout", "20m"]);
         let (status, page) = http::get(WEB_PORT, "/").expect("an answer");
         assert_eq!(status, 200);
         assert!(page.contains("<html"), "not the page: {page}");

@@ -145,7 +145,7 @@ impl ApiProbe {
             ApiProof::Foreign(why) => {
                 Err(Fault::new(FaultClass::Port, format!("another cluster answers on {}", self.address))
                     .because(why)
-                    .next("bin/k3s-vm status, which tells who holds the port"))
+                    .next("k3s-vm status    # tells who holds the port"))
             }
         }
     }

@@ -211,7 +211,7 @@ impl Run<'_> {
         let done = self.applied.len();
         Fault::new(FaultClass::Timeout, format!("gave up applying the manifests after {:?}", self.options.deadline))
             .because(format!("{done} of {} objects are known to be applied", self.total))
-            .next("bin/k3s-vm apply --debug, which tells each request")
+            .next("k3s-vm apply --debug    # tells each request")
     }
 }
 

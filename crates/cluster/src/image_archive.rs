@@ -108,7 +108,7 @@ impl ImageArchive {
         let size = file.metadata().map_err(unreadable)?.len();
         if let Some((format, program)) = compression(&mut file).map_err(unreadable)? {
             return Err(no_archive(format!("it is compressed with {format}"))
-                .next(format!("{program} -dc FILE | bin/k3s-vm load -")));
+                .next(format!("{program} -dc FILE | k3s-vm load -")));
         }
         // The error of the tar library quotes the bytes that are no header.
         let entries = entries(&mut file).map_err(|_| no_archive("it is no tar file".to_owned()))?;

@@ -130,7 +130,7 @@ pub fn parse(files: &[ManifestText]) -> Result<Vec<ManifestObject>> {
     Err(mistakes
         .into_iter()
         .fold(Fault::new(FaultClass::Config, format!("the manifests have {count}")), Fault::because)
-        .next("correct the manifests, then: bin/k3s-vm apply"))
+        .next("correct the manifests, then: k3s-vm apply"))
 }
 
 fn take(document: Document, file: &str, objects: &mut Vec<ManifestObject>, mistakes: &mut Vec<String>) {

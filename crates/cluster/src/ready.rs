@@ -79,7 +79,7 @@ impl ClusterClient {
             Ok(None) => {
                 return Err(Fault::new(FaultClass::Cluster, format!("there is no {deployment}"))
                     .because("it was deleted after it had been applied")
-                    .next("bin/k3s-vm apply"));
+                    .next("k3s-vm apply"));
             }
             Err(observation) => return Ok(Look::NotYet(format!("{deployment}: {observation}"))),
         };
@@ -135,7 +135,7 @@ impl ClusterClient {
                 self.explain_rollout(deployment)
                     .into_iter()
                     .fold(fault, Fault::because)
-                    .next(format!("bin/kubectl describe pods -n {}", deployment.namespace))
+                    .next(format!("k3s-vm kubectl describe pods -n {}", deployment.namespace))
             })
         })
     }

@@ -39,7 +39,7 @@ pub(crate) fn of_unknown_kind(object: &ManifestObject, group_is_known: bool) -> 
         format!("the cluster does not know the kind {kind} of {version}")
     };
     Refusal::new(object, &why).next(
-        "bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests"
+        "k3s-vm kubectl api-resources    # lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests"
             .to_owned(),
     )
 }
@@ -65,7 +65,7 @@ fn conflict(object: &ManifestObject, status: &Status, causes: &[StatusCause]) ->
     }
     let why = format!("others have set fields that the manifest sets too: {}", fields.join(", "));
     Some(Refusal::new(object, &why).next(format!(
-        "take the fields out of the manifest, or take them over: bin/kubectl apply --server-side --force-conflicts \
+        "take the fields out of the manifest, or take them over: k3s-vm kubectl apply --server-side --force-conflicts \
          --field-manager={FIELD_MANAGER} -f {}",
         object.origin().file
     )))
@@ -99,7 +99,7 @@ fn invalid(
     }
     let place = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     let kind = object.kind().to_lowercase();
-    Some(refusal.next(format!("bin/kubectl delete {kind} {}{place}, then: bin/k3s-vm apply", object.name())))
+    Some(refusal.next(format!("k3s-vm kubectl delete {kind} {}{place}, then: k3s-vm apply", object.name())))
 }
 
 /// `field is immutable` of apimachinery's validation, and the wordings of Pods, PersistentVolumeClaims, StatefulSets.
@@ -117,7 +117,7 @@ fn missing_namespace(object: &ManifestObject, namespace: Option<&str>, status: &
     }
     let why = format!("the namespace {namespace} does not exist");
     Some(Refusal::new(object, &why).next(format!(
-        "add a Namespace named {namespace} to the manifests, or: bin/kubectl create namespace {namespace}"
+        "add a Namespace named {namespace} to the manifests, or: k3s-vm kubectl create namespace {namespace}"
     )))
 }
 
@@ -133,7 +133,7 @@ fn unknown_fields(object: &ManifestObject, status: &Status) -> Option<Refusal> {
     let why = format!("{} of {} has no {}", object.kind(), object.api_version(), fields.join(", no "));
     Some(
         Refusal::new(object, &why)
-            .next(format!("bin/kubectl explain {}, which lists the fields", object.kind().to_lowercase())),
+            .next(format!("k3s-vm kubectl explain {}    # lists the fields", object.kind().to_lowercase())),
     )
 }
 
@@ -165,7 +165,7 @@ mod tests {
             ]}
         })), @r#"
         manifests/web.yaml:3: deployment shop/web: others have set fields that the manifest sets too: .spec.replicas belongs to kubectl, .spec.paused belongs to argo
-        take the fields out of the manifest, or take them over: bin/kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f manifests/web.yaml
+        take the fields out of the manifest, or take them over: k3s-vm kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f manifests/web.yaml
         "#);
     }
 
@@ -184,7 +184,7 @@ mod tests {
             ]}
         })), @r#"
         manifests/web.yaml:3: deployment shop/web: spec.selector cannot change once the object is there; spec.template.spec.containers: Required value
-        bin/kubectl delete deployment web -n shop, then: bin/k3s-vm apply
+        k3s-vm kubectl delete deployment web -n shop, then: k3s-vm apply
         "#);
     }
 
@@ -195,7 +195,7 @@ mod tests {
             "details": {"name": "shop", "kind": "namespaces"}
         })), @r#"
         manifests/web.yaml:3: deployment shop/web: the namespace shop does not exist
-        add a Namespace named shop to the manifests, or: bin/kubectl create namespace shop
+        add a Namespace named shop to the manifests, or: k3s-vm kubectl create namespace shop
         "#);
     }
 
@@ -206,7 +206,7 @@ mod tests {
             "message": "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): errors:\n  .spec.replica: field not declared in schema\n  .spec.template.spec.containers[name=\"web\"].imag: field not declared in schema"
         })), @r#"
         manifests/web.yaml:3: deployment shop/web: Deployment of apps/v1 has no .spec.replica, no .spec.template.spec.containers[name="web"].imag
-        bin/kubectl explain deployment, which lists the fields
+        k3s-vm kubectl explain deployment    # lists the fields
         "#);
     }
 
@@ -224,11 +224,11 @@ mod tests {
         };
         insta::assert_snapshot!(told(true), @r#"
         manifests/web.yaml:3: deployment shop/web: the cluster knows apps/v1, but no kind Deployment in it
-        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
+        k3s-vm kubectl api-resources    # lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
         "#);
         insta::assert_snapshot!(told(false), @r#"
         manifests/web.yaml:3: deployment shop/web: the cluster does not know the kind Deployment of apps/v1
-        bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
+        k3s-vm kubectl api-resources    # lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
         "#);
     }
 }

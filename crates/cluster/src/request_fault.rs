@@ -45,9 +45,9 @@ pub(crate) fn of_connection(server: &str, error: &kube::Error) -> Fault {
     match verdict {
         Some(TlsVerdict::Foreign(why)) => Fault::new(FaultClass::Port, format!("another cluster answers on {server}"))
             .because(why)
-            .next("bin/k3s-vm status, which tells who holds the port"),
-        Some(TlsVerdict::NotNow(why)) => unreachable(why).next("bin/k3s-vm start, which sets the guest's clock"),
-        None => unreachable(cause.to_string()).next("bin/k3s-vm status"),
+            .next("k3s-vm status    # tells who holds the port"),
+        Some(TlsVerdict::NotNow(why)) => unreachable(why).next("k3s-vm start    # sets the guest's clock"),
+        None => unreachable(cause.to_string()).next("k3s-vm status"),
     }
 }
 

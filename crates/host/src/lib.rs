@@ -3,6 +3,7 @@
 //! It knows nothing of QEMU or Kubernetes.
 
 pub mod command;
+pub mod deadline;
 pub mod files;
 pub mod first_answer;
 pub mod identity;

@@ -18,12 +18,12 @@ use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::ImageRequest;
 use crate::contract::Contract;
-use crate::deadline::Deadline;
 use crate::fingerprint::Fingerprint;
 use crate::kubernetes::{self, go_toolchain};
 use crate::manifest::read_image;
 use crate::provider::Provider;
 use crate::store::Store;
+use host::deadline::Deadline;
 use recipe::{Architecture, KERNEL_COMMAND_LINE, OPERATING_SYSTEM, Recipe};
 use tree_owner::TreeOwner;
 

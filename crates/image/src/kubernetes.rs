@@ -11,10 +11,10 @@ use host::command::Command;
 use model::{Event, EventSink, Result};
 
 use crate::contract::{Contract, filled};
-use crate::deadline::Deadline;
 use crate::fingerprint::Fingerprint;
 use go_progress::GoProgress;
 use go_toolchain::Go;
+use host::deadline::Deadline;
 
 /// The task that events name.
 const TASK: &str = "kubernetes";

@@ -5,7 +5,6 @@
 mod boot_files;
 mod contract;
 mod cpio;
-mod deadline;
 mod debian;
 mod fingerprint;
 mod kernel_image;

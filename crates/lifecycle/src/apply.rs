@@ -9,13 +9,13 @@ use qemu::console::ConsoleReader;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::deadline::Deadline;
 use crate::guest_watch::GuestWatch;
 use crate::images::{self, LoadedImage};
 use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
 use crate::web_integration;
+use host::deadline::Deadline;
 
 /// What an apply did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -11,7 +11,7 @@ use model::paths::InstancePaths;
 use model::{EventSink, Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
 
-use crate::deadline::Deadline;
+use host::deadline::Deadline;
 
 /// How many lines of the log a fault shows.
 const TAIL_LINES: usize = 20;

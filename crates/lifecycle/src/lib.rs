@@ -4,7 +4,6 @@
 
 pub mod apply;
 pub mod context;
-mod deadline;
 mod guest_watch;
 pub mod images;
 mod instance_files;

@@ -1,7 +1,7 @@
 //! The way from a started QEMU to a proven, Ready cluster, one wait after the other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cluster::{ApiProbe, ClusterClient, Kubeconfig};
 use host::first_answer::first_answer;
@@ -10,15 +10,17 @@ use model::config::Ports;
 use model::guest_image::GuestImageManifest;
 use model::instance::InstanceName;
 use model::paths::InstancePaths;
-use model::{FaultClass, Result};
+use model::{EventSink, FaultClass, Result};
 use qemu::Agent;
 
-use crate::deadline::Deadline;
 use crate::guest_watch::GuestWatch;
 use crate::ssh::guest_command;
+use host::deadline::Deadline;
 
 /// How long one attempt on the agent may take: while the guest boots, nobody answers, and the watch wants its turn.
 const AGENT_ATTEMPT: Duration = Duration::from_secs(2);
+/// How long the guest may take to set its clock.
+const CLOCK_DEADLINE: Duration = Duration::from_secs(10);
 /// The largest kubeconfig that is believed.
 const KUBECONFIG_LIMIT: usize = 1 << 20;
 
@@ -82,6 +84,16 @@ pub(crate) fn admin_kubeconfig(
             }
         }
     })
+}
+
+/// Sets the guest's clock by the host's: a guest that slept with its host is behind, and certificates of today are not
+/// valid yet for it. What cannot be done is no fault here: the API's proof tells when the clock is the matter.
+pub(crate) fn set_clock(paths: &InstancePaths, events: &dyn EventSink) {
+    let set = Agent::connect(&paths.vm_dir(), AGENT_ATTEMPT)
+        .and_then(|mut agent| agent.set_time(SystemTime::now(), CLOCK_DEADLINE));
+    if let Err(fault) = set {
+        events.debug(format!("the guest's clock was not set: {fault}"));
+    }
 }
 
 /// Waits until the API behind the forwarded port proves by its CA to be ours, and is ready.

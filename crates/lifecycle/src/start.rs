@@ -19,13 +19,13 @@ use serde::Serialize;
 
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
-use crate::deadline::Deadline;
 use crate::guest_watch::GuestWatch;
 use crate::instance_files;
 use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
 use crate::record::Record;
+use host::deadline::Deadline;
 
 /// The phases of a start that waits.
 pub(crate) const PHASES: u32 = 8;
@@ -141,6 +141,9 @@ pub(crate) fn run_locked(context: &Context<'_>, options: StartOptions, phases: &
     let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);
     let admin: Kubeconfig = phases.run("Booting the guest", || {
         let admin = readiness::admin_kubeconfig(&mut watch, &paths, &image.manifest, deadline)?;
+        if was_running {
+            readiness::set_clock(&paths, context.events);
+        }
         Ok(Outcome::Done(admin, image.manifest.operating_system.clone()))
     })?;
     let access = phases.run("Waiting for Kubernetes", || {

@@ -159,14 +159,6 @@ impl InstancePaths {
     pub fn instance_data(&self) -> PathBuf {
         self.vm_dir().join("instance.json")
     }
-    /// The CA of the cluster as first read through the proven SSH connection or the agent; by it the API is known.
-    pub fn cluster_ca(&self) -> PathBuf {
-        self.vm_dir().join("cluster-ca.crt")
-    }
-    /// What the last `apply` sent: names the objects and the hash of the injected values.
-    pub fn applied(&self) -> PathBuf {
-        self.vm_dir().join("applied.json")
-    }
     /// Archives built from `[[images]]`.
     pub fn image_archives(&self) -> PathBuf {
         self.vm_dir().join("images")
@@ -199,10 +191,6 @@ impl CachePaths {
     /// Parts that images are made of (trees, programs), one folder each, named by fingerprint.
     pub fn parts(&self) -> PathBuf {
         self.root.join("parts")
-    }
-    /// Downloads, by digest.
-    pub fn downloads(&self) -> PathBuf {
-        self.root.join("downloads")
     }
     /// Locks, one file for each thing that is built.
     pub fn locks(&self) -> PathBuf {

@@ -114,7 +114,7 @@ fn qemu_img() -> Result<Command> {
         Some(program) => Ok(Command::new(program)),
         None => Err(Fault::new(FaultClass::Host, format!("{} is not installed", QEMU_IMG.program))
             .because(format!("it {}", QEMU_IMG.purpose))
-            .next("bin/k3s-vm --yes (installs it)")
+            .next("k3s-vm --yes    # installs it")
             .next(format!("apt-get install {}", QEMU_IMG.apt))),
     }
 }

@@ -95,7 +95,7 @@ impl Qemu {
             Some(program) => Self::at(program),
             None => Err(Fault::new(FaultClass::Host, format!("{} is not installed", QEMU_SYSTEM.program))
                 .because(format!("it {}", QEMU_SYSTEM.purpose))
-                .next("bin/k3s-vm --yes (installs it)")
+                .next("k3s-vm --yes    # installs it")
                 .next(format!("apt-get install {}", QEMU_SYSTEM.apt))),
         }
     }

@@ -219,7 +219,7 @@ fn what_is_no_archive_of_images_is_refused() {
     standard input is no archive of container images: it has neither index.json nor manifest.json
     standard input is no archive of container images: it is no tar file
     standard input is no archive of container images: it is compressed with gzip
-      gzip -dc FILE | bin/k3s-vm load -
+      gzip -dc FILE | k3s-vm load -
     standard input is no archive of container images: it has neither index.json nor manifest.json
     standard input is no archive of container images: manifest.json in it is no JSON: EOF while parsing an object at line 1 column 1
     standard input is no archive of container images: manifest.json in it names no image

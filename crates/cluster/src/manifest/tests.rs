@@ -84,7 +84,7 @@ fn all_mistakes_of_all_files_are_told_at_once() {
     many.yaml:21: metadata is a text, not an object
     list.yaml:4: metadata.name is missing
     twice.yaml:1: pod default/ok is also written at list.yaml:6
-    correct the manifests, then: bin/k3s-vm apply
+    correct the manifests, then: k3s-vm apply
     "#);
 }
 

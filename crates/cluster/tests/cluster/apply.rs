@@ -156,7 +156,7 @@ fn all_refused_objects_are_told_and_later_waves_are_only_checked() {
       web.yaml:11: configmap settings: database is locked (HTTP status 500)
       web.yaml:19: deployment shop/late: late is invalid
       1 of 5 objects were applied
-      > take the fields out of the manifest, or take them over: bin/kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f web.yaml
+      > take the fields out of the manifest, or take them over: k3s-vm kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f web.yaml
     "#);
     let state = api.state();
     let deployment = |request: &&String| request.starts_with("PATCH ") && request.contains("/deployments/web");
@@ -184,7 +184,7 @@ fn an_immutable_field_is_told_plainly() {
     the cluster refused an object of the manifests
       web.yaml:2: deployment shop/web: spec.selector cannot change once the object is there
       3 of 4 objects were applied
-      > bin/kubectl delete deployment web -n shop, then: bin/k3s-vm apply
+      > k3s-vm kubectl delete deployment web -n shop, then: k3s-vm apply
     "#);
 }
 
@@ -201,7 +201,7 @@ fn a_missing_namespace_is_told() {
     the cluster refused an object of the manifests
       web.yaml:1: service shop/web: the namespace shop does not exist
       0 of 1 objects were applied
-      > add a Namespace named shop to the manifests, or: bin/kubectl create namespace shop
+      > add a Namespace named shop to the manifests, or: k3s-vm kubectl create namespace shop
     "#);
 }
 
@@ -217,7 +217,7 @@ fn unknown_kinds_are_told_before_anything_is_sent() {
       web.yaml:19: shop s: the cluster does not know the kind Shop of shop.example/v1
       web.yaml:23: deploymnt typo: the cluster knows apps/v1, but no kind Deploymnt in it
       0 of 6 objects were applied
-      > bin/kubectl api-resources, which lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
+      > k3s-vm kubectl api-resources    # lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests
     "#);
     assert_eq!(api.state().paths("PATCH"), Vec::<String>::new());
 }
@@ -264,7 +264,7 @@ fn a_server_of_another_authority_gets_nothing() {
     insta::assert_snapshot!(api.without_port(&told(&fault)), @r#"
     another cluster answers on https://127.0.0.1:PORT
       its certificate is signed by another authority
-      > bin/k3s-vm status, which tells who holds the port
+      > k3s-vm status    # tells who holds the port
     "#);
     assert!(api.state().requests.is_empty());
 }

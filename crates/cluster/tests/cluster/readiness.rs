@@ -139,7 +139,7 @@ fn a_timeout_says_why_from_pods_and_events() {
     gave up waiting for the rollout of deployment shop/web after 1ms
     deployment shop/web: 0 of 1 replicas are available; pod web-5d4f8-x2k4b: ImagePullBackOff of container web (image local/web:dev)
     pod web-5d4f8-x2k4b: Failed: failed to pull image: not found
-    bin/kubectl describe pods -n shop
+    k3s-vm kubectl describe pods -n shop
     "#);
 }
 

@@ -11,9 +11,9 @@ use super::recipe::Recipe;
 use super::tree_owner::TreeOwner;
 use crate::boot_files;
 use crate::contract::{Contract, filled};
-use crate::deadline::Deadline;
 use crate::overlay::Overlay;
 use crate::tree_archive;
+use host::deadline::Deadline;
 
 /// The task that events name.
 const TASK: &str = "image";

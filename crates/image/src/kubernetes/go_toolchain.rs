@@ -8,8 +8,8 @@ use host::packages::{Consent, Requirement};
 use model::paths::CachePaths;
 use model::{EventSink, Fault, FaultClass, Result};
 
-use crate::deadline::Deadline;
 use crate::store::Store;
+use host::deadline::Deadline;
 
 /// The first Go that fetches the toolchain that a module asks for (`GOTOOLCHAIN`, go.dev/doc/toolchain).
 const FIRST_THAT_SWITCHES: [u32; 2] = [1, 21];

@@ -118,9 +118,7 @@ fn told(cause: &Cause, machine: &Machine, others: &[ProcessInfo], status: &str) 
             if others.is_empty() {
                 fault = fault.because("its process is not seen; it may be another user's");
             }
-            fault
-                .next("bin/k3s-vm stop")
-                .next("bin/k3s-vm reset (also ends VMs that were left behind; destroys the disk)")
+            fault.next("k3s-vm stop").next("k3s-vm reset    # also ends VMs that were left behind; destroys the disk")
         }
         Cause::KvmForbidden => Fault::new(FaultClass::Host, "KVM cannot be used: no permission for /dev/kvm")
             .next("sudo usermod -aG kvm \"$USER\" (then log in again)")

@@ -118,8 +118,8 @@ fn a_disk_that_another_qemu_holds() {
     assert_eq!(fault.class(), FaultClass::State);
     insta::assert_snapshot!(fault, @"another QEMU runs on the disk of k3s-vm: its process is not seen; it may be another user's");
     insta::assert_snapshot!(fault.next_steps().join("\n"), @r"
-    bin/k3s-vm stop
-    bin/k3s-vm reset (also ends VMs that were left behind; destroys the disk)
+    k3s-vm stop
+    k3s-vm reset    # also ends VMs that were left behind; destroys the disk
     ");
 }
 

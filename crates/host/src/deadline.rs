@@ -1,19 +1,19 @@
-//! The time that is left for a chain of waits.
+//! The time that is left for a chain of steps.
 
 use std::time::{Duration, Instant};
 
-/// A moment that several waits share.
+/// A moment that several steps share; each gets what is left until it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline(Instant);
+pub struct Deadline(Instant);
 
 impl Deadline {
     /// `duration` from now.
-    pub(crate) fn after(duration: Duration) -> Self {
+    pub fn after(duration: Duration) -> Self {
         Deadline(Instant::now() + duration)
     }
 
     /// What is left; zero when it has passed.
-    pub(crate) fn left(self) -> Duration {
+    pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 }
