@@ -15,6 +15,7 @@ use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
 use crate::web_integration;
+use crate::web_port;
 use host::deadline::Deadline;
 
 /// What an apply did.
@@ -128,14 +129,22 @@ pub(crate) fn deploy(
     Ok(report)
 }
 
+/// The project's manifests as they stand in its files.
+///
+/// # Errors
+/// A Config fault with all mistakes of all files.
+pub(crate) fn read_manifests(context: &Context<'_>) -> Result<Vec<ManifestObject>> {
+    let folder = context.project.paths.state_dir().join("manifests");
+    cluster::manifest_files::read_objects(&folder, ".k3s-vm/manifests")
+}
+
 /// The objects to apply: the project's manifests with the variables and the loaded images' content noted in them.
 fn manifests(
     context: &Context<'_>,
     access: &Access,
     images: &[LoadedImage],
 ) -> Result<(Vec<ManifestObject>, Vec<RefusedVariable>)> {
-    let folder = context.project.paths.state_dir().join("manifests");
-    let objects = cluster::manifest_files::read_objects(&folder, ".k3s-vm/manifests")?;
+    let objects = read_manifests(context)?;
     let digests: Vec<(String, String)> =
         images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
     let objects = cluster::image_annotation::annotate(objects, &digests);
@@ -176,8 +185,9 @@ fn rolled_out(
             },
         )?;
     }
-    if !has_node_port(objects, ports.web.number()) {
-        let reason = format!("no Service has the NodePort {}", ports.web);
+    let node_port = web_port::node_port(ports.web, objects)?;
+    if !web_port::is_served(node_port, objects) {
+        let reason = format!("no Service has the NodePort {node_port}");
         return Ok(if deployments.is_empty() {
             Outcome::Skipped(None, reason)
         } else {
@@ -187,14 +197,6 @@ fn rolled_out(
     readiness::web(watch, ports, deadline)?;
     let url = format!("http://localhost:{} answers", ports.web);
     Ok(Outcome::Done(Some(true), url))
-}
-
-/// Whether a Service among `objects` has `port` as a NodePort.
-fn has_node_port(objects: &[ManifestObject], port: u16) -> bool {
-    objects.iter().filter(|object| object.kind() == "Service").any(|service| {
-        let ports = service.value().pointer("/spec/ports").and_then(|ports| ports.as_array());
-        ports.into_iter().flatten().any(|entry| entry.get("nodePort").and_then(|p| p.as_u64()) == Some(port.into()))
-    })
 }
 
 fn images_fact(images: &[LoadedImage]) -> String {

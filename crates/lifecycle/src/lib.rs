@@ -21,5 +21,6 @@ pub mod start;
 pub mod status;
 pub mod stop;
 mod web_integration;
+mod web_port;
 
 pub use context::Context;

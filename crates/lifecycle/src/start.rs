@@ -7,9 +7,9 @@ use host::files;
 use host::identity::ProcessHandle;
 use host::packages::{self, Requirement};
 use image::ImageRequest;
-use model::config::Ports;
 use model::guest_image::GuestImage;
 use model::paths::InstancePaths;
+use model::port::Port;
 use model::{Fault, FaultClass, Result};
 use qemu::accelerator;
 use qemu::console::ConsoleReader;
@@ -25,6 +25,7 @@ use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
 use crate::record::Record;
+use crate::web_port;
 use host::deadline::Deadline;
 
 /// The phases of a start that waits.
@@ -113,12 +114,14 @@ pub(crate) fn phases(options: StartOptions) -> u32 {
 /// As [`run`].
 pub(crate) fn run_locked(context: &Context<'_>, options: StartOptions, phases: &mut Phases<'_>) -> Result<StartReport> {
     let paths = context.paths();
+    // A mistake in a manifest is told now, not after a minute of booting.
+    let node_port = web_port::node_port(context.project.config.ports.web, &apply::read_manifests(context)?)?;
     let observed = observe(context)?;
     let was_running = matches!(observed, Observed::Running(_));
     phases.run("Checking the host", || check_host(context, &observed))?;
     let image = phases.run("Preparing the guest image", || guest_image(context, &observed))?;
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
-    let (running, console) = phases.run("Starting the VM", || launch(context, observed, &image))?;
+    let (running, console) = phases.run("Starting the VM", || launch(context, observed, &image, node_port))?;
     let ports = running.record.ports();
     let report = |applied| StartReport {
         instance: context.name.to_string(),
@@ -237,6 +240,7 @@ fn launch(
     context: &Context<'_>,
     observed: Observed,
     image: &GuestImage,
+    node_port: Port,
 ) -> Result<Outcome<(Box<Running>, ConsoleReader)>> {
     let paths = context.paths();
     match observed {
@@ -269,7 +273,7 @@ fn launch(
     if paths.log().exists() {
         files::rename(&paths.log(), &paths.previous_log())?;
     }
-    let machine = machine(context, &paths, image, &qemu, &uuid, &ports);
+    let machine = machine(context, &paths, image, &qemu, &uuid, node_port);
     machine.check()?;
     let console = ConsoleReader::from_end(paths.log())?;
     let launched = Launch { qemu: &qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE }
@@ -305,12 +309,13 @@ fn machine(
     image: &GuestImage,
     qemu: &Qemu,
     uuid: &str,
-    ports: &Ports,
+    node_port: Port,
 ) -> Machine {
+    let ports = &context.project.config.ports;
     let config = &context.project.config.vm;
     let choice = accelerator::choose(config.accel, None);
     context.events.debug(format!("accelerator {}: {}", choice.accelerator.name(), choice.reason));
-    let forward = |host: model::port::Port, guest: u16| Forward { bind: ports.bind, host, guest };
+    let forward = |host: Port, guest: u16| Forward { bind: ports.bind, host, guest };
     let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
     Machine {
         name: context.name.clone(),
@@ -326,7 +331,7 @@ fn machine(
         initrd: image.initrd(),
         kernel_command_line: image.manifest.kernel_command_line.clone(),
         disk: paths.disk(),
-        forwards: vec![forward(ports.api, 6443), forward(ports.ssh, 22), forward(ports.web, ports.web.number())],
+        forwards: vec![forward(ports.api, 6443), forward(ports.ssh, 22), forward(ports.web, node_port.number())],
         firmware_files: vec![
             firmware_file("authorized_keys", paths.authorized_keys()),
             firmware_file("ssh_host_ed25519_key", paths.ssh_host_key()),

@@ -46,7 +46,7 @@ pub struct Ports {
     pub api: Port,
     /// The guest's sshd.
     pub ssh: Port,
-    /// The web application, which is a NodePort of the same number in the guest.
+    /// The web application.
     pub web: Port,
 }
 
@@ -199,9 +199,6 @@ impl Config {
                 if one == other {
                     mistakes.add(format!("{name} and {other_name} are both {one}: each needs a port of its own"));
                 }
-            }
-            if !web.is_node_port() {
-                mistakes.add(format!("WEB_PORT={web}: a NodePort lies in 30000 to 32767"));
             }
         }
         let config = Config {

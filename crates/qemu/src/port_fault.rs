@@ -35,7 +35,7 @@ fn told(bind: IpAddr, port: Port, holders: &[PortHolder]) -> Fault {
         });
     }
     for holder in holders.iter().filter_map(|holder| holder.process.as_ref()) {
-        fault = fault.next(format!("kill {} (if you can do without it)", holder.pid));
+        fault = fault.next(format!("kill {}    # if you can do without it", holder.pid));
     }
     fault.next("choose another port: [ports] in .k3s-vm/config.toml, or WEB_PORT in .env")
 }
@@ -67,7 +67,7 @@ mod tests {
         };
         insta::assert_snapshot!(fault(std::slice::from_ref(&holder)), @r"
         port 6443 on 127.0.0.1 is taken: pid 4711 of user ada listens on 0.0.0.0: k3s server
-        kill 4711 (if you can do without it)
+        kill 4711    # if you can do without it
         choose another port: [ports] in .k3s-vm/config.toml, or WEB_PORT in .env
         ");
         holder.process = None;

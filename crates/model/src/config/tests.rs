@@ -42,10 +42,9 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn web_port_must_be_a_node_port_of_its_own() {
+fn web_port_must_be_a_port_of_its_own() {
     for (text, port, expected) in [
         ("", None, "WEB_PORT is not set: add a line such as WEB_PORT=30080 to .env"),
-        ("", Some("8080"), "WEB_PORT=8080: a NodePort lies in 30000 to 32767"),
         ("", Some("0"), "WEB_PORT=0 in .env: not a port (1 to 65535)"),
         ("ports.api = 30080", Some("30080"), "ports.api and WEB_PORT are both 30080: each needs a port of its own"),
     ] {
