@@ -140,3 +140,31 @@ fn a_verb_that_needs_a_running_vm_says_so() {
     Next: k3s-vm start
     ");
 }
+
+#[test]
+fn a_broken_manifest_is_told_before_anything_boots() {
+    let setup = Setup::new(&Script::default());
+    setup.project.write(".k3s-vm/manifests/base.json", "{\"apiVersion\": \"v1\",\n \"kind\": }\n");
+    setup.project.write(".k3s-vm/manifests/web.yaml", "kind: Service\nmetadata: {name: web}\n");
+    insta::assert_snapshot!(setup.says(&["start"], 2), @r"
+    Error: the manifests have 2 mistakes
+      .k3s-vm/manifests/base.json:1: kind is missing, metadata.name is missing
+      .k3s-vm/manifests/web.yaml:1: apiVersion is missing
+
+    Next: correct the manifests, then: k3s-vm apply
+    ");
+    assert!(!setup.vm_dir().join("qmp.sock").exists(), "QEMU was started");
+}
+
+#[test]
+fn it_is_not_clear_where_a_web_port_outside_of_the_node_ports_leads() {
+    let setup = Setup::new(&Script::default());
+    setup.project.write(".env", "WEB_PORT=8080\n");
+    insta::assert_snapshot!(setup.says(&["start"], 2), @r"
+    Error: it is not clear which NodePort WEB_PORT=8080 leads to
+      8080 itself cannot be a NodePort, which lie in 30000 to 32767
+      no Service of the manifests has a nodePort
+
+    Next: give one Service in .k3s-vm/manifests/ a nodePort, or set WEB_PORT to the one you mean
+    ");
+}

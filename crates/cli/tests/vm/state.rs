@@ -157,3 +157,17 @@ fn secrets_are_for_their_owner_alone() {
     }
     assert_eq!(mode(&setup.project.root().join(".k3s-vm/vm.log")), 0o600);
 }
+
+#[test]
+fn a_web_port_outside_of_the_node_ports_leads_to_the_node_port_of_the_manifests() {
+    let setup = Setup::new(&Script::default());
+    let host = testkit::port::free().number();
+    setup.project.write(".env", &format!("WEB_PORT={host}\n"));
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80, nodePort: 31234}]}\n";
+    setup.project.write(".k3s-vm/manifests/web.yaml", service);
+    setup.says(&["start", "--no-wait"], 0);
+    let words = std::fs::read(format!("/proc/{}/cmdline", pid(&setup))).unwrap();
+    let forward = format!("tcp:127.0.0.1:{host}-:31234");
+    assert!(String::from_utf8_lossy(&words).contains(&forward), "no {forward}");
+}
