@@ -6,22 +6,17 @@ use qemu::power::Ladder;
 
 use crate::context::Context;
 use crate::observe::{Observed, observe};
-use crate::phases::{Outcome, Phases};
-use crate::start::{self, StartOptions, StartReport};
+use crate::start::{self, Beginning, StartOptions, StartReport};
 use crate::stop;
 
-/// Destroys the instance, an orphan of it included, and starts a new one.
+/// Destroys the instance, an orphan of it included, and starts a new one. What the new one needs is made first, so that
+/// a mistake in the configuration or a failed build leaves the old one as it is.
 ///
 /// # Errors
 /// As `stop` and `start`.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
     let _lock = context.lock()?;
-    let mut phases = Phases::new(context.events, start::phases(options) + 1);
-    phases.run("Destroying the old instance", || {
-        let fact = destroy(context)?;
-        Ok(Outcome::Done((), fact))
-    })?;
-    start::run_locked(context, options, &mut phases)
+    start::run_locked(context, options, &Beginning::Anew(&|| destroy(context)))
 }
 
 /// Ends the process and removes disk, keys and records. The lock file stays: it is held.

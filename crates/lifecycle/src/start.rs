@@ -29,7 +29,7 @@ use crate::web_port;
 use host::deadline::Deadline;
 
 /// The phases of a start that waits.
-pub(crate) const PHASES: u32 = 8;
+const PHASES: u32 = 8;
 /// How long QEMU itself may take until it answers: it reads kernel and initrd, and opens the disk.
 const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -100,26 +100,42 @@ pub struct StartReport {
 /// A fault of any phase; a VM that was started goes on running, so that the next start goes on where this one ended.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
     let _lock = context.lock()?;
-    run_locked(context, options, &mut Phases::new(context.events, phases(options)))
+    run_locked(context, options, &Beginning::AsItIs)
 }
 
-/// How many phases a start has.
-pub(crate) fn phases(options: StartOptions) -> u32 {
-    if options.wait { PHASES } else { PHASES_WITHOUT_WAIT }
+/// What a start begins with.
+pub(crate) enum Beginning<'a> {
+    /// Whatever is there.
+    AsItIs,
+    /// Nothing: once everything for a new instance is there, the old one is destroyed, which gives the phase's fact.
+    Anew(&'a dyn Fn() -> Result<String>),
 }
 
-/// As [`run`], with the lock held and the phases counted by the caller.
+/// As [`run`], with the lock held.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn run_locked(context: &Context<'_>, options: StartOptions, phases: &mut Phases<'_>) -> Result<StartReport> {
+pub(crate) fn run_locked(
+    context: &Context<'_>,
+    options: StartOptions,
+    beginning: &Beginning<'_>,
+) -> Result<StartReport> {
+    let waiting = if options.wait { PHASES } else { PHASES_WITHOUT_WAIT };
+    let destroying = u32::from(matches!(beginning, Beginning::Anew(_)));
+    let phases = &mut Phases::new(context.events, waiting + destroying);
     let paths = context.paths();
     // A mistake in a manifest is told now, not after a minute of booting.
     let node_port = web_port::node_port(context.project.config.ports.web, &apply::read_manifests(context)?)?;
-    let observed = observe(context)?;
+    let observed = match beginning {
+        Beginning::AsItIs => observe(context)?,
+        Beginning::Anew(_) => Observed::Absent,
+    };
     let was_running = matches!(observed, Observed::Running(_));
     phases.run("Checking the host", || check_host(context, &observed))?;
     let image = phases.run("Preparing the guest image", || guest_image(context, &observed))?;
+    if let Beginning::Anew(destroy) = beginning {
+        phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))?;
+    }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
     let (running, console) = phases.run("Starting the VM", || launch(context, observed, &image, node_port))?;
     let ports = running.record.ports();

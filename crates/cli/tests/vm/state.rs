@@ -171,3 +171,17 @@ fn a_web_port_outside_of_the_node_ports_leads_to_the_node_port_of_the_manifests(
     let forward = format!("tcp:127.0.0.1:{host}-:31234");
     assert!(String::from_utf8_lossy(&words).contains(&forward), "no {forward}");
 }
+
+#[test]
+fn a_reset_that_cannot_succeed_leaves_the_old_instance_alone() {
+    let setup = started(&Script::default());
+    let before = pid(&setup);
+    setup.project.write(".k3s-vm/manifests/base.json", "{");
+    setup.says(&["reset", "--no-wait"], 2);
+    std::fs::remove_file(setup.project.root().join(".k3s-vm/manifests/base.json")).unwrap();
+    let manifest = setup.project.read("image/manifest.json");
+    setup.project.write("image/manifest.json", "{}");
+    setup.says(&["reset", "--no-wait"], 2);
+    setup.project.write("image/manifest.json", &manifest);
+    assert_eq!(pid(&setup), before);
+}
