@@ -83,8 +83,17 @@ fn refs(requirements: &[Requirement]) -> Vec<&Requirement> {
     requirements.iter().collect()
 }
 
+/// What is not there, each program once, though several steps may need it.
 fn missing<'a>(system: &System, requirements: &'a [Requirement]) -> Vec<&'a Requirement> {
-    requirements.iter().filter(|requirement| system.find(OsStr::new(requirement.program)).is_none()).collect()
+    let mut missing: Vec<&Requirement> = Vec::new();
+    for requirement in requirements {
+        if !missing.iter().any(|known| known.program == requirement.program)
+            && system.find(OsStr::new(requirement.program)).is_none()
+        {
+            missing.push(requirement);
+        }
+    }
+    missing
 }
 
 /// The packages, each once, in the order of the requirements.
