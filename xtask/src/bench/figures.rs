@@ -31,25 +31,44 @@ impl Figures {
         }
     }
 
-    /// The table in Markdown; a figure with a reference of the same unit gets its ratio to it.
-    pub(crate) fn table(&self, references: &[(&str, f64)]) -> String {
+    /// The table in Markdown. Figures of time get their ratio to `reference`, a figure of the same run: figures of
+    /// different machines, or of different days, say nothing about each other.
+    pub(crate) fn table(&self, reference: &str) -> String {
+        let reference = self.0.iter().find(|figure| figure.name == reference).map(Figure::seconds);
         let mut text =
-            "| what | median | range | runs | ratio to the prototype |\n| --- | ---: | ---: | ---: | ---: |\n"
+            "| what | median | range | runs | ratio to the cold boot |\n| --- | ---: | ---: | ---: | ---: |\n"
                 .to_owned();
         for figure in &self.0 {
-            let mut values = figure.values.clone();
-            values.sort_by(f64::total_cmp);
-            let middle = median(&values);
+            let values = figure.sorted();
             let range = match values.as_slice() {
                 [least, .., most] => format!("{} to {}", figure.unit.show(*least), figure.unit.show(*most)),
                 _ => String::new(),
             };
-            let reference = references.iter().find(|(name, _)| *name == figure.name);
-            let ratio = reference.map(|(_, reference)| format!("{:.2}", middle / reference)).unwrap_or_default();
-            let (name, count, middle) = (figure.name, values.len(), figure.unit.show(middle));
+            let ratio = match (figure.seconds(), reference.flatten()) {
+                (Some(seconds), Some(reference)) => format!("{:.4}", seconds / reference),
+                _ => String::new(),
+            };
+            let (name, count, middle) = (figure.name, values.len(), figure.unit.show(median(&values)));
             text.push_str(&format!("| {name} | {middle} | {range} | {count} | {ratio} |\n"));
         }
         text
+    }
+}
+
+impl Figure {
+    fn sorted(&self) -> Vec<f64> {
+        let mut values = self.values.clone();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
+    /// The median in seconds; nothing for what is no time.
+    fn seconds(&self) -> Option<f64> {
+        match self.unit {
+            Unit::Seconds => Some(median(&self.sorted())),
+            Unit::Milliseconds => Some(median(&self.sorted()) / 1000.0),
+            Unit::Mebibytes => None,
+        }
     }
 }
 
@@ -85,11 +104,11 @@ mod tests {
         figures.add("status", Unit::Milliseconds, 12.0);
         figures.add("status", Unit::Milliseconds, 14.0);
         figures.add("image", Unit::Mebibytes, 433.3);
-        insta::assert_snapshot!(figures.table(&[("cold boot", 107.0)]), @r"
-        | what | median | range | runs | ratio to the prototype |
+        insta::assert_snapshot!(figures.table("cold boot"), @r"
+        | what | median | range | runs | ratio to the cold boot |
         | --- | ---: | ---: | ---: | ---: |
-        | cold boot | 53.50 s | 50.00 s to 60.00 s | 3 | 0.50 |
-        | status | 13.0 ms | 12.0 ms to 14.0 ms | 2 |  |
+        | cold boot | 53.50 s | 50.00 s to 60.00 s | 3 | 1.0000 |
+        | status | 13.0 ms | 12.0 ms to 14.0 ms | 2 | 0.0002 |
         | image | 433 MiB |  | 1 |  |
         ");
     }

@@ -354,7 +354,8 @@ fn verbs(machine: &Machine) -> Vec<&'static str> {
 #[test]
 fn a_program_that_two_steps_need_is_told_once() {
     let machine = Machine::new(DEBIAN, Privilege::Root);
-    let missing = missing(&machine.system, &[EMULATOR, DISK_TOOL, Requirement { purpose: "checks disks", ..DISK_TOOL }]);
+    let missing =
+        missing(&machine.system, &[EMULATOR, DISK_TOOL, Requirement { purpose: "checks disks", ..DISK_TOOL }]);
     let programs: Vec<&str> = missing.iter().map(|requirement| requirement.program).collect();
     assert_eq!(programs, ["fake-emulator", "fake-disk-tool"]);
 }
