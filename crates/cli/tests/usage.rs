@@ -151,7 +151,7 @@ fn verbs_that_need_a_vm_refuse_with_the_next_command() {
 #[test]
 fn all_mistakes_of_the_configuration_are_told_at_once() {
     let project = Place::project();
-    fs::write(project.path(".env"), "WEB_PORT=80\n").unwrap();
+    fs::write(project.path(".env"), "WEB_PORT=0\n").unwrap();
     fs::write(project.path(".k3s-vm/config.toml"), "[ports]\napi = 0\nssh = 99999\n").unwrap();
     let run = project.run(&[]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
@@ -159,7 +159,7 @@ fn all_mistakes_of_the_configuration_are_told_at_once() {
     Error: the configuration has 3 mistakes
       ports.api = 0: not a port (1 to 65535)
       ports.ssh = 99999: not a port (1 to 65535)
-      WEB_PORT=80: a NodePort lies in 30000 to 32767
+      WEB_PORT=0 in .env: not a port (1 to 65535)
 
     Next: edit .k3s-vm/config.toml or .env, then run the command again
     ");
