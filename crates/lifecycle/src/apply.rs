@@ -59,7 +59,8 @@ pub fn run(context: &Context<'_>, options: Options) -> Result<ApplyReport> {
         let server = access.client.server().to_owned();
         Ok(Outcome::Done(access, server))
     })?;
-    deploy(context, &mut phases, &mut watch, &access, options.wait, deadline)
+    let ports = options.wait.then(|| running.record.ports());
+    deploy(context, &mut phases, &mut watch, &access, ports, deadline)
 }
 
 /// Proves the API of a running instance and brings the web folder up to date.
@@ -86,7 +87,8 @@ pub(crate) fn write_web(context: &Context<'_>, access: &Access) -> Result<()> {
     )
 }
 
-/// Loads images, applies manifests and, with `wait`, waits for Deployments and the web port: two phases, or three.
+/// Loads images, applies manifests and, given the ports that the running VM has, waits for Deployments and the web
+/// port: two phases, or three.
 ///
 /// # Errors
 /// As [`run`].
@@ -95,7 +97,7 @@ pub(crate) fn deploy(
     phases: &mut Phases<'_>,
     watch: &mut GuestWatch<'_>,
     access: &Access,
-    wait: bool,
+    ports: Option<Ports>,
     deadline: Deadline,
 ) -> Result<ApplyReport> {
     let images = phases.run("Loading container images", || {
@@ -121,10 +123,9 @@ pub(crate) fn deploy(
         let fact = objects_fact(&report.objects);
         Ok(Outcome::Done(objects, fact))
     })?;
-    if wait {
-        report.web_answers = phases.run("Waiting for the application", || {
-            rolled_out(&context.project.config.ports, watch, access, &objects, deadline)
-        })?;
+    if let Some(ports) = ports {
+        report.web_answers =
+            phases.run("Waiting for the application", || rolled_out(&ports, watch, access, &objects, deadline))?;
     }
     Ok(report)
 }

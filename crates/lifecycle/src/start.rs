@@ -172,7 +172,7 @@ pub(crate) fn run_locked(
         apply::write_web(context, &access)?;
         Ok(Outcome::Done(access, format!("node {} is Ready ({version})", image.manifest.node_name)))
     })?;
-    let applied = apply::deploy(context, phases, &mut watch, &access, true, deadline)?;
+    let applied = apply::deploy(context, phases, &mut watch, &access, Some(ports), deadline)?;
     Ok(report(Some(applied)))
 }
 
