@@ -4,7 +4,7 @@
 //!
 //! - A line ends with `\n` or `\r\n`. Blank lines and lines whose first letter is `#` say nothing.
 //! - An assignment is `NAME=value`, `export NAME=value` or `NAME: value`; blanks around the name and the `=` do not
-//!   count. A name has letters, digits, `_`, `.` and `-`.
+//!   count. Behind a `:` stands a blank or the end of the line. A name has letters, digits, `_`, `.` and `-`.
 //! - `'…'` and `` `…` `` are literal. In `"…"` the escapes `\n`, `\r`, `\"` and `\\` count; any other backslash
 //!   stands for itself. Quoted values may span lines; a `\r\n` in them reads as `\n`. After the closing quote only
 //!   blanks and a `#` comment may follow.
@@ -120,7 +120,9 @@ impl Document {
     }
 
     fn with_span(&self, span: &Range<usize>, written: &str) -> Vec<u8> {
-        [&self.bytes[..span.start], written.as_bytes(), &self.bytes[span.end..]].concat()
+        let before = &self.bytes[..span.start];
+        let blank: &[u8] = if before.ends_with(b":") { b" " } else { b"" };
+        [before, blank, written.as_bytes(), &self.bytes[span.end..]].concat()
     }
 
     fn with_line(&self, line: &str) -> Vec<u8> {

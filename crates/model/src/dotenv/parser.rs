@@ -118,7 +118,7 @@ impl Parser<'_> {
         if text.contains(&b'#') {
             self.problem(0, ProblemKind::HashInValue);
         }
-        // An empty value is put right behind the `=`, so that the blank before a comment stays.
+        // The place of an empty value is right behind the sign, so that the blank before a comment stays.
         let span = if text.is_empty() { begin..begin } else { start..start + text.len() };
         Found { span: span.clone(), text: span, quote: Quote::Unquoted, line_end: end }
     }
@@ -148,7 +148,7 @@ fn name_and_sign(line: &[u8], begin: usize) -> Option<(String, usize)> {
     let sign = skip_blanks(line, end, line.len());
     let is_assignment = match line.get(sign)? {
         b'=' => true,
-        b':' => sign == end && line.get(sign + 1).is_some_and(|byte| is_blank(*byte)),
+        b':' => sign == end && line.get(sign + 1).is_none_or(|byte| is_blank(*byte)),
         _ => false,
     };
     is_assignment.then(|| (name.to_owned(), sign + 1))

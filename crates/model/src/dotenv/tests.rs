@@ -198,6 +198,21 @@ fn an_unclosed_quote_above_does_not_swallow_the_new_line() {
 }
 
 #[test]
+fn a_colon_at_the_end_means_the_same_whatever_ends_the_line() {
+    for text in ["A:", "A:\n", "A:\r\n", "A: ", "A: # why"] {
+        assert_eq!(Document::parse(text.as_bytes()).get("A").as_deref(), Some(""), "{text:?}");
+    }
+    assert_eq!(after_set("\r\nA:", "K", ""), "\r\nA:\r\nK=\r\n");
+}
+
+#[test]
+fn an_empty_value_behind_a_colon_can_be_set() {
+    assert_eq!(after_set("A:", "A", "new"), "A: new");
+    assert_eq!(after_set("A:\r\n", "A", "new"), "A: new\r\n");
+    assert_eq!(after_set("A: # why\n", "A", "new"), "A: new # why\n");
+}
+
+#[test]
 fn set_refuses_what_cannot_be_a_name() {
     for name in ["", "a b", "a=b", "a\nb", "\u{e9}", "#a"] {
         let mut document = Document::parse(b"A=1\n");
@@ -210,7 +225,7 @@ fn set_refuses_what_cannot_be_a_name() {
 fn documents() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => prop_oneof![
-            Just("K="), Just("K"), Just("A="), Just("export "), Just("B: "), Just(" "), Just("\t"), Just("#"),
+            Just("K="), Just("K"), Just("A="), Just("export "), Just("B: "), Just("K:"), Just(" "), Just("\t"), Just("#"),
             Just("'"), Just("\""), Just("`"), Just("\\"), Just("\\\""), Just("value"), Just("="), Just("\u{feff}"),
         ].prop_map(|text| text.as_bytes().to_vec()),
         3 => prop_oneof![Just("\n"), Just("\r\n"), Just("\r")].prop_map(|text| text.as_bytes().to_vec()),
