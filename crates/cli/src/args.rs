@@ -2,6 +2,8 @@
 //!
 //! It says what may be typed and what was typed; what a verb does is not here.
 
+pub(crate) mod config;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use config::ConfigArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,6 +84,24 @@ impl Invocation {
     }
 }
 
+impl Verb {
+    /// The flags of this verb that set keys of the configuration.
+    pub(crate) fn config(&self) -> Option<&ConfigArgs> {
+        match self {
+            Verb::Start(start) | Verb::Reset(start) => Some(&start.config),
+            Verb::Config(ConfigVerb::Show { config, .. }) => Some(config),
+            _ => None,
+        }
+    }
+}
+
+/// The variables that begin as those of the configuration do and are read by this program itself.
+pub(crate) fn own_variables() -> Vec<String> {
+    let command = CommandLine::command();
+    let flags = command.get_arguments().filter_map(|argument| argument.get_env());
+    flags.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
 /// Flags that every verb takes, before or after it.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Global options")]
@@ -90,6 +112,9 @@ pub(crate) struct Globals {
     /// Tell every command, request and step
     #[arg(long, global = true, env = "K3S_VM_DEBUG", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) debug: bool,
+    /// Set a key of the configuration for this run; `config show` lists all keys
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = config::parse_set)]
+    pub(crate) set: Vec<(String, String)>,
     /// Agree to the installation of host packages
     #[arg(short, long, global = true, env = "K3S_VM_YES", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) yes: bool,
@@ -160,6 +185,8 @@ Examples:
         /// End the VM by force when the guest has not powered off after DURATION, for example 90s
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         timeout: Option<Duration>,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Show whether the cluster runs and where it answers
     #[command(after_long_help = "\
@@ -184,7 +211,7 @@ Examples:
 Examples:
   k3s-vm reset
   k3s-vm reset --timeout 20m")]
-    Reset(WaitArgs),
+    Reset(StartArgs),
     /// Apply the manifests and the web application's variables, without rebuilding
     ///
     /// Container images of the configuration are loaded first; pods are replaced only where something changed.
@@ -223,6 +250,19 @@ Examples:
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Show what is configured, and where each value is from
+    ///
+    /// A flag counts before a variable (`K3S_VM_PORTS_API` for `ports.api`), a variable before `.k3s-vm/config.toml`,
+    /// the file before the default.
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  k3s-vm config show
+  k3s-vm config show --set vm.memory=4GiB -o json
+  k3s-vm config schema > .k3s-vm/config.schema.json"
+    )]
+    Config(ConfigVerb),
     /// Run kubectl on the cluster; the arguments are passed on untouched
     #[command(
         disable_help_flag = true,
@@ -239,10 +279,28 @@ Examples:
 }
 
 /// Flags of `start`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct StartArgs {
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Show every key with its value and where that is from
+    Show {
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Print the JSON Schema of `.k3s-vm/config.toml`, for editors
+    Schema,
 }
 
 /// Whether and how long to wait for readiness.

@@ -49,6 +49,7 @@ fn help_of_the_program() {
       apply    Apply the manifests and the web application's variables, without rebuilding
       logs     Show the console of the VM and the words of QEMU
       load     Load container images from a docker or OCI archive into the cluster
+      config   Show what is configured, and where each value is from
       kubectl  Run kubectl on the cluster; the arguments are passed on untouched
 
     Options:
@@ -62,11 +63,60 @@ fn help_of_the_program() {
           --timeout <DURATION>
               Fail when it is not ready after DURATION, for example 90s or 15m
 
+      -o, --output <FORMAT>
+              Write the result for people or as JSON
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [default: human]
+
       -h, --help
               Print help (see a summary with '-h')
 
       -V, --version
               Print version
+
+    Configuration (any key: --set KEY=VALUE):
+          --api-port <PORT>
+              Host port of the Kubernetes API
+
+          --ssh-port <PORT>
+              Host port of the guest's sshd
+
+          --web-port <PORT>
+              Host port of the web application
+
+          --bind <ADDRESS>
+              Host address of all listeners
+
+          --cpus <NUMBER>
+              Virtual CPUs
+
+          --memory <SIZE>
+              RAM, for example 4GiB
+
+          --disk <SIZE>
+              Virtual size of the root disk of a new image, for example 40GiB
+
+          --accel <ACCELERATOR>
+              auto, tcg or kvm
+
+          --provider <PROVIDER>
+              Who makes the guest image: auto, debian or prebuilt
+
+          --distribution <DISTRIBUTION>
+              What runs in the guest: auto, k3s or kubernetes
+
+          --k3s-version <VERSION>
+              A K3s channel such as stable, or a version such as v1.33.5+k3s1
+
+          --k3s-binary <FILE>
+              A local K3s binary instead of a release's
+
+          --k3s-images <FILE>
+              A local archive of K3s' air-gap images instead of a release's
 
     Global options:
           --project <DIR>
@@ -78,6 +128,9 @@ fn help_of_the_program() {
               Tell every command, request and step
 
               [env: K3S_VM_DEBUG]
+
+          --set <KEY=VALUE>
+              Set a key of the configuration for this run; `config show` lists all keys
 
       -y, --yes
               Agree to the installation of host packages
@@ -147,8 +200,57 @@ fn help_of_start() {
           --timeout <DURATION>
               Fail when it is not ready after DURATION, for example 90s or 15m
 
+      -o, --output <FORMAT>
+              Write the result for people or as JSON
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [default: human]
+
       -h, --help
               Print help (see a summary with '-h')
+
+    Configuration (any key: --set KEY=VALUE):
+          --api-port <PORT>
+              Host port of the Kubernetes API
+
+          --ssh-port <PORT>
+              Host port of the guest's sshd
+
+          --web-port <PORT>
+              Host port of the web application
+
+          --bind <ADDRESS>
+              Host address of all listeners
+
+          --cpus <NUMBER>
+              Virtual CPUs
+
+          --memory <SIZE>
+              RAM, for example 4GiB
+
+          --disk <SIZE>
+              Virtual size of the root disk of a new image, for example 40GiB
+
+          --accel <ACCELERATOR>
+              auto, tcg or kvm
+
+          --provider <PROVIDER>
+              Who makes the guest image: auto, debian or prebuilt
+
+          --distribution <DISTRIBUTION>
+              What runs in the guest: auto, k3s or kubernetes
+
+          --k3s-version <VERSION>
+              A K3s channel such as stable, or a version such as v1.33.5+k3s1
+
+          --k3s-binary <FILE>
+              A local K3s binary instead of a release's
+
+          --k3s-images <FILE>
+              A local archive of K3s' air-gap images instead of a release's
 
     Examples:
       k3s-vm start --yes --timeout 30m    For CI: install host packages unasked, allow a slow machine
@@ -168,6 +270,15 @@ fn help_of_stop() {
     Options:
           --timeout <DURATION>
               End the VM by force when the guest has not powered off after DURATION, for example 90s
+
+      -o, --output <FORMAT>
+              Write the result for people or as JSON
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [default: human]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -241,8 +352,57 @@ fn help_of_reset() {
           --timeout <DURATION>
               Fail when it is not ready after DURATION, for example 90s or 15m
 
+      -o, --output <FORMAT>
+              Write the result for people or as JSON
+
+              Possible values:
+              - human: For people
+              - json:  For programs
+
+              [default: human]
+
       -h, --help
               Print help (see a summary with '-h')
+
+    Configuration (any key: --set KEY=VALUE):
+          --api-port <PORT>
+              Host port of the Kubernetes API
+
+          --ssh-port <PORT>
+              Host port of the guest's sshd
+
+          --web-port <PORT>
+              Host port of the web application
+
+          --bind <ADDRESS>
+              Host address of all listeners
+
+          --cpus <NUMBER>
+              Virtual CPUs
+
+          --memory <SIZE>
+              RAM, for example 4GiB
+
+          --disk <SIZE>
+              Virtual size of the root disk of a new image, for example 40GiB
+
+          --accel <ACCELERATOR>
+              auto, tcg or kvm
+
+          --provider <PROVIDER>
+              Who makes the guest image: auto, debian or prebuilt
+
+          --distribution <DISTRIBUTION>
+              What runs in the guest: auto, k3s or kubernetes
+
+          --k3s-version <VERSION>
+              A K3s channel such as stable, or a version such as v1.33.5+k3s1
+
+          --k3s-binary <FILE>
+              A local K3s binary instead of a release's
+
+          --k3s-images <FILE>
+              A local archive of K3s' air-gap images instead of a release's
 
     Examples:
       k3s-vm reset

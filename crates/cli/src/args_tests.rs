@@ -70,7 +70,7 @@ fn the_last_of_wait_and_no_wait_counts() {
         (&["reset", "--wait", "--no-wait"], false),
     ] {
         let Verb::Reset(wait) = verb(words) else { panic!("not reset") };
-        assert_eq!(wait.waits(), waits, "{words:?}");
+        assert_eq!(wait.wait.waits(), waits, "{words:?}");
     }
 }
 

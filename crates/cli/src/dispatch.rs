@@ -9,11 +9,13 @@ use std::process::ExitCode;
 use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::{Context, apply, kubectl, load, logs, reset, ssh, start, status, stop};
+use model::config::Overrides;
 use model::instance::InstanceName;
 use model::paths::CachePaths;
 use model::{Fault, FaultClass, Result};
 
-use crate::args::{Format, Globals, Invocation, Verb, WaitArgs};
+use crate::PROGRAM_VARIABLE;
+use crate::args::{self, ConfigVerb, Format, Globals, Invocation, OutputArgs, Verb, WaitArgs};
 use crate::output::Output;
 use crate::output::report;
 use crate::output::summary::Summary;
@@ -26,7 +28,11 @@ const HOME_VARIABLE: &str = "K3S_VM_HOME";
 /// # Errors
 /// The fault of the verb.
 pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
-    let project = Project::load(find(&invocation.globals)?)?;
+    if invocation.verb == Verb::Config(ConfigVerb::Schema) {
+        output.result_json(&model::config::schema::schema())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let project = Project::load(find(&invocation.globals)?, &overrides(&invocation)?)?;
     let consent = output.consent();
     let context = Context {
         project,
@@ -39,15 +45,23 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
     match invocation.verb {
         Verb::Start(arguments) => {
             let report = start::run(&context, options(&arguments.wait))?;
-            output.result(&summary(&report, output).render(output.result_style()))?;
+            started(&report, arguments.output, output)?;
         }
-        Verb::Reset(wait) => {
-            let report = reset::run(&context, options(&wait))?;
-            output.result(&summary(&report, output).render(output.result_style()))?;
+        Verb::Reset(arguments) => {
+            let report = reset::run(&context, options(&arguments.wait))?;
+            started(&report, arguments.output, output)?;
         }
-        Verb::Stop { timeout } => {
-            stop::run(&context, timeout)?;
+        Verb::Stop { timeout, output: arguments } => {
+            let report = stop::run(&context, timeout)?;
+            if arguments.output == Format::Json {
+                output.result_json(&report)?;
+            }
         }
+        Verb::Config(ConfigVerb::Show { output: arguments, .. }) => match arguments.output {
+            Format::Json => output.result_json(&context.project.settings)?,
+            Format::Human => output.result(&report::settings(&context.project.settings, output.result_style()))?,
+        },
+        Verb::Config(ConfigVerb::Schema) => {}
         Verb::Status(arguments) => {
             let report = status::run(&context)?;
             match arguments.output {
@@ -83,6 +97,22 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
         Verb::Kubectl { arguments } => return replace(kubectl::run(&context, &arguments)?, output),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Flags and variables that count before the configuration file.
+fn overrides(invocation: &Invocation) -> Result<Overrides> {
+    let mut others = args::own_variables();
+    others.extend([HOME_VARIABLE, PROGRAM_VARIABLE].map(str::to_owned));
+    let (arguments, set) = (invocation.verb.config(), &invocation.globals.set);
+    Ok(args::config::overrides(arguments, set, std::env::vars_os(), &others, &working_directory()?))
+}
+
+/// Tells what a start came to.
+fn started(report: &StartReport, arguments: OutputArgs, output: &Output) -> Result<()> {
+    match arguments.output {
+        Format::Json => output.result_json(report),
+        Format::Human => output.result(&summary(report, output).render(output.result_style())),
+    }
 }
 
 fn options(wait: &WaitArgs) -> StartOptions {

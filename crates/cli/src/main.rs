@@ -10,7 +10,7 @@ use args::Invocation;
 use output::{Output, Surroundings};
 
 /// How the user calls this program; the launcher sets it, since its own name is what they typed.
-const PROGRAM_VARIABLE: &str = "K3S_VM_PROGRAM";
+pub(crate) const PROGRAM_VARIABLE: &str = "K3S_VM_PROGRAM";
 
 fn main() -> ExitCode {
     let invocation = match Invocation::parse(std::env::args_os()) {

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use model::config::ContainerImageSource;
-use model::{Config, config_file::ConfigFile};
+use model::Config;
+use model::config::{ContainerImageSource, Overrides, Sources};
 use serde_json::Value;
 
 fn repository() -> PathBuf {
@@ -21,9 +21,11 @@ fn web_port() -> String {
 }
 
 fn config() -> Config {
-    let name = ".k3s-vm/config.toml";
-    let file: ConfigFile = Config::parse_file(name, &read(name)).unwrap();
-    Config::resolve(&file, Some((&web_port(), ".env"))).unwrap()
+    let (name, web_port) = (".k3s-vm/config.toml", web_port());
+    let text = read(name);
+    let overrides = Overrides::default();
+    let sources = Sources { file: Some((name, &text)), overrides: &overrides, web_port: Some((&web_port, ".env")) };
+    Config::resolve(sources).unwrap().config
 }
 
 fn manifest(kind: &str) -> Value {
@@ -31,6 +33,17 @@ fn manifest(kind: &str) -> Value {
     assert_eq!(list["kind"], "List");
     let items = list["items"].as_array().unwrap();
     items.iter().find(|item| item["kind"] == kind).unwrap_or_else(|| panic!("no {kind}")).clone()
+}
+
+/// Editors read the published schema; it is written by `k3s-vm config schema`.
+#[test]
+fn the_published_schema_is_that_of_the_program() {
+    let published: Value = serde_json::from_str(&read(".k3s-vm/config.schema.json")).unwrap();
+    assert_eq!(
+        published,
+        model::config::schema::schema(),
+        "run: bin/k3s-vm config schema > .k3s-vm/config.schema.json"
+    );
 }
 
 #[test]

@@ -157,11 +157,11 @@ fn all_mistakes_of_the_configuration_are_told_at_once() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     insta::assert_snapshot!(run.stderr, @r"
     Error: the configuration has 3 mistakes
-      ports.api = 0: not a port (1 to 65535)
-      ports.ssh = 99999: not a port (1 to 65535)
+      .k3s-vm/config.toml:2: ports.api = 0: not a port (1 to 65535)
+      .k3s-vm/config.toml:3: ports.ssh = 99999: not a port (1 to 65535)
       WEB_PORT=0 in .env: not a port (1 to 65535)
 
-    Next: edit .k3s-vm/config.toml or .env, then run the command again
+    Next: correct it where it stands, then run the command again
     ");
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::config::InjectMode;
+use model::config::{InjectConfig, InjectMode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -38,7 +38,7 @@ pub struct Injection {
     pub hash: String,
 }
 
-/// Injects `variables`, in which a later line of the same name wins. `KUBECONFIG` is left out (its file is not in the
+/// Injects `variables`, in which a later line of the same name wins, where `config` wants them. `KUBECONFIG` is left out (its file is not in the
 /// container); `KUBECONFIG_PRIMARY` gets the value `kubeconfig_primary`, whatever the file says, or is left out where
 /// that is `None`.
 ///
@@ -48,36 +48,37 @@ pub struct Injection {
 pub fn inject(
     objects: Vec<ManifestObject>,
     variables: &[(String, String)],
-    mode: InjectMode,
+    config: &InjectConfig,
     kubeconfig_primary: Option<&str>,
 ) -> Injection {
+    let mode = config.mode;
     let untouched = |objects| Injection { objects, refused: Vec::new(), hash: String::new() };
     if mode == InjectMode::Off {
         return untouched(objects);
     }
-    let (accepted, refused) = sift(variables, mode, kubeconfig_primary);
-    if !objects.iter().any(ManifestObject::is_deployment) {
+    let (accepted, refused) = sift(variables, config, kubeconfig_primary);
+    if !objects.iter().any(|object| gets_variables(object, config)) {
         return Injection { refused, ..untouched(objects) };
     }
     let hash = hash_of(&accepted);
     let mut result = Vec::with_capacity(objects.len() + 1);
     if mode == InjectMode::Secret {
-        result.extend(secrets(&objects, &accepted));
+        result.extend(secrets(&objects, &accepted, config));
     }
     for mut object in objects {
         if mode == InjectMode::Secret && is_our_secret(&object) {
             complete(object.value_mut(), &accepted);
         }
-        if object.is_deployment() {
-            match mode {
-                InjectMode::Secret => {
-                    for_each_container(object.value_mut(), refer_to_secret);
-                    annotate(object.value_mut(), &hash);
+        if gets_variables(&object, config) {
+            if mode == InjectMode::Secret {
+                annotate(object.value_mut(), &hash);
+            }
+            for container in containers(object.value_mut(), config) {
+                match mode {
+                    InjectMode::Secret => refer_to_secret(container),
+                    InjectMode::Env => add_literals(container, &accepted),
+                    InjectMode::Off => {}
                 }
-                InjectMode::Env => {
-                    for_each_container(object.value_mut(), |container| add_literals(container, &accepted))
-                }
-                InjectMode::Off => {}
             }
         }
         result.push(object);
@@ -85,19 +86,26 @@ pub fn inject(
     Injection { objects: result, refused, hash }
 }
 
+/// Whether variables go into an object: a Deployment that the configuration does not leave out.
+fn gets_variables(object: &ManifestObject, config: &InjectConfig) -> bool {
+    let name = object.name();
+    object.is_deployment() && config.deployments.matches(&[name, &format!("{}/{name}", namespace_of(object))])
+}
+
 /// Splits into what is injected, sorted by name, and what Kubernetes would refuse.
 fn sift(
     variables: &[(String, String)],
-    mode: InjectMode,
+    config: &InjectConfig,
     kubeconfig_primary: Option<&str>,
 ) -> (Vec<(String, String)>, Vec<RefusedVariable>) {
+    let wanted = |name: &str| config.variables.matches(&[name]);
     let mut accepted: BTreeMap<String, String> = BTreeMap::new();
     let mut refused: Vec<RefusedVariable> = Vec::new();
-    for (name, value) in variables {
+    for (name, value) in variables.iter().filter(|(name, _)| wanted(name)) {
         if name == KUBECONFIG || name == KUBECONFIG_PRIMARY {
             continue;
         }
-        match reason_to_refuse(name, value, mode) {
+        match reason_to_refuse(name, value, config.mode) {
             None => {
                 accepted.insert(name.clone(), value.clone());
             }
@@ -107,7 +115,7 @@ fn sift(
             Some(_) => {}
         }
     }
-    if let Some(value) = kubeconfig_primary {
+    if let Some(value) = kubeconfig_primary.filter(|_| wanted(KUBECONFIG_PRIMARY)) {
         accepted.insert(KUBECONFIG_PRIMARY.to_owned(), value.to_owned());
     }
     (accepted.into_iter().collect(), refused)
@@ -167,10 +175,11 @@ fn data_of(variables: &[(String, String)]) -> Map<String, Value> {
     variables.iter().map(|(name, value)| (name.clone(), encoded(value))).collect()
 }
 
-/// One Secret for each namespace with a Deployment, unless the manifests write it themselves.
-fn secrets(objects: &[ManifestObject], variables: &[(String, String)]) -> Vec<ManifestObject> {
+/// One Secret for each namespace with a Deployment that gets it, unless the manifests write it themselves.
+fn secrets(objects: &[ManifestObject], variables: &[(String, String)], config: &InjectConfig) -> Vec<ManifestObject> {
     let written: BTreeSet<&str> = objects.iter().filter(|object| is_our_secret(object)).map(namespace_of).collect();
-    let needed: BTreeSet<&str> = objects.iter().filter(|object| object.is_deployment()).map(namespace_of).collect();
+    let getting = objects.iter().filter(|object| gets_variables(object, config));
+    let needed: BTreeSet<&str> = getting.map(namespace_of).collect();
     needed
         .difference(&written)
         .filter_map(|namespace| {
@@ -213,9 +222,16 @@ fn encoded(value: &str) -> Value {
     base64::engine::general_purpose::STANDARD.encode(value).into()
 }
 
-fn for_each_container(deployment: &mut Value, mut change: impl FnMut(&mut Map<String, Value>)) {
+/// The containers that get variables.
+fn containers<'a>(
+    deployment: &'a mut Value,
+    config: &'a InjectConfig,
+) -> impl Iterator<Item = &'a mut Map<String, Value>> {
     let containers = deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
-    containers.into_iter().flatten().filter_map(Value::as_object_mut).for_each(&mut change);
+    let named = |container: &Map<String, Value>| {
+        config.containers.matches(&[container.get("name").and_then(Value::as_str).unwrap_or_default()])
+    };
+    containers.into_iter().flatten().filter_map(Value::as_object_mut).filter(move |container| named(container))
 }
 
 fn refer_to_secret(container: &mut Map<String, Value>) {

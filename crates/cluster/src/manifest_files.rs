@@ -9,6 +9,9 @@ use crate::manifest::{self, ManifestObject, ManifestText};
 /// The file that is applied before all others.
 pub const BASE: &str = "base.json";
 
+/// Where manifests are looked for unless the configuration says otherwise.
+const DEFAULT: &str = ".k3s-vm/manifests";
+
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 /// Reads the files of `folder` (`.json`, `.yaml`, `.yml`; not in subfolders; hidden files are skipped): `base.json`
@@ -41,20 +44,38 @@ pub fn read(folder: &Path, shown: &str) -> Result<Vec<ManifestText>> {
         .into_iter()
         .map(|name| {
             let shown = format!("{}/{name}", shown.trim_end_matches('/'));
-            let bytes = std::fs::read(folder.join(&name))
-                .map_err(|error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error))?;
-            let text = String::from_utf8(bytes).map_err(|error| not_utf8(&shown, error))?;
-            Ok(ManifestText { file: shown, text })
+            read_file(&folder.join(&name), &shown)
         })
         .collect()
 }
 
-/// [`read`], then [`crate::manifest::parse`].
+/// The objects of all `paths`, each a file or a folder relative to `root`, in their order. A project need not have the
+/// folder of the default; what the user named must be there.
 ///
 /// # Errors
-/// As those two.
-pub fn read_objects(folder: &Path, shown: &str) -> Result<Vec<ManifestObject>> {
-    manifest::parse(&read(folder, shown)?)
+/// A Config fault for what is not there, as [`read`], and with all mistakes of [`crate::manifest::parse`].
+pub fn read_objects(root: &Path, paths: &[String]) -> Result<Vec<ManifestObject>> {
+    let mut texts = Vec::new();
+    for shown in paths {
+        let path = root.join(shown);
+        if path.is_file() {
+            texts.push(read_file(&path, shown)?);
+        } else if path.is_dir() || shown == DEFAULT {
+            texts.extend(read(&path, shown)?);
+        } else {
+            return Err(Fault::new(FaultClass::Config, format!("there are no manifests at {shown}"))
+                .because("`manifests` of the configuration names it, and it does not exist")
+                .next("correct `manifests` in .k3s-vm/config.toml"));
+        }
+    }
+    manifest::parse(&texts)
+}
+
+fn read_file(path: &Path, shown: &str) -> Result<ManifestText> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error))?;
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(shown, error))?;
+    Ok(ManifestText { file: shown.to_owned(), text })
 }
 
 fn is_manifest(name: &str) -> bool {
@@ -90,9 +111,26 @@ mod tests {
     #[test]
     fn no_folder_and_an_empty_file_hold_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read_objects(&folder.path().join("none"), "none"), Ok(Vec::new()));
+        assert_eq!(read_objects(folder.path(), &[DEFAULT.to_owned()]), Ok(Vec::new()));
         std::fs::write(folder.path().join(BASE), "").unwrap();
-        assert_eq!(read_objects(folder.path(), "manifests"), Ok(Vec::new()));
+        assert_eq!(read_objects(folder.path(), &[BASE.to_owned()]), Ok(Vec::new()));
+        assert_eq!(read_objects(folder.path(), &[".".to_owned()]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn files_and_folders_are_read_in_the_order_of_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("deploy")).unwrap();
+        for name in ["z.yaml", "deploy/a.yaml"] {
+            let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: n{}}}\n", name.len());
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let paths = ["z.yaml".to_owned(), "deploy".to_owned()];
+        let names: Vec<String> =
+            read_objects(folder.path(), &paths).unwrap().iter().map(|object| object.name().to_owned()).collect();
+        assert_eq!(names, ["n6", "n13"]);
+        let missing = read_objects(folder.path(), &["gone".to_owned()]).unwrap_err().to_string();
+        insta::assert_snapshot!(missing, @"there are no manifests at gone: `manifests` of the configuration names it, and it does not exist");
     }
 
     #[test]

@@ -116,7 +116,10 @@ pub(crate) fn deploy(
         }
         report.refused_variables = refused.into_iter().map(|variable| (variable.name, variable.reason)).collect();
         if objects.is_empty() {
-            return Ok(Outcome::Skipped(objects, "no manifests in .k3s-vm/manifests/".to_owned()));
+            return Ok(Outcome::Skipped(
+                objects,
+                format!("no manifests in {}", context.project.config.manifests.join(", ")),
+            ));
         }
         let options = ApplyOptions { deadline: deadline.left(), ..ApplyOptions::default() };
         report.objects = access.client.apply(&objects, &options)?;
@@ -124,8 +127,8 @@ pub(crate) fn deploy(
         Ok(Outcome::Done(objects, fact))
     })?;
     if let Some(ports) = ports {
-        report.web_answers =
-            phases.run("Waiting for the application", || rolled_out(&ports, watch, access, &objects, deadline))?;
+        report.web_answers = phases
+            .run("Waiting for the application", || rolled_out(context, &ports, watch, access, &objects, deadline))?;
     }
     Ok(report)
 }
@@ -135,8 +138,8 @@ pub(crate) fn deploy(
 /// # Errors
 /// A Config fault with all mistakes of all files.
 pub(crate) fn read_manifests(context: &Context<'_>) -> Result<Vec<ManifestObject>> {
-    let folder = context.project.paths.state_dir().join("manifests");
-    cluster::manifest_files::read_objects(&folder, ".k3s-vm/manifests")
+    let root = context.project.paths.root();
+    cluster::manifest_files::read_objects(root, &context.project.config.manifests)
 }
 
 /// The objects to apply: the project's manifests with the variables and the loaded images' content noted in them.
@@ -149,8 +152,8 @@ fn manifests(
     let digests: Vec<(String, String)> =
         images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
     let objects = cluster::image_annotation::annotate(objects, &digests);
-    let mode = context.project.config.inject;
-    if mode == InjectMode::Off {
+    let config = &context.project.config.inject;
+    if config.mode == InjectMode::Off {
         return Ok((objects, Vec::new()));
     }
     let variables = match files::read_optional(&context.project.web().dot_env())? {
@@ -164,11 +167,12 @@ fn manifests(
         None => Vec::new(),
     };
     let primary = access.inside.to_json_base64();
-    let injection = cluster::inject::inject(objects, &variables, mode, Some(&primary));
+    let injection = cluster::inject::inject(objects, &variables, config, Some(&primary));
     Ok((injection.objects, injection.refused))
 }
 
 fn rolled_out(
+    context: &Context<'_>,
     ports: &Ports,
     watch: &mut GuestWatch<'_>,
     access: &Access,
@@ -186,7 +190,8 @@ fn rolled_out(
             },
         )?;
     }
-    let node_port = web_port::node_port(ports.web, objects)?;
+    let service = context.project.config.web_service.as_ref();
+    let node_port = web_port::node_port(ports.web, service, objects)?;
     if !web_port::is_served(node_port, objects) {
         let reason = format!("no Service has the NodePort {node_port}");
         return Ok(if deployments.is_empty() {

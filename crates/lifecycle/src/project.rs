@@ -3,13 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use host::files;
-use model::config_file::ConfigFile;
+use model::config::{self, Overrides, Resolved, Setting, Sources, WEB_PORT};
 use model::dotenv::Document;
 use model::paths::{ProjectPaths, WebPaths};
 use model::{Config, Fault, FaultClass, Result};
-
-/// The name of the variable that holds the web application's port.
-const WEB_PORT: &str = "WEB_PORT";
 
 /// A project with its configuration.
 #[derive(Debug, Clone)]
@@ -18,6 +15,8 @@ pub struct Project {
     pub paths: ProjectPaths,
     /// What the user configured.
     pub config: Config,
+    /// Every key of the configuration with where its value is from.
+    pub settings: Vec<Setting>,
 }
 
 impl Project {
@@ -52,20 +51,19 @@ impl Project {
             .next(format!("mkdir -p '{}/.k3s-vm/manifests'    # makes it one", absolute.display())))
     }
 
-    /// Reads the configuration of the project.
+    /// Reads the configuration of the project; `overrides` are the flags and variables that count before its file.
     ///
     /// # Errors
     /// A Config fault with all mistakes.
-    pub fn load(paths: ProjectPaths) -> Result<Self> {
+    pub fn load(paths: ProjectPaths, overrides: &Overrides) -> Result<Self> {
         let shown = format!("{}/config.toml", ProjectPaths::MARKER);
-        let file = match files::read_text_optional(&paths.config())? {
-            Some(text) => Config::parse_file(&shown, &text)?,
-            None => ConfigFile::default(),
-        };
-        let web_folder = paths.root().join(file.web.folder.as_deref().unwrap_or("web"));
+        let text = files::read_text_optional(&paths.config())?;
+        let file = text.as_deref().map(|text| (shown.as_str(), text));
+        let web_folder = paths.root().join(config::web_folder(file, overrides));
         let web_port = web_port(&paths, &web_folder)?;
-        let config = Config::resolve(&file, web_port.as_ref().map(|(text, source)| (text.as_str(), source.as_str())))?;
-        Ok(Project { paths, config })
+        let web_port = web_port.as_ref().map(|(text, source)| (text.as_str(), source.as_str()));
+        let Resolved { config, settings } = Config::resolve(Sources { file, overrides, web_port })?;
+        Ok(Project { paths, config, settings })
     }
 
     /// The web application's files.

@@ -125,7 +125,10 @@ pub(crate) fn run_locked(
     let phases = &mut Phases::new(context.events, waiting + destroying);
     let paths = context.paths();
     // A mistake in a manifest is told now, not after a minute of booting.
-    let node_port = web_port::node_port(context.project.config.ports.web, &apply::read_manifests(context)?)?;
+    let node_port = {
+        let config = &context.project.config;
+        web_port::node_port(config.ports.web, config.web_service.as_ref(), &apply::read_manifests(context)?)?
+    };
     let observed = match beginning {
         Beginning::AsItIs => observe(context)?,
         Beginning::Anew(_) => Observed::Absent,

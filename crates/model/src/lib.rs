@@ -3,7 +3,6 @@
 //! Pure: nothing in this crate touches files, processes, the network, the environment or the clock.
 
 pub mod config;
-pub mod config_file;
 pub mod dotenv;
 pub mod event;
 pub mod fault;

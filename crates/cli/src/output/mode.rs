@@ -91,6 +91,7 @@ mod tests {
         Globals {
             project: None,
             debug: false,
+            set: Vec::new(),
             yes: false,
             quiet: false,
             color: ColorChoice::Auto,

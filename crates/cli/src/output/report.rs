@@ -1,8 +1,10 @@
-//! The results of `status`, `apply` and `load`, for people. Pure.
+//! The results of `status`, `apply`, `load` and `config show`, for people. Pure.
 
 use lifecycle::apply::ApplyReport;
 use lifecycle::images::LoadedImage;
 use lifecycle::status::{State, StatusReport};
+
+use model::config::{Setting, SettingValue};
 
 use super::style::Style;
 use super::table::{Table, labelled};
@@ -50,6 +52,21 @@ pub(crate) fn images(images: &[LoadedImage], style: Style) -> String {
     for image in images {
         let id: String = image.digest.trim_start_matches("sha256:").chars().take(12).collect();
         table.row([&image.name, &id, if image.transferred { "loaded" } else { "there already" }]);
+    }
+    table.render(style)
+}
+
+/// Every key with its value and where that is from.
+pub(crate) fn settings(settings: &[Setting], style: Style) -> String {
+    let mut table = Table::new(["KEY", "VALUE", "FROM"]);
+    for setting in settings {
+        let value = match &setting.value {
+            SettingValue::None => "-".to_owned(),
+            SettingValue::One(text) => text.clone(),
+            SettingValue::List(texts) if texts.is_empty() => "-".to_owned(),
+            SettingValue::List(texts) => texts.join(", "),
+        };
+        table.row([&setting.key, &value, &setting.origin.to_string()]);
     }
     table.render(style)
 }

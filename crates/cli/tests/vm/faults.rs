@@ -90,12 +90,12 @@ fn all_mistakes_of_the_configuration_are_told_at_once() {
     setup.project.write(".env", "WEB_PORT=eighty\n");
     insta::assert_snapshot!(setup.says(&["start"], 2), @r#"
     Error: the configuration has 4 mistakes
-      ports.api = 0: not a port (1 to 65535)
+      .k3s-vm/config.toml:2: ports.api = 0: not a port (1 to 65535)
       WEB_PORT=eighty in .env: not a port (1 to 65535)
-      vm.memory = "much": not a size such as "4GiB"
-      vm.accel = "hvf": must be one of "auto", "tcg", "kvm"
+      .k3s-vm/config.toml:4: vm.memory = "much": not a size such as "4GiB"
+      .k3s-vm/config.toml:5: vm.accel = "hvf": must be one of "auto", "tcg", "kvm"
 
-    Next: edit .k3s-vm/config.toml or .env, then run the command again
+    Next: correct it where it stands, then run the command again
     "#);
 }
 
@@ -165,6 +165,6 @@ fn it_is_not_clear_where_a_web_port_outside_of_the_node_ports_leads() {
       8080 itself cannot be a NodePort, which lie in 30000 to 32767
       no Service of the manifests has a nodePort
 
-    Next: give one Service in .k3s-vm/manifests/ a nodePort, or set WEB_PORT to the one you mean
+    Next: give one Service in .k3s-vm/manifests/ a nodePort, or name the one you mean as web.service in .k3s-vm/config.toml
     ");
 }

@@ -1,5 +1,6 @@
 //! What the Deployments look like afterwards, and what stays as it was.
 
+use model::config::Patterns;
 use proptest::prelude::*;
 
 use super::*;
@@ -31,6 +32,15 @@ fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// The rules that leave nothing out.
+fn by(mode: InjectMode) -> InjectConfig {
+    InjectConfig { mode, deployments: Patterns::all(), containers: Patterns::all(), variables: Patterns::all() }
+}
+
+fn only(pattern: &str) -> Patterns {
+    Patterns::new(vec![pattern.to_owned()])
+}
+
 fn template(injection: &Injection) -> &Value {
     let deployment = injection.objects.iter().find(|object| object.is_deployment()).unwrap();
     &deployment.value()["spec"]["template"]
@@ -43,7 +53,7 @@ fn pretty(value: &Value) -> String {
 #[test]
 fn mode_secret_makes_a_secret_and_refers_to_it_in_every_container() {
     let env = variables(&[("PORT", "81"), ("NAME", "shop"), ("KUBECONFIG", "./x"), ("KUBECONFIG_PRIMARY", "host")]);
-    let injection = inject(manifests(WEB), &env, InjectMode::Secret, Some("inside"));
+    let injection = inject(manifests(WEB), &env, &by(InjectMode::Secret), Some("inside"));
     insta::assert_snapshot!(pretty(injection.objects[0].value()), @r#"
     {
       "apiVersion": "v1",
@@ -118,9 +128,30 @@ fn mode_secret_makes_a_secret_and_refers_to_it_in_every_container() {
 }
 
 #[test]
+fn rules_leave_out_deployments_containers_and_variables() {
+    let env = variables(&[("PORT", "81"), ("SECRET_KEY", "x")]);
+    let other = InjectConfig { deployments: only("default/web"), ..by(InjectMode::Secret) };
+    assert_eq!(inject(manifests(WEB), &env, &other, Some("k")).objects, manifests(WEB));
+
+    let rules = InjectConfig {
+        deployments: only("shop/*"),
+        containers: only("si?e"),
+        variables: only("!SECRET_*"),
+        ..by(InjectMode::Env)
+    };
+    let injection = inject(manifests(WEB), &env, &rules, Some("k"));
+    let containers = &template(&injection)["spec"]["containers"];
+    assert_eq!(containers[0]["env"], serde_json::json!([{"name": "PORT", "value": "80"}]));
+    assert_eq!(
+        containers[1]["env"],
+        serde_json::json!([{"name": "KUBECONFIG_PRIMARY", "value": "k"}, {"name": "PORT", "value": "81"}])
+    );
+}
+
+#[test]
 fn mode_env_adds_literals_and_the_manifests_own_win() {
     let env = variables(&[("PORT", "81"), ("NAME", "old"), ("NAME", "$(PORT)$x"), ("A:B", "relaxed")]);
-    let injection = inject(manifests(WEB), &env, InjectMode::Env, None);
+    let injection = inject(manifests(WEB), &env, &by(InjectMode::Env), None);
     assert_eq!(injection.objects.len(), 1);
     insta::assert_snapshot!(pretty(&template(&injection)["spec"]["containers"]), @r#"
     [
@@ -175,9 +206,9 @@ fn mode_env_adds_literals_and_the_manifests_own_win() {
 #[test]
 fn mode_off_and_no_deployment_change_nothing() {
     let env = variables(&[("A", "1")]);
-    assert_eq!(inject(manifests(WEB), &env, InjectMode::Off, Some("x")).objects, manifests(WEB));
+    assert_eq!(inject(manifests(WEB), &env, &by(InjectMode::Off), Some("x")).objects, manifests(WEB));
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
-    let injection = inject(manifests(service), &env, InjectMode::Secret, Some("x"));
+    let injection = inject(manifests(service), &env, &by(InjectMode::Secret), Some("x"));
     assert_eq!(injection.objects, manifests(service));
     assert_eq!(injection.hash, "");
 }
@@ -194,7 +225,7 @@ fn each_namespace_with_a_deployment_gets_one_secret() {
         "---\napiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: other}\n".to_owned(),
     ]
     .concat();
-    let injection = inject(manifests(&text), &variables(&[("A", "1")]), InjectMode::Secret, None);
+    let injection = inject(manifests(&text), &variables(&[("A", "1")]), &by(InjectMode::Secret), None);
     let secrets: Vec<String> =
         injection.objects.iter().filter(|object| object.kind() == "Secret").map(ToString::to_string).collect();
     assert_eq!(secrets, ["secret default/web-env", "secret shop/web-env"]);
@@ -204,7 +235,7 @@ fn each_namespace_with_a_deployment_gets_one_secret() {
 fn a_secret_of_that_name_in_the_manifests_is_completed_and_wins() {
     let own = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: web-env, namespace: shop}\nstringData: {A: own}\n";
     let env = variables(&[("A", "1"), ("B", "2")]);
-    let injection = inject(manifests(&format!("{own}---\n{WEB}")), &env, InjectMode::Secret, None);
+    let injection = inject(manifests(&format!("{own}---\n{WEB}")), &env, &by(InjectMode::Secret), None);
     let secrets: Vec<&ManifestObject> = injection.objects.iter().filter(|object| object.kind() == "Secret").collect();
     assert_eq!(secrets.len(), 1);
     assert_eq!(secrets[0].value()["data"], json!({"B": "Mg=="}));
@@ -228,7 +259,7 @@ fn what_kubernetes_refuses_is_left_out_and_told() {
         ("A B", "again"),
     ]);
     let told = |mode| {
-        let injection = inject(manifests(WEB), &env, mode, None);
+        let injection = inject(manifests(WEB), &env, &by(mode), None);
         injection
             .refused
             .iter()
@@ -256,8 +287,9 @@ fn what_kubernetes_refuses_is_left_out_and_told() {
 
 #[test]
 fn the_hash_changes_with_a_value_a_name_or_the_kubeconfig_and_with_nothing_else() {
-    let hash =
-        |pairs: &[(&str, &str)], primary| inject(manifests(WEB), &variables(pairs), InjectMode::Secret, primary).hash;
+    let hash = |pairs: &[(&str, &str)], primary| {
+        inject(manifests(WEB), &variables(pairs), &by(InjectMode::Secret), primary).hash
+    };
     let base = hash(&[("A", "1"), ("B", "2")], Some("k"));
     assert_eq!(base, hash(&[("B", "2"), ("A", "1")], Some("k")), "order");
     assert_eq!(base, hash(&[("A", "0"), ("B", "2"), ("A", "1")], Some("k")), "overwritten line");
@@ -280,8 +312,8 @@ proptest! {
         secret in any::<bool>(),
     ) {
         let mode = if secret { InjectMode::Secret } else { InjectMode::Env };
-        let once = inject(manifests(WEB), &pairs, mode, Some("k"));
-        let twice = inject(once.objects.clone(), &pairs, mode, Some("k"));
+        let once = inject(manifests(WEB), &pairs, &by(mode), Some("k"));
+        let twice = inject(once.objects.clone(), &pairs, &by(mode), Some("k"));
         prop_assert_eq!(&twice.objects, &once.objects);
         prop_assert_eq!(twice.hash, once.hash);
     }

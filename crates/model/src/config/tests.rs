@@ -1,10 +1,35 @@
 //! Tables of configurations and what they resolve to.
 
+use serde_json::{Value, json};
+
+use super::key::KEYS;
 use super::*;
+use crate::{FaultClass, Result};
+
+const FILE: &str = ".k3s-vm/config.toml";
+
+fn resolve_with(text: &str, web_port: Option<&str>, overrides: &Overrides) -> Result<Resolved> {
+    Config::resolve(Sources { file: Some((FILE, text)), overrides, web_port: web_port.map(|port| (port, ".env")) })
+}
 
 fn resolve(text: &str, web_port: Option<&str>) -> Result<Config> {
-    let file = Config::parse_file("config.toml", text)?;
-    Config::resolve(&file, web_port.map(|port| (port, ".env")))
+    resolve_with(text, web_port, &Overrides::default()).map(|resolved| resolved.config)
+}
+
+fn mistakes(text: &str) -> String {
+    resolve(text, Some("30080")).expect_err("mistakes").why().join("\n")
+}
+
+fn overrides(flags: &[(&str, &str, &str)], variables: &[(&str, &str)]) -> Overrides {
+    let flag = |(shown, key, value): &(&str, &str, &str)| Flag {
+        shown: (*shown).to_owned(),
+        key: (*key).to_owned(),
+        value: (*value).to_owned(),
+    };
+    Overrides {
+        flags: flags.iter().map(flag).collect(),
+        variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
 }
 
 #[test]
@@ -12,31 +37,102 @@ fn an_empty_file_gives_the_ports_of_the_documentation() {
     let config = resolve("", Some("30080")).expect("valid");
     assert_eq!((config.ports.api.number(), config.ports.ssh.number(), config.ports.web.number()), (6443, 2666, 30080));
     assert!(config.ports.bind.is_loopback());
-    assert_eq!(config.inject, InjectMode::Secret);
+    assert_eq!(config.inject.mode, InjectMode::Secret);
+    assert_eq!(config.manifests, [".k3s-vm/manifests"]);
 }
 
 #[test]
-fn the_file_wins_over_dot_env() {
-    assert_eq!(resolve("ports.web = 31000", Some("30080")).expect("valid").ports.web.number(), 31000);
+fn every_key_can_be_set_in_every_way() {
+    let value = |key: &key::Key| match key.kind {
+        key::Kind::Port => "31234",
+        key::Kind::Count(..) => "1",
+        key::Kind::Size(_) => "8GiB",
+        key::Kind::Duration => "7m",
+        key::Kind::Address => "127.0.0.9",
+        key::Kind::Choice(words) => words[1],
+        key::Kind::Text if key.name == "k3s.version" => "v1.33.5+k3s1",
+        key::Kind::Text if key.name == "k3s.mirror" => "https://example.com",
+        key::Kind::Text => "thing",
+        key::Kind::List => "one,two",
+    };
+    for key in KEYS {
+        let base = "image.folder = \"image\"\n";
+        let written = match key.kind {
+            key::Kind::Port | key::Kind::Count(..) => value(key).to_owned(),
+            key::Kind::List => "[\"one\", \"two\"]".to_owned(),
+            _ => format!("\"{}\"", value(key)),
+        };
+        let base = if key.name == "image.folder" { "" } else { base };
+        let file = resolve_with(&format!("{base}{} = {written}\n", key.name), Some("30080"), &Overrides::default());
+        let flag = overrides(&[("--set", key.name, value(key))], &[]);
+        let variable = key.variable();
+        let variable = overrides(&[], &[(variable.as_str(), value(key))]);
+        let configs: Vec<Config> =
+            [file, resolve_with(base, Some("30080"), &flag), resolve_with(base, Some("30080"), &variable)]
+                .into_iter()
+                .map(|resolved| resolved.unwrap_or_else(|fault| panic!("{}: {fault}", key.name)).config)
+                .collect();
+        assert_eq!(configs[0], configs[1], "{}", key.name);
+        assert_eq!(configs[0], configs[2], "{}", key.name);
+        if key.name != "version" {
+            assert_ne!(Ok(&configs[0]), resolve(base, Some("30080")).as_ref(), "{} has an effect", key.name);
+        }
+    }
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn a_flag_counts_before_a_variable_before_the_file_before_dot_env() {
+    let all = overrides(&[("--web-port", "ports.web", "31001")], &[("K3S_VM_PORTS_WEB", "31002")]);
+    let variable = overrides(&[], &[("K3S_VM_PORTS_WEB", "31002")]);
+    let empty = overrides(&[], &[("K3S_VM_PORTS_WEB", "")]);
+    for (overrides, text, expected, origin) in [
+        (&all, "ports.web = 31003", 31001, "--web-port"),
+        (&variable, "ports.web = 31003", 31002, "K3S_VM_PORTS_WEB"),
+        (&empty, "# \nports.web = 31003", 31003, ".k3s-vm/config.toml:2"),
+        (&empty, "", 31004, "WEB_PORT in .env"),
+    ] {
+        let resolved = resolve_with(text, Some("31004"), overrides).expect("valid");
+        assert_eq!(resolved.config.ports.web.number(), expected);
+        let setting = resolved.settings.iter().find(|setting| setting.key == "ports.web").expect("shown");
+        assert_eq!(setting.origin.to_string(), origin);
+    }
+}
+
+#[test]
+fn the_last_of_two_flags_counts() {
+    let twice = overrides(&[("--set", "vm.cpus", "3"), ("--cpus", "vm.cpus", "4")], &[]);
+    assert_eq!(resolve_with("", Some("30080"), &twice).expect("valid").config.vm.cpus, 4);
+}
+
+#[test]
+fn all_mistakes_of_all_sources_are_told_at_once() {
     let text = "version = 2\nports.api = 70000\nports.bind = \"here\"\nvm.cpus = 0\nvm.memory = \"1 GB\"\nvm.accel = \"hvf\"\n\
-                image.disk = \"lots\"\ninject.mode = \"file\"\ntimeouts.start = \"soon\"\n[[images]]\nname = \"a\"\n";
-    let fault = resolve(text, Some("web")).expect_err("mistakes");
+                image.disk = \"lots\"\nk3s.version = \"1.33\"\ninject.mode = \"file\"\ntimeouts.start = \"soon\"\n\
+                web.service = \"a b\"\nk3s.mirror = \"ftp://x\"\n[[images]]\nname = \"a\"\n";
+    let others = overrides(
+        &[("--ssh-port", "ports.ssh", "ssh"), ("--set", "vm.memroy", "1GiB")],
+        &[("K3S_VM_TIMEOUTS_STOP", "x"), ("K3S_VM_PORT_API", "1")],
+    );
+    let fault = resolve_with(text, Some("web"), &others).expect_err("mistakes");
     insta::assert_snapshot!(fault.why().join("\n"), @r#"
-    version = 2: this k3s-vm reads version 1
-    ports.api = 70000: not a port (1 to 65535)
+    .k3s-vm/config.toml:13: image a: needs either archive or files
+    --set vm.memroy=1GiB: there is no such key; did you mean vm.memory?
+    K3S_VM_PORT_API is set: there is no such variable; did you mean K3S_VM_PORTS_API?
+    .k3s-vm/config.toml:1: version = 2: must be 1
+    .k3s-vm/config.toml:2: ports.api = 70000: not a port (1 to 65535)
+    --ssh-port ssh: not a port (1 to 65535)
     WEB_PORT=web in .env: not a port (1 to 65535)
-    ports.bind = "here": not an IP address
-    vm.cpus = 0: must be 1 to 64
-    vm.memory = "1 GB": at least 1.0 GiB is needed
-    vm.accel = "hvf": must be one of "auto", "tcg", "kvm"
-    image.disk = "lots": not a size such as "4GiB"
-    inject.mode = "file": must be one of "secret", "env", "off"
-    timeouts.start = "soon": not a duration such as "90s" or "15m"
-    images[0] (a): needs either archive or files
+    .k3s-vm/config.toml:3: ports.bind = "here": not an IP address
+    .k3s-vm/config.toml:4: vm.cpus = 0: must be a number from 1 to 64
+    .k3s-vm/config.toml:5: vm.memory = "1 GB": at least 1.0 GiB is needed
+    .k3s-vm/config.toml:6: vm.accel = "hvf": must be one of "auto", "tcg", "kvm"
+    .k3s-vm/config.toml:7: image.disk = "lots": not a size such as "4GiB"
+    .k3s-vm/config.toml:8: k3s.version = "1.33": neither a channel (stable, latest, v1.33) nor a version (v1.33.5+k3s1)
+    .k3s-vm/config.toml:12: k3s.mirror = "ftp://x": not an address that begins with https:// or http://
+    .k3s-vm/config.toml:11: web.service = "a b": not a Service such as "web", "shop/web" or "web:http"
+    .k3s-vm/config.toml:9: inject.mode = "file": must be one of "secret", "env", "off"
+    .k3s-vm/config.toml:10: timeouts.start = "soon": not a duration such as "90s" or "15m"
+    K3S_VM_TIMEOUTS_STOP=x: not a duration such as "90s" or "15m"
     "#);
     assert_eq!(fault.class(), FaultClass::Config);
 }
@@ -46,7 +142,9 @@ fn web_port_must_be_a_port_of_its_own() {
     for (text, port, expected) in [
         ("", None, "WEB_PORT is not set: add a line such as WEB_PORT=30080 to .env"),
         ("", Some("0"), "WEB_PORT=0 in .env: not a port (1 to 65535)"),
+        ("", Some("99999"), "WEB_PORT=99999 in .env: not a port (1 to 65535)"),
         ("ports.api = 30080", Some("30080"), "ports.api and WEB_PORT are both 30080: each needs a port of its own"),
+        ("ports.ssh = 6443", Some("30080"), "ports.api and ports.ssh are both 6443: each needs a port of its own"),
     ] {
         let fault = resolve(text, port).expect_err(expected);
         assert_eq!(fault.why(), [expected]);
@@ -54,14 +152,36 @@ fn web_port_must_be_a_port_of_its_own() {
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_its_line() {
-    let fault = resolve("version = 1\n[ports]\nhttp = 80\n", Some("30080")).expect_err("unknown key");
-    insta::assert_snapshot!(fault.why().join("\n"), @r"
-    TOML parse error at line 3, column 1
-      |
-    3 | http = 80
-      | ^^^^
-    unknown field `http`, expected one of `api`, `ssh`, `web`, `bind`
+fn mistakes_of_form_are_told_with_their_lines() {
+    let text = "version = 1\nport = 1\n[ports]\nhttp = 80\napii = 6443\nssh = \"2666\"\n[vm]\ncpus = 1.5\n[vmm]\nmemory = \"2GiB\"\n\
+                [web]\nfolder = [\"web\"]\n[[images]]\nnam = \"x\"\n[[images]]\nname = 1\narchive = \"a.tar\"\n";
+    insta::assert_snapshot!(mistakes(text), @r"
+    .k3s-vm/config.toml:2: port: there is no such key; did you mean ports?
+    .k3s-vm/config.toml:4: ports.http: there is no such key
+    .k3s-vm/config.toml:5: ports.apii: there is no such key; did you mean api?
+    .k3s-vm/config.toml:6: ports.ssh must be a number without quotes
+    .k3s-vm/config.toml:8: vm.cpus must be a number without quotes
+    .k3s-vm/config.toml:9: vmm: there is no such key; did you mean vm?
+    .k3s-vm/config.toml:12: web.folder must be a text in quotes
+    .k3s-vm/config.toml:13: an entry of images needs name
+    .k3s-vm/config.toml:14: images.nam: there is no such key; did you mean name?
+    .k3s-vm/config.toml:16: images.name must be a text in quotes
+    ");
+    insta::assert_snapshot!(mistakes("vm = 2\nimages = 1\nmanifests = \"deploy\"\nk3s.disable = [1]\n"), @r#"
+    .k3s-vm/config.toml:1: vm is a section: [vm]
+    .k3s-vm/config.toml:2: images is a list: [[images]]
+    .k3s-vm/config.toml:3: manifests must be a list of texts, such as ["one", "two"]
+    .k3s-vm/config.toml:4: k3s.disable must be a list of texts, such as ["one", "two"]
+    "#);
+    insta::assert_snapshot!(mistakes("images = [1]\n"), @".k3s-vm/config.toml:1: an entry of images is a section: [[images]]");
+}
+
+#[test]
+fn all_mistakes_of_syntax_are_told_and_nothing_else() {
+    insta::assert_snapshot!(mistakes("[ports\napi = = 1\nunknown = 1\nssh = 1\nssh = 2\n"), @r"
+    .k3s-vm/config.toml:1:7: unclosed table, expected `]`
+    .k3s-vm/config.toml:2:7: extra `=`, expected nothing
+    .k3s-vm/config.toml:2:9: unexpected key or value, expected newline, `#`
     ");
 }
 
@@ -69,6 +189,61 @@ fn an_unknown_key_is_refused_with_its_line() {
 fn an_image_is_an_archive_or_files() {
     let archive = resolve("[[images]]\nname = \"a\"\narchive = \"a.tar\"\n", Some("30080")).expect("valid");
     assert_eq!(archive.images[0].source, ContainerImageSource::Archive("a.tar".to_owned()));
-    let both = "[[images]]\nname = \"a\"\narchive = \"a.tar\"\nentrypoint = [\"/a\"]\nfiles = { \"/a\" = \"a\" }\n";
-    assert!(resolve(both, Some("30080")).is_err());
+    for (rest, expected) in [
+        ("archive = \"a.tar\"\nentrypoint = [\"/a\"]\nfiles = { \"/a\" = \"a\" }", "needs either archive or files"),
+        ("files = { \"/a\" = \"a\" }", "an image made of files needs entrypoint"),
+        ("build = \"make\"", "needs either archive or files"),
+    ] {
+        let told = mistakes(&format!("[[images]]\nname = \"a\"\n{rest}\n"));
+        assert_eq!(told, format!(".k3s-vm/config.toml:1: image a: {expected}"));
+    }
+}
+
+#[test]
+fn the_web_folder_is_known_before_the_rest_is_right() {
+    let flag = overrides(&[("--set", "web.folder", "front")], &[]);
+    assert_eq!(web_folder(Some((FILE, "web.folder = \"app\"\nvm.cpus = 0\n")), &Overrides::default()), "app");
+    assert_eq!(web_folder(Some((FILE, "web.folder = \"app\"\n")), &flag), "front");
+    assert_eq!(web_folder(Some((FILE, "[[[")), &Overrides::default()), "web");
+    assert_eq!(web_folder(None, &Overrides::default()), "web");
+}
+
+#[test]
+fn every_default_is_shown_and_valid() {
+    let resolved = resolve_with("", Some("30080"), &Overrides::default()).expect("valid");
+    let keys: Vec<&str> = resolved.settings.iter().map(|setting| setting.key.as_str()).collect();
+    assert_eq!(keys.len(), KEYS.len() + 1);
+    assert!(resolved.settings.iter().filter(|setting| setting.key != "ports.web").all(|s| s.origin == Origin::Default));
+}
+
+/// The published schema and the reader agree: what one takes, the other does.
+#[test]
+fn the_schema_takes_what_the_reader_takes() {
+    let mut compiler = boon::Compiler::new();
+    let mut schemas = boon::Schemas::new();
+    compiler.add_resource("mem:///config", schema::schema()).expect("a schema");
+    let compiled = compiler.compile("mem:///config", &mut schemas).expect("a valid schema");
+    for (text, value) in [
+        ("", json!({})),
+        ("ports = { api = 7443, bind = \"::1\" }", json!({"ports": {"api": 7443, "bind": "::1"}})),
+        ("ports.api = 0", json!({"ports": {"api": 0}})),
+        ("ports.api = \"7443\"", json!({"ports": {"api": "7443"}})),
+        ("ports.http = 80", json!({"ports": {"http": 80}})),
+        ("vm.accel = \"hvf\"", json!({"vm": {"accel": "hvf"}})),
+        ("vm.memory = \"3 GiB\"", json!({"vm": {"memory": "3 GiB"}})),
+        ("vm.memory = \"much\"", json!({"vm": {"memory": "much"}})),
+        ("timeouts.start = \"1h 30m\"", json!({"timeouts": {"start": "1h 30m"}})),
+        ("timeouts.start = \"soon\"", json!({"timeouts": {"start": "soon"}})),
+        ("version = 2", json!({"version": 2})),
+        ("manifests = [\"deploy\"]", json!({"manifests": ["deploy"]})),
+        ("manifests = \"deploy\"", json!({"manifests": "deploy"})),
+        ("colour = 1", json!({"colour": 1})),
+        ("[[images]]\nname = \"a\"\narchive = \"a\"", json!({"images": [{"name": "a", "archive": "a"}]})),
+        ("[[images]]\nname = \"a\"", json!({"images": [{"name": "a"}]})),
+        ("[[images]]\narchive = \"a\"", json!({"images": [{"archive": "a"}]})),
+    ] {
+        let value: Value = value;
+        let read = resolve(text, Some("30080")).is_ok();
+        assert_eq!(schemas.validate(&value, compiled).is_ok(), read, "{text}");
+    }
 }

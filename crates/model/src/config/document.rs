@@ -1,0 +1,124 @@
+//! The text of `.k3s-vm/config.toml`: its values with their lines, and everything that is wrong with its form.
+//!
+//! It knows which keys there are, not which values are good.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::key::{self, Kind};
+use super::source::{Origin, Raw, Sourced};
+use super::{ContainerImage, key::Key};
+use super::{container_image, nearest};
+
+/// What the file says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Document {
+    values: Vec<(&'static str, Sourced)>,
+    /// The container images with the place of the first.
+    pub(super) images: Option<(Origin, Vec<ContainerImage>)>,
+    /// Mistakes of form: syntax, unknown keys, values of another type.
+    pub(super) mistakes: Vec<String>,
+}
+
+/// Mistakes with the bytes at which they stand, to be told in the order of the file.
+pub(super) type Found = Vec<(usize, String)>;
+
+impl Document {
+    /// Reads `text`; `shown` is the file's name in messages.
+    pub(super) fn parse(shown: &str, text: &str) -> Self {
+        let place = Place { shown, text };
+        let mut document = Document::default();
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            // What a broken file says is guesswork.
+            document.mistakes = errors
+                .iter()
+                .map(|error| {
+                    format!("{}: {}", place.column(error.span().map_or(0, |span| span.start)), error.message())
+                })
+                .collect();
+            return document;
+        }
+        let mut found = Found::new();
+        document.section(&place, "", table.get_ref(), &mut found);
+        found.sort_by_key(|(byte, _)| *byte);
+        document.mistakes =
+            found.into_iter().map(|(byte, mistake)| format!("{}: {mistake}", place.line(byte))).collect();
+        document
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &Key) -> Option<Sourced> {
+        self.values.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value.clone())
+    }
+
+    fn section(&mut self, place: &Place<'_>, section: &str, table: &DeTable<'_>, found: &mut Found) {
+        for (name, value) in table {
+            let path =
+                if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
+            let at = name.span().start;
+            let origin = || Origin::File(place.line(at));
+            if path == key::IMAGES {
+                let images = container_image::read(value, found);
+                self.images = Some((origin(), images));
+            } else if let Some(key) = key::find(&path) {
+                match raw(key.kind, value) {
+                    Some(raw) => self.values.push((key.name, Sourced { origin: origin(), raw })),
+                    None => found.push((at, format!("{path} must be {}", key.kind.toml()))),
+                }
+            } else if section.is_empty() && !key::names_in(&path).is_empty() {
+                match value.get_ref().as_table() {
+                    Some(table) => self.section(place, &path, table, found),
+                    None => found.push((at, format!("{path} is a section: [{path}]"))),
+                }
+            } else {
+                let known = nearest::hint(name.get_ref(), key::names_in(section).into_iter());
+                found.push((at, format!("{path}: there is no such key{known}")));
+            }
+        }
+    }
+}
+
+/// The value as text, where it has the type of its kind.
+fn raw(kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Raw> {
+    match (kind, value.get_ref()) {
+        (Kind::Port | Kind::Count(..), DeValue::Integer(number)) => {
+            let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
+            Some(Raw::Text(number.to_string()))
+        }
+        (Kind::List, DeValue::Array(_)) => texts(value).map(Raw::List),
+        (Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text, DeValue::String(text)) => {
+            Some(Raw::Text(text.to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// The texts of a list that has nothing else.
+pub(super) fn texts(value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
+    value.get_ref().as_array()?.iter().map(|entry| entry.get_ref().as_str().map(str::to_owned)).collect()
+}
+
+/// Tells places in the file.
+struct Place<'a> {
+    shown: &'a str,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    /// `FILE:LINE` of a byte.
+    fn line(&self, byte: usize) -> String {
+        format!("{}:{}", self.shown, self.before(byte).matches('\n').count() + 1)
+    }
+
+    /// `FILE:LINE:COLUMN` of a byte.
+    fn column(&self, byte: usize) -> String {
+        let before = self.before(byte);
+        let begin = before.rfind('\n').map_or(0, |newline| newline + 1);
+        format!("{}:{}", self.line(byte), before[begin..].chars().count() + 1)
+    }
+
+    fn before(&self, byte: usize) -> &str {
+        self.text.get(..byte).unwrap_or(self.text)
+    }
+}

@@ -1,0 +1,162 @@
+//! The table of all keys of the configuration: names, kinds, defaults, flags and what each is for.
+//!
+//! Everything that lists keys follows from it: reading the file, the variables, `config show`, the JSON Schema. It
+//! reads nothing itself.
+
+/// What a key's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A TCP port.
+    Port,
+    /// A number from the first to the second.
+    Count(u32, u32),
+    /// A size in bytes with a unit, at least so many bytes, a whole number of MiB.
+    Size(u64),
+    /// A duration with a unit.
+    Duration,
+    /// An IP address.
+    Address,
+    /// One of these words; the first is the default.
+    Choice(&'static [&'static str]),
+    /// Any text but an empty one.
+    Text,
+    /// A list of texts; in a flag or variable, with commas between them.
+    List,
+}
+
+impl Kind {
+    /// What the kind of the TOML value is called.
+    pub(super) fn toml(self) -> &'static str {
+        match self {
+            Kind::Port | Kind::Count(..) => "a number without quotes",
+            Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => "a text in quotes",
+            Kind::List => "a list of texts, such as [\"one\", \"two\"]",
+        }
+    }
+}
+
+/// A key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Its name, with a dot between section and key.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// Its value where nobody sets it, as it would be written in a flag; nothing where there is none.
+    pub default: Option<&'static str>,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+impl Key {
+    /// The environment variable that sets it: `K3S_VM_PORTS_API` for `ports.api`.
+    pub fn variable(&self) -> String {
+        let name = self.name.replace(['.', '-'], "_").to_ascii_uppercase();
+        format!("{VARIABLE_PREFIX}{name}")
+    }
+}
+
+/// What the names of all variables begin with.
+pub const VARIABLE_PREFIX: &str = "K3S_VM_";
+/// The version of the format.
+pub const VERSION: u32 = 1;
+/// The key of the container images, which is a list of tables and stands in the file alone.
+pub const IMAGES: &str = "images";
+
+const GIB: u64 = 1024 * 1024 * 1024;
+
+/// All keys but [`IMAGES`], in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    key("version", Kind::Count(VERSION, VERSION), "1", "Version of this file's format"),
+    key("ports.api", Kind::Port, "6443", "Host port of the Kubernetes API"),
+    key("ports.ssh", Kind::Port, "2666", "Host port of the guest's sshd"),
+    Key {
+        name: "ports.web",
+        kind: Kind::Port,
+        default: None,
+        about: "Host port of the web application; WEB_PORT of .env where it is not set",
+    },
+    key("ports.bind", Kind::Address, "127.0.0.1", "Host address of all listeners"),
+    key("vm.cpus", Kind::Count(1, 64), "2", "Virtual CPUs"),
+    key("vm.memory", Kind::Size(GIB), "2GiB", "RAM"),
+    key(
+        "vm.accel",
+        Kind::Choice(&["auto", "tcg", "kvm"]),
+        "auto",
+        "Accelerator: auto is KVM where it is proven to work, else TCG; kvm never falls back",
+    ),
+    key("image.provider", Kind::Choice(&["auto", "debian", "prebuilt"]), "auto", "Who makes the guest image"),
+    key(
+        "image.distribution",
+        Kind::Choice(&["auto", "k3s", "kubernetes"]),
+        "auto",
+        "What runs in the guest: auto is K3s, or Kubernetes where the K3s release cannot be reached",
+    ),
+    Key {
+        name: "image.folder",
+        kind: Kind::Text,
+        default: None,
+        about: "Folder of a prebuilt image, relative to the project",
+    },
+    key("image.disk", Kind::Size(4 * GIB), "20GiB", "Virtual size of the root disk"),
+    key("k3s.version", Kind::Text, "stable", "K3s: a channel (stable, latest, v1.33) or a version (v1.33.5+k3s1)"),
+    Key { name: "k3s.mirror", kind: Kind::Text, default: None, about: "K3s: base address of a mirror of the releases" },
+    Key { name: "k3s.binary", kind: Kind::Text, default: None, about: "K3s: a local binary instead of a release's" },
+    Key {
+        name: "k3s.images",
+        kind: Kind::Text,
+        default: None,
+        about: "K3s: a local archive of air-gap images instead of a release's",
+    },
+    key("k3s.disable", Kind::List, "", "K3s: packaged components to leave out, such as traefik"),
+    key("web.folder", Kind::Text, "web", "The web application's folder, relative to the project"),
+    Key {
+        name: "web.service",
+        kind: Kind::Text,
+        default: None,
+        about: "The Service behind the web port: [NAMESPACE/]NAME[:PORT]; needed where WEB_PORT is no NodePort and \
+                the manifests have several",
+    },
+    key("manifests", Kind::List, ".k3s-vm/manifests", "Manifest files, and folders of them, relative to the project"),
+    key(
+        "inject.mode",
+        Kind::Choice(&["secret", "env", "off"]),
+        "secret",
+        "How the variables of the web folder's .env reach the containers of the Deployments",
+    ),
+    key("inject.deployments", Kind::List, "*", "The Deployments that get them: names or NAMESPACE/NAME, * and ? match"),
+    key("inject.containers", Kind::List, "*", "The containers of those Deployments that get them"),
+    key("inject.variables", Kind::List, "*", "The variables that are injected; !NAME leaves one out"),
+    key("timeouts.start", Kind::Duration, "15m", "From QEMU's start to the answering web application"),
+    key("timeouts.stop", Kind::Duration, "1m", "The clean part of `stop`, after which QEMU is ended"),
+    key("timeouts.build", Kind::Duration, "1h", "The build of a guest image"),
+];
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { name, kind, default: Some(default), about }
+}
+
+/// The key of this name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The names of what may stand in `section` (empty for the top): keys, and at the top the sections, too.
+pub(super) fn names_in(section: &str) -> Vec<&'static str> {
+    let mut names: Vec<&str> = Vec::new();
+    for key in KEYS {
+        let name = match (key.name.split_once('.'), section) {
+            (Some((of, name)), section) if of == section => name,
+            (Some((of, _)), "") => of,
+            (None, "") => key.name,
+            _ => continue,
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if section.is_empty() {
+        names.push(IMAGES);
+    }
+    names
+}

@@ -1,0 +1,172 @@
+//! Reads the values of keys from all sources and collects what is wrong with them, so that the user sees all of it.
+//!
+//! It knows kinds of values, not what they are for.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::document::Document;
+use super::key::{self, KEYS, Key, Kind};
+use super::source::{self, Origin, Overrides, Raw, Sourced, WEB_PORT};
+use crate::port::Port;
+use crate::{Fault, FaultClass, Result};
+
+const MIB: u64 = 1024 * 1024;
+
+/// All sources, and the mistakes found so far.
+pub(super) struct Reader<'a> {
+    pub(super) overrides: &'a Overrides,
+    pub(super) document: &'a Document,
+    /// `WEB_PORT` with the name of its file.
+    pub(super) web_port: Option<(&'a str, &'a str)>,
+    pub(super) mistakes: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// What counts for a key.
+    pub(super) fn sourced(&self, key: &Key) -> Option<Sourced> {
+        let dot_env = || {
+            let (text, file) = self.web_port.filter(|_| key.name == "ports.web")?;
+            Some(Sourced { origin: Origin::DotEnv(file.to_owned()), raw: Raw::Text(text.to_owned()) })
+        };
+        self.overrides.get(key).or_else(|| self.document.get(key)).or_else(dot_env).or_else(|| source::default(key))
+    }
+
+    /// The origin of what counts for a key, as a name for it in messages.
+    pub(super) fn label(&self, name: &str) -> String {
+        match find(name).and_then(|key| self.sourced(key)).map(|sourced| sourced.origin) {
+            Some(Origin::DotEnv(_)) => WEB_PORT.to_owned(),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// Whether no source has a value for a key.
+    pub(super) fn is_unset(&self, name: &str) -> bool {
+        find(name).is_none_or(|key| self.sourced(key).is_none())
+    }
+
+    pub(super) fn port(&mut self, name: &str) -> Option<Port> {
+        self.parse(name, |text| Port::parse(text).ok_or_else(|| "not a port (1 to 65535)".to_owned()))
+    }
+
+    pub(super) fn count(&mut self, name: &str) -> Option<u32> {
+        let (low, high) = match find(name).map(|key| key.kind) {
+            Some(Kind::Count(low, high)) => (low, high),
+            _ => (0, u32::MAX),
+        };
+        self.parse(name, |text| {
+            let number = text.trim().parse().ok().filter(|number| (low..=high).contains(number));
+            number.ok_or_else(|| match low == high {
+                true => format!("must be {low}"),
+                false => format!("must be a number from {low} to {high}"),
+            })
+        })
+    }
+
+    pub(super) fn size(&mut self, name: &str) -> Option<u64> {
+        let least = match find(name).map(|key| key.kind) {
+            Some(Kind::Size(least)) => least,
+            _ => 0,
+        };
+        self.parse(name, |text| {
+            let size =
+                text.parse::<bytesize::ByteSize>().map_err(|_| "not a size such as \"4GiB\"".to_owned())?.as_u64();
+            match size {
+                _ if size < least => Err(format!("at least {} is needed", bytesize::ByteSize(least))),
+                _ if size % MIB != 0 => Err("must be a whole number of MiB".to_owned()),
+                _ => Ok(size),
+            }
+        })
+    }
+
+    pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
+        self.parse(name, |text| {
+            humantime::parse_duration(text).map_err(|_| "not a duration such as \"90s\" or \"15m\"".to_owned())
+        })
+    }
+
+    pub(super) fn address(&mut self, name: &str) -> Option<IpAddr> {
+        self.parse(name, |text| text.parse().map_err(|_| "not an IP address".to_owned()))
+    }
+
+    /// One of `choices`, by the words of the key in their order.
+    pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[T]) -> Option<T> {
+        let words = match find(name).map(|key| key.kind) {
+            Some(Kind::Choice(words)) => words,
+            _ => &[],
+        };
+        self.parse(name, |text| {
+            let place = words.iter().position(|word| *word == text).ok_or_else(|| {
+                let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                format!("must be one of {}", quoted.join(", "))
+            })?;
+            choices.get(place).copied().ok_or_else(|| "is not known to this version".to_owned())
+        })
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.parse(name, |text| match text {
+            "" => Err("must not be empty".to_owned()),
+            text => Ok(text.to_owned()),
+        })
+    }
+
+    pub(super) fn list(&mut self, name: &str) -> Vec<String> {
+        match find(name).and_then(|key| self.sourced(key)).map(|sourced| sourced.raw) {
+            Some(Raw::List(texts)) => texts,
+            Some(Raw::Text(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Reads the one text of a key.
+    pub(super) fn parse<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let Sourced { origin, raw: Raw::Text(text) } = self.sourced(find(name)?)? else { return None };
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.mistakes.push(mistake(name, &origin, &text, &why));
+                None
+            }
+        }
+    }
+
+    /// The value, if there were no mistakes.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T> {
+        let count = self.mistakes.len();
+        let headline = match count {
+            1 => "the configuration has a mistake".to_owned(),
+            _ => format!("the configuration has {count} mistakes"),
+        };
+        match value {
+            Some(value) if count == 0 => Ok(value),
+            _ => {
+                let fault = Fault::new(FaultClass::Config, headline);
+                let fault = self.mistakes.into_iter().fold(fault, Fault::because);
+                Err(fault.next("correct it where it stands, then run the command again"))
+            }
+        }
+    }
+}
+
+/// The key of this name, which is one of the program's own.
+fn find(name: &str) -> Option<&'static Key> {
+    let key = key::find(name);
+    debug_assert!(key.is_some(), "{name} is none of the {} keys", KEYS.len());
+    key
+}
+
+/// A value that cannot be used, as it stands at its origin.
+fn mistake(name: &str, origin: &Origin, text: &str, why: &str) -> String {
+    let quoted = match find(name).map(|key| key.kind) {
+        Some(Kind::Port | Kind::Count(..)) => text.to_owned(),
+        _ => format!("\"{text}\""),
+    };
+    match origin {
+        Origin::Flag(flag) if flag == "--set" => format!("--set {name}={text}: {why}"),
+        Origin::Flag(flag) => format!("{flag} {text}: {why}"),
+        Origin::Variable(variable) => format!("{variable}={text}: {why}"),
+        Origin::File(place) => format!("{place}: {name} = {quoted}: {why}"),
+        Origin::DotEnv(file) => format!("{WEB_PORT}={text} in {file}: {why}"),
+        Origin::Default => format!("the default of {name}, {quoted}: {why}"),
+    }
+}

@@ -1,0 +1,166 @@
+//! From the sources to the configuration, by the rules that concern several keys at once.
+
+use super::document::Document;
+use super::k3s::K3sVersion;
+use super::key::KEYS;
+use super::reader::Reader;
+use super::setting::{self, Setting};
+use super::source::Overrides;
+use super::{
+    Accel, Config, Distribution, ImageConfig, InjectConfig, InjectMode, K3sConfig, Patterns, Ports, Provider, Timeouts,
+    VmConfig, WebService,
+};
+use crate::Result;
+
+/// The texts that a configuration is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// The file: its name in messages, and its text.
+    pub file: Option<(&'a str, &'a str)>,
+    /// Flags and variables.
+    pub overrides: &'a Overrides,
+    /// The text of `WEB_PORT` and the name of the `.env` it is from.
+    pub web_port: Option<(&'a str, &'a str)>,
+}
+
+/// A configuration and where its values are from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// The values.
+    pub config: Config,
+    /// Every key with its value as text and its origin.
+    pub settings: Vec<Setting>,
+}
+
+/// The web application's folder alone: `WEB_PORT` may stand in it, and is needed before everything can be resolved.
+pub fn web_folder(file: Option<(&str, &str)>, overrides: &Overrides) -> String {
+    let document = file.map(|(shown, text)| Document::parse(shown, text)).unwrap_or_default();
+    let mut reader = Reader { overrides, document: &document, web_port: None, mistakes: Vec::new() };
+    reader.text("web.folder").unwrap_or_else(|| "web".to_owned())
+}
+
+impl Config {
+    /// Reads all sources and applies the rules.
+    ///
+    /// # Errors
+    /// One Config fault with all mistakes of all sources as its reasons.
+    pub fn resolve(sources: Sources<'_>) -> Result<Resolved> {
+        let Sources { file, overrides, web_port } = sources;
+        let document = file.map(|(shown, text)| Document::parse(shown, text)).unwrap_or_default();
+        let mistakes = document.mistakes.iter().cloned().chain(overrides.mistakes()).collect();
+        let mut reader = Reader { overrides, document: &document, web_port, mistakes };
+        let config = read(&mut reader);
+        let settings = setting::all(&reader, KEYS);
+        let config = reader.finish(config)?;
+        Ok(Resolved { config, settings })
+    }
+}
+
+/// Reads every key, also when one before it is wrong; nothing where one that is needed is.
+fn read(reader: &mut Reader<'_>) -> Option<Config> {
+    reader.count("version");
+    let ports = ports(reader);
+    let vm = vm(reader);
+    let image = image(reader);
+    let k3s = k3s(reader);
+    let web_folder = reader.text("web.folder");
+    let web_service = reader.parse("web.service", web_service);
+    let inject = inject(reader);
+    let timeouts = timeouts(reader);
+    Some(Config {
+        ports: ports?,
+        vm: vm?,
+        image: image?,
+        k3s: k3s?,
+        web_folder: web_folder?,
+        web_service,
+        manifests: reader.list("manifests"),
+        inject: inject?,
+        timeouts: timeouts?,
+        images: reader.document.images.as_ref().map(|(_, images)| images.clone()).unwrap_or_default(),
+    })
+}
+
+fn ports(reader: &mut Reader<'_>) -> Option<Ports> {
+    let api = reader.port("ports.api");
+    let ssh = reader.port("ports.ssh");
+    let web = reader.port("ports.web");
+    let bind = reader.address("ports.bind");
+    if reader.is_unset("ports.web") {
+        reader.mistakes.push("WEB_PORT is not set: add a line such as WEB_PORT=30080 to .env".to_owned());
+    }
+    let named = [("ports.api", api), ("ports.ssh", ssh), ("ports.web", web)];
+    for (index, (name, port)) in named.iter().enumerate() {
+        for (other_name, other) in &named[index + 1..] {
+            if let (Some(port), Some(other)) = (port, other)
+                && port == other
+            {
+                let (one, two) = (reader.label(name), reader.label(other_name));
+                reader.mistakes.push(format!("{one} and {two} are both {port}: each needs a port of its own"));
+            }
+        }
+    }
+    Some(Ports { bind: bind?, api: api?, ssh: ssh?, web: web? })
+}
+
+fn vm(reader: &mut Reader<'_>) -> Option<VmConfig> {
+    let cpus = reader.count("vm.cpus");
+    let memory = reader.size("vm.memory");
+    let accel = reader.choice("vm.accel", &[Accel::Auto, Accel::Tcg, Accel::Kvm]);
+    Some(VmConfig { cpus: cpus?, memory: memory?, accel: accel? })
+}
+
+fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
+    let provider = reader.choice("image.provider", &[Provider::Auto, Provider::Debian, Provider::Prebuilt]);
+    let distributions = [Distribution::Auto, Distribution::K3s, Distribution::Kubernetes];
+    let distribution = reader.choice("image.distribution", &distributions);
+    let folder = reader.text("image.folder");
+    let disk = reader.size("image.disk");
+    if provider == Some(Provider::Prebuilt) && folder.is_none() {
+        reader.mistakes.push("image.provider = \"prebuilt\" needs image.folder".to_owned());
+    }
+    Some(ImageConfig { provider: provider?, distribution: distribution?, folder, disk: disk? })
+}
+
+fn k3s(reader: &mut Reader<'_>) -> Option<K3sConfig> {
+    let version = reader.parse("k3s.version", K3sVersion::parse);
+    let mirror = reader.parse("k3s.mirror", |text| match text.starts_with("http://") || text.starts_with("https://") {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("not an address that begins with https:// or http://".to_owned()),
+    });
+    let binary = reader.text("k3s.binary");
+    let images = reader.text("k3s.images");
+    Some(K3sConfig { version: version?, mirror, binary, images, disable: reader.list("k3s.disable") })
+}
+
+fn inject(reader: &mut Reader<'_>) -> Option<InjectConfig> {
+    let mode = reader.choice("inject.mode", &[InjectMode::Secret, InjectMode::Env, InjectMode::Off]);
+    let mut patterns = |name| Patterns::new(reader.list(name));
+    let deployments = patterns("inject.deployments");
+    let containers = patterns("inject.containers");
+    let variables = patterns("inject.variables");
+    Some(InjectConfig { mode: mode?, deployments, containers, variables })
+}
+
+fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
+    let start = reader.duration("timeouts.start");
+    let stop = reader.duration("timeouts.stop");
+    let build = reader.duration("timeouts.build");
+    Some(Timeouts { start: start?, stop: stop?, build: build? })
+}
+
+/// `[NAMESPACE/]NAME[:PORT]`.
+fn web_service(text: &str) -> Result<WebService, String> {
+    let (namespace, rest) = text.split_once('/').map_or((None, text), |(namespace, rest)| (Some(namespace), rest));
+    let (name, port) = rest.split_once(':').map_or((rest, None), |(name, port)| (name, Some(port)));
+    let is_name =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if [namespace, Some(name), port].into_iter().flatten().all(is_name) {
+        return Ok(WebService {
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+            port: port.map(str::to_owned),
+        });
+    }
+    Err("not a Service such as \"web\", \"shop/web\" or \"web:http\"".to_owned())
+}
