@@ -297,7 +297,7 @@ pub(crate) enum ConfigVerb {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: Box<ConfigArgs>,
     },
     /// Print the JSON Schema of `.k3s-vm/config.toml`, for editors
     Schema,
@@ -346,3 +346,6 @@ mod help_tests;
 #[cfg(test)]
 #[path = "args_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "args_verb_help_tests.rs"]
+mod verb_help_tests;

@@ -1,4 +1,4 @@
-//! How the help of each verb reads.
+//! How the help of the program reads, and what of it several verbs share.
 
 use super::*;
 
@@ -22,12 +22,66 @@ fn help(name: &str) -> String {
     text.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// The help of a verb without the section of the global options, which all share.
-fn own_help(name: &str) -> String {
-    let whole = help(name);
-    let (before, rest) = whole.split_once("Global options:\n").expect("every verb takes the global options");
-    let after = rest.split_once("\nExamples:\n").map(|(_, examples)| examples);
-    after.map_or_else(|| before.to_owned(), |examples| format!("{before}Examples:\n{examples}"))
+/// The help of a verb without the sections that several share.
+pub(super) fn own_help(name: &str) -> String {
+    let mut shared = false;
+    let mut own = String::new();
+    for line in help(name).split_inclusive('\n') {
+        if !line.starts_with([' ', '\n']) {
+            shared = line.starts_with("Global options:") || line.starts_with("Configuration (");
+        }
+        if !shared {
+            own.push_str(line);
+        }
+    }
+    own
+}
+
+#[test]
+fn help_of_the_configurations_flags() {
+    let whole = help("start");
+    let section = whole.split("Configuration (").nth(1).and_then(|rest| rest.split("Global options:").next()).unwrap();
+    insta::assert_snapshot!(section, @r"
+    any key: --set KEY=VALUE):
+          --api-port <PORT>
+              Host port of the Kubernetes API
+
+          --ssh-port <PORT>
+              Host port of the guest's sshd
+
+          --web-port <PORT>
+              Host port of the web application
+
+          --bind <ADDRESS>
+              Host address of all listeners
+
+          --cpus <NUMBER>
+              Virtual CPUs
+
+          --memory <SIZE>
+              RAM, for example 4GiB
+
+          --disk <SIZE>
+              Virtual size of the root disk of a new image, for example 40GiB
+
+          --accel <ACCELERATOR>
+              auto, tcg or kvm
+
+          --provider <PROVIDER>
+              Who makes the guest image: auto, debian or prebuilt
+
+          --distribution <DISTRIBUTION>
+              What runs in the guest: auto, k3s or kubernetes
+
+          --k3s-version <VERSION>
+              A K3s channel such as stable, or a version such as v1.33.5+k3s1
+
+          --k3s-binary <FILE>
+              A local K3s binary instead of a release's
+
+          --k3s-images <FILE>
+              A local archive of K3s' air-gap images instead of a release's
+    ");
 }
 
 #[test]
@@ -177,345 +231,6 @@ fn help_of_the_program() {
       3  the verb does not fit the state 69 the host lacks something
       4  a deadline passed               130 interrupted
       `ssh` and `kubectl` pass on the exit code of what they run.
-    ");
-}
-
-#[test]
-fn help_of_start() {
-    insta::assert_snapshot!(own_help("start"), @r"
-    Start the cluster, building first what is missing
-
-    A running cluster is verified, and its kubeconfig, variables and manifests are brought up to date.
-
-    Usage: k3s-vm start [OPTIONS]
-
-    Options:
-          --wait
-              Wait until the web application answers (the default)
-
-          --no-wait
-              Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken
-              the manifests
-
-          --timeout <DURATION>
-              Fail when it is not ready after DURATION, for example 90s or 15m
-
-      -o, --output <FORMAT>
-              Write the result for people or as JSON
-
-              Possible values:
-              - human: For people
-              - json:  For programs
-
-              [default: human]
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-    Configuration (any key: --set KEY=VALUE):
-          --api-port <PORT>
-              Host port of the Kubernetes API
-
-          --ssh-port <PORT>
-              Host port of the guest's sshd
-
-          --web-port <PORT>
-              Host port of the web application
-
-          --bind <ADDRESS>
-              Host address of all listeners
-
-          --cpus <NUMBER>
-              Virtual CPUs
-
-          --memory <SIZE>
-              RAM, for example 4GiB
-
-          --disk <SIZE>
-              Virtual size of the root disk of a new image, for example 40GiB
-
-          --accel <ACCELERATOR>
-              auto, tcg or kvm
-
-          --provider <PROVIDER>
-              Who makes the guest image: auto, debian or prebuilt
-
-          --distribution <DISTRIBUTION>
-              What runs in the guest: auto, k3s or kubernetes
-
-          --k3s-version <VERSION>
-              A K3s channel such as stable, or a version such as v1.33.5+k3s1
-
-          --k3s-binary <FILE>
-              A local K3s binary instead of a release's
-
-          --k3s-images <FILE>
-              A local archive of K3s' air-gap images instead of a release's
-
-    Examples:
-      k3s-vm start --yes --timeout 30m    For CI: install host packages unasked, allow a slow machine
-      k3s-vm start --no-wait              Return once the VM runs
-    ");
-}
-
-#[test]
-fn help_of_stop() {
-    insta::assert_snapshot!(own_help("stop"), @r"
-    Power the VM off; the cluster's data stay
-
-    A guest that does not power off in time is ended. A stopped cluster stays stopped, which is success.
-
-    Usage: k3s-vm stop [OPTIONS]
-
-    Options:
-          --timeout <DURATION>
-              End the VM by force when the guest has not powered off after DURATION, for example 90s
-
-      -o, --output <FORMAT>
-              Write the result for people or as JSON
-
-              Possible values:
-              - human: For people
-              - json:  For programs
-
-              [default: human]
-
-      -h, --help
-              Print help (see a summary with '-h')
-    ");
-}
-
-#[test]
-fn help_of_status() {
-    insta::assert_snapshot!(own_help("status"), @r"
-    Show whether the cluster runs and where it answers
-
-    Usage: k3s-vm status [OPTIONS]
-
-    Options:
-      -o, --output <FORMAT>
-              Write the result for people or as JSON
-
-              Possible values:
-              - human: For people
-              - json:  For programs
-
-              [default: human]
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-    Examples:
-      k3s-vm status
-      k3s-vm status -o json    For scripts
-    ");
-}
-
-#[test]
-fn help_of_ssh() {
-    insta::assert_snapshot!(own_help("ssh"), @r"
-    Open a shell in the VM, or run a command there
-
-    Usage: k3s-vm ssh [OPTIONS] [CMD]...
-
-    Arguments:
-      [CMD]...
-              The command; the guest's shell reads it
-
-    Options:
-      -h, --help
-              Print help (see a summary with '-h')
-
-    Examples:
-      k3s-vm ssh
-      k3s-vm ssh -- journalctl -b -u containerd
-    ");
-}
-
-#[test]
-fn help_of_reset() {
-    insta::assert_snapshot!(own_help("reset"), @r"
-    Destroy the cluster with its data and start a new one
-
-    Ends what is left of former runs, too. Configuration, manifests and built guest images stay.
-
-    Usage: k3s-vm reset [OPTIONS]
-
-    Options:
-          --wait
-              Wait until the web application answers (the default)
-
-          --no-wait
-              Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken
-              the manifests
-
-          --timeout <DURATION>
-              Fail when it is not ready after DURATION, for example 90s or 15m
-
-      -o, --output <FORMAT>
-              Write the result for people or as JSON
-
-              Possible values:
-              - human: For people
-              - json:  For programs
-
-              [default: human]
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-    Configuration (any key: --set KEY=VALUE):
-          --api-port <PORT>
-              Host port of the Kubernetes API
-
-          --ssh-port <PORT>
-              Host port of the guest's sshd
-
-          --web-port <PORT>
-              Host port of the web application
-
-          --bind <ADDRESS>
-              Host address of all listeners
-
-          --cpus <NUMBER>
-              Virtual CPUs
-
-          --memory <SIZE>
-              RAM, for example 4GiB
-
-          --disk <SIZE>
-              Virtual size of the root disk of a new image, for example 40GiB
-
-          --accel <ACCELERATOR>
-              auto, tcg or kvm
-
-          --provider <PROVIDER>
-              Who makes the guest image: auto, debian or prebuilt
-
-          --distribution <DISTRIBUTION>
-              What runs in the guest: auto, k3s or kubernetes
-
-          --k3s-version <VERSION>
-              A K3s channel such as stable, or a version such as v1.33.5+k3s1
-
-          --k3s-binary <FILE>
-              A local K3s binary instead of a release's
-
-          --k3s-images <FILE>
-              A local archive of K3s' air-gap images instead of a release's
-
-    Examples:
-      k3s-vm reset
-      k3s-vm reset --timeout 20m
-    ");
-}
-
-#[test]
-fn help_of_apply() {
-    insta::assert_snapshot!(own_help("apply"), @r"
-    Apply the manifests and the web application's variables, without rebuilding
-
-    Container images of the configuration are loaded first; pods are replaced only where something
-    changed.
-
-    Usage: k3s-vm apply [OPTIONS]
-
-    Options:
-          --wait
-              Wait until the web application answers (the default)
-
-          --no-wait
-              Return as soon as possible: `start` once the VM runs, `apply` once the cluster has taken
-              the manifests
-
-          --timeout <DURATION>
-              Fail when it is not ready after DURATION, for example 90s or 15m
-
-      -o, --output <FORMAT>
-              Write the result for people or as JSON
-
-              Possible values:
-              - human: For people
-              - json:  For programs
-
-              [default: human]
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-    Examples:
-      k3s-vm apply
-      k3s-vm apply -o json    Every object with what happened to it
-    ");
-}
-
-#[test]
-fn help_of_logs() {
-    insta::assert_snapshot!(own_help("logs"), @r"
-    Show the console of the VM and the words of QEMU
-
-    Usage: k3s-vm logs [OPTIONS]
-
-    Options:
-      -f, --follow
-              Go on with what is added, until the VM stops
-
-      -n, --lines <N>
-              Begin with the last N lines; all of them by default
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-    Examples:
-      k3s-vm logs -n 50
-      k3s-vm logs -f
-    ");
-}
-
-#[test]
-fn help_of_load() {
-    insta::assert_snapshot!(own_help("load"), @r"
-    Load container images from a docker or OCI archive into the cluster
-
-    Usage: k3s-vm load [OPTIONS] <FILE>
-
-    Arguments:
-      <FILE>
-              The archive, or `-` for the standard input
-
-    Options:
-      -o, --output <FORMAT>
-              Write the result for people or as JSON
-
-              Possible values:
-              - human: For people
-              - json:  For programs
-
-              [default: human]
-
-      -h, --help
-              Print help (see a summary with '-h')
-
-    Examples:
-      k3s-vm load web.tar
-      docker save local/web:dev | k3s-vm load -
-    ");
-}
-
-#[test]
-fn help_of_kubectl() {
-    insta::assert_snapshot!(own_help("kubectl"), @r"
-    Run kubectl on the cluster; the arguments are passed on untouched
-
-    Usage: k3s-vm kubectl [OPTIONS] [ARGS]...
-
-    Arguments:
-      [ARGS]...
-              The arguments of kubectl
-
-    Examples:
-      k3s-vm kubectl get nodes
-      k3s-vm kubectl -- exec -it deploy/web -- /web resolve kubernetes.default.svc
     ");
 }
 
