@@ -109,14 +109,15 @@ impl ApiProbe {
         // From here on it is ours.
         let mut stream = rustls::StreamOwned::new(connection, stream);
         let interrupted = |error: std::io::Error| ApiProof::NotReady(format!("/readyz does not answer: {error}"));
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {CERTIFICATE_NAME}\r\nAccept: */*\r\nConnection: close\r\n\r\n")
-            .and_then(|()| stream.flush())
-            .map_err(interrupted)?;
+        // One write is one TLS record, which an emulated guest has to decrypt.
+        let request =
+            format!("GET /readyz HTTP/1.1\r\nHost: {CERTIFICATE_NAME}\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(interrupted)?;
         let mut answer = Vec::new();
-        // What came before the connection broke is still an answer.
-        let ended = stream.take(LONGEST_ANSWER).read_to_end(&mut answer);
+        let ended = read_answer(stream.take(LONGEST_ANSWER), &mut answer);
         match (answer.is_empty(), ended) {
             (true, Err(error)) => Err(interrupted(error)),
+            // What came before the connection broke is still an answer.
             _ => Ok(of_answer(&String::from_utf8_lossy(&answer))),
         }
     }
@@ -147,6 +148,20 @@ impl ApiProbe {
                     .because(why)
                     .next("k3s-vm status    # tells who holds the port"))
             }
+        }
+    }
+}
+
+/// Reads until the connection ends, or until a line says that it is ready: nothing that follows matters then.
+fn read_answer(mut stream: impl Read, answer: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut piece = [0; 4096];
+    loop {
+        match stream.read(&mut piece)? {
+            0 => return Ok(()),
+            length => answer.extend_from_slice(&piece[..length]),
+        }
+        if answer.contains(&b'\n') && of_answer(&String::from_utf8_lossy(answer)) == ApiProof::Ready {
+            return Ok(());
         }
     }
 }
