@@ -46,6 +46,7 @@ pub struct Options {
 /// A State fault when it does not run, Config faults of manifests and `.env`, Cluster faults of what was refused.
 pub fn run(context: &Context<'_>, options: Options) -> Result<ApplyReport> {
     let _lock = context.lock()?;
+    web_integration::check(&context.project.web())?;
     let running = match observe(context)? {
         Observed::Running(running) => running,
         _ => return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name)).next("k3s-vm start")),

@@ -25,6 +25,7 @@ use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
 use crate::record::Record;
+use crate::web_integration;
 use crate::web_port;
 use host::deadline::Deadline;
 
@@ -124,6 +125,7 @@ pub(crate) fn run_locked(
     let destroying = u32::from(matches!(beginning, Beginning::Anew(_)));
     let phases = &mut Phases::new(context.events, waiting + destroying);
     let paths = context.paths();
+    web_integration::check(&context.project.web())?;
     // A mistake in a manifest is told now, not after a minute of booting.
     let node_port = {
         let config = &context.project.config;
