@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: what the main job costs, measured by driving `bin/k3s-vm` in a project of its own.
 
+mod against;
 mod events;
 mod figures;
+mod objects;
 mod project;
 
 use std::path::Path;
@@ -9,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+pub(crate) use against::Against;
 use figures::{Figures, Unit};
 use project::BenchProject;
 
@@ -17,11 +20,11 @@ pub(crate) const DEFAULT_RUNS: usize = 3;
 /// How often what takes milliseconds is measured.
 const STATUS_RUNS: usize = 20;
 
-/// Measures and prints a table.
+/// Measures and prints a table; what `against` names is measured in the same run, in turn with ours.
 ///
 /// # Errors
 /// Whatever the tool said when one of its verbs failed.
-pub(crate) fn run(repository: &Path, runs: usize) -> Result<()> {
+pub(crate) fn run(repository: &Path, runs: usize, against: &[Against]) -> Result<()> {
     let project = BenchProject::new(repository)?;
     let mut figures = Figures::default();
     println!("Making the guest image, if it is not in the cache");
@@ -39,7 +42,14 @@ pub(crate) fn run(repository: &Path, runs: usize) -> Result<()> {
         figures.add("apply without a change", Unit::Seconds, timed(|| project.verb(&["apply"]).map(drop))?);
         figures.add("stop", Unit::Seconds, timed(|| project.verb(&["stop"]).map(drop))?);
         figures.add("start from the disk", Unit::Seconds, timed(|| project.verb(&["start"]).map(drop))?);
+        if run == runs {
+            objects::measure(&project, &mut figures)?;
+        }
         project.verb(&["stop"])?;
+        // The machine has one VM at a time.
+        for other in against {
+            figures.add(&format!("{}, to Ready", other.name), Unit::Seconds, other.measure()?);
+        }
     }
     for _ in 0..STATUS_RUNS {
         let bare = timed(|| project.version(false))?;

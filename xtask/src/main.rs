@@ -15,8 +15,10 @@ const USAGE: &str = "\
 Usage: cargo xtask TASK
 
 Tasks:
-  bench [--runs N]  Measure cold boot, rebuild, status, stop and the image's size on a real VM
-  sizes             Check that source files are short and say what they own";
+  bench [--runs N] [--against NAME=COMMAND]...
+         Measure cold boot, rebuild, status, stop, apply and the image's size on a real VM, and in the same
+         run another tool: COMMAND returns once its cluster is Ready, and `COMMAND clean` removes it
+  sizes  Check that source files are short and say what they own";
 
 fn main() -> ExitCode {
     match run() {
@@ -32,17 +34,33 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["bench"] => bench::run(&repository(), bench::DEFAULT_RUNS),
-        ["bench", "--runs", runs] => match runs.parse() {
-            Ok(runs) if runs > 0 => bench::run(&repository(), runs),
-            _ => bail!("--runs {runs}: not a number of runs"),
-        },
+        ["bench", options @ ..] => {
+            let (runs, against) = bench_options(options)?;
+            bench::run(&repository(), runs, &against)
+        }
         ["sizes"] => sizes::run(&repository()),
         ["-h" | "--help" | "help"] => {
             println!("{USAGE}");
             Ok(())
         }
         _ => bail!("no such task\n\n{USAGE}"),
+    }
+}
+
+fn bench_options(mut words: &[&str]) -> Result<(usize, Vec<bench::Against>)> {
+    let (mut runs, mut against) = (bench::DEFAULT_RUNS, Vec::new());
+    while let [option, value, rest @ ..] = words {
+        match (*option, value.parse()) {
+            ("--runs", Ok(number)) if number > 0 => runs = number,
+            ("--runs", _) => bail!("--runs {value}: not a number of runs"),
+            ("--against", _) => against.push(bench::Against::parse(value)?),
+            _ => bail!("no such option: {option}\n\n{USAGE}"),
+        }
+        words = rest;
+    }
+    match words {
+        [] => Ok((runs, against)),
+        [option, ..] => bail!("{option} wants a value\n\n{USAGE}"),
     }
 }
 

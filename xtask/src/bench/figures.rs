@@ -17,17 +17,17 @@ pub(crate) struct Figures(Vec<Figure>);
 
 #[derive(Debug)]
 struct Figure {
-    name: &'static str,
+    name: String,
     unit: Unit,
     values: Vec<f64>,
 }
 
 impl Figures {
     /// Adds one measurement.
-    pub(crate) fn add(&mut self, name: &'static str, unit: Unit, value: f64) {
+    pub(crate) fn add(&mut self, name: &str, unit: Unit, value: f64) {
         match self.0.iter_mut().find(|figure| figure.name == name) {
             Some(figure) => figure.values.push(value),
-            None => self.0.push(Figure { name, unit, values: vec![value] }),
+            None => self.0.push(Figure { name: name.to_owned(), unit, values: vec![value] }),
         }
     }
 
@@ -48,7 +48,7 @@ impl Figures {
                 (Some(seconds), Some(reference)) => format!("{:.4}", seconds / reference),
                 _ => String::new(),
             };
-            let (name, count, middle) = (figure.name, values.len(), figure.unit.show(median(&values)));
+            let (name, count, middle) = (&figure.name, values.len(), figure.unit.show(median(&values)));
             text.push_str(&format!("| {name} | {middle} | {range} | {count} | {ratio} |\n"));
         }
         text

@@ -48,7 +48,8 @@ impl BenchProject {
         Ok(project)
     }
 
-    fn root(&self) -> PathBuf {
+    /// The project's folder.
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("project")
     }
 
