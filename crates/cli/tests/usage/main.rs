@@ -2,6 +2,9 @@
 //! Nothing here starts a VM.
 #![allow(clippy::unwrap_used)]
 
+mod config;
+mod documents;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
