@@ -11,6 +11,7 @@ use model::paths::InstancePaths;
 use model::{EventSink, Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
 
+use crate::guest_health::GuestHealth;
 use host::deadline::Deadline;
 
 /// How many lines of the log a fault shows.
@@ -26,6 +27,7 @@ pub(crate) struct GuestWatch<'a> {
     process: &'a ProcessHandle,
     console: ConsoleReader,
     log: PathBuf,
+    health: Option<GuestHealth>,
     events: &'a dyn EventSink,
 }
 
@@ -37,7 +39,12 @@ impl<'a> GuestWatch<'a> {
         paths: &InstancePaths,
         events: &'a dyn EventSink,
     ) -> Self {
-        GuestWatch { process, console, log: paths.log(), events }
+        GuestWatch { process, console, log: paths.log(), health: None, events }
+    }
+
+    /// From now on every wait also asks the guest for its health. Nobody else may be connected to the agent then.
+    pub(crate) fn attend(&mut self, health: GuestHealth) {
+        self.health = Some(health);
     }
 
     /// A Guest fault when QEMU has ended or the console says that the guest cannot go on.
@@ -77,6 +84,9 @@ impl<'a> GuestWatch<'a> {
         let result = wait.until(|left| {
             self.check()?;
             let seen = look(left)?;
+            if let (Look::NotYet(_), Some(health)) = (&seen, &mut self.health) {
+                health.check()?;
+            }
             if let Look::NotYet(text) = &seen
                 && *text != observation
             {

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod context;
+mod guest_health;
 mod guest_watch;
 pub mod images;
 mod instance_files;

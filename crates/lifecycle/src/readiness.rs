@@ -13,6 +13,7 @@ use model::paths::InstancePaths;
 use model::{EventSink, FaultClass, Result};
 use qemu::Agent;
 
+use crate::guest_health::GuestHealth;
 use crate::guest_watch::GuestWatch;
 use crate::ssh::guest_command;
 use host::deadline::Deadline;
@@ -60,7 +61,8 @@ pub(crate) fn admin_kubeconfig(
 ) -> Result<Kubeconfig> {
     let folder = paths.vm_dir();
     let mut agent: Option<Agent> = None;
-    watch.wait("the cluster's kubeconfig in the guest", deadline, |left| {
+    let mut health = GuestHealth::new(folder.clone(), &manifest.service);
+    let kubeconfig = watch.wait("the cluster's kubeconfig in the guest", deadline, |left| {
         let limit = left.min(AGENT_ATTEMPT);
         let connected = match &mut agent {
             Some(connected) => connected,
@@ -77,13 +79,18 @@ pub(crate) fn admin_kubeconfig(
                 Ok(kubeconfig) => Ok(Look::Ready(kubeconfig)),
                 Err(fault) => Ok(Look::NotYet(format!("{} is incomplete ({fault})", manifest.kubeconfig))),
             },
-            Ok(None) => Ok(Look::NotYet(format!("{} is not written yet", manifest.kubeconfig))),
+            Ok(None) => {
+                health.check_with(connected)?;
+                Ok(Look::NotYet(format!("{} is not written yet", manifest.kubeconfig)))
+            }
             Err(fault) => {
                 agent = None;
                 Ok(Look::NotYet(format!("the guest agent stopped answering ({fault})")))
             }
         }
-    })
+    })?;
+    watch.attend(health);
+    Ok(kubeconfig)
 }
 
 /// Sets the guest's clock by the host's: a guest that slept with its host is behind, and certificates of today are not

@@ -1,7 +1,7 @@
 //! A start that cannot succeed: each fault with its whole text and its exit code.
 
 use testkit::Script;
-use testkit::script::{ConsoleLine, Death};
+use testkit::script::{AgentScript, ConsoleLine, Death, Program};
 
 use crate::setup::Setup;
 
@@ -27,7 +27,7 @@ fn qemu_dies_at_once() {
 fn the_guest_panics_while_it_boots() {
     let panic = "[    1.234567] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
     let console = vec![ConsoleLine { after_ms: 300, text: panic.to_owned() }];
-    let agent = testkit::script::AgentScript { absent: true, ..Default::default() };
+    let agent = AgentScript { absent: true, ..Default::default() };
     let setup = Setup::new(&Script { console, agent, ..Script::default() });
     insta::assert_snapshot!(setup.says(&["start"], 5), @r"
     [1/8] Checking the host …: all tools are there
@@ -47,7 +47,7 @@ fn the_guest_panics_while_it_boots() {
 
 #[test]
 fn the_guest_stays_silent_until_the_deadline() {
-    let agent = testkit::script::AgentScript { absent: true, ..Default::default() };
+    let agent = AgentScript { absent: true, ..Default::default() };
     let console = vec![ConsoleLine { after_ms: 0, text: "Loading initial ramdisk".to_owned() }];
     let setup = Setup::new(&Script { console, agent, ..Script::default() });
     insta::assert_snapshot!(setup.says(&["start", "--timeout", "3s"], 4), @r"
@@ -63,6 +63,57 @@ fn the_guest_stays_silent_until_the_deadline() {
 
     Next: k3s-vm start --timeout 30m    # on a slow host; it goes on where it is
     Next: k3s-vm logs                   # the whole console
+    ");
+}
+
+/// A guest whose cluster never writes its kubeconfig, and what it says of the cluster's service and its disk.
+fn sick(systemctl: &str, free: u64) -> Script {
+    let program = |command: &str, stdout: String| Program { command: command.to_owned(), stdout, ..Program::default() };
+    let disk = format!("/dev/vda 20466256 912344 {free} 5% /\n");
+    let programs = vec![
+        program("systemctl show", format!("{systemctl}\n{disk}")),
+        program("journalctl", "panic: database disk image is malformed\nexit status 2\n".to_owned()),
+    ];
+    Script { agent: AgentScript { programs, ..AgentScript::default() }, ..Script::default() }
+}
+
+#[test]
+fn the_cluster_of_the_guest_ends_again_and_again() {
+    let setup = Setup::new(&sick("ActiveState=failed\nNRestarts=9", 18_489_168));
+    insta::assert_snapshot!(setup.says(&["start"], 5), @r"
+    [1/8] Checking the host …: all tools are there
+    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/8] Booting the guest …
+    Error: kubernetes.service, which is the cluster, does not stay up in the guest
+      it failed, and systemd has given it up
+
+    End of the journal of kubernetes.service:
+      | panic: database disk image is malformed
+      | exit status 2
+
+    Next: k3s-vm ssh -- journalctl -u kubernetes.service -e    # all it said
+    Next: k3s-vm reset    # a new disk; data on the old one are lost
+    ");
+}
+
+#[test]
+fn the_disk_of_the_guest_is_full() {
+    let setup = Setup::new(&sick("ActiveState=active\nNRestarts=0", 12));
+    insta::assert_snapshot!(setup.says(&["start"], 5), @r"
+    [1/8] Checking the host …: all tools are there
+    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/8] Booting the guest …
+    Error: the guest's disk is full
+      the cluster cannot write, so it does not become ready
+
+    End of the journal of kubernetes.service:
+      | panic: database disk image is malformed
+      | exit status 2
+
+    Next: k3s-vm ssh -- du -xh -d3 /var | sort -h | tail    # what takes the space
+    Next: k3s-vm reset --disk 40GiB    # a new, larger disk; data on the old one are lost
     ");
 }
 

@@ -1,0 +1,160 @@
+//! What makes a wait for the cluster pointless although QEMU and the guest run: its service dies again and again, or the
+//! guest's disk is full. The guest agent is asked now and then, which costs an emulated guest little.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use model::fault::LogTail;
+use model::{Fault, FaultClass, Result};
+use qemu::Agent;
+use qemu::agent::GuestCommand;
+
+/// The pause between two looks, and before the first.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How long the guest may take to answer one of them.
+const LIMIT: Duration = Duration::from_secs(5);
+/// So many restarts under one wait are no slow beginning any more.
+const MOST_RESTARTS: u32 = 5;
+/// Less free space than this, in KiB, and nothing can be written any more.
+const LEAST_SPACE: u64 = 16 * 1024;
+/// How many lines of the service's journal a fault shows.
+const JOURNAL_LINES: usize = 20;
+
+/// The cluster's service and the disk of a guest.
+pub(crate) struct GuestHealth {
+    folder: PathBuf,
+    service: String,
+    looked: Instant,
+    first_restarts: Option<u32>,
+}
+
+/// What the guest said.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answer {
+    state: String,
+    restarts: u32,
+    free_space: Option<u64>,
+}
+
+impl GuestHealth {
+    /// The health of the guest whose sockets are in `folder`; `service` is the unit of its cluster.
+    pub(crate) fn new(folder: PathBuf, service: &str) -> Self {
+        GuestHealth { folder, service: service.to_owned(), looked: Instant::now(), first_restarts: None }
+    }
+
+    /// Looks, if it is time for it, through a connection of its own; nobody else may have one then.
+    ///
+    /// # Errors
+    /// A Guest fault that says what is the matter. A guest that does not answer is none.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        if self.looked.elapsed() < INTERVAL {
+            return Ok(());
+        }
+        match Agent::connect(&self.folder, LIMIT) {
+            Ok(mut agent) => self.check_with(&mut agent),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The same through a connection that is there.
+    ///
+    /// # Errors
+    /// As [`GuestHealth::check`].
+    pub(crate) fn check_with(&mut self, agent: &mut Agent) -> Result<()> {
+        if self.looked.elapsed() < INTERVAL {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let service = &self.service;
+        let script = format!("systemctl show -p ActiveState -p NRestarts {service}; df -Pk /");
+        let Ok(text) = agent.run(&GuestCommand::shell(script), LIMIT) else { return Ok(()) };
+        let answer = read(&text);
+        let before = *self.first_restarts.get_or_insert(answer.restarts);
+        let fault = match what_is_wrong(&answer, before, service) {
+            None => return Ok(()),
+            Some(fault) => fault,
+        };
+        let script = format!("journalctl --no-pager -o cat -n {JOURNAL_LINES} -u {service}");
+        Err(match agent.run(&GuestCommand::shell(script), LIMIT) {
+            Ok(journal) => fault.with_log(LogTail {
+                source: format!("the journal of {service}"),
+                lines: journal.lines().map(str::to_owned).collect(),
+            }),
+            Err(_) => fault,
+        })
+    }
+}
+
+/// Reads what `systemctl show` (systemctl(1)) and `df -P` (POSIX: the fourth column is the free space) print.
+fn read(text: &str) -> Answer {
+    let mut answer = Answer::default();
+    for line in text.lines() {
+        if let Some(state) = line.strip_prefix("ActiveState=") {
+            state.clone_into(&mut answer.state);
+        } else if let Some(restarts) = line.strip_prefix("NRestarts=") {
+            answer.restarts = restarts.parse().unwrap_or_default();
+        } else if line.ends_with(" /") {
+            answer.free_space = line.split_whitespace().nth(3).and_then(|number| number.parse().ok());
+        }
+    }
+    answer
+}
+
+fn what_is_wrong(answer: &Answer, restarts_before: u32, service: &str) -> Option<Fault> {
+    if answer.free_space.is_some_and(|free| free < LEAST_SPACE) {
+        let fault = Fault::new(FaultClass::Guest, "the guest's disk is full")
+            .because("the cluster cannot write, so it does not become ready")
+            .next("k3s-vm ssh -- du -xh -d3 /var | sort -h | tail    # what takes the space")
+            .next("k3s-vm reset --disk 40GiB    # a new, larger disk; data on the old one are lost");
+        return Some(fault);
+    }
+    let restarts = answer.restarts.saturating_sub(restarts_before);
+    let why = match answer.state.as_str() {
+        "failed" => "it failed, and systemd has given it up".to_owned(),
+        _ if restarts >= MOST_RESTARTS => format!("it has ended and was restarted {restarts} times during this wait"),
+        _ => return None,
+    };
+    Some(
+        Fault::new(FaultClass::Guest, format!("{service}, which is the cluster, does not stay up in the guest"))
+            .because(why)
+            .next(format!("k3s-vm ssh -- journalctl -u {service} -e    # all it said"))
+            .next("k3s-vm reset    # a new disk; data on the old one are lost"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTHY: &str = "ActiveState=active\nNRestarts=2\n\
+        Filesystem     1024-blocks   Used Available Capacity Mounted on\n/dev/vda  20466256 912344  18489168       5% /\n";
+
+    fn told(text: &str, before: u32) -> Option<String> {
+        what_is_wrong(&read(text), before, "kubernetes.service").map(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn a_healthy_guest_is_left_alone() {
+        assert_eq!(told(HEALTHY, 2), None);
+        assert_eq!(told(&HEALTHY.replace("NRestarts=2", "NRestarts=6"), 2), None);
+        assert_eq!(told("", 0), None);
+        assert_eq!(told(&HEALTHY.replace("=active", "=activating"), 0), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let told: Vec<String> = [
+            told(&HEALTHY.replace("18489168", "0"), 2),
+            told(&HEALTHY.replace("NRestarts=2", "NRestarts=7"), 2),
+            told(&HEALTHY.replace("=active", "=failed"), 2),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        the guest's disk is full: the cluster cannot write, so it does not become ready
+        kubernetes.service, which is the cluster, does not stay up in the guest: it has ended and was restarted 5 times during this wait
+        kubernetes.service, which is the cluster, does not stay up in the guest: it failed, and systemd has given it up
+        ");
+    }
+}
