@@ -1,8 +1,9 @@
-//! The host: atomic files, locks, processes and their identity, ports, tools, commands with deadlines.
+//! The host: atomic files, cpio archives, locks, processes and their identity, ports, tools, commands with deadlines.
 //!
 //! It knows nothing of QEMU or Kubernetes.
 
 pub mod command;
+pub mod cpio;
 pub mod deadline;
 pub mod files;
 pub mod first_answer;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use model::{Fault, FaultClass, Result};
 
-use crate::cpio::Archive;
 use crate::kernel_image::bootable_elf;
 use crate::kernel_modules::load_order;
 use crate::tree_archive::read;
+use host::cpio::Archive;
 
 const BUSYBOX: &str = "usr/bin/busybox";
 const MODULES: &str = "usr/lib/modules/";

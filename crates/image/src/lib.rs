@@ -4,7 +4,6 @@
 
 mod boot_files;
 mod contract;
-mod cpio;
 mod debian;
 mod fingerprint;
 mod kernel_image;

@@ -11,31 +11,31 @@ const CHARACTER_DEVICE: u32 = 0o020_600;
 /// An archive under construction. Paths are relative to the root, without a leading slash; a folder comes before
 /// what is in it.
 #[derive(Debug, Default)]
-pub(crate) struct Archive {
+pub struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
 
 impl Archive {
     /// Adds a folder.
-    pub(crate) fn folder(&mut self, path: &str) {
+    pub fn folder(&mut self, path: &str) {
         self.entry(path, FOLDER, (0, 0), &[]);
     }
     /// Adds a file that can be executed.
-    pub(crate) fn program(&mut self, path: &str, content: &[u8]) {
+    pub fn program(&mut self, path: &str, content: &[u8]) {
         self.entry(path, PROGRAM, (0, 0), content);
     }
     /// Adds a file.
-    pub(crate) fn file(&mut self, path: &str, content: &[u8]) {
+    pub fn file(&mut self, path: &str, content: &[u8]) {
         self.entry(path, FILE, (0, 0), content);
     }
     /// Adds a character device that root may use.
-    pub(crate) fn character_device(&mut self, path: &str, major: u32, minor: u32) {
+    pub fn character_device(&mut self, path: &str, major: u32, minor: u32) {
         self.entry(path, CHARACTER_DEVICE, (major, minor), &[]);
     }
 
     /// The finished archive.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
         self.header("TRAILER!!!", 0, 0, (0, 0), 0);
         self.bytes
     }
