@@ -41,7 +41,11 @@ impl ProcessIdentity {
     }
 }
 
-fn boot_id() -> Result<String> {
+/// What names the present boot of the host (`/proc/sys/kernel/random/boot_id`, random(4)).
+///
+/// # Errors
+/// A fault when `/proc` cannot be read.
+pub fn boot_id() -> Result<String> {
     let path = std::path::Path::new(BOOT_ID);
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text.trim().to_owned()),

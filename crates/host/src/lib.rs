@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of QEMU or Kubernetes.
 
+pub mod account_names;
 pub mod command;
 pub mod cpio;
 pub mod deadline;

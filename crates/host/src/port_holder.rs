@@ -12,7 +12,8 @@ use std::path::Path;
 use model::Result;
 use model::port::Port;
 
-use crate::process_table::{self, ProcessInfo, UserNames};
+use crate::account_names::AccountNames;
+use crate::process_table::{self, ProcessInfo};
 use socket_table::Listener;
 
 /// A listener on a port.
@@ -46,7 +47,7 @@ pub fn port_holders(bind: IpAddr, port: Port) -> Result<Vec<PortHolder>> {
         return Ok(Vec::new());
     }
     let owners = owners(&listeners)?;
-    let names = UserNames::read();
+    let names = AccountNames::of_users();
     listeners
         .into_iter()
         .map(|listener| {

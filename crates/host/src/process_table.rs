@@ -3,7 +3,6 @@
 //! It signals nobody and proves nothing about who a process is.
 
 mod stat;
-mod user_names;
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,10 +14,10 @@ use std::path::{Path, PathBuf};
 use model::Result;
 use rustix::process::Pid;
 
+use crate::account_names::AccountNames;
 use crate::io_fault::at_path;
 
 pub use stat::Stat;
-pub(crate) use user_names::UserNames;
 
 /// One process as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub struct ProcessInfo {
 /// # Errors
 /// A fault when `/proc` cannot be read.
 pub fn processes() -> Result<Vec<ProcessInfo>> {
-    let names = UserNames::read();
+    let names = AccountNames::of_users();
     let mut found = Vec::new();
     for pid in pids()? {
         // A process that ends during the walk is not there.
@@ -50,7 +49,7 @@ pub fn processes() -> Result<Vec<ProcessInfo>> {
 /// # Errors
 /// A fault when `/proc` cannot be read.
 pub fn process(pid: u32) -> Result<Option<ProcessInfo>> {
-    look(pid, &UserNames::read())
+    look(pid, &AccountNames::of_users())
 }
 
 /// The state of a process, or nothing where there is none of that pid.
@@ -88,7 +87,7 @@ pub(crate) fn pids() -> Result<Vec<u32>> {
     Ok(pids)
 }
 
-fn look(pid: u32, names: &UserNames) -> Result<Option<ProcessInfo>> {
+fn look(pid: u32, names: &AccountNames) -> Result<Option<ProcessInfo>> {
     if stat(pid)?.is_none_or(|stat| stat.is_dead()) {
         return Ok(None);
     }
