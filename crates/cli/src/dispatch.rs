@@ -23,6 +23,12 @@ use crate::output::summary::Summary;
 /// The checkout whose `guest/` images are built from; the launcher sets it.
 const HOME_VARIABLE: &str = "K3S_VM_HOME";
 
+/// The device of KVM.
+const KVM_DEVICE: &str = "/dev/kvm";
+
+/// Names another file to look at instead of [`KVM_DEVICE`], for tests (CONTRIBUTING.md); QEMU is not told of it.
+const KVM_DEVICE_VARIABLE: &str = "K3S_VM_KVM_DEVICE";
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -39,6 +45,7 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
         name: InstanceName::default(),
         cache: CachePaths::new(cache_root()?),
         guest_sources: checkout()?.join("guest"),
+        kvm_device: std::env::var_os(KVM_DEVICE_VARIABLE).map_or_else(|| KVM_DEVICE.into(), PathBuf::from),
         events: output.events(),
         consent: &consent,
     };
@@ -102,7 +109,7 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
 /// Flags and variables that count before the configuration file.
 fn overrides(invocation: &Invocation) -> Result<Overrides> {
     let mut others = args::own_variables();
-    others.extend([HOME_VARIABLE, PROGRAM_VARIABLE].map(str::to_owned));
+    others.extend([HOME_VARIABLE, KVM_DEVICE_VARIABLE, PROGRAM_VARIABLE].map(str::to_owned));
     let (arguments, set) = (invocation.verb.config(), &invocation.globals.set);
     Ok(args::config::overrides(arguments, set, std::env::vars_os(), &others, &working_directory()?))
 }

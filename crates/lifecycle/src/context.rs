@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub cache: CachePaths,
     /// The checkout's `guest/` folder, from which images are built.
     pub guest_sources: PathBuf,
+    /// The device of KVM, `/dev/kvm`.
+    pub kvm_device: PathBuf,
     /// Who listens.
     pub events: &'a dyn EventSink,
     /// How the user agrees to the installation of host packages.

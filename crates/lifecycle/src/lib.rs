@@ -2,6 +2,7 @@
 //!
 //! It never prints; results are values, news are events.
 
+mod accelerator;
 pub mod apply;
 pub mod context;
 mod guest_health;

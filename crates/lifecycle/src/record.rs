@@ -20,6 +20,9 @@ pub struct Record {
     pub qemu: String,
     /// `tcg` or `kvm`.
     pub accelerator: String,
+    /// Why not KVM, where that was wanted: "KVM: guests hang on this host".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator_reason: Option<String>,
     /// Address of all listeners.
     pub bind: std::net::IpAddr,
     /// Host port of the API.

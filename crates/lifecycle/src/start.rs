@@ -11,12 +11,13 @@ use model::guest_image::GuestImage;
 use model::paths::InstancePaths;
 use model::port::Port;
 use model::{Fault, FaultClass, Result};
-use qemu::accelerator;
+use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 use qemu::machine::FirmwareFile;
 use qemu::{Forward, Launch, Machine, MemoryBackend, Qemu, qemu_img};
 use serde::Serialize;
 
+use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
@@ -75,6 +76,9 @@ pub struct StartReport {
     pub pid: u32,
     /// `tcg` or `kvm`.
     pub accelerator: String,
+    /// Why not KVM, where that was wanted: "KVM: guests hang on this host".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator_reason: Option<String>,
     /// `kubernetes v1.37.2`.
     pub distribution: String,
     /// `https://127.0.0.1:6443`.
@@ -123,7 +127,6 @@ pub(crate) fn run_locked(
 ) -> Result<StartReport> {
     let waiting = if options.wait { PHASES } else { PHASES_WITHOUT_WAIT };
     let destroying = u32::from(matches!(beginning, Beginning::Anew(_)));
-    let phases = &mut Phases::new(context.events, waiting + destroying);
     let paths = context.paths();
     web_integration::check(&context.project.web())?;
     // A mistake in a manifest is told now, not after a minute of booting.
@@ -136,19 +139,28 @@ pub(crate) fn run_locked(
         Beginning::Anew(_) => Observed::Absent,
     };
     let was_running = matches!(observed, Observed::Running(_));
+    let choosing = accelerator::is_open(context, &observed);
+    let phases = &mut Phases::new(context.events, waiting + destroying + u32::from(choosing));
     phases.run("Checking the host", || check_host(context, &observed))?;
     let image = phases.run("Preparing the guest image", || guest_image(context, &observed))?;
+    // Before anything is destroyed: who wants KVM and nothing else keeps the old instance where there is none.
+    let choice = if choosing {
+        phases.run("Choosing the accelerator", || accelerator::choose(context, &image))?
+    } else {
+        Choice::ordered_tcg()
+    };
     if let Beginning::Anew(destroy) = beginning {
         phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))?;
     }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
-    let (running, console) = phases.run("Starting the VM", || launch(context, observed, &image, node_port))?;
+    let (running, console) = phases.run("Starting the VM", || launch(context, observed, &image, &choice, node_port))?;
     let ports = running.record.ports();
     let report = |applied| StartReport {
         instance: context.name.to_string(),
         was_running,
         pid: running.process.pid(),
         accelerator: running.record.accelerator.clone(),
+        accelerator_reason: running.record.accelerator_reason.clone(),
         distribution: describe(&image),
         api: format!("https://{}", std::net::SocketAddr::new(readiness::reach(ports.bind), ports.api.number())),
         web: format!("http://localhost:{}", ports.web),
@@ -261,6 +273,7 @@ fn launch(
     context: &Context<'_>,
     observed: Observed,
     image: &GuestImage,
+    choice: &Choice,
     node_port: Port,
 ) -> Result<Outcome<(Box<Running>, ConsoleReader)>> {
     let paths = context.paths();
@@ -294,7 +307,7 @@ fn launch(
     if paths.log().exists() {
         files::rename(&paths.log(), &paths.previous_log())?;
     }
-    let machine = machine(context, &paths, image, &qemu, &uuid, node_port);
+    let machine = machine(context, &paths, image, &qemu, choice, &uuid, node_port);
     machine.check()?;
     let console = ConsoleReader::from_end(paths.log())?;
     let launched = Launch { qemu: &qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE }
@@ -308,6 +321,7 @@ fn launch(
         uuid,
         qemu: qemu.version.to_string(),
         accelerator: machine.accelerator.name().to_owned(),
+        accelerator_reason: choice.reason.clone(),
         bind: ports.bind,
         api_port: ports.api,
         ssh_port: ports.ssh,
@@ -319,7 +333,7 @@ fn launch(
     record.write(&paths.record())?;
     let process = ProcessHandle::open(&record.process, &record.uuid)?
         .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))?;
-    let fact = format!("QEMU {} under {}, pid {}", qemu.version, record.accelerator, process.pid());
+    let fact = format!("QEMU {} under {choice}, pid {}", qemu.version, process.pid());
     Ok(Outcome::Done((Box::new(Running { record, process }), console), fact))
 }
 
@@ -329,13 +343,12 @@ fn machine(
     paths: &InstancePaths,
     image: &GuestImage,
     qemu: &Qemu,
+    choice: &Choice,
     uuid: &str,
     node_port: Port,
 ) -> Machine {
     let ports = &context.project.config.ports;
     let config = &context.project.config.vm;
-    let choice = accelerator::choose(config.accel, None);
-    context.events.debug(format!("accelerator {}: {}", choice.accelerator.name(), choice.reason));
     let forward = |host: Port, guest: u16| Forward { bind: ports.bind, host, guest };
     let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
     Machine {

@@ -52,6 +52,9 @@ pub struct RunningReport {
     pub qemu: String,
     /// `tcg` or `kvm`.
     pub accelerator: String,
+    /// Why not KVM, where that was wanted: "KVM: guests hang on this host".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator_reason: Option<String>,
     /// `kubernetes v1.37.2`.
     pub distribution: String,
     /// The guest image's fingerprint.
@@ -102,6 +105,7 @@ fn describe(context: &Context<'_>, running: &Running) -> Result<RunningReport> {
         pid: running.process.pid(),
         qemu: record.qemu.clone(),
         accelerator: record.accelerator.clone(),
+        accelerator_reason: record.accelerator_reason.clone(),
         distribution: record.distribution.clone(),
         image: record.image.clone(),
         api: format!("https://{address}"),

@@ -164,6 +164,8 @@ pub struct Timeouts {
     pub stop: Duration,
     /// The build of a guest image.
     pub build: Duration,
+    /// The guest that proves KVM, from QEMU's start to its line.
+    pub kvm_test: Duration,
 }
 
 /// A container image that the project brings.

@@ -196,6 +196,14 @@ impl CachePaths {
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }
+    /// What the self-test of KVM found in this boot of the host.
+    pub fn accelerator_verdicts(&self) -> PathBuf {
+        self.root.join("accelerator.json")
+    }
+    /// Held while KVM is tested, so that two starts do not test it at once.
+    pub fn accelerator_lock(&self) -> PathBuf {
+        self.locks().join("accelerator.lock")
+    }
     /// Toolchains that `--yes` brought.
     pub fn toolchains(&self) -> PathBuf {
         self.root.join("toolchains")

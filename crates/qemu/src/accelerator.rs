@@ -1,7 +1,23 @@
-//! Which accelerator a VM runs under. It decides from facts it is given; it never looks at `/dev/kvm` itself.
+//! Which accelerator a VM runs under: KVM where a guest has proved that it works, TCG otherwise.
+//!
+//! A device that opens is no proof: `/dev/kvm` may open, create a VM and run the firmware while a Linux guest hangs
+//! (nested virtualisation). Only a guest that printed a nonce is one.
 
-use model::config::Accel;
+mod device;
+mod guest;
+mod probe;
+mod refusal;
+mod self_test;
+mod verdicts;
+
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+pub use device::Permission;
+pub use probe::{Finding, Probe, ProbeMachine};
+pub use refusal::Refusal;
+pub use self_test::{SelfTest, Source, Tested};
 
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,52 +39,39 @@ impl Accelerator {
     }
 }
 
-/// Proof that KVM runs guests here: a guest printed its nonce under it.
-///
-/// A device that opens is no proof: `/dev/kvm` may open, create a VM and run the firmware while a Linux guest hangs
-/// (nested virtualisation). Only the code that saw the nonce makes one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KvmProof {
-    /// The boot of the host in which it was seen.
-    pub boot_id: String,
-    /// The QEMU that ran the guest.
-    pub qemu: crate::Version,
-}
-
-/// The accelerator of a VM and the reason for it.
+/// The accelerator of a VM, and why it is not KVM where that was wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// What the VM runs under.
     pub accelerator: Accelerator,
-    /// Why, for people.
-    pub reason: &'static str,
+    /// Why not KVM, in a few words: "KVM: guests hang on this host".
+    pub reason: Option<String>,
 }
 
-/// Chooses: what the user forces is taken, otherwise KVM where it is proven and TCG where it is not.
-pub fn choose(wish: Accel, proof: Option<&KvmProof>) -> Choice {
-    let (accelerator, reason) = match (wish, proof) {
-        (Accel::Kvm, _) => (Accelerator::Kvm, "the configuration asks for it"),
-        (Accel::Tcg, _) => (Accelerator::Tcg, "the configuration asks for it"),
-        (Accel::Auto, Some(_)) => (Accelerator::Kvm, "a guest has run under it on this host"),
-        (Accel::Auto, None) => (Accelerator::Tcg, "KVM is not proven to work on this host"),
-    };
-    Choice { accelerator, reason }
+impl Choice {
+    /// Emulation, as the configuration orders; KVM is not looked at.
+    pub fn ordered_tcg() -> Self {
+        Choice { accelerator: Accelerator::Tcg, reason: None }
+    }
+
+    /// KVM, which a guest has proved.
+    pub fn proven_kvm() -> Self {
+        Choice { accelerator: Accelerator::Kvm, reason: None }
+    }
+
+    /// Emulation for want of KVM.
+    pub fn fallback(refusal: &Refusal) -> Self {
+        Choice { accelerator: Accelerator::Tcg, reason: Some(format!("KVM: {}", refusal.reason())) }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kvm_needs_a_proof_or_an_order() {
-        let proof = KvmProof { boot_id: "b".to_owned(), qemu: crate::Version::new(7, 2, 22) };
-        for (wish, proof, expected) in [
-            (Accel::Auto, None, Accelerator::Tcg),
-            (Accel::Auto, Some(&proof), Accelerator::Kvm),
-            (Accel::Tcg, Some(&proof), Accelerator::Tcg),
-            (Accel::Kvm, None, Accelerator::Kvm),
-        ] {
-            assert_eq!(choose(wish, proof).accelerator, expected, "{wish:?} {proof:?}");
+impl fmt::Display for Choice {
+    /// `tcg (KVM: guests hang on this host)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.accelerator.name())?;
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use model::paths::InstancePaths;
 use serde_json::{Value, json};
 
+use crate::accelerator::ProbeMachine;
 use crate::machine::MemoryBackend;
 use crate::workarounds::{self, Change};
 use crate::{Accelerator, Machine, Version};
@@ -29,11 +30,86 @@ const TRANSLATION_BUFFER: u32 = 512;
 pub fn arguments(machine: &Machine) -> Vec<OsString> {
     let mut argv = Argv::default();
     argv.identity(machine);
-    argv.board(machine);
-    argv.kernel(machine);
+    argv.board(&Board {
+        version: machine.version,
+        accelerator: machine.accelerator,
+        cpus: machine.cpus,
+        memory: machine.memory,
+        memory_backend: &machine.memory_backend,
+    });
+    argv.kernel(&machine.kernel, &machine.initrd, &machine.kernel_command_line);
+    argv.firmware_files(machine);
+    argv.console();
     argv.devices(machine);
     argv.option("-qmp", format!("unix:{},server=on,wait=off", InstancePaths::QMP_SOCKET));
     argv.0
+}
+
+/// The arguments of the guest that proves an accelerator: the board, CPUs and console of the real VM, no disk, no
+/// network, no monitor. Its initial RAM disk is `initrd` in QEMU's working directory.
+pub(crate) fn probe_arguments(probe: &ProbeMachine<'_>) -> Vec<OsString> {
+    let mut argv = Argv::default();
+    argv.option("-name", ProbeMachine::NAME);
+    argv.board(&Board {
+        version: probe.version,
+        accelerator: probe.accelerator,
+        cpus: probe.cpus,
+        memory: ProbeMachine::MEMORY,
+        memory_backend: &MemoryBackend::Ram,
+    });
+    // The guest ends by a reboot, which no kernel lacks the drivers for; so does one that panics.
+    argv.option("-action", "reboot=shutdown");
+    // The last words about console and first program count, whatever the image's own line says.
+    let command_line = format!("{} console=ttyS0 rdinit=/init", probe.kernel_command_line);
+    argv.kernel(probe.kernel, Path::new(ProbeMachine::INITRD), &command_line);
+    argv.console();
+    argv.0
+}
+
+/// What a VM has in common with the guest that proves its accelerator.
+struct Board<'a> {
+    version: Version,
+    accelerator: Accelerator,
+    cpus: u32,
+    memory: u64,
+    memory_backend: &'a MemoryBackend,
+}
+
+impl Board<'_> {
+    fn applies(&self, change: Change) -> bool {
+        workarounds::applying(self.version, self.accelerator).any(|workaround| workaround.change == change)
+    }
+
+    fn cpu(&self) -> String {
+        let mut model = match self.accelerator {
+            Accelerator::Tcg => "max".to_owned(),
+            Accelerator::Kvm => "host".to_owned(),
+        };
+        for workaround in workarounds::applying(self.version, self.accelerator) {
+            if let Change::WithoutCpuFeature(feature) = workaround.change {
+                model.push_str(",-");
+                model.push_str(feature);
+            }
+        }
+        model
+    }
+
+    fn memory(&self) -> Value {
+        match self.memory_backend {
+            MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": "ram0", "size": self.memory}),
+            MemoryBackend::File { path, share } => {
+                let mut object = json!({
+                    "qom-type": "memory-backend-file", "id": "ram0", "size": self.memory, "mem-path": text(path),
+                    "share": share,
+                });
+                if !share && !self.applies(Change::WritablePrivateRam) {
+                    object["readonly"] = json!(true);
+                    object["rom"] = json!("off");
+                }
+                object
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -56,30 +132,33 @@ impl Argv {
         self.option("-pidfile", machine.pid_file.as_os_str());
     }
 
-    fn board(&mut self, machine: &Machine) {
+    fn board(&mut self, board: &Board<'_>) {
         for flag in ["-nodefaults", "-no-user-config"] {
             self.0.push(flag.into());
         }
         self.option("-display", "none");
-        self.option("-machine", format!("{},memory-backend=ram0,usb=off,vmport=off", machine.version.machine_type()));
-        match machine.accelerator {
+        self.option("-machine", format!("{},memory-backend=ram0,usb=off,vmport=off", board.version.machine_type()));
+        match board.accelerator {
             Accelerator::Tcg => self.option("-accel", format!("tcg,thread=multi,tb-size={TRANSLATION_BUFFER}")),
             Accelerator::Kvm => self.option("-accel", "kvm"),
         }
-        self.option("-cpu", cpu(machine));
-        self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", machine.cpus));
-        self.option("-m", format!("{}M", machine.memory / (1024 * 1024)));
-        self.json("-object", &memory(&machine.memory_backend, machine.memory, machine.version));
+        self.option("-cpu", board.cpu());
+        self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", board.cpus));
+        self.option("-m", format!("{}M", board.memory / (1024 * 1024)));
+        self.json("-object", &board.memory());
         self.option("-rtc", "base=utc");
         // A panicked guest leaves its last words in the log and ends QEMU, instead of burning a CPU. A reboot by order
         // stays a reboot.
         self.option("-action", "panic=exit-failure");
     }
 
-    fn kernel(&mut self, machine: &Machine) {
-        self.option("-kernel", machine.kernel.as_os_str());
-        self.option("-initrd", machine.initrd.as_os_str());
-        self.option("-append", machine.kernel_command_line.as_str());
+    fn kernel(&mut self, kernel: &Path, initrd: &Path, command_line: &str) {
+        self.option("-kernel", kernel.as_os_str());
+        self.option("-initrd", initrd.as_os_str());
+        self.option("-append", command_line);
+    }
+
+    fn firmware_files(&mut self, machine: &Machine) {
         for file in &machine.firmware_files {
             let mut value = OsString::from(format!("name={},file=", file.name));
             value.push(double_commas(file.path.as_os_str()));
@@ -87,11 +166,14 @@ impl Argv {
         }
     }
 
-    /// PCI slots are named: RAM templates depend on them.
-    fn devices(&mut self, machine: &Machine) {
+    fn console(&mut self) {
         // stdout is vm.log, so console and QEMU's own words share one file description and never overwrite each other.
         self.option("-chardev", "stdio,id=console,signal=off");
         self.json("-device", &json!({"driver": "isa-serial", "index": 0, "chardev": "console"}));
+    }
+
+    /// PCI slots are named: RAM templates depend on them.
+    fn devices(&mut self, machine: &Machine) {
         self.json("-device", &json!({"driver": "vmgenid", "guid": "auto"}));
         self.json("-device", &json!({"driver": "pvpanic"}));
 
@@ -128,39 +210,6 @@ impl Argv {
 
         self.json("-object", &json!({"qom-type": "rng-builtin", "id": "entropy"}));
         self.json("-device", &pci(0x5, json!({"driver": "virtio-rng-pci", "id": "rng", "rng": "entropy"})));
-    }
-}
-
-fn cpu(machine: &Machine) -> String {
-    let mut model = match machine.accelerator {
-        Accelerator::Tcg => "max".to_owned(),
-        Accelerator::Kvm => "host".to_owned(),
-    };
-    for workaround in workarounds::applying(machine.version, machine.accelerator) {
-        match workaround.change {
-            Change::WithoutCpuFeature(feature) => {
-                model.push_str(",-");
-                model.push_str(feature);
-            }
-        }
-    }
-    model
-}
-
-fn memory(backend: &MemoryBackend, size: u64, version: Version) -> Value {
-    match backend {
-        MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": "ram0", "size": size}),
-        MemoryBackend::File { path, share } => {
-            let mut object = json!({
-                "qom-type": "memory-backend-file", "id": "ram0", "size": size, "mem-path": text(path), "share": share,
-            });
-            // From 8.2 a private map needs no write permission on the file.
-            if !share && version >= Version::new(8, 2, 0) {
-                object["readonly"] = json!(true);
-                object["rom"] = json!("off");
-            }
-            object
-        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod accelerator;
 pub mod agent;
 pub mod argv;
 pub mod console;
+mod last_words;
 pub mod launch;
 pub mod machine;
 mod port_fault;
@@ -16,7 +17,7 @@ pub mod version;
 mod wire;
 pub mod workarounds;
 
-pub use accelerator::{Accelerator, KvmProof};
+pub use accelerator::Accelerator;
 pub use agent::Agent;
 pub use launch::{Launch, Launched};
 pub use machine::{Forward, Machine, MemoryBackend};

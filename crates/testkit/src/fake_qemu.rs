@@ -5,6 +5,7 @@
 mod agent;
 mod arguments;
 mod forwards;
+mod probe;
 mod qmp;
 
 use std::io::Write;
@@ -80,6 +81,10 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
         say(&death.stderr);
         return ExitCode::from(death.code);
     }
+    if probe::is_meant(&words) {
+        record(&json!({"execute": "probe"}));
+        return probe::run(&script.probe, &words);
+    }
     match Arguments::parse(&words).and_then(|arguments| start(script, arguments)) {
         Ok((fake, end)) => {
             let code = end.recv().unwrap_or(1);
@@ -93,9 +98,18 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
     }
 }
 
+fn script_file() -> PathBuf {
+    std::env::var_os(script::VARIABLE).map_or_else(|| PathBuf::from(script::FILE), PathBuf::from)
+}
+
+/// Notes what was received, beside the script.
+fn record(call: &Value) {
+    let calls = std::fs::File::options().append(true).create(true).open(script_file().with_file_name(script::CALLS));
+    let _ = calls.and_then(|mut calls| calls.write_all(format!("{call}\n").as_bytes()));
+}
+
 fn read_script() -> Script {
-    let path = std::env::var_os(script::VARIABLE).map_or_else(|| PathBuf::from(script::FILE), PathBuf::from);
-    match std::fs::read(&path) {
+    match std::fs::read(script_file()) {
         Ok(text) => serde_json::from_slice(&text).expect("the script fits its schema"),
         Err(_) => Script::default(),
     }
@@ -171,8 +185,7 @@ fn listen(path: &Path) -> Result<UnixListener, String> {
 impl Fake {
     /// Notes a command that was received.
     fn record(&self, call: &Value) {
-        let calls = std::fs::File::options().append(true).create(true).open(script::CALLS);
-        let _ = calls.and_then(|mut calls| calls.write_all(format!("{call}\n").as_bytes()));
+        record(call);
     }
 
     /// Sends an event to the QMP client, if there is one.

@@ -11,7 +11,8 @@ use serde_json::Value;
 pub const FILE: &str = "fake-qemu.json";
 /// The variable that names another file.
 pub const VARIABLE: &str = "FAKE_QEMU_SCRIPT";
-/// Every command that the fake received is added to this file in its working directory, one JSON a line.
+/// Every command that the fake received is added to this file beside its script, one JSON a line; a guest that is to prove
+/// KVM counts as the command `probe`.
 pub const CALLS: &str = "fake-qemu.calls";
 
 /// The whole script.
@@ -24,6 +25,8 @@ pub struct Script {
     pub die: Option<Death>,
     /// End by itself this long after the start.
     pub exit_after: Option<Exit>,
+    /// What the guest does that is to prove KVM.
+    pub probe: Probe,
     /// What QMP says first.
     pub greeting: Greeting,
     /// Answers to QMP commands instead of the usual ones: `{"return": …}` or `{"error": …}`.
@@ -54,6 +57,7 @@ impl Default for Script {
             version: "7.2.22".to_owned(),
             die: None,
             exit_after: None,
+            probe: Probe::Print,
             greeting: Greeting::Usual,
             qmp: BTreeMap::new(),
             status: "running".to_owned(),
@@ -107,6 +111,18 @@ pub struct Exit {
     pub ms: u64,
     /// The exit code.
     pub code: u8,
+}
+
+/// What the guest does that is to prove KVM by a line on its console.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// It prints the line.
+    Print,
+    /// It prints this at most, and goes on for ever.
+    Hang(String),
+    /// QEMU dies.
+    Die(Death),
 }
 
 /// What QMP says first.

@@ -20,7 +20,8 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
     };
     entries.push(("State", state.to_owned()));
     if let Some(running) = &report.running {
-        let process = format!("pid {}, QEMU {} under {}", running.pid, running.qemu, running.accelerator);
+        let reason = running.accelerator_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let process = format!("pid {}, QEMU {} under {}{reason}", running.pid, running.qemu, running.accelerator);
         entries.extend([
             ("VM", process),
             ("Runs", running.distribution.clone()),

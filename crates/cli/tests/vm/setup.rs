@@ -16,7 +16,7 @@ esac
 /// The surroundings of one test.
 pub(crate) struct Setup {
     pub(crate) project: TempProject,
-    programs: tempfile::TempDir,
+    pub(crate) programs: tempfile::TempDir,
     pub(crate) api: u16,
     pub(crate) ssh: u16,
     pub(crate) web: u16,
@@ -34,7 +34,10 @@ impl Setup {
         install(programs.path(), "qemu-img", &QEMU_IMG.replace("IMAGE", &image.display().to_string()));
         project.write(
             ".k3s-vm/config.toml",
-            &format!("[ports]\napi = {api}\nssh = {ssh}\n[image]\nprovider = \"prebuilt\"\nfolder = \"image\"\n"),
+            &format!(
+                "[ports]\napi = {api}\nssh = {ssh}\n[image]\nprovider = \"prebuilt\"\nfolder = \"image\"\n\
+                 [vm]\naccel = \"tcg\"\n"
+            ),
         );
         for file in ["image/kernel", "image/initrd", "image/root.qcow2"] {
             project.write(file, "");
@@ -67,6 +70,7 @@ impl Setup {
             .args(arguments)
             .current_dir(self.project.root())
             .env_remove("K3S_VM_YES")
+            .env_remove("K3S_VM_KVM_DEVICE")
             .env("PATH", format!("{}:{path}", self.programs.path().display()))
             .env("XDG_CACHE_HOME", self.programs.path().join("cache"))
             .env("K3S_VM_HOME", repository())

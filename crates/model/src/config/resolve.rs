@@ -146,7 +146,8 @@ fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
     let start = reader.duration("timeouts.start");
     let stop = reader.duration("timeouts.stop");
     let build = reader.duration("timeouts.build");
-    Some(Timeouts { start: start?, stop: stop?, build: build? })
+    let kvm_test = reader.duration("timeouts.kvm-test");
+    Some(Timeouts { start: start?, stop: stop?, build: build?, kvm_test: kvm_test? })
 }
 
 /// `[NAMESPACE/]NAME[:PORT]`.

@@ -116,6 +116,44 @@ fn kvm_uses_the_hosts_cpu() {
 }
 
 #[test]
+fn the_guest_that_proves_kvm_has_the_same_board_and_no_port_disk_or_socket() {
+    let machine = Machine { accelerator: Accelerator::Kvm, ..machine() };
+    let probe = ProbeMachine {
+        version: machine.version,
+        accelerator: machine.accelerator,
+        cpus: machine.cpus,
+        kernel: &machine.kernel,
+        kernel_command_line: &machine.kernel_command_line,
+    };
+    let words: Vec<String> = probe_arguments(&probe).iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let whole = words.join(" ").replace(" -", "\n-");
+    insta::assert_snapshot!(whole, @r#"
+    -name k3s-vm-kvm-test
+    -nodefaults
+    -no-user-config
+    -display none
+    -machine pc-q35-7.2,memory-backend=ram0,usb=off,vmport=off
+    -accel kvm
+    -cpu host
+    -smp cpus=2,sockets=1,cores=2,threads=1
+    -m 256M
+    -object {"qom-type":"memory-backend-ram","id":"ram0","size":268435456}
+    -rtc base=utc
+    -action panic=exit-failure
+    -action reboot=shutdown
+    -kernel /home/ada/.cache/k3s-vm/images/1f/kernel
+    -initrd initrd
+    -append console=ttyS0 root=/dev/vda rw console=ttyS0 rdinit=/init
+    -chardev stdio,id=console,signal=off
+    -device {"driver":"isa-serial","index":0,"chardev":"console"}
+    "#);
+    for option in ["-machine", "-accel", "-cpu", "-smp"] {
+        let found = words.windows(2).find(|pair| pair[0] == option).map(|pair| pair[1].clone());
+        assert_eq!(found, Some(value(&machine, option, "")), "{option} is not that of the VM");
+    }
+}
+
+#[test]
 fn awkward_paths_stay_whole() {
     let folder = "/tmp/a, b=c/\"quoted\" 'x' \\ ümläut 网";
     let mut machine = machine();

@@ -10,7 +10,7 @@ use model::fault::LogTail;
 use model::port::Port;
 use model::{Fault, FaultClass};
 
-use crate::{Machine, port_fault};
+use crate::{Machine, last_words, port_fault};
 
 /// How many lines of the log a fault carries.
 const LINES: usize = 20;
@@ -22,10 +22,8 @@ enum Cause {
     PortTaken(IpAddr, Port),
     /// Another QEMU runs on this disk, or holds this pid file.
     AnotherRuns,
-    /// `/dev/kvm` is there, but not for this user.
-    KvmForbidden,
-    /// There is no `/dev/kvm`, or it does not work.
-    KvmBroken,
+    /// KVM, which worked when it was tested, does not now; the line that says so.
+    Kvm(String),
     /// The host has too little memory.
     NoMemory,
     /// Anything else; the last line that QEMU itself wrote.
@@ -71,23 +69,14 @@ fn cause(lines: &[String]) -> Cause {
     if with("Failed to get \"write\" lock").or(with("Cannot lock pid file")).is_some() {
         return Cause::AnotherRuns;
     }
-    if with("KVM kernel module: Permission denied").is_some() {
-        return Cause::KvmForbidden;
-    }
-    if with("KVM kernel module")
-        .or(with("failed to initialize kvm"))
-        .or(with("failed to initialize KVM"))
-        .or(with("failed to set MSR"))
-        .or(with("invalid accelerator kvm"))
-        .is_some()
-    {
-        return Cause::KvmBroken;
+    let words = ["KVM kernel module", "failed to initialize kvm", "failed to initialize KVM", "failed to set MSR"];
+    if words.iter().any(|words| with(words).is_some()) || with("invalid accelerator kvm").is_some() {
+        return Cause::Kvm(last_words::of(lines));
     }
     if with("cannot set up guest memory").or(with("cannot allocate memory")).is_some() {
         return Cause::NoMemory;
     }
-    let own = with("qemu-system").or(lines.last()).map(String::as_str).unwrap_or("it wrote nothing");
-    Cause::Other(own.split_once("qemu-system-x86_64: ").map_or(own, |(_, message)| message).to_owned())
+    Cause::Other(last_words::of(lines))
 }
 
 /// `…: Could not set up host forwarding rule 'tcp:127.0.0.1:6443-:6443'`
@@ -120,11 +109,9 @@ fn told(cause: &Cause, machine: &Machine, others: &[ProcessInfo], status: &str) 
             }
             fault.next("k3s-vm stop").next("k3s-vm reset    # also ends VMs that were left behind; destroys the disk")
         }
-        Cause::KvmForbidden => Fault::new(FaultClass::Host, "KVM cannot be used: no permission for /dev/kvm")
-            .next("sudo usermod -aG kvm \"$USER\" (then log in again)")
-            .next("set accel = \"tcg\" under [vm] in .k3s-vm/config.toml (slower, works everywhere)"),
-        Cause::KvmBroken => Fault::new(FaultClass::Host, "KVM does not work on this host")
-            .next("set accel = \"tcg\" under [vm] in .k3s-vm/config.toml (slower, works everywhere)"),
+        Cause::Kvm(line) => Fault::new(FaultClass::Host, "KVM cannot be used")
+            .because(line)
+            .next("k3s-vm start --accel tcg    # slower, works everywhere"),
         Cause::NoMemory => {
             let mebibytes = machine.memory / (1024 * 1024);
             Fault::new(FaultClass::Host, format!("the host has no {mebibytes} MiB of memory for the VM"))
@@ -161,14 +148,17 @@ mod tests {
             (
                 "Could not access KVM kernel module: Permission denied\n\
                  qemu-system-x86_64: -accel kvm: failed to initialize kvm: Permission denied",
-                Cause::KvmForbidden,
+                Cause::Kvm("-accel kvm: failed to initialize kvm: Permission denied".to_owned()),
             ),
             (
                 "Could not access KVM kernel module: No such file or directory\n\
                  qemu-system-x86_64: -accel kvm: failed to initialize kvm: No such file or directory",
-                Cause::KvmBroken,
+                Cause::Kvm("-accel kvm: failed to initialize kvm: No such file or directory".to_owned()),
             ),
-            ("qemu-system-x86_64: error: failed to set MSR 0x10a to 0x9ff\nAssertion failed.", Cause::KvmBroken),
+            (
+                "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x9ff\nAssertion failed.",
+                Cause::Kvm("error: failed to set MSR 0x10a to 0x9ff".to_owned()),
+            ),
             ("qemu-system-x86_64: cannot set up guest memory 'ram0': Cannot allocate memory", Cause::NoMemory),
             (
                 "qemu-system-x86_64: could not load kernel '/x': No such file or directory\n",

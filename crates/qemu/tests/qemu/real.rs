@@ -17,7 +17,7 @@ use testkit::Script;
 use crate::vm::{LONG, Vm};
 
 /// Whether the programs are there; otherwise a visible word that the test did not run.
-fn installed(programs: &[&str]) -> bool {
+pub(crate) fn installed(programs: &[&str]) -> bool {
     let missing: Vec<&str> = programs.iter().copied().filter(|program| host::tools::find(program).is_none()).collect();
     if !missing.is_empty() {
         // Written past the capture of the test harness, which keeps what passing tests print to itself.

@@ -1,0 +1,115 @@
+//! The look at `/dev/kvm`: whether it opens, and who could open it where this user cannot.
+//!
+//! It opens and closes the device and asks it nothing; that it opens proves nothing yet.
+
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use host::account_names::AccountNames;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::Refusal;
+
+/// Read and write for the group.
+const GROUP_READS_AND_WRITES: u32 = 0o060;
+
+/// The numbers of the group `root`, which nobody should join, and of `nogroup`, which stands for all groups that a
+/// container does not know.
+const NO_GROUPS_TO_JOIN: [u32; 2] = [0, 65534];
+
+/// What is lacking where the device may not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permission {
+    /// Membership in the group of this name.
+    Group(String),
+    /// Membership in the group of this number, which has no name here.
+    NamelessGroup(u32),
+    /// The mode, here given, lets no group in that one could join.
+    Mode(u32),
+    /// The container does not have the device among its own (device cgroup).
+    Container,
+}
+
+/// Why the device cannot be used, or nothing where it opens.
+pub(super) fn look(device: &Path) -> Option<Refusal> {
+    let error = File::options().read(true).write(true).open(device).err()?;
+    let device = device.display().to_string();
+    Some(match error.kind() {
+        ErrorKind::NotFound => Refusal::NoDevice { device },
+        ErrorKind::PermissionDenied => {
+            let metadata = std::fs::metadata(&device).ok();
+            let names = AccountNames::of_groups();
+            let permission = permission(error.raw_os_error(), metadata.as_ref(), &names);
+            Refusal::Forbidden { device, permission }
+        }
+        _ => Refusal::Unusable { device, why: host::io_fault::text(&error) },
+    })
+}
+
+fn permission(errno: Option<i32>, metadata: Option<&Metadata>, names: &AccountNames) -> Permission {
+    match metadata {
+        Some(found) if errno == Some(Errno::ACCESS.raw_os_error()) => {
+            of_mode(found.gid(), found.permissions().mode() & 0o7777, names.find(found.gid()))
+        }
+        // The mode is looked at first and fails with EACCES; a device cgroup fails with EPERM.
+        _ => Permission::Container,
+    }
+}
+
+fn of_mode(group: u32, mode: u32, name: Option<&str>) -> Permission {
+    if mode & GROUP_READS_AND_WRITES != GROUP_READS_AND_WRITES || NO_GROUPS_TO_JOIN.contains(&group) {
+        return Permission::Mode(mode);
+    }
+    match name {
+        Some(name) => Permission::Group(name.to_owned()),
+        None => Permission::NamelessGroup(group),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_helps_only_where_it_may_open_the_device() {
+        for (group, mode, name, expected) in [
+            (104, 0o660, Some("kvm"), Permission::Group("kvm".to_owned())),
+            (36, 0o660, Some("virt"), Permission::Group("virt".to_owned())),
+            (104, 0o660, None, Permission::NamelessGroup(104)),
+            (104, 0o600, Some("kvm"), Permission::Mode(0o600)),
+            (104, 0o640, Some("kvm"), Permission::Mode(0o640)),
+            (0, 0o660, Some("root"), Permission::Mode(0o660)),
+            (65534, 0o660, Some("nogroup"), Permission::Mode(0o660)),
+        ] {
+            assert_eq!(of_mode(group, mode, name), expected, "{group} {mode:o} {name:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_despite_the_mode_is_the_containers() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        let names = AccountNames::default();
+        let of = |errno: Errno| permission(Some(errno.raw_os_error()), Some(&metadata), &names);
+        assert_eq!(of(Errno::PERM), Permission::Container);
+        assert_eq!(of(Errno::ACCESS), Permission::Mode(0o600));
+    }
+
+    #[test]
+    fn what_opens_is_not_refused_and_what_does_not_says_why() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(look(file.path()), None);
+        let nowhere = Refusal::NoDevice { device: "/nonexistent/kvm".to_owned() };
+        assert_eq!(look(Path::new("/nonexistent/kvm")), Some(nowhere));
+        let folder = Refusal::Unusable { device: "/tmp".to_owned(), why: "Is a directory".to_owned() };
+        assert_eq!(look(Path::new("/tmp")), Some(folder));
+        // The kernel lets nobody write there, not even root.
+        let closed = Path::new("/proc/sys/kernel/random/boot_id");
+        let refused = Refusal::Forbidden { device: closed.display().to_string(), permission: Permission::Mode(0o444) };
+        assert_eq!(look(closed), Some(refused));
+    }
+}

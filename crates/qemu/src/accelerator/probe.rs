@@ -1,0 +1,120 @@
+//! Runs the guest that proves an accelerator, until it has printed its nonce, its QEMU has ended, or time is up.
+//!
+//! It opens no port and no disk, and no process outlives it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use host::command::Command;
+use host::files::{self, Mode};
+use model::{EventSink, Fault, FaultClass, Result};
+
+use super::{Accelerator, guest};
+use crate::{Qemu, Version, argv};
+
+/// What the nonce begins with.
+const NONCE: &str = "k3s-vm nonce ";
+/// What QEMU says when it is ended at the deadline.
+const ENDED_BY_US: &str = "terminating on signal";
+/// How many of the last lines are kept.
+const LINES: usize = 12;
+/// How much later than this program timeout(1) ends a QEMU that this program could not end, being killed itself.
+const AFTER_US: Duration = Duration::from_secs(30);
+
+/// The guest's machine: that of the VM whose accelerator is in question.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeMachine<'a> {
+    /// Of the QEMU; decides machine type and workarounds.
+    pub version: Version,
+    /// What is to be proved.
+    pub accelerator: Accelerator,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// The VM's kernel.
+    pub kernel: &'a Path,
+    /// The VM's kernel command line.
+    pub kernel_command_line: &'a str,
+}
+
+impl ProbeMachine<'_> {
+    /// What the process shows as `-name`.
+    pub const NAME: &'static str = "k3s-vm-kvm-test";
+    /// RAM in bytes: enough for every kernel, and had where the VM's own may not be.
+    pub const MEMORY: u64 = 256 << 20;
+    /// The initial RAM disk, in QEMU's working directory.
+    pub const INITRD: &'static str = "initrd";
+}
+
+/// A run of the guest.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe<'a> {
+    /// The emulator.
+    pub qemu: &'a Qemu,
+    /// The machine.
+    pub machine: ProbeMachine<'a>,
+    /// How long the guest may take to print its line.
+    pub deadline: Duration,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The nonce, after this time.
+    Printed(Duration),
+    /// Nothing until the deadline; the last lines of console and QEMU.
+    Silent(Vec<String>),
+    /// QEMU ended before the nonce came; its last lines.
+    Ended(Vec<String>),
+}
+
+impl Probe<'_> {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// Interrupted, or a Host fault where QEMU cannot be started or its files cannot be written.
+    pub fn run(&self, events: &dyn EventSink) -> Result<Finding> {
+        let folder = tempfile::tempdir()
+            .map_err(|error| Fault::new(FaultClass::Host, "cannot make a temporary folder").because(error))?;
+        let nonce = format!("{NONCE}{}", uuid::Uuid::new_v4());
+        let initrd = folder.path().join(ProbeMachine::INITRD);
+        files::write_atomic(&initrd, &guest::initrd(&nonce), Mode::Exactly(0o600))?;
+
+        let begin = Instant::now();
+        let (mut printed, mut lines) = (None, Vec::new());
+        let ended = self.command(folder.path()).run_streaming(events, &mut |line| {
+            if line.contains(&nonce) {
+                printed.get_or_insert(begin.elapsed());
+            } else if !line.trim().is_empty() && !line.contains(ENDED_BY_US) {
+                lines.push(line.trim().to_owned());
+            }
+        });
+        if let Err(fault) = &ended {
+            // A process that could not be ended is named here.
+            events.debug(fault.to_string());
+        }
+        lines.drain(..lines.len().saturating_sub(LINES));
+        let name = self.machine.accelerator.name();
+        match (printed, ended) {
+            (_, Err(fault)) if fault.class() == FaultClass::Interrupted => {
+                Err(Fault::new(FaultClass::Interrupted, format!("interrupted while {name} was tested")))
+            }
+            (_, Err(fault)) if !matches!(fault.class(), FaultClass::Timeout | FaultClass::Failed) => Err(fault),
+            (Some(after), _) => Ok(Finding::Printed(after)),
+            (None, Err(fault)) if fault.class() == FaultClass::Timeout => Ok(Finding::Silent(lines)),
+            (None, _) => Ok(Finding::Ended(lines)),
+        }
+    }
+
+    fn command(&self, folder: &Path) -> Command {
+        let program = &self.qemu.program;
+        // A QEMU whose guest hangs ends by nobody but us. Should this very program be killed, timeout(1) is left.
+        let command = match host::tools::find("timeout") {
+            Some(timeout) => {
+                let seconds = (self.deadline + AFTER_US).as_secs().to_string();
+                Command::new(timeout).args(["-s", "KILL", &seconds]).arg(program)
+            }
+            None => Command::new(program),
+        };
+        command.args(argv::probe_arguments(&self.machine)).current_dir(folder).deadline(self.deadline)
+    }
+}

@@ -1,0 +1,242 @@
+//! Why KVM is not used, in words: the reason, what is known beyond it, and what to do.
+
+use std::time::Duration;
+
+use model::fault::LogTail;
+use model::{Fault, FaultClass};
+use serde::{Deserialize, Serialize};
+
+use super::Permission;
+
+/// Words of QEMU about what may be gone a minute later: another hypervisor holds the CPU's virtualisation, the host is
+/// short of memory, a rule of a security module.
+const PASSING: [&str; 4] = ["resource busy", "allocate memory", "Permission denied", "Operation not permitted"];
+
+/// Why KVM is not used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "refusal", rename_all = "kebab-case")]
+pub enum Refusal {
+    /// There is no device.
+    NoDevice {
+        /// Its path.
+        device: String,
+    },
+    /// The device does not open, and not for lack of permission.
+    Unusable {
+        /// Its path.
+        device: String,
+        /// The system's words.
+        why: String,
+    },
+    /// This user may not open the device.
+    Forbidden {
+        /// Its path.
+        device: String,
+        /// What is lacking.
+        permission: Permission,
+    },
+    /// The device opens, and a guest did not print its line.
+    Hangs {
+        /// How long was waited.
+        waited: Duration,
+        /// The last lines of its console and of QEMU.
+        console: Vec<String>,
+    },
+    /// QEMU ended before the guest had printed its line.
+    Dies {
+        /// What it said, in one line.
+        words: String,
+        /// The last lines of the guest's console and of QEMU.
+        console: Vec<String>,
+    },
+}
+
+impl Refusal {
+    /// The reason in a few words.
+    pub fn reason(&self) -> String {
+        match self {
+            Refusal::NoDevice { device } => format!("there is no {device}"),
+            Refusal::Unusable { device, .. } => format!("{device} does not open"),
+            Refusal::Forbidden { device, .. } => format!("no permission for {device}"),
+            Refusal::Hangs { .. } => "guests hang on this host".to_owned(),
+            Refusal::Dies { .. } => "QEMU dies under it".to_owned(),
+        }
+    }
+
+    /// What is known beyond the reason.
+    fn detail(&self) -> Option<String> {
+        match self {
+            Refusal::NoDevice { .. } => None,
+            Refusal::Unusable { why, .. } => Some(why.clone()),
+            Refusal::Forbidden { permission, .. } => Some(match permission {
+                Permission::Group(name) => format!("it is open to the group {name}"),
+                Permission::NamelessGroup(number) => {
+                    format!("it is open to the group {number}, which has no name here")
+                }
+                Permission::Mode(mode) => format!("no group that one could join may open it (mode {mode:04o})"),
+                Permission::Container => "the container that this runs in was not given it".to_owned(),
+            }),
+            Refusal::Hangs { waited, .. } => {
+                let waited = humantime::format_duration(*waited);
+                Some(format!("the device opens, but a guest that was to print one line was silent for {waited}"))
+            }
+            Refusal::Dies { words, .. } => Some(words.clone()),
+        }
+    }
+
+    /// What would let this user in, and a word on it.
+    fn advice(&self) -> Option<(String, &'static str)> {
+        const JOINED: &str = "then log in anew";
+        let join = |group: &str| format!("sudo usermod -aG {group} \"$USER\"");
+        Some(match self {
+            Refusal::NoDevice { .. } | Refusal::Unusable { .. } => (
+                "sudo modprobe kvm_intel".to_owned(),
+                "or kvm_amd; if that fails, turn on virtualisation in the firmware, or nested virtualisation where this \
+                 host is itself a VM",
+            ),
+            Refusal::Forbidden { device, permission } => match permission {
+                Permission::Group(name) => (join(name), JOINED),
+                Permission::NamelessGroup(number) => {
+                    (format!("sudo groupadd --gid {number} kvm && {}", join("kvm")), JOINED)
+                }
+                Permission::Mode(_) => {
+                    (format!("sudo chgrp kvm {device} && sudo chmod 0660 {device} && {}", join("kvm")), JOINED)
+                }
+                Permission::Container => {
+                    ("docker run --device /dev/kvm …".to_owned(), "or as your container tool has it")
+                }
+            },
+            Refusal::Hangs { .. } | Refusal::Dies { .. } => return None,
+        })
+    }
+
+    /// One sentence for a user whose VM is emulated instead.
+    pub fn note(&self) -> String {
+        let detail = self.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+        let advice = self.advice().map(|(step, word)| format!("; to change that: {step} ({word})")).unwrap_or_default();
+        format!("the VM is emulated, which is several times slower than KVM: {}{detail}{advice}", self.reason())
+    }
+
+    /// For a user who wants KVM and nothing else.
+    pub fn fault(&self) -> Fault {
+        let mut fault = Fault::new(FaultClass::Host, format!("KVM cannot be used: {}", self.reason()));
+        if let Some(detail) = self.detail() {
+            fault = fault.because(detail);
+        }
+        if let Refusal::Hangs { console, .. } | Refusal::Dies { console, .. } = self
+            && !console.is_empty()
+        {
+            let source = "the test guest's console".to_owned();
+            fault = fault.with_log(LogTail { source, lines: console.clone() });
+        }
+        if let Some((step, word)) = self.advice() {
+            fault = fault.next(format!("{step}    # {word}"));
+        }
+        fault = match self {
+            Refusal::Hangs { .. } => {
+                fault.next("k3s-vm start --set timeouts.kvm-test=1m    # tests again with more time, for a slow host")
+            }
+            Refusal::Dies { .. } => fault.next("k3s-vm --debug start    # tests again and shows the command"),
+            _ => fault,
+        };
+        fault.next("k3s-vm start --accel auto    # emulates where KVM does not work")
+    }
+
+    /// Whether it holds until the host boots anew. What is quick to see again, or may pass by itself, does not.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Refusal::NoDevice { .. } | Refusal::Unusable { .. } | Refusal::Forbidden { .. } => false,
+            Refusal::Hangs { .. } => true,
+            Refusal::Dies { console, .. } => {
+                !console.iter().any(|line| PASSING.iter().any(|passing| line.contains(passing)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(refusal: &Refusal) -> String {
+        let fault = refusal.fault();
+        let steps: String = fault.next_steps().iter().map(|step| format!("\n-> {step}")).collect();
+        format!("{fault}{steps}\nNote: {}", refusal.note())
+    }
+
+    fn forbidden(permission: Permission) -> Refusal {
+        Refusal::Forbidden { device: "/dev/kvm".to_owned(), permission }
+    }
+
+    #[test]
+    fn each_permission_has_its_own_remedy() {
+        insta::assert_snapshot!(told(&forbidden(Permission::Group("virt".to_owned()))), @r#"
+        KVM cannot be used: no permission for /dev/kvm: it is open to the group virt
+        -> sudo usermod -aG virt "$USER"    # then log in anew
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: no permission for /dev/kvm: it is open to the group virt; to change that: sudo usermod -aG virt "$USER" (then log in anew)
+        "#);
+        insta::assert_snapshot!(told(&forbidden(Permission::NamelessGroup(104))), @r#"
+        KVM cannot be used: no permission for /dev/kvm: it is open to the group 104, which has no name here
+        -> sudo groupadd --gid 104 kvm && sudo usermod -aG kvm "$USER"    # then log in anew
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: no permission for /dev/kvm: it is open to the group 104, which has no name here; to change that: sudo groupadd --gid 104 kvm && sudo usermod -aG kvm "$USER" (then log in anew)
+        "#);
+        insta::assert_snapshot!(told(&forbidden(Permission::Mode(0o600))), @r#"
+        KVM cannot be used: no permission for /dev/kvm: no group that one could join may open it (mode 0600)
+        -> sudo chgrp kvm /dev/kvm && sudo chmod 0660 /dev/kvm && sudo usermod -aG kvm "$USER"    # then log in anew
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: no permission for /dev/kvm: no group that one could join may open it (mode 0600); to change that: sudo chgrp kvm /dev/kvm && sudo chmod 0660 /dev/kvm && sudo usermod -aG kvm "$USER" (then log in anew)
+        "#);
+        insta::assert_snapshot!(told(&forbidden(Permission::Container)), @r"
+        KVM cannot be used: no permission for /dev/kvm: the container that this runs in was not given it
+        -> docker run --device /dev/kvm …    # or as your container tool has it
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: no permission for /dev/kvm: the container that this runs in was not given it; to change that: docker run --device /dev/kvm … (or as your container tool has it)
+        ");
+    }
+
+    #[test]
+    fn what_the_device_lacks_is_told() {
+        let device = "/dev/kvm".to_owned();
+        insta::assert_snapshot!(told(&Refusal::NoDevice { device: device.clone() }), @r"
+        KVM cannot be used: there is no /dev/kvm
+        -> sudo modprobe kvm_intel    # or kvm_amd; if that fails, turn on virtualisation in the firmware, or nested virtualisation where this host is itself a VM
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: there is no /dev/kvm; to change that: sudo modprobe kvm_intel (or kvm_amd; if that fails, turn on virtualisation in the firmware, or nested virtualisation where this host is itself a VM)
+        ");
+        insta::assert_snapshot!(told(&Refusal::Unusable { device, why: "No such device".to_owned() }), @r"
+        KVM cannot be used: /dev/kvm does not open: No such device
+        -> sudo modprobe kvm_intel    # or kvm_amd; if that fails, turn on virtualisation in the firmware, or nested virtualisation where this host is itself a VM
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: /dev/kvm does not open: No such device; to change that: sudo modprobe kvm_intel (or kvm_amd; if that fails, turn on virtualisation in the firmware, or nested virtualisation where this host is itself a VM)
+        ");
+    }
+
+    #[test]
+    fn what_a_guest_showed_is_told() {
+        insta::assert_snapshot!(told(&Refusal::Hangs { waited: Duration::from_secs(15), console: Vec::new() }), @r"
+        KVM cannot be used: guests hang on this host: the device opens, but a guest that was to print one line was silent for 15s
+        -> k3s-vm start --set timeouts.kvm-test=1m    # tests again with more time, for a slow host
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: guests hang on this host: the device opens, but a guest that was to print one line was silent for 15s
+        ");
+        let words = "error: failed to set MSR 0x10a to 0x0".to_owned();
+        insta::assert_snapshot!(told(&Refusal::Dies { words: words.clone(), console: vec![words] }), @r"
+        KVM cannot be used: QEMU dies under it: error: failed to set MSR 0x10a to 0x0
+        -> k3s-vm --debug start    # tests again and shows the command
+        -> k3s-vm start --accel auto    # emulates where KVM does not work
+        Note: the VM is emulated, which is several times slower than KVM: QEMU dies under it: error: failed to set MSR 0x10a to 0x0
+        ");
+    }
+
+    #[test]
+    fn only_what_will_not_pass_by_itself_is_lasting() {
+        let dies = |line: &str| Refusal::Dies { words: line.to_owned(), console: vec![line.to_owned()] }.is_lasting();
+        assert!(dies("error: failed to set MSR 0x10a to 0x0"));
+        assert!(!dies("ioctl(KVM_CREATE_VM) failed: 16 Device or resource busy"));
+        assert!(!dies("Could not access KVM kernel module: Permission denied"));
+        assert!(!forbidden(Permission::Container).is_lasting());
+        assert!(Refusal::Hangs { waited: Duration::from_secs(15), console: Vec::new() }.is_lasting());
+    }
+}

@@ -1,0 +1,209 @@
+//! The file of verdicts on KVM, shared by all projects: what a test guest showed, under what exactly.
+//!
+//! It is a cache: unreadable is absent, and only verdicts of the present boot of the host count.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use host::files::{self, Mode};
+use model::{Fault, FaultClass, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{Probe, Refusal};
+use crate::{Version, argv};
+
+/// What a test guest showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Verdict {
+    /// It printed its line.
+    Works,
+    /// It did not.
+    Refused(Refusal),
+}
+
+/// Under what it was tested; a verdict is good for exactly this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Subject {
+    boot_id: String,
+    qemu: FileIdentity,
+    version: Version,
+    kernel: FileIdentity,
+    /// Machine type, accelerator, CPU, and the rest of QEMU's command line.
+    arguments: Vec<String>,
+}
+
+/// Tells a file from every other one and from what it was before it was written anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct FileIdentity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct File {
+    verdicts: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    subject: Subject,
+    verdict: Verdict,
+}
+
+impl Subject {
+    /// That of a run.
+    ///
+    /// # Errors
+    /// A fault when QEMU or the kernel cannot be looked at.
+    pub(super) fn of(probe: &Probe<'_>) -> Result<Self> {
+        let text = |word: OsString| word.to_string_lossy().into_owned();
+        Ok(Subject {
+            boot_id: host::identity::boot_id()?,
+            qemu: FileIdentity::of(&probe.qemu.program)?,
+            version: probe.qemu.version,
+            kernel: FileIdentity::of(probe.machine.kernel)?,
+            arguments: argv::probe_arguments(&probe.machine).into_iter().map(text).collect(),
+        })
+    }
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> Result<Self> {
+        let look = || path.canonicalize().and_then(|path| path.metadata().map(|metadata| (path, metadata)));
+        let (path, metadata) = look().map_err(|error| host::io_fault::at_path("look at", path, &error))?;
+        Ok(FileIdentity {
+            path,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// The verdict on `subject`, if there is one.
+pub(super) fn find(path: &Path, subject: &Subject) -> Option<Verdict> {
+    let entry = read(path).verdicts.into_iter().find(|entry| entry.subject == *subject)?;
+    Some(entry.verdict)
+}
+
+/// Keeps a verdict and drops those of former boots.
+///
+/// # Errors
+/// A fault of writing the file.
+pub(super) fn keep(path: &Path, subject: &Subject, verdict: &Verdict) -> Result<()> {
+    let mut file = read(path);
+    file.verdicts.retain(|entry| entry.subject.boot_id == subject.boot_id && entry.subject != *subject);
+    file.verdicts.push(Entry { subject: subject.clone(), verdict: verdict.clone() });
+    let text = serde_json::to_vec_pretty(&file)
+        .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the verdict on KVM").because(error))?;
+    files::create_dir(path.parent().unwrap_or(Path::new(".")))?;
+    files::write_atomic(path, &text, Mode::Keep)
+}
+
+fn read(path: &Path) -> File {
+    let bytes = files::read_optional(path).ok().flatten().unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::accelerator::ProbeMachine;
+    use crate::{Accelerator, Qemu};
+
+    struct Files {
+        folder: tempfile::TempDir,
+        qemu: Qemu,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["qemu", "kernel"] {
+                std::fs::write(folder.path().join(name), name).unwrap();
+            }
+            let qemu = Qemu { program: folder.path().join("qemu"), version: Version::new(7, 2, 22) };
+            Files { folder, qemu }
+        }
+
+        fn subject(&self) -> Subject {
+            self.subject_with(2, "quiet")
+        }
+
+        fn subject_with(&self, cpus: u32, kernel_command_line: &str) -> Subject {
+            let kernel = self.folder.path().join("kernel");
+            let machine = ProbeMachine {
+                version: self.qemu.version,
+                accelerator: Accelerator::Kvm,
+                cpus,
+                kernel: &kernel,
+                kernel_command_line,
+            };
+            Subject::of(&Probe { qemu: &self.qemu, machine, deadline: Duration::from_secs(1) }).unwrap()
+        }
+
+        fn verdicts(&self) -> PathBuf {
+            self.folder.path().join("cache/accelerator.json")
+        }
+    }
+
+    fn hangs() -> Verdict {
+        let console = vec!["the last line".to_owned()];
+        Verdict::Refused(Refusal::Hangs { waited: Duration::from_millis(15_500), console })
+    }
+
+    #[test]
+    fn what_was_kept_is_found_again() {
+        let files = Files::new();
+        let (one, two) = (files.subject(), files.subject_with(4, "quiet"));
+        keep(&files.verdicts(), &one, &Verdict::Works).unwrap();
+        keep(&files.verdicts(), &two, &hangs()).unwrap();
+        assert_eq!(find(&files.verdicts(), &one), Some(Verdict::Works));
+        assert_eq!(find(&files.verdicts(), &two), Some(hangs()));
+        keep(&files.verdicts(), &one, &hangs()).unwrap();
+        assert_eq!(find(&files.verdicts(), &one), Some(hangs()));
+        assert_eq!(read(&files.verdicts()).verdicts.len(), 2);
+    }
+
+    #[test]
+    fn a_verdict_is_good_for_exactly_what_was_tested() {
+        let mut files = Files::new();
+        keep(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
+        let find = |subject: &Subject, files: &Files| find(&files.verdicts(), subject);
+        assert_eq!(find(&files.subject_with(1, "quiet"), &files), None, "other CPUs");
+        assert_eq!(find(&files.subject_with(2, "noapic"), &files), None, "another command line");
+        assert_eq!(find(&Subject { boot_id: "b".to_owned(), ..files.subject() }, &files), None, "another boot");
+        files.qemu.version = Version::new(7, 2, 23);
+        assert_eq!(find(&files.subject(), &files), None, "another version");
+        files.qemu.version = Version::new(7, 2, 22);
+        assert_eq!(find(&files.subject(), &files), Some(Verdict::Works));
+        std::fs::write(files.folder.path().join("kernel"), "another kernel").unwrap();
+        assert_eq!(find(&files.subject(), &files), None, "another kernel");
+    }
+
+    #[test]
+    fn verdicts_of_former_boots_are_dropped() {
+        let files = Files::new();
+        keep(&files.verdicts(), &Subject { boot_id: "b".to_owned(), ..files.subject() }, &hangs()).unwrap();
+        keep(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
+        assert_eq!(read(&files.verdicts()).verdicts.len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_understood_is_none() {
+        let files = Files::new();
+        keep(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
+        std::fs::write(files.verdicts(), "{\"verdicts\": [{}]}").unwrap();
+        assert_eq!(find(&files.verdicts(), &files.subject()), None);
+        keep(&files.verdicts(), &files.subject(), &hangs()).unwrap();
+        assert_eq!(find(&files.verdicts(), &files.subject()), Some(hangs()));
+    }
+}

@@ -1,0 +1,56 @@
+//! The guest that proves an accelerator, with the real QEMU and a real kernel where there are any.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use model::event::Silent;
+use qemu::accelerator::{Finding, Probe, ProbeMachine};
+use qemu::{Accelerator, Qemu};
+
+use crate::real::installed;
+use crate::vm::LONG;
+
+/// A kernel with a serial console: of a guest image in the user's cache, or this host's own.
+fn kernel() -> Option<PathBuf> {
+    let in_folder = |folder: PathBuf, wanted: fn(&Path) -> Option<PathBuf>| {
+        std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| wanted(&entry.path()))
+    };
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let readable = |path: &PathBuf| std::fs::File::open(path).is_ok();
+    cache
+        .and_then(|cache| {
+            in_folder(cache.join("k3s-vm/images"), |image| Some(image.join("kernel")).filter(|k| k.is_file()))
+        })
+        .or_else(|| {
+            in_folder("/boot".into(), |file| {
+                file.file_name()?.to_str()?.starts_with("vmlinuz").then(|| file.to_path_buf())
+            })
+        })
+        .filter(readable)
+}
+
+#[test]
+fn a_real_guest_prints_its_nonce_under_emulation() {
+    if !installed(&["qemu-system-x86_64"]) {
+        return;
+    }
+    let Some(kernel) = kernel() else {
+        std::io::stderr().write_all(b"SKIPPED: no Linux kernel in the image cache or in /boot\n").unwrap();
+        return;
+    };
+    let qemu = Qemu::find().unwrap();
+    let machine = ProbeMachine {
+        version: qemu.version,
+        accelerator: Accelerator::Tcg,
+        cpus: 2,
+        kernel: &kernel,
+        // As of an image: a root disk that is not there, another console, and an init that is not the probe's.
+        kernel_command_line: "console=ttyS0 console=tty0 quiet root=/dev/vda rw init=/nonexistent panic=-1",
+    };
+    let found = Probe { qemu: &qemu, machine, deadline: LONG }.run(&Silent).unwrap();
+    let Finding::Printed(after) = found else { panic!("{} brought {found:?}", kernel.display()) };
+    // Seen with `--nocapture`; how long it takes is the host's matter.
+    println!("printed after {after:?} by {}", kernel.display());
+}

@@ -1,0 +1,47 @@
+//! The fake as the guest that is to prove KVM: it prints the nonce of its initial RAM disk, or does not.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::script::Probe;
+
+/// What the nonce begins with, in the program that the initial RAM disk holds.
+const NONCE: &[u8] = b"k3s-vm nonce ";
+
+/// Whether the command line is that of such a guest: it has no monitor.
+pub(super) fn is_meant(words: &[OsString]) -> bool {
+    !words.iter().any(|word| word == "-qmp")
+}
+
+/// Plays it.
+pub(super) fn run(script: &Probe, words: &[OsString]) -> ExitCode {
+    match script {
+        Probe::Print => match nonce(words) {
+            Some(line) => ExitCode::from(u8::from(std::io::stdout().write_all(&line).is_err())),
+            None => {
+                super::say("qemu-system-x86_64: the initial RAM disk has no nonce");
+                ExitCode::FAILURE
+            }
+        },
+        Probe::Hang(console) => {
+            let _ = std::io::stdout().write_all(console.as_bytes());
+            loop {
+                std::thread::park();
+            }
+        }
+        Probe::Die(death) => {
+            super::say(&death.stderr);
+            ExitCode::from(death.code)
+        }
+    }
+}
+
+/// The line in the file that `-initrd` names.
+fn nonce(words: &[OsString]) -> Option<Vec<u8>> {
+    let initrd = &words.windows(2).find(|pair| pair[0] == "-initrd")?[1];
+    let bytes = std::fs::read(initrd).ok()?;
+    let begin = bytes.windows(NONCE.len()).position(|window| window == NONCE)?;
+    let length = bytes[begin..].iter().position(|byte| *byte == b'\n')? + 1;
+    Some(bytes[begin..begin + length].to_vec())
+}
