@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+use crate::process_table::{ProcessInfo, WorkingFolder};
 use crate::{interrupt, io_fault, process_table};
 
 /// Far longer than a program's start takes; only kernel threads and the dying have no command line for so long.
@@ -31,6 +32,14 @@ pub struct ProcessIdentity {
 }
 
 impl ProcessIdentity {
+    /// Whether it is of the present boot of the host; one of a former boot is dead.
+    ///
+    /// # Errors
+    /// A fault when `/proc` cannot be read.
+    pub fn is_of_this_boot(&self) -> Result<bool> {
+        Ok(self.boot_id == boot_id()?)
+    }
+
     /// The identity of a live process, or nothing when there is none of that pid (a zombie counts as none).
     ///
     /// # Errors
@@ -82,7 +91,25 @@ impl ProcessHandle {
     /// # Errors
     /// A fault when `/proc` cannot be read or the kernel has no pidfds (before Linux 5.3).
     pub fn open(identity: &ProcessIdentity, argument: &str) -> Result<Option<Self>> {
-        let pid = identity.pid;
+        Self::proven(identity.pid, || {
+            Ok(ProcessIdentity::of(identity.pid)?.as_ref() == Some(identity)
+                && arguments(identity.pid)?.iter().any(|word| word == argument))
+        })
+    }
+
+    /// Opens the pidfd first and then asks `is_the_one`, which sees the process and its working folder as they are now;
+    /// nothing if it is dead or another process.
+    ///
+    /// # Errors
+    /// As [`ProcessHandle::open`].
+    pub fn prove(pid: u32, is_the_one: impl FnOnce(&ProcessInfo, &WorkingFolder) -> bool) -> Result<Option<Self>> {
+        Self::proven(pid, || {
+            let Some(process) = process_table::process(pid)? else { return Ok(false) };
+            Ok(is_the_one(&process, &process_table::working_folder(pid)))
+        })
+    }
+
+    fn proven(pid: u32, is_the_one: impl FnOnce() -> Result<bool>) -> Result<Option<Self>> {
         let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
@@ -91,10 +118,8 @@ impl ProcessHandle {
             Err(error) => return Err(cannot("watch", pid, error)),
         };
         let handle = ProcessHandle { pid, pidfd };
-        let is_the_one =
-            ProcessIdentity::of(pid)?.as_ref() == Some(identity) && arguments(pid)?.iter().any(|word| word == argument);
         // Alive after the look at /proc: so the pid was not given to another process before it.
-        Ok((is_the_one && handle.is_alive()).then_some(handle))
+        Ok((is_the_one()? && handle.is_alive()).then_some(handle))
     }
 
     /// The process id, for messages.
@@ -232,6 +257,19 @@ mod tests {
         none(&ProcessIdentity { pid: std::process::id(), ..identity.clone() }, "1000");
         for pid in [0, u32::MAX, i32::MAX as u32] {
             none(&ProcessIdentity { pid, ..identity.clone() }, "1000");
+        }
+    }
+
+    #[test]
+    fn proves_by_what_it_sees() {
+        let sleeper = Sleeper::new("1000");
+        let pid = sleeper.0.id();
+        let here = std::env::current_dir().unwrap();
+        let proven = ProcessHandle::prove(pid, |process, folder| process.pid == pid && folder.is(&here)).unwrap();
+        assert_eq!(proven.unwrap().pid(), pid);
+        assert!(ProcessHandle::prove(pid, |_, _| false).unwrap().is_none());
+        for pid in [0, u32::MAX] {
+            assert!(ProcessHandle::prove(pid, |_, _| panic!("nobody to look at")).unwrap().is_none());
         }
     }
 

@@ -6,7 +6,8 @@ mod socket_table;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 
 use model::Result;
@@ -60,6 +61,15 @@ pub fn port_holders(bind: IpAddr, port: Port) -> Result<Vec<PortHolder>> {
         .collect()
 }
 
+/// Whether a listener could be opened there now. For a look ahead only: what is free now may be taken in a moment, so
+/// whoever needs the port opens it and reads the error. An error other than "in use" counts as free.
+pub fn can_listen(bind: IpAddr, port: Port) -> bool {
+    match TcpListener::bind((bind, port.number())) {
+        Ok(_) => true,
+        Err(error) => error.kind() != ErrorKind::AddrInUse,
+    }
+}
+
 fn collide(one: IpAddr, other: IpAddr) -> bool {
     let (one, other) = (one.to_canonical(), other.to_canonical());
     match (one, other) {
@@ -93,7 +103,7 @@ fn owners(listeners: &[Listener]) -> Result<HashMap<u64, u32>> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 
     use super::*;
     use crate::wait::Look;
@@ -120,6 +130,7 @@ mod tests {
     fn another_address_and_a_closed_listener_do_not_collide() {
         let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
         let port = port_of(&listener);
+        assert!(!can_listen(LOCALHOST, port) && can_listen("127.0.0.2".parse().unwrap(), port));
         assert_eq!(port_holders("127.0.0.2".parse().unwrap(), port).unwrap(), []);
         // A connection of the port stays; it is no listener.
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -3,6 +3,7 @@
 //! It signals nobody and proves nothing about who a process is.
 
 mod stat;
+mod working_folder;
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,12 +13,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use model::Result;
-use rustix::process::Pid;
+use rustix::process::{Pid, geteuid};
 
 use crate::account_names::AccountNames;
 use crate::io_fault::at_path;
 
 pub use stat::Stat;
+pub use working_folder::{WorkingFolder, working_folder};
 
 /// One process as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct ProcessInfo {
     pub arguments: Vec<OsString>,
     /// The user it runs as: the name, or the number where there is no name.
     pub user: String,
+    /// Whether that is the user of this program.
+    pub is_own: bool,
 }
 
 /// All processes that this user may see, with their command lines. Zombies are left out.
@@ -93,7 +97,12 @@ fn look(pid: u32, names: &AccountNames) -> Result<Option<ProcessInfo>> {
     }
     let Some(arguments) = arguments(pid)? else { return Ok(None) };
     match fs::metadata(folder(pid)) {
-        Ok(metadata) => Ok(Some(ProcessInfo { pid, arguments, user: names.name(metadata.uid()) })),
+        Ok(metadata) => Ok(Some(ProcessInfo {
+            pid,
+            arguments,
+            user: names.name(metadata.uid()),
+            is_own: metadata.uid() == geteuid().as_raw(),
+        })),
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(at_path("read", &folder(pid), &error)),
     }
@@ -108,7 +117,7 @@ fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-fn folder(pid: u32) -> PathBuf {
+pub(crate) fn folder(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 

@@ -63,6 +63,7 @@ mod tests {
                 pid: 4711,
                 arguments: vec!["k3s".into(), "server".into()],
                 user: "ada".to_owned(),
+                is_own: true,
             }),
         };
         insta::assert_snapshot!(fault(std::slice::from_ref(&holder)), @r"
