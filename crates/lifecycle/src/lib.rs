@@ -13,6 +13,7 @@ pub mod kubectl;
 pub mod load;
 pub mod logs;
 pub mod observe;
+pub mod ownership;
 mod phases;
 pub mod project;
 mod readiness;

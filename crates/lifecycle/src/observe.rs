@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn process(arguments: &[&str]) -> ProcessInfo {
-        ProcessInfo { pid: 1, user: "me".to_owned(), arguments: arguments.iter().map(Into::into).collect() }
+        ProcessInfo { pid: 1, user: "me".to_owned(), is_own: true, arguments: arguments.iter().map(Into::into).collect() }
     }
 
     #[test]
