@@ -19,6 +19,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 use crate::ImageRequest;
 use crate::contract::Contract;
 use crate::fingerprint::Fingerprint;
+use crate::generations;
 use crate::kubernetes::{self, go_toolchain};
 use crate::manifest::read_image;
 use crate::provider::Provider;
@@ -84,11 +85,10 @@ impl Plan {
 impl Provider for Debian {
     fn locate(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
         let plan = Plan::read(request)?;
-        let folder = request.cache.images().join(&plan.key);
-        if !folder.is_dir() {
-            return Ok(None);
+        match generations::newest(&request.cache.images(), &plan.key)? {
+            None => Ok(None),
+            Some(key) => read_image(&request.cache.images().join(&key), key, FaultClass::Failed).map(Some),
         }
-        read_image(&folder, plan.key, FaultClass::Failed).map(Some)
     }
 
     fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>> {
@@ -114,17 +114,29 @@ impl Provider for Debian {
             return Ok(image);
         }
         let plan = Plan::read(request)?;
-        let deadline = Deadline::after(request.deadline);
-        let owner = TreeOwner::of_user()?;
-        let (images, locks) = (request.cache.images(), request.cache.locks());
-        let remove = move |path: &Path| owner.remove(path);
-        let store = Store { folder: &images, locks: &locks, remove: &remove };
-        let folder = store.ensure(&plan.key, "the guest image", deadline.left(), request.events, |into| {
-            check_space(request.cache.root())?;
-            build(&plan, request, owner, deadline, into)
-        })?;
-        read_image(&folder, plan.key, FaultClass::Failed)
+        let key = plan.key.clone();
+        make(request, &plan, key)
     }
+
+    fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
+        let plan = Plan::read(request)?;
+        let key = generations::next(&request.cache.images(), &plan.key)?;
+        make(request, &plan, key)
+    }
+}
+
+/// Builds the image under the name `key`.
+fn make(request: &ImageRequest, plan: &Plan, key: String) -> Result<GuestImage> {
+    let deadline = Deadline::after(request.deadline);
+    let owner = TreeOwner::of_user()?;
+    let (images, locks) = (request.cache.images(), request.cache.locks());
+    let remove = move |path: &Path| owner.remove(path);
+    let store = Store { folder: &images, locks: &locks, remove: &remove };
+    let folder = store.ensure(&key, "the guest image", deadline.left(), request.events, |into| {
+        check_space(request.cache.root())?;
+        build(plan, request, owner, deadline, into)
+    })?;
+    read_image(&folder, key, FaultClass::Failed)
 }
 
 fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadline, into: &Path) -> Result<()> {

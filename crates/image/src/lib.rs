@@ -6,6 +6,7 @@ mod boot_files;
 mod contract;
 mod debian;
 mod fingerprint;
+mod generations;
 mod kernel_image;
 mod kernel_modules;
 mod kubernetes;
@@ -52,15 +53,15 @@ pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
     provider::of(request.config.provider).locate(request)
 }
 
-/// The host programs that [`ensure`] will need; none when the image is there already.
+/// The host programs that [`ensure`] will need, none when the image is there already; those that [`rebuild`] needs.
 ///
 /// # Errors
 /// As [`locate`].
-pub fn requirements(request: &ImageRequest) -> Result<Vec<Requirement>> {
+pub fn requirements(request: &ImageRequest, rebuild: bool) -> Result<Vec<Requirement>> {
     let provider = provider::of(request.config.provider);
     match provider.locate(request)? {
-        Some(_) => Ok(Vec::new()),
-        None => provider.requirements(request),
+        Some(_) if !rebuild => Ok(Vec::new()),
+        _ => provider.requirements(request),
     }
 }
 
@@ -71,6 +72,15 @@ pub fn requirements(request: &ImageRequest) -> Result<Vec<Requirement>> {
 /// What a tool of the build said, with the command that can be repeated; a Timeout fault after `deadline`.
 pub fn ensure(request: &ImageRequest) -> Result<GuestImage> {
     provider::of(request.config.provider).ensure(request)
+}
+
+/// Builds the image although it is there, from the parts of the cache. It gets a folder of its own and is the one that
+/// [`locate`] finds from then on; the former stays, since disks of other instances lie on it.
+///
+/// # Errors
+/// As [`ensure`]; a Config fault where this tool does not build the image.
+pub fn rebuild(request: &ImageRequest) -> Result<GuestImage> {
+    provider::of(request.config.provider).rebuild(request)
 }
 
 /// The image in `folder`, of whatever provider: what an instance's disk was made on. An image of the cache has its

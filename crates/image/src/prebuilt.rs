@@ -38,6 +38,13 @@ impl Provider for Prebuilt {
     fn ensure(&self, request: &ImageRequest) -> Result<GuestImage> {
         self.locate(request)?.ok_or_else(|| Fault::new(FaultClass::Config, "the guest image is not there"))
     }
+
+    fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
+        let folder = request.config.folder.as_deref().unwrap_or_default();
+        Err(Fault::new(FaultClass::Config, "a prebuilt guest image cannot be rebuilt")
+            .because(format!("image.folder = \"{folder}\" in .k3s-vm/config.toml names files of yours"))
+            .next("k3s-vm reset    # with the image as it is"))
+    }
 }
 
 /// The manifest's bytes, and size, inode and time of each file: reading a disk at every command would take seconds.

@@ -17,6 +17,8 @@ pub(crate) trait Provider {
     fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>>;
     /// Finds or builds the image.
     fn ensure(&self, request: &ImageRequest) -> Result<GuestImage>;
+    /// Builds the image once more, beside the one that is there.
+    fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage>;
 }
 
 /// The provider that the configuration means.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
 use crate::images::{self, LoadedImage};
-use crate::observe::{Observed, Running, observe};
+use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
 use crate::web_integration;
@@ -49,7 +49,7 @@ pub fn run(context: &Context<'_>, options: Options) -> Result<ApplyReport> {
     web_integration::check(&context.project.web())?;
     let running = match observe(context)? {
         Observed::Running(running) => running,
-        _ => return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name)).next("k3s-vm start")),
+        _ => return Err(not_running(context)),
     };
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
     let mut phases = Phases::new(context.events, if options.wait { 4 } else { 3 });

@@ -9,7 +9,9 @@ use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
 use model::{EventSink, Result};
 
+use crate::ownership::Asker;
 use crate::project::Project;
+use crate::vm_log;
 
 /// How long a verb waits for another one on the same instance.
 const LOCK_DEADLINE: Duration = Duration::from_secs(1800);
@@ -38,6 +40,11 @@ impl Context<'_> {
         self.project.paths.instance(&self.name)
     }
 
+    /// In whose name it is asked whose a process is.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker { name: &self.name, project: &self.project.paths }
+    }
+
     /// Takes the instance's lock for a whole verb.
     ///
     /// # Errors
@@ -45,6 +52,8 @@ impl Context<'_> {
     pub fn lock(&self) -> Result<FileLock> {
         let paths = self.paths();
         host::files::create_private_dir(&paths.vm_dir())?;
-        FileLock::acquire(&paths.lock(), &format!("instance {}", self.name), LOCK_DEADLINE, self.events)
+        let lock = FileLock::acquire(&paths.lock(), &format!("instance {}", self.name), LOCK_DEADLINE, self.events)?;
+        vm_log::bound(&paths.log())?;
+        Ok(lock)
     }
 }

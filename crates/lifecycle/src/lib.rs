@@ -10,6 +10,7 @@ mod guest_watch;
 pub mod images;
 mod instance_files;
 pub mod kubectl;
+pub mod leftovers;
 pub mod load;
 pub mod logs;
 pub mod observe;
@@ -23,6 +24,7 @@ pub mod ssh;
 pub mod start;
 pub mod status;
 pub mod stop;
+mod vm_log;
 mod web_integration;
 mod web_port;
 

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use cluster::ImageArchive;
 use host::files;
-use model::{Fault, FaultClass, Result};
+use model::Result;
 
 use crate::context::Context;
 use crate::images::{self, LoadedImage};
-use crate::observe::{Observed, observe};
+use crate::observe::{Observed, not_running, observe};
 
 /// Where the archive comes from.
 pub enum Source<'a> {
@@ -26,7 +26,7 @@ pub enum Source<'a> {
 pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Result<Vec<LoadedImage>> {
     let _lock = context.lock()?;
     if !matches!(observe(context)?, Observed::Running(_)) {
-        return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name)).next("k3s-vm start"));
+        return Err(not_running(context));
     }
     let archive = match source {
         Source::File(path) => ImageArchive::open(path, name)?,

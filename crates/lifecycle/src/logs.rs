@@ -10,39 +10,33 @@ use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
 use crate::observe::{Observed, observe};
+use crate::vm_log;
 
 /// How often a followed log is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Where the log is.
+/// The last `count` lines, or all of them, of the present run, or of the one `back` runs ago.
 ///
 /// # Errors
-/// A State fault when the instance was never started.
-pub fn path(context: &Context<'_>) -> Result<PathBuf> {
-    let log = context.paths().log();
-    if log.exists() {
-        Ok(log)
-    } else {
-        Err(Fault::new(FaultClass::State, format!("{} has no log yet", context.name))
-            .because(format!("{} does not exist", log.display()))
-            .next("k3s-vm start"))
+/// A State fault where there is no such log, and faults of reading.
+pub fn lines(context: &Context<'_>, back: u32, count: Option<usize>) -> Result<Vec<String>> {
+    let log = vm_log::of_run(&context.paths(), context.name.as_str(), back)?;
+    vm_log::bound(&log)?;
+    match count {
+        Some(count) => Ok(files::tail(&log, count)),
+        None => {
+            let bytes = files::read_optional(&log)?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+        }
     }
-}
-
-/// The last `count` lines, or all of them.
-///
-/// # Errors
-/// As [`path`], and faults of reading.
-pub fn lines(context: &Context<'_>, count: Option<usize>) -> Result<Vec<String>> {
-    Ok(files::tail(&path(context)?, count.unwrap_or(usize::MAX)))
 }
 
 /// Hands what is added to the log to `take` until the instance stops or the user interrupts.
 ///
 /// # Errors
-/// As [`path`], and faults of reading.
+/// As [`lines`].
 pub fn follow(context: &Context<'_>, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let path = path(context)?;
+    let path = vm_log::of_run(&context.paths(), context.name.as_str(), 0)?;
     let mut follower = Follower::at_end(&path)?;
     let forever = Duration::from_secs(u64::from(u32::MAX));
     let wait = host::wait::Wait { what: "the end of the instance", deadline: forever, interval: FOLLOW_INTERVAL };
@@ -75,6 +69,12 @@ impl Follower {
 
     fn news(&mut self) -> Result<Vec<u8>> {
         let mut news = Vec::new();
+        let length = self.file.metadata().map_err(|error| unreadable(&self.path, &error))?.len();
+        let position = self.file.stream_position().map_err(|error| unreadable(&self.path, &error))?;
+        if length < position {
+            // It was cut, since it had grown too large.
+            self.file.seek(SeekFrom::End(0)).map_err(|error| unreadable(&self.path, &error))?;
+        }
         self.file.read_to_end(&mut news).map_err(|error| unreadable(&self.path, &error))?;
         Ok(news)
     }

@@ -1,14 +1,11 @@
 //! What an instance is right now: found by its record or its command line, proven by the process itself.
 
-use std::ffi::OsStr;
-use std::path::Path;
-
 use host::identity::{ProcessHandle, ProcessIdentity};
-use host::process_table::{ProcessInfo, processes};
-use model::Result;
-use model::paths::InstancePaths;
+use host::process_table::{WorkingFolder, processes, working_folder};
+use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
+use crate::ownership::{Owner, is_vm, owner};
 use crate::record::Record;
 
 /// The state of an instance.
@@ -20,7 +17,7 @@ pub enum Observed {
     Stopped,
     /// Its QEMU runs and is the one of the record.
     Running(Box<Running>),
-    /// Its QEMU runs, as the command line says, but the record does not lead to it.
+    /// Its QEMU runs, as command line and working folder say, but the record does not lead to it.
     Orphan(ProcessHandle),
 }
 
@@ -39,56 +36,78 @@ pub struct Running {
 /// Faults of reading the record and the process table.
 pub fn observe(context: &Context<'_>) -> Result<Observed> {
     let paths = context.paths();
-    if let Some(record) = Record::read(&paths.record())?
-        && let Some(process) = ProcessHandle::open(&record.process, &record.uuid)?
+    let record = Record::read(&paths.record())?;
+    if let Some(record) = &record
+        && let Some(identity) = &record.process
+        && let Some(process) = ProcessHandle::open(identity, &record.uuid)?
+        && is_in_our_folder(context, &process)
     {
+        return Ok(Observed::Running(Box::new(Running { record: record.clone(), process })));
+    }
+    let Some(process) = find(context)? else {
+        return Ok(if paths.disk().exists() { Observed::Stopped } else { Observed::Absent });
+    };
+    // A start that was killed before it could write down the process has left the rest of the record.
+    if let Some(mut record) = record
+        && let Some(identity) = ProcessIdentity::of(process.pid())?
+        && let Some(process) = ProcessHandle::open(&identity, &record.uuid)?
+    {
+        record.process = Some(identity);
         return Ok(Observed::Running(Box::new(Running { record, process })));
     }
-    if let Some(process) = find_by_command_line(&paths)? {
-        return Ok(Observed::Orphan(process));
-    }
-    Ok(if paths.disk().exists() { Observed::Stopped } else { Observed::Absent })
+    Ok(Observed::Orphan(process))
 }
 
-/// The QEMU whose command line names this instance's pid file.
-fn find_by_command_line(paths: &InstancePaths) -> Result<Option<ProcessHandle>> {
-    let pid_file = paths.pid();
-    for process in processes()?.iter().filter(|process| is_qemu_of(process, &pid_file)) {
-        if let Some(identity) = ProcessIdentity::of(process.pid)?
-            && let Some(handle) = ProcessHandle::open(&identity, &pid_file.to_string_lossy())?
-        {
-            return Ok(Some(handle));
+/// A copy of a project has the record, too, but QEMU works in the folder of the original. Where the folder cannot be
+/// seen, the uuid alone must do.
+fn is_in_our_folder(context: &Context<'_>, process: &ProcessHandle) -> bool {
+    match working_folder(process.pid()) {
+        WorkingFolder::Unseen => true,
+        folder => folder.is(&context.paths().vm_dir()),
+    }
+}
+
+/// A QEMU of this instance, proven by its command line and the folder in which it works.
+fn find(context: &Context<'_>) -> Result<Option<ProcessHandle>> {
+    for process in processes()?.iter().filter(|process| is_vm(process)) {
+        let proven = ProcessHandle::prove(process.pid, |process, folder| {
+            owner(context.asker(), process, folder) == Owner::Instance
+        })?;
+        if proven.is_some() {
+            return Ok(proven);
         }
     }
     Ok(None)
 }
 
-/// Whether a command line is that of a QEMU with `pid_file`.
-fn is_qemu_of(process: &ProcessInfo, pid_file: &Path) -> bool {
-    let program = process.arguments.first().map(Path::new).and_then(Path::file_name);
-    program.is_some_and(|name| name.to_string_lossy().contains("qemu"))
-        && process.arguments.windows(2).any(|pair| pair[0] == "-pidfile" && pair[1] == OsStr::new(pid_file))
+/// How the last run of an instance that does not run has ended, unless `stop` ended it.
+///
+/// # Errors
+/// Faults of reading the record.
+pub fn unexpected_end(context: &Context<'_>) -> Result<Option<String>> {
+    let paths = context.paths();
+    let Some(record) = Record::read(&paths.record())? else { return Ok(None) };
+    let Some(identity) = record.process else {
+        return Ok(Some("the last start was killed before QEMU ran".to_owned()));
+    };
+    let pid = identity.pid;
+    Ok(Some(if !identity.is_of_this_boot()? {
+        "the host was restarted while it ran".to_owned()
+    } else if paths.pid().exists() {
+        // QEMU removes its pid file whenever it ends by itself.
+        format!("QEMU (pid {pid}) was killed, or crashed")
+    } else {
+        format!("QEMU (pid {pid}) ended: the guest powered off or gave up")
+    }))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn process(arguments: &[&str]) -> ProcessInfo {
-        ProcessInfo { pid: 1, user: "me".to_owned(), is_own: true, arguments: arguments.iter().map(Into::into).collect() }
-    }
-
-    #[test]
-    fn only_a_qemu_with_this_pid_file_is_ours() {
-        let ours = Path::new("/p/.k3s-vm/vm.pid");
-        for (arguments, expected) in [
-            (&["/usr/bin/qemu-system-x86_64", "-name", "k3s-vm", "-pidfile", "/p/.k3s-vm/vm.pid"][..], true),
-            (&["/usr/bin/qemu-system-x86_64", "-name", "k3s-vm", "-pidfile", "/q/.k3s-vm/vm.pid"][..], false),
-            (&["vi", "-pidfile", "/p/.k3s-vm/vm.pid"][..], false),
-            (&["/usr/bin/qemu-system-x86_64", "/p/.k3s-vm/vm.pid"][..], false),
-            (&[][..], false),
-        ] {
-            assert_eq!(is_qemu_of(&process(arguments), ours), expected, "{arguments:?}");
-        }
-    }
+/// The fault of a verb that needs a running instance.
+pub(crate) fn not_running(context: &Context<'_>) -> Fault {
+    let fault = Fault::new(FaultClass::State, format!("{} is not running", context.name));
+    // What cannot be read is no news here.
+    let fault = match unexpected_end(context) {
+        Ok(Some(end)) => fault.because(end),
+        Ok(None) | Err(_) => fault,
+    };
+    fault.next("k3s-vm start")
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The process.
-    pub process: ProcessIdentity,
+    /// The process; nothing while QEMU is being started.
+    pub process: Option<ProcessIdentity>,
     /// The `-uuid` of its command line.
     pub uuid: String,
     /// The version of QEMU.

@@ -5,41 +5,54 @@ use model::Result;
 use qemu::power::Ladder;
 
 use crate::context::Context;
+use crate::leftovers;
 use crate::observe::{Observed, observe};
 use crate::start::{self, Beginning, StartOptions, StartReport};
 use crate::stop;
 
-/// Destroys the instance, an orphan of it included, and starts a new one. What the new one needs is made first, so that
-/// a mistake in the configuration or a failed build leaves the old one as it is.
+/// Destroys the instance with all VMs that are left of it, ends those whose project is gone, and starts a new one.
+/// What the new one needs is made first, so that a mistake in the configuration, a failed build or a taken port leaves
+/// the old one as it is. With `rebuild` the guest image is built anew, too.
 ///
 /// # Errors
 /// As `stop` and `start`.
-pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
+pub fn run(context: &Context<'_>, options: StartOptions, rebuild: bool) -> Result<StartReport> {
     let _lock = context.lock()?;
-    start::run_locked(context, options, &Beginning::Anew(&|| destroy(context)))
+    start::run_locked(context, options, &Beginning::Anew { rebuild, destroy: &|| destroy(context) })
 }
 
-/// Ends the process and removes disk, keys and records. The lock file stays: it is held.
+/// Ends processes and removes disk, keys and records. The lock file stays: it is held.
 fn destroy(context: &Context<'_>) -> Result<String> {
     let paths = context.paths();
-    let process = match observe(context)? {
-        Observed::Running(running) => Some(running.process),
-        Observed::Orphan(process) => {
-            context
-                .events
-                .note(format!("pid {} is a QEMU of this instance without a record: ending it", process.pid()));
-            Some(process)
+    let own = match observe(context)? {
+        Observed::Running(running) => {
+            let ports = running.record.ports();
+            vec![ports.api, ports.ssh, ports.web]
         }
-        Observed::Stopped | Observed::Absent => None,
+        Observed::Orphan(_) | Observed::Stopped | Observed::Absent => Vec::new(),
     };
-    if let Some(process) = &process {
-        stop::end(process, &paths, &Ladder::hard(), context.events)?;
+    leftovers::check_ports(context, &own)?;
+    let mut ended = 0;
+    loop {
+        let process = match observe(context)? {
+            Observed::Running(running) => running.process,
+            Observed::Orphan(process) => {
+                let pid = process.pid();
+                context.events.note(format!("pid {pid} is a QEMU of this instance without a record: ending it"));
+                process
+            }
+            Observed::Stopped | Observed::Absent => break,
+        };
+        stop::end(&process, &paths, &Ladder::hard(), context.events)?;
+        ended += 1;
     }
+    let abandoned = leftovers::end_abandoned(context)?;
     let had_disk = paths.disk().exists();
     for file in [
         paths.record(),
         paths.pid(),
         paths.disk(),
+        paths.partial_disk(),
         paths.ssh_key(),
         paths.ssh_public_key(),
         paths.ssh_host_key(),
@@ -52,10 +65,14 @@ fn destroy(context: &Context<'_>) -> Result<String> {
     ] {
         files::remove(&file)?;
     }
-    Ok(match (process.is_some(), had_disk) {
+    let fact = match (ended > 0, had_disk) {
         (true, _) => "VM ended, disk and keys removed",
         (false, true) => "disk and keys removed",
         (false, false) => "there was none",
-    }
-    .to_owned())
+    };
+    Ok(match abandoned {
+        0 => fact.to_owned(),
+        1 => format!("{fact}; ended a VM of a project that is gone"),
+        several => format!("{fact}; ended {several} VMs of projects that are gone"),
+    })
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::command::Command;
+use model::Result;
 use model::paths::InstancePaths;
-use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
 use crate::instance_files::SSH_ALIAS;
-use crate::observe::{Observed, observe};
+use crate::observe::{Observed, not_running, observe};
 
 /// A program that takes the place of this one (the caller executes it).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
     match observe(context)? {
         Observed::Running(_) => {}
         Observed::Stopped | Observed::Absent | Observed::Orphan(_) => {
-            return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name)).next("k3s-vm start"));
+            return Err(not_running(context));
         }
     }
     let mut arguments: Vec<OsString> = vec!["-F".into(), context.paths().ssh_config().into(), SSH_ALIAS.into()];

@@ -22,11 +22,13 @@ use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
 use crate::instance_files;
-use crate::observe::{Observed, Running, observe};
+use crate::leftovers;
+use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
 use crate::record::Record;
 use crate::web_integration;
+use crate::vm_log;
 use crate::web_port;
 use host::deadline::Deadline;
 
@@ -113,7 +115,12 @@ pub(crate) enum Beginning<'a> {
     /// Whatever is there.
     AsItIs,
     /// Nothing: once everything for a new instance is there, the old one is destroyed, which gives the phase's fact.
-    Anew(&'a dyn Fn() -> Result<String>),
+    Anew {
+        /// Whether the guest image is built anew, too.
+        rebuild: bool,
+        /// Destroys the old one.
+        destroy: &'a dyn Fn() -> Result<String>,
+    },
 }
 
 /// As [`run`], with the lock held.
@@ -126,7 +133,7 @@ pub(crate) fn run_locked(
     beginning: &Beginning<'_>,
 ) -> Result<StartReport> {
     let waiting = if options.wait { PHASES } else { PHASES_WITHOUT_WAIT };
-    let destroying = u32::from(matches!(beginning, Beginning::Anew(_)));
+    let destroying = u32::from(matches!(beginning, Beginning::Anew { .. }));
     let paths = context.paths();
     web_integration::check(&context.project.web())?;
     // A mistake in a manifest is told now, not after a minute of booting.
@@ -136,20 +143,21 @@ pub(crate) fn run_locked(
     };
     let observed = match beginning {
         Beginning::AsItIs => observe(context)?,
-        Beginning::Anew(_) => Observed::Absent,
+        Beginning::Anew { .. } => Observed::Absent,
     };
     let was_running = matches!(observed, Observed::Running(_));
     let choosing = accelerator::is_open(context, &observed);
     let phases = &mut Phases::new(context.events, waiting + destroying + u32::from(choosing));
-    phases.run("Checking the host", || check_host(context, &observed))?;
-    let image = phases.run("Preparing the guest image", || guest_image(context, &observed))?;
+    let rebuild = matches!(beginning, Beginning::Anew { rebuild: true, .. });
+    phases.run("Checking the host", || check_host(context, &observed, rebuild))?;
+    let image = phases.run("Preparing the guest image", || guest_image(context, &observed, rebuild))?;
     // Before anything is destroyed: who wants KVM and nothing else keeps the old instance where there is none.
     let choice = if choosing {
         phases.run("Choosing the accelerator", || accelerator::choose(context, &image))?
     } else {
         Choice::ordered_tcg()
     };
-    if let Beginning::Anew(destroy) = beginning {
+    if let Beginning::Anew { destroy, .. } = beginning {
         phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))?;
     }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
@@ -194,13 +202,13 @@ pub(crate) fn run_locked(
 }
 
 /// Installs what the rest of the verb needs.
-fn check_host(context: &Context<'_>, observed: &Observed) -> Result<Outcome<()>> {
+fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Result<Outcome<()>> {
     let mut requirements: Vec<Requirement> = SSH.to_vec();
     if !matches!(observed, Observed::Running(_)) {
         requirements.extend([qemu::version::QEMU_SYSTEM, qemu::version::QEMU_IMG]);
     }
     if matches!(observed, Observed::Absent) {
-        requirements.extend(image::requirements(&image_request(context))?);
+        requirements.extend(image::requirements(&image_request(context), rebuild)?);
     }
     packages::ensure(&requirements, context.consent, context.events)?;
     Ok(Outcome::Done((), "all tools are there".to_owned()))
@@ -220,9 +228,14 @@ fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
 
 /// The image of the instance: that of its disk where there is one, since a disk and its kernel belong together; the
 /// configured one for a new disk.
-fn guest_image(context: &Context<'_>, observed: &Observed) -> Result<Outcome<GuestImage>> {
+fn guest_image(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Result<Outcome<GuestImage>> {
     let request = image_request(context);
     let image = match observed {
+        Observed::Absent if rebuild => {
+            let image = image::rebuild(&request)?;
+            let fact = format!("{}, built anew", describe(&image));
+            return Ok(Outcome::Done(image, fact));
+        }
         Observed::Absent => {
             let known = image::locate(&request)?;
             let was_there = known.is_some();
@@ -297,27 +310,24 @@ fn launch(
         }
         Observed::Stopped | Observed::Absent => {}
     }
+    if let Some(end) = unexpected_end(context)? {
+        context.events.note(format!("{end}; its disk is used as it is"));
+    }
     let qemu = Qemu::find()?;
     let uuid = uuid::Uuid::new_v4().to_string();
     let ports = context.project.config.ports;
     instance_files::prepare(&paths, &context.name, &uuid, &ports)?;
     if !paths.disk().exists() {
-        qemu_img::create_overlay(&paths.disk(), &image.root_disk(), "qcow2", None)?;
+        // Whole or not at all: what lies under the name is the truth.
+        qemu_img::create_overlay(&paths.partial_disk(), &image.root_disk(), "qcow2", None)?;
+        files::rename(&paths.partial_disk(), &paths.disk())?;
     }
-    if paths.log().exists() {
-        files::rename(&paths.log(), &paths.previous_log())?;
-    }
+    vm_log::rotate(&paths)?;
     let machine = machine(context, &paths, image, &qemu, choice, &uuid, node_port);
     machine.check()?;
     let console = ConsoleReader::from_end(paths.log())?;
-    let launched = Launch { qemu: &qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE }
-        .run(context.events)
-        .map_err(|fault| match fault.next_steps() {
-            [] => fault.next("k3s-vm --debug start    # shows the command that was run"),
-            _ => fault,
-        })?;
-    let record = Record {
-        process: launched.identity().clone(),
+    let mut record = Record {
+        process: None,
         uuid,
         qemu: qemu.version.to_string(),
         accelerator: machine.accelerator.name().to_owned(),
@@ -330,8 +340,23 @@ fn launch(
         image: image.fingerprint.clone(),
         image_folder: image.folder.clone(),
     };
+    // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take over.
     record.write(&paths.record())?;
-    let process = ProcessHandle::open(&record.process, &record.uuid)?
+    let launch = Launch { qemu: &qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE };
+    let launched = launch.run(context.events).map_err(|fault| {
+        if let Err(second) = files::remove(&paths.record()) {
+            context.events.debug(second.to_string());
+        }
+        match fault.next_steps() {
+            [] => fault.next("k3s-vm --debug start    # shows the command that was run"),
+            _ if fault.class() == FaultClass::Port => leftovers::explain(context, fault),
+            _ => fault,
+        }
+    })?;
+    let identity = launched.identity().clone();
+    record.process = Some(identity.clone());
+    record.write(&paths.record())?;
+    let process = ProcessHandle::open(&identity, &record.uuid)?
         .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))?;
     let fact = format!("QEMU {} under {choice}, pid {}", qemu.version, process.pid());
     Ok(Outcome::Done((Box::new(Running { record, process }), console), fact))

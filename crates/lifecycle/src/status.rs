@@ -9,8 +9,10 @@ use model::Result;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::observe::{Observed, Running, observe};
+use crate::leftovers::{self, Leftover};
+use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::readiness::reach;
+use crate::vm_log;
 
 /// How long the API may take to answer.
 const API_LIMIT: Duration = Duration::from_secs(2);
@@ -38,6 +40,11 @@ pub struct StatusReport {
     pub project: String,
     /// The state.
     pub state: State,
+    /// How the last run ended, where no `stop` ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// VMs that were left behind, and whoever holds a port that the instance wants.
+    pub leftovers: Vec<Leftover>,
     /// What is known of a running one.
     #[serde(flatten)]
     pub running: Option<RunningReport>,
@@ -76,6 +83,9 @@ pub struct RunningReport {
 /// # Errors
 /// Faults of reading the instance's files.
 pub fn run(context: &Context<'_>) -> Result<StatusReport> {
+    if let Err(fault) = vm_log::bound(&context.paths().log()) {
+        context.events.debug(fault.to_string());
+    }
     let (state, running) = match observe(context)? {
         Observed::Absent => (State::Absent, None),
         Observed::Stopped => (State::Stopped, None),
@@ -86,6 +96,8 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
         instance: context.name.to_string(),
         project: context.project.paths.root().display().to_string(),
         state,
+        ended: if running.is_some() { None } else { unexpected_end(context)? },
+        leftovers: leftovers::look(context)?,
         running,
     })
 }

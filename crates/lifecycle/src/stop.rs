@@ -10,7 +10,9 @@ use qemu::power::{Ladder, Rung};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::observe::{Observed, observe};
+use crate::leftovers;
+use crate::observe::{Observed, observe, unexpected_end};
+use crate::ownership::Owner;
 use crate::phases::{Outcome, Phases};
 
 /// How an instance was stopped.
@@ -33,12 +35,14 @@ pub fn run(context: &Context<'_>, timeout: Option<Duration>) -> Result<StopRepor
     let _lock = context.lock()?;
     let mut phases = Phases::new(context.events, 1);
     let ladder = Ladder::with_clean(timeout.unwrap_or(context.project.config.timeouts.stop));
-    phases.run("Stopping the VM", || {
+    let report = phases.run("Stopping the VM", || {
         let process = match observe(context)? {
             Observed::Running(running) => running.process,
             Observed::Orphan(process) => process,
             Observed::Stopped | Observed::Absent => {
-                return Ok(Outcome::Skipped(StopReport::WasStopped, "it is not running".to_owned()));
+                let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
+                settle(&context.paths())?;
+                return Ok(Outcome::Skipped(StopReport::WasStopped, format!("it is not running{end}")));
             }
         };
         let report = end(&process, &context.paths(), &ladder, context.events)?;
@@ -47,7 +51,22 @@ pub fn run(context: &Context<'_>, timeout: Option<Duration>) -> Result<StopRepor
             StopReport::Clean | StopReport::WasStopped => "the guest powered off",
         };
         Ok(Outcome::Done(report, fact.to_owned()))
-    })
+    })?;
+    for leftover in leftovers::look(context)? {
+        if let Owner::GoneProject { .. } = leftover.owner {
+            context.events.note(leftover.sentence());
+            for step in leftover.steps() {
+                context.events.note(format!("  {step}"));
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Removes what says that it runs.
+fn settle(paths: &InstancePaths) -> Result<()> {
+    files::remove(&paths.record())?;
+    files::remove(&paths.pid())
 }
 
 /// Ends `process` and removes what says that it runs.
@@ -64,8 +83,7 @@ pub(crate) fn end(
     if process.is_alive() {
         return Err(Fault::new(FaultClass::Timeout, format!("QEMU (pid {}) does not end", process.pid())));
     }
-    files::remove(&paths.record())?;
-    files::remove(&paths.pid())?;
+    settle(paths)?;
     if stopped.rung != Rung::PowerOff {
         events.debug(format!("QEMU was ended by {:?}", stopped.rung));
     }

@@ -103,9 +103,9 @@ impl InstancePaths {
     pub fn log(&self) -> PathBuf {
         self.dir.join("vm.log")
     }
-    /// The log of the run before.
-    pub fn previous_log(&self) -> PathBuf {
-        self.dir.join("vm.log.1")
+    /// The log of the run `back` runs ago, 1 for the one before.
+    pub fn previous_log(&self, back: u32) -> PathBuf {
+        self.dir.join(format!("vm.log.{back}"))
     }
     /// The pid of QEMU, for people and for scripts; never believed by itself.
     pub fn pid(&self) -> PathBuf {
@@ -126,6 +126,10 @@ impl InstancePaths {
     /// The instance disk: a qcow2 overlay on the image's root disk. The truth.
     pub fn disk(&self) -> PathBuf {
         self.vm_dir().join("disk.qcow2")
+    }
+    /// The disk while it is made.
+    pub fn partial_disk(&self) -> PathBuf {
+        self.vm_dir().join("disk.qcow2.partial")
     }
     /// The private key that opens the guest; 0600.
     pub fn ssh_key(&self) -> PathBuf {

@@ -153,7 +153,7 @@ fn the_first_fault_of_two_parts_is_told_and_both_are_let_finish() {
 fn programs_are_required_only_while_the_image_is_missing() {
     let scratch = Scratch::new();
     let programs = |scratch: &Scratch| -> Vec<&str> {
-        let required = scratch.with(crate::requirements).unwrap();
+        let required = scratch.with(|request| crate::requirements(request, false)).unwrap();
         required.iter().map(|requirement| requirement.program).collect()
     };
     let missing = programs(&scratch);

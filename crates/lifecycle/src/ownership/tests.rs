@@ -64,7 +64,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("qemu-system-x86_64 -name k3s-vm -pidfile ROOT/this/.k3s-vm/vm.pid", "removed", "ours"),
     // A script of this project's started it on a disk of ours.
     ("qemu-system-x86_64 -name k3s-vm -drive if=virtio,file=ROOT/this/.k3s-vm/vm/nixos.qcow2", "elsewhere", "ours"),
-    ("qemu-system-x86_64 -name k3s-vm -blockdev {\"filename\":\"ROOT/this/.k3s-vm/vm/disk.qcow2\"}", "elsewhere", "ours"),
+    (
+        "qemu-system-x86_64 -name k3s-vm -blockdev {\"filename\":\"ROOT/this/.k3s-vm/vm/disk.qcow2\"}",
+        "elsewhere",
+        "ours",
+    ),
     // It was moved away from here, and another project has the place now: this one.
     ("qemu-system-x86_64 -name k3s-vm -pidfile ROOT/this/.k3s-vm/vm.pid", "other/.k3s-vm/vm", "k3s-vm of other"),
     // Gone: the folder was removed, or moved out of any project while the project went.

@@ -1,0 +1,195 @@
+//! VMs that nobody looks after any more, and whoever else is in the way of this instance: found by name and by the
+//! ports that the configuration wants.
+//!
+//! It finds, names and, where they are proven ours, ends them. What is said of them is in `wording`.
+
+mod wording;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use host::identity::ProcessHandle;
+use host::port_holder::{PortHolder, can_listen, port_holders};
+use host::process_table::{ProcessInfo, processes, working_folder};
+use model::port::Port;
+use model::{Fault, FaultClass, Result};
+use qemu::power::Ladder;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::ownership::{Owner, is_vm, owner};
+
+pub(crate) use wording::WantedPort;
+
+/// A process that is in the way or was left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leftover {
+    /// Its pid, or nothing where this user may not see whose the port is.
+    pub pid: Option<u32>,
+    /// The user it runs as.
+    pub user: String,
+    /// Whether this user may signal it.
+    pub is_own: bool,
+    /// Its command line, cut.
+    pub command: String,
+    /// Whose it is.
+    #[serde(flatten)]
+    pub owner: Owner,
+    /// Which of the ports that this instance wants it holds.
+    pub ports: Vec<WantedPort>,
+}
+
+/// How much of a command line is shown, in characters.
+const COMMAND_LENGTH: usize = 160;
+
+impl Leftover {
+    fn of(context: &Context<'_>, process: &ProcessInfo) -> Self {
+        let words: Vec<String> = process.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        Leftover {
+            pid: Some(process.pid),
+            user: process.user.clone(),
+            is_own: process.is_own,
+            command: words.join(" ").chars().take(COMMAND_LENGTH).collect(),
+            owner: owner(context.asker(), process, &working_folder(process.pid)),
+            ports: Vec::new(),
+        }
+    }
+}
+
+/// All but this instance's own VM: VMs whose folder is gone and those of unknown owners, and everybody who holds a port
+/// that the configuration wants. A VM of another project that is not in the way is none of our business.
+///
+/// # Errors
+/// Faults of reading the process table.
+pub fn look(context: &Context<'_>) -> Result<Vec<Leftover>> {
+    let mut found: Vec<Leftover> =
+        processes()?.iter().filter(|process| is_vm(process)).map(|process| Leftover::of(context, process)).collect();
+    for port in wanted(context) {
+        for holder in port_holders(context.project.config.ports.bind, port.number)? {
+            add_holder(context, &mut found, port, &holder);
+        }
+    }
+    found.retain(|leftover| match leftover.owner {
+        Owner::Instance => false,
+        Owner::OtherProject { .. } => !leftover.ports.is_empty(),
+        Owner::GoneProject { .. } | Owner::Stranger => true,
+    });
+    Ok(found)
+}
+
+fn add_holder(context: &Context<'_>, found: &mut Vec<Leftover>, port: WantedPort, holder: &PortHolder) {
+    let pid = holder.process.as_ref().map(|process| process.pid);
+    if let Some(known) = found.iter_mut().find(|known| known.pid == pid && known.user == holder.user) {
+        if !known.ports.contains(&port) {
+            known.ports.push(port);
+        }
+        return;
+    }
+    let mut leftover = match &holder.process {
+        Some(process) => Leftover::of(context, process),
+        None => Leftover {
+            pid: None,
+            user: holder.user.clone(),
+            is_own: false,
+            command: String::new(),
+            owner: Owner::Stranger,
+            ports: Vec::new(),
+        },
+    };
+    leftover.ports.push(port);
+    found.push(leftover);
+}
+
+/// The ports of the configuration, with the place where each is set.
+fn wanted(context: &Context<'_>) -> [WantedPort; 3] {
+    let ports = context.project.config.ports;
+    [
+        WantedPort { number: ports.api, setting: "ports.api in .k3s-vm/config.toml" },
+        WantedPort { number: ports.ssh, setting: "ports.ssh in .k3s-vm/config.toml" },
+        WantedPort { number: ports.web, setting: "WEB_PORT in .env" },
+    ]
+}
+
+/// Ends the VMs whose folder is gone, and tells of each. The others are told of by [`look`].
+///
+/// # Errors
+/// A Timeout fault when not even SIGKILL ends one.
+pub(crate) fn end_abandoned(context: &Context<'_>) -> Result<u32> {
+    // Their sockets went with their folders, so nothing but signals reaches them.
+    let seconds = Duration::from_secs(5);
+    let ladder = Ladder { quit: Duration::ZERO, terminate: seconds, kill: seconds, ..Ladder::hard() };
+    let mut ended = 0;
+    for leftover in look(context)? {
+        let (Owner::GoneProject { .. }, Some(pid)) = (&leftover.owner, leftover.pid) else { continue };
+        let proven = ProcessHandle::prove(pid, |process, folder| {
+            matches!(owner(context.asker(), process, folder), Owner::GoneProject { .. })
+        })?;
+        if let Some(process) = proven {
+            context.events.note(format!("{}: ending it", leftover.sentence()));
+            ladder.stop(&process, &context.paths().vm_dir(), context.events)?;
+            ended += 1;
+        }
+    }
+    Ok(ended)
+}
+
+/// The fault for ports that others hold, so that what is there can be left as it is; `own` are the ports that this
+/// instance's running VM holds, which nobody else can have.
+///
+/// # Errors
+/// That Port fault.
+pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
+    let bind = context.project.config.ports.bind;
+    let taken = |port: &WantedPort| !own.contains(&port.number) && !can_listen(bind, port.number);
+    let taken: Vec<WantedPort> = wanted(context).into_iter().filter(taken).collect();
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let holders = holders(context)?;
+    let freed = |port: &WantedPort| {
+        holders.iter().any(|holder| {
+            matches!(holder.owner, Owner::GoneProject { .. } | Owner::Instance) && holder.ports.contains(port)
+        })
+    };
+    // What `reset` is about to end is not in its way.
+    let taken: Vec<WantedPort> = taken.into_iter().filter(|port| !freed(port)).collect();
+    if taken.is_empty() { Ok(()) } else { Err(told(bind, &taken, &holders)) }
+}
+
+/// `fault` says that QEMU could not open a port; the answer says whose all the taken ones are.
+pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Fault {
+    let Ok(holders) = holders(context) else { return fault };
+    let mut taken: Vec<WantedPort> = holders.iter().flat_map(|holder| holder.ports.iter().copied()).collect();
+    taken.sort_unstable_by_key(|port| port.number);
+    taken.dedup();
+    // Nobody is seen: QEMU's own words say more.
+    if taken.is_empty() { fault } else { told(context.project.config.ports.bind, &taken, &holders) }
+}
+
+/// Who holds a wanted port.
+fn holders(context: &Context<'_>) -> Result<Vec<Leftover>> {
+    let mut found = Vec::new();
+    for port in wanted(context) {
+        for holder in port_holders(context.project.config.ports.bind, port.number)? {
+            add_holder(context, &mut found, port, &holder);
+        }
+    }
+    Ok(found)
+}
+
+fn told(bind: IpAddr, taken: &[WantedPort], holders: &[Leftover]) -> Fault {
+    let holders: Vec<&Leftover> =
+        holders.iter().filter(|holder| holder.ports.iter().any(|port| taken.contains(port))).collect();
+    let mut fault = Fault::new(FaultClass::Port, wording::headline(bind, taken));
+    for holder in &holders {
+        fault = fault.because(holder.sentence());
+    }
+    if holders.is_empty() {
+        fault = fault.because("no listener is seen now; it may have ended");
+    }
+    for step in holders.iter().flat_map(|holder| holder.steps()) {
+        fault = fault.next(step);
+    }
+    let settings: Vec<&str> = taken.iter().map(|port| port.setting).collect();
+    fault.next(format!("or choose another port: {}", settings.join(", ")))
+}

@@ -1,0 +1,135 @@
+//! The files of `vm.log`: one for each run, of which the last few are kept, none of them larger than a bound.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use host::files;
+use host::io_fault::at_path;
+use model::paths::InstancePaths;
+use model::{Fault, FaultClass, Result};
+
+/// How many runs before the present one keep their logs.
+pub(crate) const KEPT_RUNS: u32 = 3;
+/// A log that is larger than this in bytes is cut.
+const LARGEST: u64 = 64 << 20;
+/// What is left of it: its end, in bytes.
+const REST: u64 = 16 << 20;
+
+/// Makes room for the log of a new run. A log in which nothing stands is no run worth keeping.
+///
+/// # Errors
+/// Faults that name the file.
+pub(crate) fn rotate(paths: &InstancePaths) -> Result<()> {
+    if std::fs::metadata(paths.log()).map_or(0, |metadata| metadata.len()) == 0 {
+        return Ok(());
+    }
+    bound(&paths.log())?;
+    for back in (1..KEPT_RUNS).rev() {
+        if paths.previous_log(back).exists() {
+            files::rename(&paths.previous_log(back), &paths.previous_log(back + 1))?;
+        }
+    }
+    files::rename(&paths.log(), &paths.previous_log(1))
+}
+
+/// Cuts a log that has grown too large, also while QEMU writes it: QEMU appends, so it goes on at the new end. What it
+/// writes during the cut stands before what was kept. A log that is not there is small enough.
+///
+/// # Errors
+/// A fault that names the file.
+pub(crate) fn bound(log: &Path) -> Result<()> {
+    cut(log, LARGEST, REST).map_err(|error| at_path("shorten", log, &error))
+}
+
+fn cut(log: &Path, largest: u64, rest: u64) -> io::Result<()> {
+    let length = match std::fs::metadata(log) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if length <= largest {
+        return Ok(());
+    }
+    let mut file = File::options().read(true).append(true).open(log)?;
+    file.seek(SeekFrom::Start(length - rest))?;
+    let mut kept = Vec::new();
+    Read::by_ref(&mut file).take(rest).read_to_end(&mut kept)?;
+    // From the begin of a line.
+    let begin = kept.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    file.set_len(0)?;
+    let left_out = length - (kept.len() - begin) as u64;
+    file.write_all(
+        format!("[k3s-vm: {left_out} bytes of this log were cut, since it had grown too large]\n").as_bytes(),
+    )?;
+    file.write_all(&kept[begin..])
+}
+
+/// The log of the present run, or of the one `back` runs ago.
+///
+/// # Errors
+/// A State fault where there is none.
+pub(crate) fn of_run(paths: &InstancePaths, name: &str, back: u32) -> Result<PathBuf> {
+    let log = if back == 0 { paths.log() } else { paths.previous_log(back) };
+    if log.exists() {
+        return Ok(log);
+    }
+    let missing = format!("{} does not exist", log.display());
+    if back == 0 {
+        return Err(Fault::new(FaultClass::State, format!("{name} has no log yet"))
+            .because(missing)
+            .next("k3s-vm start"));
+    }
+    let kept = (1..=KEPT_RUNS).take_while(|back| paths.previous_log(*back).exists()).count();
+    let fault = Fault::new(FaultClass::State, format!("there is no log of {name} from {back} runs ago"));
+    Err(fault
+        .because(missing)
+        .because(format!("the logs of {kept} former runs are there; {KEPT_RUNS} are kept at most"))
+        .next("k3s-vm logs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::instance::InstanceName;
+    use model::paths::ProjectPaths;
+
+    use super::*;
+
+    fn instance() -> (tempfile::TempDir, InstancePaths) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = ProjectPaths::new(folder.path()).instance(&InstanceName::default());
+        std::fs::create_dir_all(paths.dir()).expect("a folder");
+        (folder, paths)
+    }
+
+    #[test]
+    fn the_last_runs_are_kept_and_empty_ones_push_none_of_them_out() {
+        let (_folder, paths) = instance();
+        rotate(&paths).expect("nothing to do");
+        for run in 1..=6 {
+            std::fs::write(paths.log(), format!("run {run}")).expect("written");
+            rotate(&paths).expect("rotated");
+            std::fs::write(paths.log(), "").expect("written");
+            rotate(&paths).expect("nothing to do");
+        }
+        let kept: Vec<String> =
+            (1..=3).map(|back| std::fs::read_to_string(paths.previous_log(back)).expect("kept")).collect();
+        assert_eq!(kept, ["run 6", "run 5", "run 4"]);
+        assert!(!paths.previous_log(4).exists());
+    }
+
+    #[test]
+    fn a_log_that_grew_too_large_keeps_its_end_while_qemu_goes_on_writing() {
+        let (_folder, paths) = instance();
+        let mut qemu = File::options().append(true).create(true).open(paths.log()).expect("open");
+        for line in 0..100 {
+            writeln!(qemu, "line {line:02}").expect("written");
+        }
+        cut(&paths.log(), 800, 100).expect("small enough");
+        assert_eq!(std::fs::metadata(paths.log()).expect("there").len(), 800);
+        cut(&paths.log(), 799, 20).expect("cut");
+        writeln!(qemu, "after").expect("written");
+        let text = std::fs::read_to_string(paths.log()).expect("text");
+        insta::assert_snapshot!(text, @"");
+    }
+}
