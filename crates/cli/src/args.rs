@@ -88,7 +88,7 @@ impl Verb {
     /// The flags of this verb that set keys of the configuration.
     pub(crate) fn config(&self) -> Option<&ConfigArgs> {
         match self {
-            Verb::Start(start) | Verb::Reset(start) => Some(&start.config),
+            Verb::Start(start) | Verb::Reset { start, .. } => Some(&start.config),
             Verb::Config(ConfigVerb::Show { config, .. }) => Some(config),
             _ => None,
         }
@@ -206,12 +206,19 @@ Examples:
     },
     /// Destroy the cluster with its data and start a new one
     ///
-    /// Ends what is left of former runs, too. Configuration, manifests and built guest images stay.
+    /// Ends what is left of former runs, too, and VMs whose project is gone. Configuration, manifests and built guest
+    /// images stay.
     #[command(after_long_help = "\
 Examples:
   k3s-vm reset
-  k3s-vm reset --timeout 20m")]
-    Reset(StartArgs),
+  k3s-vm reset --rebuild    The guest image is built anew, too")]
+    Reset {
+        /// Build the guest image anew, from the parts in the cache; other instances keep the one they have
+        #[arg(long)]
+        rebuild: bool,
+        #[command(flatten)]
+        start: StartArgs,
+    },
     /// Apply the manifests and the web application's variables, without rebuilding
     ///
     /// Container images of the configuration are loaded first; pods are replaced only where something changed.
@@ -229,7 +236,8 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   k3s-vm logs -n 50
-  k3s-vm logs -f")]
+  k3s-vm logs -f
+  k3s-vm logs --previous    The run before: why it failed")]
     Logs {
         /// Go on with what is added, until the VM stops
         #[arg(short, long)]
@@ -237,6 +245,17 @@ Examples:
         /// Begin with the last N lines; all of them by default
         #[arg(short = 'n', long, value_name = "N")]
         lines: Option<usize>,
+        /// Show the log of the run before, or of N runs ago; those of three are kept
+        #[arg(
+            short,
+            long,
+            value_name = "N",
+            num_args = 0..=1,
+            default_missing_value = "1",
+            conflicts_with = "follow",
+            value_parser = clap::value_parser!(u32).range(1..)
+        )]
+        previous: Option<u32>,
     },
     /// Load container images from a docker or OCI archive into the cluster
     #[command(after_long_help = "\

@@ -69,8 +69,8 @@ fn the_last_of_wait_and_no_wait_counts() {
         (&["reset", "--no-wait", "--wait"], true),
         (&["reset", "--wait", "--no-wait"], false),
     ] {
-        let Verb::Reset(wait) = verb(words) else { panic!("not reset") };
-        assert_eq!(wait.wait.waits(), waits, "{words:?}");
+        let Verb::Reset { start, .. } = verb(words) else { panic!("not reset") };
+        assert_eq!(start.wait.waits(), waits, "{words:?}");
     }
 }
 

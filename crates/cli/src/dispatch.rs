@@ -54,8 +54,8 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
             let report = start::run(&context, options(&arguments.wait))?;
             started(&report, arguments.output, output)?;
         }
-        Verb::Reset(arguments) => {
-            let report = reset::run(&context, options(&arguments.wait))?;
+        Verb::Reset { rebuild, start: arguments } => {
+            let report = reset::run(&context, options(&arguments.wait), rebuild)?;
             started(&report, arguments.output, output)?;
         }
         Verb::Stop { timeout, output: arguments } => {
@@ -93,8 +93,8 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
                 Format::Human => output.result(&report::images(&images, output.result_style()))?,
             }
         }
-        Verb::Logs { follow, lines } => {
-            let text = logs::lines(&context, lines)?;
+        Verb::Logs { follow, lines, previous } => {
+            let text = logs::lines(&context, previous.unwrap_or(0), lines)?;
             output.result(&text.iter().map(|line| format!("{line}\n")).collect::<String>())?;
             if follow {
                 logs::follow(&context, &mut |bytes| output.result_bytes(bytes))?;
@@ -171,6 +171,12 @@ fn replace(replacement: ssh::Replacement, output: &Output) -> Result<ExitCode> {
     output.quieten();
     let mut command = std::process::Command::new(&replacement.program);
     command.args(&replacement.arguments).envs(replacement.environment.iter().map(|(name, value)| (name, value)));
+    if let Some(path) = &replacement.input {
+        let file = std::fs::File::open(path).map_err(|error| {
+            Fault::new(FaultClass::Failed, format!("cannot read {}", path.display())).because(error)
+        })?;
+        command.stdin(file);
+    }
     let error = command.exec();
     Err(Fault::new(FaultClass::Host, format!("cannot run {}", replacement.program.display())).because(error))
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
 use crate::images::{self, LoadedImage};
+use crate::instance_files;
 use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
@@ -68,6 +69,7 @@ pub fn run(context: &Context<'_>, options: Options) -> Result<ApplyReport> {
 fn connect(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, deadline: Deadline) -> Result<Access> {
     let paths = context.paths();
     let image = image::open(&running.record.image_folder, &context.cache)?;
+    instance_files::follow_folder(&paths, &running.record.ports())?;
     let admin = readiness::admin_kubeconfig(watch, &paths, &image.manifest, deadline)?;
     let access = readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline)?;
     write_web(context, &access)?;

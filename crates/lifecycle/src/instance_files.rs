@@ -38,7 +38,19 @@ pub(crate) fn prepare(paths: &InstancePaths, name: &InstanceName, uuid: &str, po
     files::write_atomic(&paths.instance_data(), &padded(&data.to_string(), b' ')?, Mode::Exactly(0o600))?;
     let host_key = required(&paths.ssh_host_public_key())?;
     files::write_atomic(&paths.known_hosts(), known_hosts(&host_key).as_bytes(), Mode::Exactly(0o600))?;
-    files::write_atomic(&paths.ssh_config(), ssh_config(paths, ports).as_bytes(), Mode::Exactly(0o600))
+    follow_folder(paths, ports)
+}
+
+/// Brings up to date what names the instance's own folder, which may have been moved while the VM ran.
+///
+/// # Errors
+/// Faults of reading and writing.
+pub(crate) fn follow_folder(paths: &InstancePaths, ports: &Ports) -> Result<()> {
+    let text = ssh_config(paths, ports);
+    if files::read_optional(&paths.ssh_config())?.as_deref() == Some(text.as_bytes()) {
+        return Ok(());
+    }
+    files::write_atomic(&paths.ssh_config(), text.as_bytes(), Mode::Exactly(0o600))
 }
 
 fn ensure_key(path: &Path, name: &InstanceName) -> Result<()> {

@@ -1,19 +1,30 @@
-//! `kubectl`: the host's kubectl with the project's kubeconfig, or the guest's where the host has none.
+//! `kubectl`: the host's kubectl with the project's kubeconfig; the guest's where the host has none, or one whose
+//! version is too far from the cluster's.
+
+mod arguments;
+mod host_version;
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
-use crate::instance_files::SSH_ALIAS;
-use crate::observe::{Observed, observe};
+use crate::instance_files::{SSH_ALIAS, follow_folder};
+use crate::observe::{Observed, Running, not_running, observe, unexpected_end};
 use crate::ssh::Replacement;
+use arguments::HostFiles;
+
+/// How far kubectl's minor version may be from the API server's:
+/// <https://kubernetes.io/releases/version-skew-policy/#kubectl>.
+const SUPPORTED_SKEW: u32 = 1;
 
 /// The kubectl that runs with `arguments`; standard input, output and exit code are its own either way.
 ///
 /// # Errors
-/// A State fault when there is no cluster to talk to.
+/// A State fault when there is no cluster to talk to; a Config fault for what only a kubectl of the host can do, where
+/// the host has none.
 pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement> {
     let kubeconfig = context.project.web().kubeconfig();
     if !kubeconfig.exists() {
@@ -21,31 +32,87 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
             .because(format!("{} does not exist", kubeconfig.display()))
             .next("k3s-vm start"));
     }
-    if let Some(program) = host::tools::find("kubectl") {
-        return Ok(Replacement {
-            program: program.into(),
-            arguments: arguments.to_vec(),
-            environment: vec![("KUBECONFIG".into(), kubeconfig.into())],
-        });
+    let program = host::tools::find("kubectl");
+    let running = match observe(context)? {
+        Observed::Running(running) => running,
+        _ => return without_a_vm(context, program.as_deref(), &kubeconfig, arguments),
+    };
+    let debug = |text: String| context.events.debug(text);
+    let Some(program) = program else {
+        debug("there is no kubectl on this host: using the VM's".to_owned());
+        return in_guest(context, &running, arguments);
+    };
+    let server = minor(&running.record.distribution);
+    let client = host_version::of(&program, &context.cache, context.events);
+    let shown = client.as_deref().unwrap_or("of an unknown version");
+    match (client.as_deref().and_then(minor), server) {
+        (Some(client), Some(server)) if client.abs_diff(server) > SUPPORTED_SKEW => {}
+        _ => {
+            debug(format!("using {} {shown}, the cluster runs {}", program.display(), running.record.distribution));
+            return Ok(on_host(&program, &kubeconfig, arguments));
+        }
     }
-    context.events.debug("there is no kubectl on this host: using the guest's".to_owned());
-    in_guest(context, arguments)
+    let too_far = format!(
+        "{} {shown} is too far from the cluster's {} (one minor version is supported)",
+        program.display(),
+        running.record.distribution
+    );
+    if let Some(reason) = arguments::needs_host(arguments) {
+        context.events.note(format!("{too_far}; it is used nevertheless, since {reason}"));
+        return Ok(on_host(&program, &kubeconfig, arguments));
+    }
+    context.events.note(format!("{too_far}: using the VM's kubectl"));
+    in_guest(context, &running, arguments)
 }
 
-/// The guest's kubectl, through ssh. Files that the arguments name are the guest's; `-f -` reads from here.
-fn in_guest(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement> {
-    let Observed::Running(running) = observe(context)? else {
-        return Err(Fault::new(FaultClass::State, format!("{} is not running", context.name))
-            .because("this host has no kubectl, so the guest's would be used")
-            .next("k3s-vm start"));
+/// A kubectl can do some things without a cluster, so the host's is run; what it says of the cluster needs a word before.
+fn without_a_vm(
+    context: &Context<'_>,
+    program: Option<&Path>,
+    kubeconfig: &Path,
+    arguments: &[OsString],
+) -> Result<Replacement> {
+    let Some(program) = program else {
+        return Err(not_running(context).because("this host has no kubectl, so the VM's would be used"));
     };
+    let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
+    context.events.warning(format!("{} is not running{end}; `k3s-vm start` starts it", context.name));
+    Ok(on_host(program, kubeconfig, arguments))
+}
+
+fn on_host(program: &Path, kubeconfig: &Path, arguments: &[OsString]) -> Replacement {
+    Replacement {
+        program: program.into(),
+        arguments: arguments.to_vec(),
+        environment: vec![("KUBECONFIG".into(), kubeconfig.into())],
+        input: None,
+    }
+}
+
+/// The guest's kubectl, through ssh. One file that the arguments name becomes its standard input.
+fn in_guest(context: &Context<'_>, running: &Running, arguments: &[OsString]) -> Result<Replacement> {
+    let version = &running.record.distribution;
+    let install = format!("install a kubectl of about {version} on this host, which sees its files and ports");
+    let (arguments, input): (Vec<OsString>, Option<PathBuf>) = match arguments::host_files(arguments) {
+        HostFiles::None => (arguments.to_vec(), None),
+        HostFiles::AsInput { arguments, file } => (arguments, Some(file)),
+        HostFiles::OutOfReach(reason) => {
+            return Err(Fault::new(FaultClass::Config, "the VM's kubectl cannot do this")
+                .because("this host has no kubectl, so the VM's is used")
+                .because(reason)
+                .next("k3s-vm kubectl apply -f - < FILE    # one file, or one stream, reaches it")
+                .next(install));
+        }
+    };
+    follow_folder(&context.paths(), &running.record.ports())?;
     let image = image::open(&running.record.image_folder, &context.cache)?;
     let mut ssh: Vec<OsString> = vec!["-F".into(), context.paths().ssh_config().into()];
-    if std::io::stdin().is_terminal() {
+    // A terminal in the guest turns line ends into CRLF and mixes stderr into stdout: only for people.
+    if input.is_none() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         ssh.push("-t".into());
     }
-    ssh.extend([SSH_ALIAS.into(), "--".into(), script(&image.manifest.kubeconfig, arguments).into()]);
-    Ok(Replacement { program: "ssh".into(), arguments: ssh, environment: Vec::new() })
+    ssh.extend([SSH_ALIAS.into(), "--".into(), script(&image.manifest.kubeconfig, &arguments).into()]);
+    Ok(Replacement { program: "ssh".into(), arguments: ssh, environment: Vec::new(), input })
 }
 
 /// The line for the guest's shell.
@@ -53,6 +120,12 @@ fn script(kubeconfig: &str, arguments: &[OsString]) -> String {
     let words: Vec<String> = arguments.iter().map(|argument| host::command::quote(argument)).collect();
     let kubeconfig = host::command::quote(OsStr::new(kubeconfig));
     format!("PATH=$PATH:/usr/local/bin KUBECONFIG={kubeconfig} exec kubectl {}", words.join(" "))
+}
+
+/// The minor version in "kubernetes v1.37.2", "v1.32.4-dispatcher" or "k3s v1.37.2+k3s1".
+fn minor(text: &str) -> Option<u32> {
+    let numbers = text.split_once('v').and_then(|(_, version)| host::tools::parse_version(version))?;
+    numbers.get(1).copied()
 }
 
 #[cfg(test)]
@@ -63,5 +136,19 @@ mod tests {
     fn arguments_reach_the_guests_kubectl_untouched() {
         let arguments = ["get", "pods", "-o", "jsonpath={.items[*].metadata.name}", "-l", "a=b c"].map(OsString::from);
         insta::assert_snapshot!(script("/etc/kubernetes/admin.conf", &arguments), @"PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl get pods -o 'jsonpath={.items[*].metadata.name}' -l 'a=b c'");
+    }
+
+    #[test]
+    fn minor_versions() {
+        for (text, expected) in [
+            ("kubernetes v1.37.2", Some(37)),
+            ("v1.32.4-dispatcher", Some(32)),
+            ("k3s v1.34.1+k3s1", Some(34)),
+            ("v1.9", Some(9)),
+            ("unknown", None),
+            ("", None),
+        ] {
+            assert_eq!(minor(text), expected, "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 mod wording;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use host::identity::ProcessHandle;
@@ -19,7 +19,8 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::ownership::{Owner, is_vm, owner};
 
-pub(crate) use wording::WantedPort;
+pub use wording::HeldPort;
+use wording::WantedPort;
 
 /// A process that is in the way or was left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,13 +37,17 @@ pub struct Leftover {
     #[serde(flatten)]
     pub owner: Owner,
     /// Which of the ports that this instance wants it holds.
-    pub ports: Vec<WantedPort>,
+    pub ports: Vec<HeldPort>,
 }
 
 /// How much of a command line is shown, in characters.
 const COMMAND_LENGTH: usize = 160;
 
 impl Leftover {
+    fn holds(&self, port: &WantedPort) -> bool {
+        self.ports.iter().any(|held| held.wanted == *port)
+    }
+
     fn of(context: &Context<'_>, process: &ProcessInfo) -> Self {
         let words: Vec<String> = process.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         Leftover {
@@ -79,9 +84,10 @@ pub fn look(context: &Context<'_>) -> Result<Vec<Leftover>> {
 
 fn add_holder(context: &Context<'_>, found: &mut Vec<Leftover>, port: WantedPort, holder: &PortHolder) {
     let pid = holder.process.as_ref().map(|process| process.pid);
+    let held = HeldPort { wanted: port, address: SocketAddr::new(holder.address, port.number.number()) };
     if let Some(known) = found.iter_mut().find(|known| known.pid == pid && known.user == holder.user) {
-        if !known.ports.contains(&port) {
-            known.ports.push(port);
+        if !known.ports.contains(&held) {
+            known.ports.push(held);
         }
         return;
     }
@@ -96,7 +102,7 @@ fn add_holder(context: &Context<'_>, found: &mut Vec<Leftover>, port: WantedPort
             ports: Vec::new(),
         },
     };
-    leftover.ports.push(port);
+    leftover.ports.push(held);
     found.push(leftover);
 }
 
@@ -147,9 +153,9 @@ pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
     }
     let holders = holders(context)?;
     let freed = |port: &WantedPort| {
-        holders.iter().any(|holder| {
-            matches!(holder.owner, Owner::GoneProject { .. } | Owner::Instance) && holder.ports.contains(port)
-        })
+        holders
+            .iter()
+            .any(|holder| matches!(holder.owner, Owner::GoneProject { .. } | Owner::Instance) && holder.holds(port))
     };
     // What `reset` is about to end is not in its way.
     let taken: Vec<WantedPort> = taken.into_iter().filter(|port| !freed(port)).collect();
@@ -159,7 +165,8 @@ pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
 /// `fault` says that QEMU could not open a port; the answer says whose all the taken ones are.
 pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Fault {
     let Ok(holders) = holders(context) else { return fault };
-    let mut taken: Vec<WantedPort> = holders.iter().flat_map(|holder| holder.ports.iter().copied()).collect();
+    let mut taken: Vec<WantedPort> =
+        holders.iter().flat_map(|holder| holder.ports.iter().map(|port| port.wanted)).collect();
     taken.sort_unstable_by_key(|port| port.number);
     taken.dedup();
     // Nobody is seen: QEMU's own words say more.
@@ -178,8 +185,7 @@ fn holders(context: &Context<'_>) -> Result<Vec<Leftover>> {
 }
 
 fn told(bind: IpAddr, taken: &[WantedPort], holders: &[Leftover]) -> Fault {
-    let holders: Vec<&Leftover> =
-        holders.iter().filter(|holder| holder.ports.iter().any(|port| taken.contains(port))).collect();
+    let holders: Vec<&Leftover> = holders.iter().filter(|holder| taken.iter().any(|port| holder.holds(port))).collect();
     let mut fault = Fault::new(FaultClass::Port, wording::headline(bind, taken));
     for holder in &holders {
         fault = fault.because(holder.sentence());

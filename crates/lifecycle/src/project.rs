@@ -56,6 +56,11 @@ impl Project {
     /// # Errors
     /// A Config fault with all mistakes.
     pub fn load(paths: ProjectPaths, overrides: &Overrides) -> Result<Self> {
+        if paths.root().to_str().is_none_or(|path| path.contains(char::is_control)) {
+            return Err(Fault::new(FaultClass::Config, format!("the project cannot be in {:?}", paths.root()))
+                .because("QEMU's options and ssh's configuration carry no control characters, and only UTF-8")
+                .next("rename the folder"));
+        }
         let shown = format!("{}/config.toml", ProjectPaths::MARKER);
         let text = files::read_text_optional(&paths.config())?;
         let file = text.as_deref().map(|text| (shown.as_str(), text));

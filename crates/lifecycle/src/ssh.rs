@@ -1,7 +1,7 @@
 //! `ssh`: a shell or a command in the guest, through the system's ssh with the instance's own configuration.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
@@ -9,7 +9,7 @@ use model::Result;
 use model::paths::InstancePaths;
 
 use crate::context::Context;
-use crate::instance_files::SSH_ALIAS;
+use crate::instance_files::{SSH_ALIAS, follow_folder};
 use crate::observe::{Observed, not_running, observe};
 
 /// A program that takes the place of this one (the caller executes it).
@@ -21,6 +21,8 @@ pub struct Replacement {
     pub arguments: Vec<OsString>,
     /// Variables to set.
     pub environment: Vec<(OsString, OsString)>,
+    /// A file that becomes its standard input, which is otherwise that of this program.
+    pub input: Option<PathBuf>,
 }
 
 /// The ssh that runs `command` in the guest, or a login shell where it is empty.
@@ -29,7 +31,7 @@ pub struct Replacement {
 /// A State fault when the instance does not run.
 pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
     match observe(context)? {
-        Observed::Running(_) => {}
+        Observed::Running(running) => follow_folder(&context.paths(), &running.record.ports())?,
         Observed::Stopped | Observed::Absent | Observed::Orphan(_) => {
             return Err(not_running(context));
         }
@@ -39,7 +41,7 @@ pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
         arguments.push("--".into());
         arguments.extend(command.iter().map(OsString::from));
     }
-    Ok(Replacement { program: "ssh".into(), arguments, environment: Vec::new() })
+    Ok(Replacement { program: "ssh".into(), arguments, environment: Vec::new(), input: None })
 }
 
 /// A command in the guest whose output is captured; `script` is for the guest's shell.

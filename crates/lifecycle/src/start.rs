@@ -296,6 +296,7 @@ fn launch(
             if running.record.ports() != wanted {
                 context.events.note("changed ports take effect after `k3s-vm stop` and `k3s-vm start`".to_owned());
             }
+            instance_files::follow_folder(&paths, &running.record.ports())?;
             let fact = format!("it runs already, pid {}", running.process.pid());
             return Ok(Outcome::Skipped((running, ConsoleReader::from_end(paths.log())?), fact));
         }

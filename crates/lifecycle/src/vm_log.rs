@@ -130,6 +130,11 @@ mod tests {
         cut(&paths.log(), 799, 20).expect("cut");
         writeln!(qemu, "after").expect("written");
         let text = std::fs::read_to_string(paths.log()).expect("text");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        [k3s-vm: 784 bytes of this log were cut, since it had grown too large]
+        line 98
+        line 99
+        after
+        ");
     }
 }

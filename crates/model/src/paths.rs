@@ -208,6 +208,10 @@ impl CachePaths {
     pub fn accelerator_lock(&self) -> PathBuf {
         self.locks().join("accelerator.lock")
     }
+    /// The versions of the host's kubectl, by file.
+    pub fn kubectl_versions(&self) -> PathBuf {
+        self.root.join("kubectl-versions.json")
+    }
     /// Toolchains that `--yes` brought.
     pub fn toolchains(&self) -> PathBuf {
         self.root.join("toolchains")

@@ -44,7 +44,8 @@ fn clipped(line: &str) -> String {
     format!("{kept} … ({left_out} more characters)")
 }
 
-fn as_typed(step: &str, program: &str) -> String {
+/// A next step with the program as the user calls it.
+pub(crate) fn as_typed(step: &str, program: &str) -> String {
     match step.strip_prefix("k3s-vm") {
         Some(rest) if rest.is_empty() || rest.starts_with(' ') => format!("{program}{rest}"),
         _ => step.to_owned(),

@@ -6,6 +6,7 @@ use lifecycle::status::{State, StatusReport};
 
 use model::config::{Setting, SettingValue};
 
+use super::error::as_typed;
 use super::style::Style;
 use super::table::{Table, labelled};
 
@@ -19,6 +20,9 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
         State::Running => ("running", None),
     };
     entries.push(("State", state.to_owned()));
+    if let Some(end) = &report.ended {
+        entries.push(("Ended", end.clone()));
+    }
     if let Some(running) = &report.running {
         let reason = running.accelerator_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let process = format!("pid {}, QEMU {} under {}{reason}", running.pid, running.qemu, running.accelerator);
@@ -33,6 +37,17 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
     }
     if let Some(next) = next {
         entries.push(("Next", next));
+    }
+    if !report.leftovers.is_empty() {
+        let lines: Vec<String> = report
+            .leftovers
+            .iter()
+            .flat_map(|leftover| {
+                let steps = leftover.steps().into_iter().map(|step| format!("  {}", as_typed(&step, program)));
+                std::iter::once(leftover.sentence()).chain(steps)
+            })
+            .collect();
+        entries.push(("In the way", lines.join("\n")));
     }
     labelled("", &entries, style)
 }

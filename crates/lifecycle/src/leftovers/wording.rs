@@ -1,37 +1,42 @@
 //! What is said of a process that is in the way, and what to type about it. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use model::port::Port;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::Leftover;
 use crate::ownership::Owner;
 
 /// A port that this instance wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WantedPort {
+pub(crate) struct WantedPort {
     /// The port.
-    pub number: Port,
+    pub(crate) number: Port,
     /// Where it is set.
-    pub setting: &'static str,
+    pub(crate) setting: &'static str,
 }
 
-impl Serialize for WantedPort {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.number.serialize(serializer)
-    }
+/// A wanted port that somebody holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct HeldPort {
+    /// Which one.
+    #[serde(skip)]
+    pub(crate) wanted: WantedPort,
+    /// On which address: one that collides with ours.
+    pub address: SocketAddr,
 }
 
 impl Leftover {
     /// Who it is, in one sentence without a full stop.
     pub fn sentence(&self) -> String {
         let who = match self.pid {
-            Some(pid) => format!("pid {pid}"),
-            None => "a process that only its user and root may see".to_owned(),
+            Some(pid) if self.is_own => format!("pid {pid}"),
+            Some(pid) => format!("pid {pid} of user {}", self.user),
+            None => format!("it is a process of user {0}, which only {0} and root may see", self.user),
         };
-        let user = if self.is_own { String::new() } else { format!(" of user {}", self.user) };
         let what = match &self.owner {
             Owner::Instance => " is a VM of this instance".to_owned(),
             Owner::GoneProject { project } => {
@@ -43,9 +48,9 @@ impl Leftover {
             Owner::Stranger if self.command.is_empty() => String::new(),
             Owner::Stranger => format!(" is `{}`", self.command),
         };
-        let ports: Vec<String> = self.ports.iter().map(|port| port.number.to_string()).collect();
+        let ports: Vec<String> = self.ports.iter().map(|port| port.address.to_string()).collect();
         let holds = if ports.is_empty() { String::new() } else { format!("; it listens on {}", ports.join(", ")) };
-        format!("{who}{user}{what}{holds}")
+        format!("{who}{what}{holds}")
     }
 
     /// What to type to be rid of it.
@@ -90,7 +95,8 @@ mod tests {
 
     fn told(pid: Option<u32>, is_own: bool, owner: Owner) -> String {
         let command = if pid.is_some() { "k3s server".to_owned() } else { String::new() };
-        let leftover = Leftover { pid, user: "ada".to_owned(), is_own, command, owner, ports: vec![API] };
+        let held = HeldPort { wanted: API, address: "0.0.0.0:6443".parse().expect("an address") };
+        let leftover = Leftover { pid, user: "ada".to_owned(), is_own, command, owner, ports: vec![held] };
         format!("{}\n{}", leftover.sentence(), leftover.steps().join("\n"))
     }
 
@@ -100,19 +106,38 @@ mod tests {
 
     #[test]
     fn a_stranger_is_named_with_pid_command_and_user() {
-        insta::assert_snapshot!(told(Some(4711), true, Owner::Stranger), @"");
-        insta::assert_snapshot!(told(Some(4711), false, Owner::Stranger), @"");
-        insta::assert_snapshot!(told(None, false, Owner::Stranger), @"");
+        insta::assert_snapshot!(told(Some(4711), true, Owner::Stranger), @r"
+        pid 4711 is `k3s server`; it listens on 0.0.0.0:6443
+        kill 4711    # if you can do without it
+        ");
+        insta::assert_snapshot!(told(Some(4711), false, Owner::Stranger), @r"
+        pid 4711 of user ada is `k3s server`; it listens on 0.0.0.0:6443
+        sudo kill 4711    # if ada can do without it
+        ");
+        insta::assert_snapshot!(told(None, false, Owner::Stranger), @r"
+        it is a process of user ada, which only ada and root may see; it listens on 0.0.0.0:6443
+        ask ada to end it
+        ");
     }
 
     #[test]
     fn a_vm_of_another_project_is_stopped_by_that_project() {
-        insta::assert_snapshot!(told(Some(4711), true, other()), @"");
-        insta::assert_snapshot!(told(Some(4711), false, other()), @"");
+        insta::assert_snapshot!(told(Some(4711), true, other()), @r"
+        pid 4711 is the VM k3s-vm of the project /home/ada/my shop; it listens on 0.0.0.0:6443
+        k3s-vm --project '/home/ada/my shop' stop
+        ");
+        insta::assert_snapshot!(told(Some(4711), false, other()), @r"
+        pid 4711 of user ada is the VM k3s-vm of the project /home/ada/my shop; it listens on 0.0.0.0:6443
+        sudo -u ada k3s-vm --project '/home/ada/my shop' stop
+        ");
     }
 
     #[test]
     fn a_vm_without_a_project_is_ended_by_reset() {
-        insta::assert_snapshot!(told(Some(4711), true, Owner::GoneProject { project: "/home/ada/old".into() }), @"");
+        insta::assert_snapshot!(told(Some(4711), true, Owner::GoneProject { project: "/home/ada/old".into() }), @r"
+        pid 4711 is a VM that the project /home/ada/old left behind; its folder is gone; it listens on 0.0.0.0:6443
+        kill 4711       # ends it alone; nothing can use it any more
+        k3s-vm reset    # ends it, too, and makes this project's cluster anew
+        ");
     }
 }
