@@ -75,6 +75,10 @@ pub(crate) fn owner(asker: Asker<'_>, process: &ProcessInfo, folder: &WorkingFol
             (Some(project), _) => others(project),
             (None, Some(project)) if is_askers(&project) => mine(Owner::Instance),
             (None, Some(project)) if is_there(&project) => others(project),
+            // In a project after all, though not where an instance of that name belongs.
+            (None, Some(_)) if path.components().any(|part| part.as_os_str() == ProjectPaths::MARKER) => {
+                Owner::Stranger
+            }
             (None, Some(project)) => mine(Owner::GoneProject { project }),
             (None, None) => Owner::Stranger,
         },

@@ -106,6 +106,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("qemu-system-x86_64 -name k3s-vm2 -pidfile ROOT/this/.k3s-vm/vm.pid", "this/.k3s-vm/vm", "a stranger"),
     ("qemu-system-x86_64 -name web -pidfile ROOT/this/.k3s-vm/vm.pid", "this/.k3s-vm/vm", "a stranger"),
     ("qemu-system-x86_64 -pidfile ROOT/this/.k3s-vm/vm.pid", "this/.k3s-vm/vm", "a stranger"),
+    (
+        "qemu-system-x86_64 -name k3s-vm-ci -pidfile ROOT/was/.k3s-vm/instances/ci/vm.pid",
+        "other/.k3s-vm/vm",
+        "a stranger",
+    ),
     // Not a QEMU, whatever it says.
     ("vi qemu-system-x86_64 -name k3s-vm -pidfile ROOT/this/.k3s-vm/vm.pid", "this/.k3s-vm/vm", "a stranger"),
     ("sleep -name k3s-vm -pidfile ROOT/was/.k3s-vm/vm.pid", "removed", "a stranger"),
