@@ -165,10 +165,8 @@ pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
 /// `fault` says that QEMU could not open a port; the answer says whose all the taken ones are.
 pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Fault {
     let Ok(holders) = holders(context) else { return fault };
-    let mut taken: Vec<WantedPort> =
-        holders.iter().flat_map(|holder| holder.ports.iter().map(|port| port.wanted)).collect();
-    taken.sort_unstable_by_key(|port| port.number);
-    taken.dedup();
+    let is_held = |port: &WantedPort| holders.iter().any(|holder| holder.holds(port));
+    let taken: Vec<WantedPort> = wanted(context).into_iter().filter(is_held).collect();
     // Nobody is seen: QEMU's own words say more.
     if taken.is_empty() { fault } else { told(context.project.config.ports.bind, &taken, &holders) }
 }

@@ -54,10 +54,7 @@ pub fn run(context: &Context<'_>, timeout: Option<Duration>) -> Result<StopRepor
     })?;
     for leftover in leftovers::look(context)? {
         if let Owner::GoneProject { .. } = leftover.owner {
-            context.events.note(leftover.sentence());
-            for step in leftover.steps() {
-                context.events.note(format!("  {step}"));
-            }
+            context.events.note(format!("{}; {} ends it", leftover.sentence(), leftover.remedies()));
         }
     }
     Ok(report)

@@ -129,7 +129,7 @@ impl InstancePaths {
     }
     /// The disk while it is made.
     pub fn partial_disk(&self) -> PathBuf {
-        self.vm_dir().join("disk.qcow2.partial")
+        self.vm_dir().join("disk.partial.qcow2")
     }
     /// The private key that opens the guest; 0600.
     pub fn ssh_key(&self) -> PathBuf {

@@ -118,16 +118,6 @@ fn the_disk_of_the_guest_is_full() {
 }
 
 #[test]
-fn a_port_is_taken_by_another_process() {
-    let setup = Setup::new(&Script { listen: true, ..Script::default() });
-    let _listener = std::net::TcpListener::bind(("127.0.0.1", setup.api)).unwrap();
-    let text = setup.says(&["start"], 6);
-    assert!(text.contains("PID"), "the holder is not named:\n{text}");
-    assert!(text.contains("API_PORT"), "the port is not named:\n{text}");
-    assert!(text.contains("Next:"), "no next step:\n{text}");
-}
-
-#[test]
 fn qemu_is_too_old() {
     let setup = Setup::new(&Script { version: "5.2.0".to_owned(), ..Script::default() });
     let text = setup.says(&["start"], 69);

@@ -2,7 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod accelerator;
+mod ends;
 mod faults;
+mod isolation;
 mod kvm_host;
+mod locks;
+mod orphans;
+mod ports;
+mod process;
 mod setup;
 mod state;

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use model::port::Port;
 use testkit::{Script, TempProject};
 
 /// A `qemu-img` that makes and describes a disk whose base is the project's image.
 const QEMU_IMG: &str = r#"#!/bin/sh
 case $1 in
 create) for word do case $word in *.qcow2) disk=$word ;; esac; done; : > "$disk" ;;
-info) printf '{"format": "qcow2", "virtual-size": 1, "actual-size": 1, "full-backing-filename": "IMAGE/root.qcow2", "backing-filename": "IMAGE/root.qcow2", "backing-filename-format": "qcow2", "format-specific": {"type": "qcow2", "data": {"corrupt": false}}}' ;;
+info) cat "${0%/*}/info.json" ;;
 esac
 "#;
 
@@ -25,13 +26,34 @@ pub(crate) struct Setup {
 impl Setup {
     /// A project on free ports.
     pub(crate) fn new(script: &Script) -> Self {
+        Self::named("project", script)
+    }
+
+    /// The same in a folder of the given name.
+    pub(crate) fn named(name: &str, script: &Script) -> Self {
         let (api, ssh) = (testkit::port::free(), testkit::port::free());
-        let web = testkit::port::free_node_port();
-        let project = TempProject::new(web);
+        Self::on_ports(name, script, api, ssh, testkit::port::free_node_port())
+    }
+
+    /// A second project that wants the same ports.
+    pub(crate) fn beside(other: &Setup, script: &Script) -> Self {
+        let port = |number| Port::new(number).unwrap();
+        Self::on_ports("second", script, port(other.api), port(other.ssh), port(other.web))
+    }
+
+    fn on_ports(name: &str, script: &Script, api: Port, ssh: Port, web: Port) -> Self {
+        let project = TempProject::named(name, web);
         let programs = tempfile::tempdir().unwrap();
         testkit::fake_qemu::install(programs.path());
         let image = project.root().join("image");
-        install(programs.path(), "qemu-img", &QEMU_IMG.replace("IMAGE", &image.display().to_string()));
+        install(programs.path(), "qemu-img", QEMU_IMG);
+        let disk = image.join("root.qcow2");
+        let info = serde_json::json!({
+            "format": "qcow2", "virtual-size": 1, "actual-size": 1, "full-backing-filename": disk,
+            "backing-filename": disk, "backing-filename-format": "qcow2",
+            "format-specific": {"type": "qcow2", "data": {"corrupt": false}}
+        });
+        std::fs::write(programs.path().join("info.json"), info.to_string()).unwrap();
         project.write(
             ".k3s-vm/config.toml",
             &format!(
@@ -54,8 +76,43 @@ impl Setup {
         script.write(&self.vm_dir());
     }
 
+    /// Puts a program before all others of its name.
+    pub(crate) fn program(&self, name: &str, text: &str) {
+        install(self.programs.path(), name, text);
+    }
+
+    /// The text of a program that [`Setup::program`] replaces.
+    pub(crate) fn program_text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.programs.path().join(name)).unwrap()
+    }
+
+    /// A QEMU that somebody started by hand in `folder`; returns when it listens.
+    pub(crate) fn foreign_qemu(&self, folder: &Path, arguments: &[&str]) -> std::process::Child {
+        Script { listen: true, ..Script::default() }.write(folder);
+        let mut command = Command::new(self.programs.path().join("qemu-system-x86_64"));
+        command.args(["-qmp", "unix:qmp.sock,server=on"]).args(arguments).current_dir(folder);
+        let child = command.env_remove(testkit::script::VARIABLE).stdin(Stdio::null()).spawn().unwrap();
+        // The last thing that it opens.
+        crate::process::until(|| std::net::TcpStream::connect(("127.0.0.1", self.web)).is_ok());
+        child
+    }
+
     pub(crate) fn vm_dir(&self) -> PathBuf {
         self.project.root().join(".k3s-vm/vm")
+    }
+
+    /// A record of a former run that leads to `pid`: identity and all, as far as a file can say it.
+    pub(crate) fn record_of(&self, pid: u32) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let start = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned();
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        serde_json::json!({
+            "process": {"pid": pid, "start_ticks": start.parse::<u64>().unwrap(), "boot_id": boot.trim()},
+            "uuid": "11111111-2222-3333-4444-555555555555", "qemu": "7.2.22", "accelerator": "tcg",
+            "bind": "127.0.0.1", "api_port": self.api, "ssh_port": self.ssh, "web_port": self.web,
+            "distribution": "kubernetes v1.0.0", "image": "i", "image_folder": self.project.root().join("image"),
+        })
+        .to_string()
     }
 
     /// Runs the program in the project.
@@ -101,7 +158,14 @@ impl Setup {
         for (port, name) in [(self.api, "API_PORT"), (self.ssh, "SSH_PORT"), (self.web, "WEB_PORT")] {
             text = text.replace(&format!(":{port}"), &format!(":{name}")).replace(&format!("port {port}"), name);
         }
-        let text = number_after(&number_after(&text, "pid ", "PID"), "in the guest after ", "SECONDS ");
+        for (marker, name) in
+            [("pid ", "PID"), ("process ", "PID"), ("kill ", "PID"), ("in the guest after ", "SECONDS ")]
+        {
+            text = number_after(&text, marker, name);
+        }
+        for (port, name) in [(self.api, "API_PORT"), (self.ssh, "SSH_PORT"), (self.web, "WEB_PORT")] {
+            text = text.replace(&port.to_string(), name);
+        }
         let lines = text.lines().filter(|line| !line.contains("so far") && !line.contains("still running"));
         lines.map(|line| without_time(line) + "\n").collect()
     }

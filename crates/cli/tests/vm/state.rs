@@ -3,25 +3,13 @@
 use testkit::Script;
 use testkit::script::PowerButton;
 
+use crate::process::{is_alive, pid, state};
 use crate::setup::Setup;
-
-fn state(setup: &Setup) -> String {
-    setup.json(&["status", "-o", "json"])["state"].as_str().unwrap().to_owned()
-}
 
 fn started(script: &Script) -> Setup {
     let setup = Setup::new(script);
     setup.says(&["start", "--no-wait"], 0);
     setup
-}
-
-fn is_alive(pid: u64) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
-
-fn pid(setup: &Setup) -> u64 {
-    setup.json(&["status", "-o", "json"])["pid"].as_u64().unwrap()
 }
 
 #[test]
@@ -47,20 +35,6 @@ fn a_second_start_takes_the_running_vm() {
     let before = pid(&setup);
     setup.says(&["start", "--no-wait"], 0);
     assert_eq!(pid(&setup), before);
-}
-
-#[test]
-fn a_killed_qemu_is_seen_as_stopped_and_leaves_no_obstacle() {
-    let setup = started(&Script::default());
-    let pid = pid(&setup);
-    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
-    // Its parent is init, or the container's first process, which reaps it in its own time.
-    while is_alive(pid) {
-        std::thread::yield_now();
-    }
-    assert_eq!(state(&setup), "stopped");
-    setup.says(&["start", "--no-wait"], 0);
-    assert_eq!(state(&setup), "running");
 }
 
 #[test]

@@ -53,13 +53,23 @@ impl Leftover {
         format!("{who}{what}{holds}")
     }
 
+    /// The commands of [`Leftover::steps`], for the middle of a sentence: "`kill 4711` or `k3s-vm reset`".
+    pub(crate) fn remedies(&self) -> String {
+        let commands: Vec<String> = self
+            .steps()
+            .iter()
+            .map(|step| format!("`{}`", step.split('#').next().unwrap_or(step).trim_end()))
+            .collect();
+        commands.join(" or ")
+    }
+
     /// What to type to be rid of it.
     pub fn steps(&self) -> Vec<String> {
         let Some(pid) = self.pid else { return vec![format!("ask {} to end it", self.user)] };
         match &self.owner {
             Owner::Instance => vec!["k3s-vm stop".to_owned()],
             Owner::GoneProject { .. } => vec![
-                format!("kill {pid}       # ends it alone; nothing can use it any more"),
+                format!("kill {pid}    # ends it alone; nothing can use it any more"),
                 "k3s-vm reset    # ends it, too, and makes this project's cluster anew".to_owned(),
             ],
             Owner::OtherProject { project, .. } if self.is_own => {

@@ -1,0 +1,167 @@
+//! Ends that nobody ordered: QEMU killed, the host restarted, the program killed in the middle of a start.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use testkit::Script;
+use testkit::script::{AgentScript, Greeting};
+
+use crate::process::{is_alive, kill, pid, state, until};
+use crate::setup::Setup;
+
+fn started(script: &Script) -> Setup {
+    let setup = Setup::new(script);
+    setup.says(&["start", "--no-wait"], 0);
+    setup
+}
+
+#[test]
+fn a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle() {
+    let setup = started(&Script::default());
+    setup.project.write("web/.kube/config", "");
+    setup.program("kubectl", "#!/bin/sh\necho \"kubectl runs with $KUBECONFIG\" >&2; exit 1\n");
+    kill(pid(&setup));
+    let status = String::from_utf8(setup.run(&["status"]).stdout).unwrap();
+    insta::assert_snapshot!(setup.steady(&status), @r"
+    Instance  k3s-vm
+    Project   PROJECT
+    State     stopped; its data are kept
+    Ended     QEMU (pid PID) was killed, or crashed
+    Next      k3s-vm start
+    ");
+    for verb in [&["ssh"][..], &["apply"], &["load", "image.tar"]] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(setup.says(verb, 3), @r"
+            Error: k3s-vm is not running
+              QEMU (pid PID) was killed, or crashed
+
+            Next: k3s-vm start
+            ");
+        }
+    }
+    insta::assert_snapshot!(setup.says(&["kubectl", "get", "nodes"], 1), @r"
+    Warning: k3s-vm is not running: QEMU (pid PID) was killed, or crashed; `k3s-vm start` starts it
+    kubectl runs with PROJECT/web/.kube/config
+    ");
+    setup.says(&["logs"], 0);
+    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
+    [1/3] Checking the host …: all tools are there
+    [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
+    Note: QEMU (pid PID) was killed, or crashed; its disk is used as it is
+    [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    ");
+    assert_eq!(state(&setup), "running");
+}
+
+#[test]
+fn a_stop_after_the_kill_says_so_once() {
+    let setup = started(&Script::default());
+    kill(pid(&setup));
+    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) was killed, or crashed");
+    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running");
+    assert!(!setup.project.root().join(".k3s-vm/vm.pid").exists());
+}
+
+#[test]
+fn a_guest_that_powered_itself_off_is_told_from_a_kill() {
+    let setup = started(&Script { exit_after: Some(testkit::script::Exit { ms: 1500, code: 0 }), ..Script::default() });
+    until(|| state(&setup) == "stopped");
+    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) ended: the guest powered off or gave up");
+}
+
+#[test]
+fn after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed() {
+    let setup = started(&Script::default());
+    setup.says(&["stop"], 0);
+    // Now the pid is this test's own, started when the record says, but in another boot.
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let record = setup.record_of(std::process::id()).replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
+    setup.project.write(".k3s-vm/vm/record.json", &record);
+    setup.project.write(".k3s-vm/vm.pid", &std::process::id().to_string());
+    insta::assert_snapshot!(setup.says(&["ssh"], 3), @r"
+    Error: k3s-vm is not running
+      the host was restarted while it ran
+
+    Next: k3s-vm start
+    ");
+    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
+    [1/3] Checking the host …: all tools are there
+    [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
+    Note: the host was restarted while it ran; its disk is used as it is
+    [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    ");
+}
+
+/// Starts the program, waits until it has come so far, and kills it.
+fn kill_in_the_middle(setup: &Setup, arguments: &[&str], has_come: impl FnOnce(&mut Child)) {
+    let mut program = setup.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    has_come(&mut program);
+    program.kill().unwrap();
+    program.wait().unwrap();
+}
+
+/// All that a user would do next works, whatever the dead program has left.
+fn all_verbs_work(make: impl Fn() -> Setup) {
+    for verb in [&["start", "--no-wait"][..], &["stop", "--timeout", "1s"], &["reset", "--no-wait"]] {
+        let setup = make();
+        setup.says(&["status"], 0);
+        setup.says(verb, 0);
+        assert_eq!(state(&setup) == "running", verb[0] != "stop", "{verb:?}");
+        setup.says(&["stop", "--timeout", "1s"], 0);
+        setup.script(&Script::default());
+        setup.says(&["start", "--no-wait"], 0);
+        assert_eq!(state(&setup), "running");
+    }
+}
+
+#[test]
+fn the_program_is_killed_while_the_disk_is_made() {
+    all_verbs_work(|| {
+        let setup = Setup::new(&Script::default());
+        let made = setup.vm_dir().join("disk.partial.qcow2");
+        let usual = setup.program_text("qemu-img");
+        // A disk that is made half when the program dies, and whose maker ends soon after.
+        setup.program("qemu-img", "#!/bin/sh\nfor disk do :; done; echo half > \"$disk\"; exec sleep 1\n");
+        kill_in_the_middle(&setup, &["start"], |_| until(|| made.exists()));
+        assert!(!setup.vm_dir().join("disk.qcow2").exists());
+        setup.program("qemu-img", &usual);
+        setup
+    });
+}
+
+#[test]
+fn the_program_is_killed_while_qemu_comes_up() {
+    all_verbs_work(|| {
+        let setup = Setup::new(&Script { greeting: Greeting::Hang, ..Script::default() });
+        kill_in_the_middle(&setup, &["start"], |_| until(|| setup.vm_dir().join("qmp.sock").exists()));
+        // The VM goes on, and is taken over: what the record lacks is found by the uuid.
+        assert_eq!(state(&setup), "running");
+        setup
+    });
+}
+
+#[test]
+fn the_program_is_killed_while_the_guest_boots() {
+    all_verbs_work(|| {
+        let setup =
+            Setup::new(&Script { agent: AgentScript { absent: true, ..Default::default() }, ..Script::default() });
+        kill_in_the_middle(&setup, &["start"], |program| {
+            let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+            assert!(lines.any(|line| line.unwrap().contains("Starting the VM")));
+        });
+        assert!(is_alive(pid(&setup)));
+        setup
+    });
+}
+
+#[test]
+fn the_program_is_killed_while_it_resets() {
+    all_verbs_work(|| {
+        let setup = started(&Script { ignore_quit: true, ignore_sigterm: true, ..Script::default() });
+        kill_in_the_middle(&setup, &["reset"], |program| {
+            let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+            assert!(lines.any(|line| line.unwrap().contains("Preparing the guest image")));
+        });
+        setup
+    });
+}

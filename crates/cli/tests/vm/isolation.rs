@@ -1,0 +1,45 @@
+//! Tests that need a process table of their own (so that no VM of this machine's user is in it, nor one of another test),
+//! or that mount: they run once more, alone, in namespaces of their own.
+
+use std::process::Command;
+
+/// Set inside.
+const INSIDE: &str = "K3S_TEST_IN_NAMESPACES";
+
+/// Runs `work` inside of new mount and process namespaces, where this machine allows them; `test` is the name of the
+/// calling test. All processes in there end with it.
+pub(crate) fn isolated(test: &str, work: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return work();
+    }
+    let Some(unshare) = unshare() else {
+        use std::io::Write;
+        // Past the capture of the test harness.
+        let word = format!("SKIPPED: {test}: this machine allows no namespaces\n");
+        return std::io::stderr().write_all(word.as_bytes()).unwrap();
+    };
+    let output = Command::new("unshare")
+        .args(unshare)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The options of unshare(1) that this machine allows.
+fn unshare() -> Option<&'static [&'static str]> {
+    const AS_ROOT: &[&str] = &["--mount", "--pid", "--fork", "--mount-proc"];
+    const AS_USER: &[&str] = &["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"];
+    [AS_ROOT, AS_USER].into_iter().find(|options| {
+        Command::new("unshare").args(*options).arg("true").output().is_ok_and(|output| output.status.success())
+    })
+}
+
+/// mount(8), inside.
+pub(crate) fn mount(arguments: &[&str]) {
+    let output = Command::new("mount").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
