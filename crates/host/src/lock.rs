@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -50,8 +50,13 @@ impl FileLock {
             Err(fault) if fault.class() == FaultClass::Timeout => return Err(in_use(path, what, deadline)),
             Err(fault) => return Err(fault),
         }
-        write_holder(&mut file).map_err(|error| at_path("write", path, &error))?;
-        Ok(FileLock { file })
+        match write_holder(&mut file) {
+            // The lock is held all the same, and `stop` must work on a full disk.
+            Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                Err(at_path("write", path, &error))
+            }
+            _ => Ok(FileLock { file }),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod guest_watch;
 pub mod images;
 mod instance_files;
 pub mod kubectl;
+mod launch_fault;
 pub mod leftovers;
 pub mod load;
 pub mod logs;

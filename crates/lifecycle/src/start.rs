@@ -22,7 +22,7 @@ use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
 use crate::instance_files;
-use crate::leftovers;
+use crate::launch_fault;
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
@@ -317,11 +317,10 @@ fn launch(
     let qemu = Qemu::find()?;
     let uuid = uuid::Uuid::new_v4().to_string();
     let ports = context.project.config.ports;
-    instance_files::prepare(&paths, &context.name, &uuid, &ports)?;
+    instance_files::prepare(&paths, &context.name, &uuid, &ports)
+        .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))?;
     if !paths.disk().exists() {
-        // Whole or not at all: what lies under the name is the truth.
-        qemu_img::create_overlay(&paths.partial_disk(), &image.root_disk(), "qcow2", None)?;
-        files::rename(&paths.partial_disk(), &paths.disk())?;
+        make_disk(&paths, image)?;
     }
     vm_log::rotate(&paths)?;
     let machine = machine(context, &paths, image, &qemu, choice, &uuid, node_port);
@@ -348,11 +347,7 @@ fn launch(
         if let Err(second) = files::remove(&paths.record()) {
             context.events.debug(second.to_string());
         }
-        match fault.next_steps() {
-            [] => fault.next("k3s-vm --debug start    # shows the command that was run"),
-            _ if fault.class() == FaultClass::Port => leftovers::explain(context, fault),
-            _ => fault,
-        }
+        launch_fault::explain(context, fault)
     })?;
     let identity = launched.identity().clone();
     record.process = Some(identity.clone());
@@ -361,6 +356,18 @@ fn launch(
         .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))?;
     let fact = format!("QEMU {} under {choice}, pid {}", qemu.version, process.pid());
     Ok(Outcome::Done((Box::new(Running { record, process }), console), fact))
+}
+
+/// Makes the instance's disk, whole or not at all: what lies under its name is the truth.
+fn make_disk(paths: &InstancePaths, image: &GuestImage) -> Result<()> {
+    let made = qemu_img::create_overlay(&paths.partial_disk(), &image.root_disk(), "qcow2", None);
+    if let Err(fault) = made {
+        let fault = launch_fault::without_space(&paths.vm_dir(), fault);
+        // The first fault is the one to tell.
+        let _ = files::remove(&paths.partial_disk());
+        return Err(fault);
+    }
+    files::rename(&paths.partial_disk(), &paths.disk())
 }
 
 /// The VM of this instance.

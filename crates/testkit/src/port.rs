@@ -1,7 +1,9 @@
 //! Ports for tests.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::port::Port;
 
@@ -21,7 +23,12 @@ pub fn free() -> Port {
 /// When the range is used up.
 pub fn free_node_port() -> Port {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = u16::try_from(std::process::id() % 2000).unwrap_or_default();
+    // Test programs run at the same time, some of them as process 2 of a namespace of their own: not by the pid.
+    static BEGIN: OnceLock<u16> = OnceLock::new();
+    let begin = *BEGIN.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u16::try_from(since.subsec_micros() % 2000).unwrap_or_default()
+    });
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         assert!(step < 700, "no free NodePort");

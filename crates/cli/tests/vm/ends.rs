@@ -136,6 +136,7 @@ fn the_program_is_killed_while_qemu_comes_up() {
         kill_in_the_middle(&setup, &["start"], |_| until(|| setup.vm_dir().join("qmp.sock").exists()));
         // The VM goes on, and is taken over: what the record lacks is found by the uuid.
         assert_eq!(state(&setup), "running");
+        setup.script(&Script::default());
         setup
     });
 }
@@ -157,7 +158,7 @@ fn the_program_is_killed_while_the_guest_boots() {
 #[test]
 fn the_program_is_killed_while_it_resets() {
     all_verbs_work(|| {
-        let setup = started(&Script { ignore_quit: true, ignore_sigterm: true, ..Script::default() });
+        let setup = started(&Script { ignore_quit: true, ..Script::default() });
         kill_in_the_middle(&setup, &["reset"], |program| {
             let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
             assert!(lines.any(|line| line.unwrap().contains("Preparing the guest image")));

@@ -13,10 +13,7 @@ pub(crate) fn isolated(test: &str, work: impl FnOnce()) {
         return work();
     }
     let Some(unshare) = unshare() else {
-        use std::io::Write;
-        // Past the capture of the test harness.
-        let word = format!("SKIPPED: {test}: this machine allows no namespaces\n");
-        return std::io::stderr().write_all(word.as_bytes()).unwrap();
+        return skip(&format!("{test}: this machine allows no namespaces"));
     };
     let output = Command::new("unshare")
         .args(unshare)
@@ -27,6 +24,12 @@ pub(crate) fn isolated(test: &str, work: impl FnOnce()) {
         .unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Says that a test did not run, past the capture of the test harness.
+pub(crate) fn skip(what: &str) {
+    use std::io::Write;
+    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).unwrap();
 }
 
 /// The options of unshare(1) that this machine allows.

@@ -1,10 +1,10 @@
 //! A port that somebody else holds: who it is, whose, and what to type.
 
 use std::net::{Ipv6Addr, TcpListener};
-use std::process::Command;
 
 use testkit::Script;
 
+use crate::isolation::skip;
 use crate::process::{Stranger, is_alive, pid};
 use crate::setup::Setup;
 
@@ -19,53 +19,40 @@ fn fault(setup: &Setup) -> String {
     text[text.find("Error:").expect("a fault")..].to_owned()
 }
 
-/// A program that listens on `port`; its command line is steady from run to run.
-fn listener(address: &str, port: u16) -> Command {
-    let mut command = Command::new("python3");
-    let script = "import socket,sys; s=socket.create_server((sys.argv[1], int(sys.argv[2]))); print('listens', flush=True); \
-                  sys.stdin.read()";
-    command.args(["-c", script, address, &port.to_string()]);
-    command
-}
-
-fn has(program: &str) -> bool {
-    use std::io::Write;
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        std::io::stderr().write_all(format!("SKIPPED: {program} is not installed\n").as_bytes()).unwrap();
-    }
-    found
+/// A program, `web-server` by name, that listens on `port`, as `user` if root may become that.
+fn listener(setup: &Setup, address: &str, port: u16, user: Option<u32>) -> Stranger {
+    let network = format!(r#"{{"type":"user","id":"n","hostfwd":[{{"str":"tcp:{address}:{port}-:80"}}]}}"#);
+    setup.foreign_qemu("web-server", &["-netdev", &network], port, user)
 }
 
 #[test]
 fn another_program_on_one_port() {
-    if !has("python3") {
-        return;
-    }
     let setup = Setup::new(&listening());
-    let _holder = Stranger::start(listener("127.0.0.1", setup.api));
-    insta::assert_snapshot!(fault(&setup), @r"
+    let _holder = listener(&setup, "127.0.0.1", setup.api, None);
+    insta::assert_snapshot!(fault(&setup), @r#"
     Error: API_PORT on 127.0.0.1 is taken
-      pid PID is `/root/.pyenv/versions/3.11.7/bin/python3 -c import socket,sys; s=socket.create_server((sys.argv[1], int(sys.argv[2]))); print('listens', flush=True); sys.stdin.`; it listens on 127.0.0.1:API_PORT
+      pid PID is `web-server -qmp unix:qmp.sock,server=on -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:API_PORT-:80"}]}`; it listens on 127.0.0.1:API_PORT
 
     Next: kill PID    # if you can do without it
     Next: or choose another port: ports.api in .k3s-vm/config.toml
-    ");
+    "#);
 }
 
 #[test]
 fn another_users_program() {
     // Only root can become somebody else; what an ordinary user sees of it is a table in the engine.
-    if !has("python3") || !is_root() || !has("setpriv") {
-        return;
+    if !is_root() {
+        return skip("ports::another_users_program: not root");
     }
     let setup = Setup::new(&listening());
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--clear-groups"]);
-    let python = listener("127.0.0.1", setup.ssh);
-    command.arg(python.get_program()).args(python.get_args());
-    let holder = Stranger::start(command);
-    insta::assert_snapshot!(fault(&setup), @"");
+    let holder = listener(&setup, "127.0.0.1", setup.ssh, Some(65534));
+    insta::assert_snapshot!(fault(&setup), @r#"
+    Error: SSH_PORT on 127.0.0.1 is taken
+      pid PID of user nobody is `web-server -qmp unix:qmp.sock,server=on -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:SSH_PORT-:80"}]}`; it listens on 127.0.0.1:SSH_PORT
+
+    Next: sudo kill PID    # if that user can do without it
+    Next: or choose another port: ports.ssh in .k3s-vm/config.toml
+    "#);
     setup.says(&["reset", "--no-wait"], 6);
     assert!(holder.is_alive());
 }
@@ -77,18 +64,15 @@ fn is_root() -> bool {
 
 #[test]
 fn a_wildcard_listener_is_in_the_way() {
-    if !has("python3") {
-        return;
-    }
     let setup = Setup::new(&listening());
-    let _holder = Stranger::start(listener("0.0.0.0", setup.api));
-    insta::assert_snapshot!(fault(&setup), @r"
+    let _holder = listener(&setup, "0.0.0.0", setup.api, None);
+    insta::assert_snapshot!(fault(&setup), @r#"
     Error: API_PORT on 127.0.0.1 is taken
-      pid PID is `/root/.pyenv/versions/3.11.7/bin/python3 -c import socket,sys; s=socket.create_server((sys.argv[1], int(sys.argv[2]))); print('listens', flush=True); sys.stdin.`; it listens on 0.0.0.0:API_PORT
+      pid PID is `web-server -qmp unix:qmp.sock,server=on -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:0.0.0.0:API_PORT-:80"}]}`; it listens on 0.0.0.0:API_PORT
 
     Next: kill PID    # if you can do without it
     Next: or choose another port: ports.api in .k3s-vm/config.toml
-    ");
+    "#);
 }
 
 #[test]
@@ -127,19 +111,16 @@ fn the_vm_of_another_project() {
 #[test]
 fn a_qemu_that_is_not_of_this_tool() {
     let setup = Setup::new(&listening());
-    let folder = tempfile::tempdir().unwrap();
     let network = format!(r#"{{"type":"user","id":"n","hostfwd":[{{"str":"tcp:127.0.0.1:{}-:80"}}]}}"#, setup.web);
-    let mut qemu = setup.foreign_qemu(folder.path(), &["-name", "k3s-vm", "-netdev", &network]);
+    let qemu = setup.foreign_qemu("qemu-system-x86_64", &["-name", "k3s-vm", "-netdev", &network], setup.web, None);
     insta::assert_snapshot!(fault(&setup), @r#"
     Error: WEB_PORT on 127.0.0.1 is taken
-      pid PID is `/tmp/.tmpzKTE4V/qemu-system-x86_64 -qmp unix:qmp.sock,server=on -name k3s-vm -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:WEB_PORT-:80"}]}`; it listens on 127.0.0.1:WEB_PORT
+      pid PID is `qemu-system-x86_64 -qmp unix:qmp.sock,server=on -name k3s-vm -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:WEB_PORT-:80"}]}`; it listens on 127.0.0.1:WEB_PORT
 
     Next: kill PID    # if you can do without it
     Next: or choose another port: WEB_PORT in .env
     "#);
     setup.says(&["stop"], 0);
     setup.says(&["reset", "--no-wait"], 6);
-    assert!(qemu.try_wait().unwrap().is_none(), "it was ended");
-    qemu.kill().unwrap();
-    qemu.wait().unwrap();
+    assert!(qemu.is_alive());
 }

@@ -46,15 +46,15 @@ impl Stranger {
         let mut command = Command::new("/bin/sh");
         // What stands behind the script are the shell's parameters, which it does not look at.
         command.arg0(program).args(["-c", "echo runs; read line"]).args(rest).current_dir(folder);
-        Self::start(command)
-    }
-
-    /// Any command that says a line when it is ready.
-    pub(crate) fn start(mut command: Command) -> Self {
         use std::io::Read;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = [0];
         child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        Stranger(child)
+    }
+
+    /// A process that was started some other way.
+    pub(crate) fn of(child: Child) -> Self {
         Stranger(child)
     }
 

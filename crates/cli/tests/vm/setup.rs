@@ -1,10 +1,13 @@
 //! A project with a prebuilt image of empty files, the fake in QEMU's place, and the program under test.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use model::port::Port;
 use testkit::{Script, TempProject};
+
+use crate::process::Stranger;
 
 /// A `qemu-img` that makes and describes a disk whose base is the project's image.
 const QEMU_IMG: &str = r#"#!/bin/sh
@@ -81,20 +84,33 @@ impl Setup {
         install(self.programs.path(), name, text);
     }
 
+    /// The folder of the programs that a test brings.
+    pub(crate) fn programs_path(&self) -> &Path {
+        self.programs.path()
+    }
+
     /// The text of a program that [`Setup::program`] replaces.
     pub(crate) fn program_text(&self, name: &str) -> String {
         std::fs::read_to_string(self.programs.path().join(name)).unwrap()
     }
 
-    /// A QEMU that somebody started by hand in `folder`; returns when it listens.
-    pub(crate) fn foreign_qemu(&self, folder: &Path, arguments: &[&str]) -> std::process::Child {
-        Script { listen: true, ..Script::default() }.write(folder);
-        let mut command = Command::new(self.programs.path().join("qemu-system-x86_64"));
-        command.args(["-qmp", "unix:qmp.sock,server=on"]).args(arguments).current_dir(folder);
-        let child = command.env_remove(testkit::script::VARIABLE).stdin(Stdio::null()).spawn().unwrap();
-        // The last thing that it opens.
-        crate::process::until(|| std::net::TcpStream::connect(("127.0.0.1", self.web)).is_ok());
-        child
+    /// A QEMU that somebody started by hand under the name `program`; returns when it listens on `port`.
+    pub(crate) fn foreign_qemu(&self, program: &str, arguments: &[&str], port: u16, user: Option<u32>) -> Stranger {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        // Any user may run it and write there.
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::copy(testkit::fake_qemu::program(), folder.path().join(program)).unwrap();
+        Script { listen: true, ..Script::default() }.write(folder.path());
+        let mut command = Command::new(folder.path().join(program));
+        command.arg0(program).args(["-qmp", "unix:qmp.sock,server=on"]).args(arguments);
+        command.current_dir(folder.path()).env_remove(testkit::script::VARIABLE).stdin(Stdio::null());
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        let stranger = Stranger::of(command.spawn().unwrap());
+        crate::process::until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        stranger
     }
 
     pub(crate) fn vm_dir(&self) -> PathBuf {
@@ -155,6 +171,7 @@ impl Setup {
     /// `text` with names for paths, ports, pids and times.
     pub(crate) fn steady(&self, text: &str) -> String {
         let mut text = text.replace(&self.project.root().display().to_string(), "PROJECT");
+        text = text.replace(&self.programs.path().display().to_string(), "PROGRAMS");
         for (port, name) in [(self.api, "API_PORT"), (self.ssh, "SSH_PORT"), (self.web, "WEB_PORT")] {
             text = text.replace(&format!(":{port}"), &format!(":{name}")).replace(&format!("port {port}"), name);
         }
@@ -173,7 +190,8 @@ impl Setup {
 
 impl Drop for Setup {
     fn drop(&mut self) {
-        self.script(&Script::default());
+        // A folder that cannot be written has no VM that must be made obedient first.
+        let _ = std::fs::write(self.vm_dir().join(testkit::script::FILE), "{}");
         let _ = self.command(&["stop", "--timeout", "1s"]).stderr(Stdio::null()).status();
     }
 }

@@ -35,7 +35,7 @@ impl Leftover {
         let who = match self.pid {
             Some(pid) if self.is_own => format!("pid {pid}"),
             Some(pid) => format!("pid {pid} of user {}", self.user),
-            None => format!("it is a process of user {0}, which only {0} and root may see", self.user),
+            None => format!("it is a process of user {} that you may not see", self.user),
         };
         let what = match &self.owner {
             Owner::Instance => " is a VM of this instance".to_owned(),
@@ -79,7 +79,7 @@ impl Leftover {
                 vec![format!("sudo -u {} k3s-vm --project {} stop", self.user, quoted(project))]
             }
             Owner::Stranger if self.is_own => vec![format!("kill {pid}    # if you can do without it")],
-            Owner::Stranger => vec![format!("sudo kill {pid}    # if {} can do without it", self.user)],
+            Owner::Stranger => vec![format!("sudo kill {pid}    # if that user can do without it")],
         }
     }
 }
@@ -122,10 +122,10 @@ mod tests {
         ");
         insta::assert_snapshot!(told(Some(4711), false, Owner::Stranger), @r"
         pid 4711 of user ada is `k3s server`; it listens on 0.0.0.0:6443
-        sudo kill 4711    # if ada can do without it
+        sudo kill 4711    # if that user can do without it
         ");
         insta::assert_snapshot!(told(None, false, Owner::Stranger), @r"
-        it is a process of user ada, which only ada and root may see; it listens on 0.0.0.0:6443
+        it is a process of user ada that you may not see; it listens on 0.0.0.0:6443
         ask ada to end it
         ");
     }
@@ -146,7 +146,7 @@ mod tests {
     fn a_vm_without_a_project_is_ended_by_reset() {
         insta::assert_snapshot!(told(Some(4711), true, Owner::GoneProject { project: "/home/ada/old".into() }), @r"
         pid 4711 is a VM that the project /home/ada/old left behind; its folder is gone; it listens on 0.0.0.0:6443
-        kill 4711       # ends it alone; nothing can use it any more
+        kill 4711    # ends it alone; nothing can use it any more
         k3s-vm reset    # ends it, too, and makes this project's cluster anew
         ");
     }
