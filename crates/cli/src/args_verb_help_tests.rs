@@ -119,11 +119,16 @@ fn help_of_reset() {
     insta::assert_snapshot!(own_help("reset"), @r"
     Destroy the cluster with its data and start a new one
 
-    Ends what is left of former runs, too. Configuration, manifests and built guest images stay.
+    Ends what is left of former runs, too, and VMs whose project is gone. Configuration, manifests and
+    built guest images stay.
 
     Usage: k3s-vm reset [OPTIONS]
 
     Options:
+          --rebuild
+              Build the guest image anew, from the parts in the cache; other instances keep the one they
+              have
+
           --wait
               Wait until the web application answers (the default)
 
@@ -148,7 +153,7 @@ fn help_of_reset() {
 
     Examples:
       k3s-vm reset
-      k3s-vm reset --timeout 20m
+      k3s-vm reset --rebuild    The guest image is built anew, too
     ");
 }
 
@@ -205,12 +210,16 @@ fn help_of_logs() {
       -n, --lines <N>
               Begin with the last N lines; all of them by default
 
+      -p, --previous [<N>]
+              Show the log of the run before, or of N runs ago; those of three are kept
+
       -h, --help
               Print help (see a summary with '-h')
 
     Examples:
       k3s-vm logs -n 50
       k3s-vm logs -f
+      k3s-vm logs --previous    The run before: why it failed
     ");
 }
 
