@@ -61,7 +61,7 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
         context.events.note(format!("{too_far}; it is used nevertheless, since {reason}"));
         return Ok(on_host(&program, &kubeconfig, arguments));
     }
-    context.events.note(format!("{too_far}: using the VM's kubectl"));
+    context.events.note(format!("{too_far}: using the VM's, which is slower under emulation"));
     in_guest(context, &running, arguments)
 }
 
@@ -124,8 +124,7 @@ fn script(kubeconfig: &str, arguments: &[OsString]) -> String {
 
 /// The minor version in "kubernetes v1.37.2", "v1.32.4-dispatcher" or "k3s v1.37.2+k3s1".
 fn minor(text: &str) -> Option<u32> {
-    let numbers = text.split_once('v').and_then(|(_, version)| host::tools::parse_version(version))?;
-    numbers.get(1).copied()
+    host::tools::parse_version(text)?.get(1).copied()
 }
 
 #[cfg(test)]

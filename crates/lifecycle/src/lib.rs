@@ -5,6 +5,7 @@
 mod accelerator;
 pub mod apply;
 pub mod context;
+mod disk;
 mod guest_health;
 mod guest_watch;
 pub mod images;

@@ -14,12 +14,13 @@ use model::{Fault, FaultClass, Result};
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 use qemu::machine::FirmwareFile;
-use qemu::{Forward, Launch, Machine, MemoryBackend, Qemu, qemu_img};
+use qemu::{Forward, Launch, Machine, MemoryBackend, Qemu};
 use serde::Serialize;
 
 use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
+use crate::disk;
 use crate::guest_watch::GuestWatch;
 use crate::instance_files;
 use crate::launch_fault;
@@ -27,8 +28,8 @@ use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
 use crate::record::Record;
-use crate::web_integration;
 use crate::vm_log;
+use crate::web_integration;
 use crate::web_port;
 use host::deadline::Deadline;
 
@@ -248,7 +249,7 @@ fn guest_image(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Res
             });
         }
         Observed::Running(running) => image::open(&running.record.image_folder, &context.cache)?,
-        Observed::Stopped | Observed::Orphan(_) => guest_image_of_disk(context)?,
+        Observed::Stopped | Observed::Orphan(_) => disk::guest_image(context)?,
     };
     if image::locate(&request)?.is_none_or(|configured| configured.fingerprint != image.fingerprint) {
         context.events.note(
@@ -262,23 +263,6 @@ fn guest_image(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Res
 
 fn describe(image: &GuestImage) -> String {
     format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version)
-}
-
-/// The image that the instance's disk is an overlay of.
-///
-/// # Errors
-/// A State fault when the image is gone: the disk cannot be read without it.
-fn guest_image_of_disk(context: &Context<'_>) -> Result<GuestImage> {
-    let paths = context.paths();
-    let info = qemu_img::info(&paths.disk())?;
-    let folder = info.backing_file.as_deref().and_then(std::path::Path::parent).map(std::path::Path::to_path_buf);
-    let gone = |why: String| {
-        Fault::new(FaultClass::State, format!("the guest image under {} is gone", paths.disk().display()))
-            .because(why)
-            .next("k3s-vm reset    # makes a new disk; data on the old one cannot be read without its image")
-    };
-    let folder = folder.ok_or_else(|| gone("the disk names no image".to_owned()))?;
-    image::open(&folder, &context.cache).map_err(|fault| gone(fault.to_string()))
 }
 
 /// Starts QEMU, or takes the one that runs.
@@ -320,7 +304,7 @@ fn launch(
     instance_files::prepare(&paths, &context.name, &uuid, &ports)
         .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))?;
     if !paths.disk().exists() {
-        make_disk(&paths, image)?;
+        disk::make(&paths, image)?;
     }
     vm_log::rotate(&paths)?;
     let machine = machine(context, &paths, image, &qemu, choice, &uuid, node_port);
@@ -356,18 +340,6 @@ fn launch(
         .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))?;
     let fact = format!("QEMU {} under {choice}, pid {}", qemu.version, process.pid());
     Ok(Outcome::Done((Box::new(Running { record, process }), console), fact))
-}
-
-/// Makes the instance's disk, whole or not at all: what lies under its name is the truth.
-fn make_disk(paths: &InstancePaths, image: &GuestImage) -> Result<()> {
-    let made = qemu_img::create_overlay(&paths.partial_disk(), &image.root_disk(), "qcow2", None);
-    if let Err(fault) = made {
-        let fault = launch_fault::without_space(&paths.vm_dir(), fault);
-        // The first fault is the one to tell.
-        let _ = files::remove(&paths.partial_disk());
-        return Err(fault);
-    }
-    files::rename(&paths.partial_disk(), &paths.disk())
 }
 
 /// The VM of this instance.
