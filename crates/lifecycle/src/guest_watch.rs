@@ -12,6 +12,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
 
 use crate::guest_health::GuestHealth;
+use crate::vm_log;
 use host::deadline::Deadline;
 
 /// How many lines of the log a fault shows.
@@ -49,6 +50,8 @@ impl<'a> GuestWatch<'a> {
 
     /// A Guest fault when QEMU has ended or the console says that the guest cannot go on.
     pub(crate) fn check(&mut self) -> Result<()> {
+        // A guest that spews must not fill the disk while it is waited for.
+        vm_log::bound(&self.log)?;
         let news = self.console.news()?;
         if let Some(line) = news.progress {
             self.events.progress(CONSOLE, line);

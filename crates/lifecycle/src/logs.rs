@@ -41,6 +41,7 @@ pub fn follow(context: &Context<'_>, take: &mut dyn FnMut(&[u8]) -> Result<()>) 
     let forever = Duration::from_secs(u64::from(u32::MAX));
     let wait = host::wait::Wait { what: "the end of the instance", deadline: forever, interval: FOLLOW_INTERVAL };
     let ended = wait.until(|_| {
+        vm_log::bound(&path)?;
         let running = matches!(observe(context)?, Observed::Running(_));
         let news = follower.news()?;
         if !news.is_empty() {
