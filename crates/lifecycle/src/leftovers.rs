@@ -61,12 +61,12 @@ impl Leftover {
     }
 }
 
-/// All but this instance's own VM: VMs whose folder is gone and those of unknown owners, and everybody who holds a port
+/// All but this instance's own VM, whose pid is `own` where it runs (as root one sees that it is another user's): VMs whose folder is gone and those of unknown owners, and everybody who holds a port
 /// that the configuration wants. A VM of another project that is not in the way is none of our business.
 ///
 /// # Errors
 /// Faults of reading the process table.
-pub fn look(context: &Context<'_>) -> Result<Vec<Leftover>> {
+pub fn look(context: &Context<'_>, own: Option<u32>) -> Result<Vec<Leftover>> {
     let mut found: Vec<Leftover> =
         processes()?.iter().filter(|process| is_vm(process)).map(|process| Leftover::of(context, process)).collect();
     for port in wanted(context) {
@@ -76,6 +76,7 @@ pub fn look(context: &Context<'_>) -> Result<Vec<Leftover>> {
     }
     found.retain(|leftover| match leftover.owner {
         Owner::Instance => false,
+        _ if own.is_some() && leftover.pid == own => false,
         Owner::OtherProject { .. } => !leftover.ports.is_empty(),
         Owner::GoneProject { .. } | Owner::Stranger => true,
     });
@@ -125,7 +126,7 @@ pub(crate) fn end_abandoned(context: &Context<'_>) -> Result<u32> {
     let seconds = Duration::from_secs(5);
     let ladder = Ladder { quit: Duration::ZERO, terminate: seconds, kill: seconds, ..Ladder::hard() };
     let mut ended = 0;
-    for leftover in look(context)? {
+    for leftover in look(context, None)? {
         let (Owner::GoneProject { .. }, Some(pid)) = (&leftover.owner, leftover.pid) else { continue };
         let proven = ProcessHandle::prove(pid, |process, folder| {
             matches!(owner(context.asker(), process, folder), Owner::GoneProject { .. })

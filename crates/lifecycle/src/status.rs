@@ -97,7 +97,7 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
         project: context.project.paths.root().display().to_string(),
         state,
         ended: if running.is_some() { None } else { unexpected_end(context)? },
-        leftovers: leftovers::look(context)?,
+        leftovers: leftovers::look(context, running.as_ref().map(|running| running.pid))?,
         running,
     })
 }

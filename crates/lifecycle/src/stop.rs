@@ -52,7 +52,7 @@ pub fn run(context: &Context<'_>, timeout: Option<Duration>) -> Result<StopRepor
         };
         Ok(Outcome::Done(report, fact.to_owned()))
     })?;
-    for leftover in leftovers::look(context)? {
+    for leftover in leftovers::look(context, None)? {
         if let Owner::GoneProject { .. } = leftover.owner {
             context.events.note(format!("{}; {} ends it", leftover.sentence(), leftover.remedies()));
         }

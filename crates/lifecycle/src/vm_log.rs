@@ -84,7 +84,7 @@ pub(crate) fn of_run(paths: &InstancePaths, name: &str, back: u32) -> Result<Pat
     let fault = Fault::new(FaultClass::State, format!("there is no log of {name} from {back} runs ago"));
     Err(fault
         .because(missing)
-        .because(format!("the logs of {kept} former runs are there; {KEPT_RUNS} are kept at most"))
+        .because(format!("former logs that are there: {kept} (the last {KEPT_RUNS} are kept)"))
         .next("k3s-vm logs"))
 }
 

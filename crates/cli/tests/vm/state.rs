@@ -118,6 +118,15 @@ fn the_log_of_the_run_before_is_kept() {
     setup.says(&["start", "--no-wait"], 0);
     assert!(setup.project.read(".k3s-vm/vm.log.1").contains("the first run"));
     assert!(!setup.project.read(".k3s-vm/vm.log").contains("the first run"));
+    let previous = setup.run(&["logs", "--previous"]);
+    assert!(String::from_utf8_lossy(&previous.stdout).contains("the first run"));
+    insta::assert_snapshot!(setup.says(&["logs", "--previous", "2"], 3), @r"
+    Error: there is no log of k3s-vm from 2 runs ago
+      PROJECT/.k3s-vm/vm.log.2 does not exist
+      former logs that are there: 1 (the last 3 are kept)
+
+    Next: k3s-vm logs
+    ");
 }
 
 #[test]
@@ -157,5 +166,20 @@ fn a_reset_that_cannot_succeed_leaves_the_old_instance_alone() {
     setup.project.write("image/manifest.json", "{}");
     setup.says(&["reset", "--no-wait"], 2);
     setup.project.write("image/manifest.json", &manifest);
+    assert_eq!(pid(&setup), before);
+}
+
+#[test]
+fn a_prebuilt_image_is_not_rebuilt_and_nothing_is_destroyed_for_it() {
+    let setup = started(&Script::default());
+    let before = pid(&setup);
+    insta::assert_snapshot!(setup.says(&["reset", "--rebuild", "--no-wait"], 2), @r#"
+    [1/4] Checking the host …: all tools are there
+    [2/4] Preparing the guest image …
+    Error: a prebuilt guest image cannot be rebuilt
+      image.folder = "image" in .k3s-vm/config.toml names files of yours
+
+    Next: k3s-vm reset    # with the image as it is
+    "#);
     assert_eq!(pid(&setup), before);
 }
