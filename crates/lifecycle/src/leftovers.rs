@@ -69,10 +69,9 @@ impl Leftover {
 pub fn look(context: &Context<'_>, own: Option<u32>) -> Result<Vec<Leftover>> {
     let mut found: Vec<Leftover> =
         processes()?.iter().filter(|process| is_vm(process)).map(|process| Leftover::of(context, process)).collect();
-    for port in wanted(context) {
-        for holder in port_holders(context.project.config.ports.bind, port.number)? {
-            add_holder(context, &mut found, port, &holder);
-        }
+    // A VM that runs holds its ports itself, and to look for holders means to look at every descriptor of every process.
+    if own.is_none() {
+        add_holders(context, &mut found)?;
     }
     found.retain(|leftover| match leftover.owner {
         Owner::Instance => false,
@@ -81,6 +80,15 @@ pub fn look(context: &Context<'_>, own: Option<u32>) -> Result<Vec<Leftover>> {
         Owner::GoneProject { .. } | Owner::Stranger => true,
     });
     Ok(found)
+}
+
+fn add_holders(context: &Context<'_>, found: &mut Vec<Leftover>) -> Result<()> {
+    for port in wanted(context) {
+        for holder in port_holders(context.project.config.ports.bind, port.number)? {
+            add_holder(context, found, port, &holder);
+        }
+    }
+    Ok(())
 }
 
 fn add_holder(context: &Context<'_>, found: &mut Vec<Leftover>, port: WantedPort, holder: &PortHolder) {
@@ -175,11 +183,7 @@ pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Fault {
 /// Who holds a wanted port.
 fn holders(context: &Context<'_>) -> Result<Vec<Leftover>> {
     let mut found = Vec::new();
-    for port in wanted(context) {
-        for holder in port_holders(context.project.config.ports.bind, port.number)? {
-            add_holder(context, &mut found, port, &holder);
-        }
-    }
+    add_holders(context, &mut found)?;
     Ok(found)
 }
 

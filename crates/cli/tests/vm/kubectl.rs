@@ -56,7 +56,7 @@ fn the_vms_kubectl_in_place_of_one_that_is_too_far_from_the_server() {
     let setup = running();
     install(&setup, "v1.32.4-dispatcher");
     insta::assert_snapshot!(says(&setup, &["get", "pods", "-l", "a=b c"], b"input", 42), @r"
-    Note: PROGRAMS/kubectl v1.32.4-dispatcher is too far from the cluster's kubernetes v1.0.0 (one minor version is supported): using the VM's kubectl
+    Note: PROGRAMS/kubectl v1.32.4-dispatcher is too far from the cluster's kubernetes v1.0.0 (one minor version is supported): using the VM's, which is slower under emulation
     PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl get pods -l 'a=b c'
     input
     ");
@@ -81,7 +81,7 @@ fn one_file_of_the_host_becomes_the_input_of_the_vms_kubectl() {
     install(&setup, "v1.32.4");
     setup.project.write("web.yaml", "kind: Service\n");
     insta::assert_snapshot!(says(&setup, &["apply", "-f", "web.yaml"], b"", 42), @r"
-    Note: PROGRAMS/kubectl v1.32.4 is too far from the cluster's kubernetes v1.0.0 (one minor version is supported): using the VM's kubectl
+    Note: PROGRAMS/kubectl v1.32.4 is too far from the cluster's kubernetes v1.0.0 (one minor version is supported): using the VM's, which is slower under emulation
     PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl apply -f -
     kind: Service
     ");

@@ -29,6 +29,7 @@ fn fill(folder: &Path, left: usize) -> std::path::PathBuf {
     ballast
 }
 
+/// From now on nothing can be written to a filesystem that the test has mounted, but through files that are open.
 fn read_only(folder: &Path) {
     let folder = folder.display().to_string();
     mount(&["--bind", &folder, &folder]);
@@ -133,6 +134,7 @@ fn a_vm_on_a_full_disk_is_seen_and_stopped() {
 fn a_project_that_cannot_be_written() {
     isolated("storage::a_project_that_cannot_be_written", || {
         let setup = Setup::new(&Script::default());
+        small_disk(&setup);
         fs::set_permissions(setup.vm_dir(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         read_only(&setup.project.root().join(".k3s-vm"));
         assert_eq!(state(&setup), "absent");
@@ -161,6 +163,7 @@ fn a_project_that_cannot_be_written() {
 fn a_running_vm_in_a_project_that_became_read_only_is_still_seen() {
     isolated("storage::a_running_vm_in_a_project_that_became_read_only_is_still_seen", || {
         let setup = Setup::new(&Script::default());
+        small_disk(&setup);
         setup.says(&["start", "--no-wait"], 0);
         read_only(&setup.project.root().join(".k3s-vm"));
         assert_eq!(state(&setup), "running");
@@ -175,6 +178,7 @@ fn a_cache_and_a_home_that_cannot_be_written_are_not_needed_for_an_image_that_is
     isolated("storage::a_cache_and_a_home_that_cannot_be_written_are_not_needed_for_an_image_that_is_there", || {
         let setup = Setup::new(&Script::default());
         let home = tempfile::tempdir().unwrap();
+        mount(&["-t", "tmpfs", "tmpfs", &home.path().display().to_string()]);
         read_only(home.path());
         for verb in [&["start", "--no-wait"][..], &["status"], &["reset", "--no-wait"], &["stop"]] {
             let mut command = setup.command(verb);
