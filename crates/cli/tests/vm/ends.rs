@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 use testkit::Script;
 use testkit::script::{AgentScript, Greeting};
 
+use crate::isolation::isolated;
 use crate::process::{is_alive, kill, pid, state, until};
 use crate::setup::Setup;
 
@@ -116,53 +117,61 @@ fn all_verbs_work(make: impl Fn() -> Setup) {
 
 #[test]
 fn the_program_is_killed_while_the_disk_is_made() {
-    all_verbs_work(|| {
-        let setup = Setup::new(&Script::default());
-        let made = setup.vm_dir().join("disk.partial.qcow2");
-        let usual = setup.program_text("qemu-img");
-        // A disk that is made half when the program dies, and whose maker ends soon after.
-        setup.program("qemu-img", "#!/bin/sh\nfor disk do :; done; echo half > \"$disk\"; exec sleep 1\n");
-        kill_in_the_middle(&setup, &["start"], |_| until(|| made.exists()));
-        assert!(!setup.vm_dir().join("disk.qcow2").exists());
-        setup.program("qemu-img", &usual);
-        setup
+    isolated("ends::the_program_is_killed_while_the_disk_is_made", || {
+        all_verbs_work(|| {
+            let setup = Setup::new(&Script::default());
+            let made = setup.vm_dir().join("disk.partial.qcow2");
+            let usual = setup.program_text("qemu-img");
+            // A disk that is made half when the program dies, and whose maker ends soon after.
+            setup.program("qemu-img", "#!/bin/sh\nfor disk do :; done; echo half > \"$disk\"; exec sleep 1\n");
+            kill_in_the_middle(&setup, &["start"], |_| until(|| made.exists()));
+            assert!(!setup.vm_dir().join("disk.qcow2").exists());
+            setup.program("qemu-img", &usual);
+            setup
+        });
     });
 }
 
 #[test]
 fn the_program_is_killed_while_qemu_comes_up() {
-    all_verbs_work(|| {
-        let setup = Setup::new(&Script { greeting: Greeting::Hang, ..Script::default() });
-        kill_in_the_middle(&setup, &["start"], |_| until(|| setup.vm_dir().join("qmp.sock").exists()));
-        // The VM goes on, and is taken over: what the record lacks is found by the uuid.
-        assert_eq!(state(&setup), "running");
-        setup.script(&Script::default());
-        setup
+    isolated("ends::the_program_is_killed_while_qemu_comes_up", || {
+        all_verbs_work(|| {
+            let setup = Setup::new(&Script { greeting: Greeting::Hang, ..Script::default() });
+            kill_in_the_middle(&setup, &["start"], |_| until(|| setup.vm_dir().join("qmp.sock").exists()));
+            // The VM goes on, and is taken over: what the record lacks is found by the uuid.
+            assert_eq!(state(&setup), "running");
+            setup.script(&Script::default());
+            setup
+        });
     });
 }
 
 #[test]
 fn the_program_is_killed_while_the_guest_boots() {
-    all_verbs_work(|| {
-        let setup =
-            Setup::new(&Script { agent: AgentScript { absent: true, ..Default::default() }, ..Script::default() });
-        kill_in_the_middle(&setup, &["start"], |program| {
-            let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
-            assert!(lines.any(|line| line.unwrap().contains("Starting the VM")));
+    isolated("ends::the_program_is_killed_while_the_guest_boots", || {
+        all_verbs_work(|| {
+            let setup =
+                Setup::new(&Script { agent: AgentScript { absent: true, ..Default::default() }, ..Script::default() });
+            kill_in_the_middle(&setup, &["start"], |program| {
+                let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+                assert!(lines.any(|line| line.unwrap().contains("Starting the VM")));
+            });
+            assert!(is_alive(pid(&setup)));
+            setup
         });
-        assert!(is_alive(pid(&setup)));
-        setup
     });
 }
 
 #[test]
 fn the_program_is_killed_while_it_resets() {
-    all_verbs_work(|| {
-        let setup = started(&Script { ignore_quit: true, ..Script::default() });
-        kill_in_the_middle(&setup, &["reset"], |program| {
-            let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
-            assert!(lines.any(|line| line.unwrap().contains("Preparing the guest image")));
+    isolated("ends::the_program_is_killed_while_it_resets", || {
+        all_verbs_work(|| {
+            let setup = started(&Script { ignore_quit: true, ..Script::default() });
+            kill_in_the_middle(&setup, &["reset"], |program| {
+                let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+                assert!(lines.any(|line| line.unwrap().contains("Preparing the guest image")));
+            });
+            setup
         });
-        setup
     });
 }

@@ -145,3 +145,29 @@ fn a_debug_line_says_which_one_and_why() {
     let line = text.lines().find(|line| line.contains("cluster runs")).unwrap_or(&text).trim();
     insta::assert_snapshot!(line.split_once("using ").unwrap_or((line, "")).1.rsplit_once("/kubectl").unwrap().1, @" v1.0.9, the cluster runs kubernetes v1.0.0");
 }
+
+#[test]
+fn people_get_a_terminal_in_the_vm_and_files_the_bare_output() {
+    let setup = running();
+    install(&setup, "v1.32.4");
+    setup.program("ssh", "#!/bin/sh\n[ \"$3\" = -t ] && echo a terminal || echo no terminal\n");
+    // script(1) gives its command a terminal.
+    let on_terminal = |redirection: &str| {
+        let inner = setup.command(&[]);
+        let line = format!("{} -q kubectl get pods {redirection}", inner.get_program().display());
+        let mut outer = std::process::Command::new("script");
+        outer.args(["-qec", &line, "/dev/null"]).current_dir(setup.project.root()).stdin(Stdio::null());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => outer.env(name, value),
+                None => outer.env_remove(name),
+            };
+        }
+        let output = outer.output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(seen) = on_terminal("") else { return crate::isolation::skip("script(1) is not installed") };
+    assert_eq!(seen, "a terminal");
+    on_terminal("> pods.txt");
+    assert_eq!(setup.project.read("pods.txt"), "no terminal\n");
+}

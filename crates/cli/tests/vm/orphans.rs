@@ -125,32 +125,36 @@ fn a_project_that_moved_keeps_its_vm_and_a_reset_elsewhere_leaves_it_alone() {
 
 #[test]
 fn a_copy_of_a_project_has_no_power_over_the_vm_of_the_original() {
-    let setup = started();
-    let vm = pid(&setup);
-    let copy = tempfile::tempdir().unwrap();
-    let copied = std::process::Command::new("cp").arg("-a").arg(setup.project.root()).arg(copy.path()).status();
-    assert!(copied.unwrap().success());
-    let in_copy = |arguments: &[&str]| {
-        let output = setup.command(arguments).current_dir(copy.path().join("project")).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let (_, status) = in_copy(&["status", "-o", "json"]);
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&status).unwrap()["state"], "stopped");
-    assert_eq!(in_copy(&["stop"]).0, Some(0));
-    assert_eq!(in_copy(&["reset", "--no-wait"]).0, Some(6));
-    assert!(is_alive(vm));
-    assert_eq!(pid(&setup), vm);
+    isolated("orphans::a_copy_of_a_project_has_no_power_over_the_vm_of_the_original", || {
+        let setup = started();
+        let vm = pid(&setup);
+        let copy = tempfile::tempdir().unwrap();
+        let copied = std::process::Command::new("cp").arg("-a").arg(setup.project.root()).arg(copy.path()).status();
+        assert!(copied.unwrap().success());
+        let in_copy = |arguments: &[&str]| {
+            let output = setup.command(arguments).current_dir(copy.path().join("project")).output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let (_, status) = in_copy(&["status", "-o", "json"]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&status).unwrap()["state"], "stopped");
+        assert_eq!(in_copy(&["stop"]).0, Some(0));
+        assert_eq!(in_copy(&["reset", "--no-wait"]).0, Some(6));
+        assert!(is_alive(vm));
+        assert_eq!(pid(&setup), vm);
+    });
 }
 
 #[test]
 fn a_reset_that_would_find_its_ports_taken_destroys_nothing() {
-    let setup = Setup::new(&listening());
-    setup.says(&["start", "--no-wait"], 0);
-    setup.says(&["stop"], 0);
-    let _listener = TcpListener::bind(("127.0.0.1", setup.ssh)).unwrap();
-    let text = setup.says(&["reset", "--no-wait"], 6);
-    assert!(text.contains("SSH_PORT on 127.0.0.1 is taken"), "{text}");
-    assert_eq!(state(&setup), "stopped", "the disk is gone");
+    isolated("orphans::a_reset_that_would_find_its_ports_taken_destroys_nothing", || {
+        let setup = Setup::new(&listening());
+        setup.says(&["start", "--no-wait"], 0);
+        setup.says(&["stop"], 0);
+        let _listener = TcpListener::bind(("127.0.0.1", setup.ssh)).unwrap();
+        let text = setup.says(&["reset", "--no-wait"], 6);
+        assert!(text.contains("SSH_PORT on 127.0.0.1 is taken"), "{text}");
+        assert_eq!(state(&setup), "stopped", "the disk is gone");
+    });
 }
 
 /// Law 2: never signal a process that is not proven to be this project's.

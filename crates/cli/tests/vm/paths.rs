@@ -4,7 +4,7 @@ use std::process::Command;
 
 use testkit::Script;
 
-use crate::isolation::skip;
+use crate::isolation::{isolated, skip};
 use crate::process::{pid, state};
 use crate::setup::Setup;
 
@@ -19,27 +19,38 @@ fn ssh_reads(setup: &Setup, key: &str) -> Option<String> {
 
 #[test]
 fn names_that_are_hard_to_quote() {
-    for name in
-        ["two words", "a,b,,c", "it's \"quoted\"", "100% %h $HOME", "Größe-プロジェクト", "#hash;semi&", "-dash", "a:b"]
-    {
-        let setup = Setup::named(name, &Script::default());
-        for verb in
-            [&["start", "--no-wait"][..], &["status"], &["stop"], &["start", "--no-wait"], &["reset", "--no-wait"]]
-        {
-            setup.says(verb, 0);
+    isolated("paths::names_that_are_hard_to_quote", || {
+        for name in [
+            "two words",
+            "a,b,,c",
+            "it's \"quoted\"",
+            "100% %h $HOME",
+            "Größe-プロジェクト",
+            "#hash;semi&",
+            "-dash",
+            "a:b",
+        ] {
+            let setup = Setup::named(name, &Script::default());
+            for verb in
+                [&["start", "--no-wait"][..], &["status"], &["stop"], &["start", "--no-wait"], &["reset", "--no-wait"]]
+            {
+                setup.says(verb, 0);
+            }
+            assert_eq!(state(&setup), "running", "{name}");
+            let words = std::fs::read(format!("/proc/{}/cmdline", pid(&setup))).unwrap();
+            let words: Vec<String> =
+                words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
+            let key = setup.vm_dir().join("authorized_keys").display().to_string().replace(',', ",,");
+            assert!(words.contains(&format!("name=opt/k3s-vm/authorized_keys,file={key}")), "{words:?}");
+            match ssh_reads(&setup, "identityfile") {
+                // `%%` is how the configuration writes `%`.
+                Some(file) => {
+                    assert_eq!(file.replace("%%", "%"), setup.vm_dir().join("id_ed25519").display().to_string())
+                }
+                None => skip("what ssh reads: ssh is not installed"),
+            }
         }
-        assert_eq!(state(&setup), "running", "{name}");
-        let words = std::fs::read(format!("/proc/{}/cmdline", pid(&setup))).unwrap();
-        let words: Vec<String> =
-            words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
-        let key = setup.vm_dir().join("authorized_keys").display().to_string().replace(',', ",,");
-        assert!(words.contains(&format!("name=opt/k3s-vm/authorized_keys,file={key}")), "{words:?}");
-        match ssh_reads(&setup, "identityfile") {
-            // `%%` is how the configuration writes `%`.
-            Some(file) => assert_eq!(file.replace("%%", "%"), setup.vm_dir().join("id_ed25519").display().to_string()),
-            None => skip("what ssh reads: ssh is not installed"),
-        }
-    }
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, TcpListener};
 
 use testkit::Script;
 
-use crate::isolation::skip;
+use crate::isolation::{isolated, skip};
 use crate::process::{Stranger, is_alive, pid};
 use crate::setup::Setup;
 
@@ -44,17 +44,19 @@ fn another_users_program() {
     if !is_root() {
         return skip("ports::another_users_program: not root");
     }
-    let setup = Setup::new(&listening());
-    let holder = listener(&setup, "127.0.0.1", setup.ssh, Some(65534));
-    insta::assert_snapshot!(fault(&setup), @r#"
+    isolated("ports::another_users_program", || {
+        let setup = Setup::new(&listening());
+        let holder = listener(&setup, "127.0.0.1", setup.ssh, Some(65534));
+        insta::assert_snapshot!(fault(&setup), @r#"
     Error: SSH_PORT on 127.0.0.1 is taken
       pid PID of user nobody is `web-server -qmp unix:qmp.sock,server=on -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:SSH_PORT-:80"}]}`; it listens on 127.0.0.1:SSH_PORT
 
     Next: sudo kill PID    # if that user can do without it
     Next: or choose another port: ports.ssh in .k3s-vm/config.toml
     "#);
-    setup.says(&["reset", "--no-wait"], 6);
-    assert!(holder.is_alive());
+        setup.says(&["reset", "--no-wait"], 6);
+        assert!(holder.is_alive());
+    });
 }
 
 fn is_root() -> bool {
@@ -77,50 +79,56 @@ fn a_wildcard_listener_is_in_the_way() {
 
 #[test]
 fn listeners_on_other_addresses_are_not_in_the_way() {
-    let setup = Setup::new(&listening());
-    let _second = TcpListener::bind(("127.0.0.2", setup.api)).unwrap();
-    // A machine without IPv6 has nothing to be in the way.
-    let _sixth = TcpListener::bind((Ipv6Addr::LOCALHOST, setup.ssh));
-    setup.says(&["start", "--no-wait"], 0);
-    setup.says(&["reset", "--no-wait"], 0);
+    isolated("ports::listeners_on_other_addresses_are_not_in_the_way", || {
+        let setup = Setup::new(&listening());
+        let _second = TcpListener::bind(("127.0.0.2", setup.api)).unwrap();
+        // A machine without IPv6 has nothing to be in the way.
+        let _sixth = TcpListener::bind((Ipv6Addr::LOCALHOST, setup.ssh));
+        setup.says(&["start", "--no-wait"], 0);
+        setup.says(&["reset", "--no-wait"], 0);
+    });
 }
 
 #[test]
 fn the_vm_of_another_project() {
-    let other = Setup::new(&listening());
-    other.says(&["start", "--no-wait"], 0);
-    let vm = pid(&other);
-    let setup = Setup::beside(&other, &listening());
-    let told = |text: String| text.replace(&other.project.root().display().to_string(), "OTHER");
-    insta::assert_snapshot!(told(fault(&setup)), @r"
+    isolated("ports::the_vm_of_another_project", || {
+        let other = Setup::new(&listening());
+        other.says(&["start", "--no-wait"], 0);
+        let vm = pid(&other);
+        let setup = Setup::beside(&other, &listening());
+        let told = |text: String| text.replace(&other.project.root().display().to_string(), "OTHER");
+        insta::assert_snapshot!(told(fault(&setup)), @r"
     Error: ports API_PORT, SSH_PORT, WEB_PORT on 127.0.0.1 are taken
       pid PID is the VM k3s-vm of the project OTHER; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
 
     Next: k3s-vm --project OTHER stop
     Next: or choose another port: ports.api in .k3s-vm/config.toml, ports.ssh in .k3s-vm/config.toml, WEB_PORT in .env
     ");
-    setup.says(&["stop"], 0);
-    setup.says(&["reset", "--no-wait"], 6);
-    assert!(is_alive(vm));
-    // What it says to type works.
-    let folder = other.project.root().display().to_string();
-    setup.says(&["--project", &folder, "stop"], 0);
-    setup.says(&["start", "--no-wait"], 0);
+        setup.says(&["stop"], 0);
+        setup.says(&["reset", "--no-wait"], 6);
+        assert!(is_alive(vm));
+        // What it says to type works.
+        let folder = other.project.root().display().to_string();
+        setup.says(&["--project", &folder, "stop"], 0);
+        setup.says(&["start", "--no-wait"], 0);
+    });
 }
 
 #[test]
 fn a_qemu_that_is_not_of_this_tool() {
-    let setup = Setup::new(&listening());
-    let network = format!(r#"{{"type":"user","id":"n","hostfwd":[{{"str":"tcp:127.0.0.1:{}-:80"}}]}}"#, setup.web);
-    let qemu = setup.foreign_qemu("qemu-system-x86_64", &["-name", "k3s-vm", "-netdev", &network], setup.web, None);
-    insta::assert_snapshot!(fault(&setup), @r#"
+    isolated("ports::a_qemu_that_is_not_of_this_tool", || {
+        let setup = Setup::new(&listening());
+        let network = format!(r#"{{"type":"user","id":"n","hostfwd":[{{"str":"tcp:127.0.0.1:{}-:80"}}]}}"#, setup.web);
+        let qemu = setup.foreign_qemu("qemu-system-x86_64", &["-name", "k3s-vm", "-netdev", &network], setup.web, None);
+        insta::assert_snapshot!(fault(&setup), @r#"
     Error: WEB_PORT on 127.0.0.1 is taken
       pid PID is `qemu-system-x86_64 -qmp unix:qmp.sock,server=on -name k3s-vm -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:WEB_PORT-:80"}]}`; it listens on 127.0.0.1:WEB_PORT
 
     Next: kill PID    # if you can do without it
     Next: or choose another port: WEB_PORT in .env
     "#);
-    setup.says(&["stop"], 0);
-    setup.says(&["reset", "--no-wait"], 6);
-    assert!(qemu.is_alive());
+        setup.says(&["stop"], 0);
+        setup.says(&["reset", "--no-wait"], 6);
+        assert!(qemu.is_alive());
+    });
 }

@@ -3,6 +3,7 @@
 use testkit::Script;
 use testkit::script::PowerButton;
 
+use crate::isolation::isolated;
 use crate::process::{is_alive, pid, state};
 use crate::setup::Setup;
 
@@ -39,32 +40,35 @@ fn a_second_start_takes_the_running_vm() {
 
 #[test]
 fn a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed() {
-    let setup = started(&Script::default());
-    setup.says(&["stop"], 0);
-    let mut stranger = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-    let record = format!(
-        r#"{{"process": {{"pid": {}, "start_ticks": 1, "boot_id": "x"}}, "uuid": "u", "qemu": "7.2.22",
+    isolated("state::a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed", || {
+        let setup = started(&Script::default());
+        setup.says(&["stop"], 0);
+        let mut stranger = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let record = format!(
+            r#"{{"process": {{"pid": {}, "start_ticks": 1, "boot_id": "x"}}, "uuid": "u", "qemu": "7.2.22",
         "accelerator": "tcg", "bind": "127.0.0.1", "api_port": 1, "ssh_port": 2, "web_port": 3,
         "distribution": "kubernetes v1", "image": "i", "image_folder": "/i"}}"#,
-        stranger.id()
-    );
-    setup.project.write(".k3s-vm/vm/record.json", &record);
-    setup.project.write(".k3s-vm/vm.pid", &stranger.id().to_string());
-    assert_eq!(state(&setup), "stopped");
-    setup.says(&["stop"], 0);
-    setup.says(&["reset", "--no-wait"], 0);
-    assert!(is_alive(stranger.id().into()), "a process that is not ours was killed");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+            stranger.id()
+        );
+        setup.project.write(".k3s-vm/vm/record.json", &record);
+        setup.project.write(".k3s-vm/vm.pid", &stranger.id().to_string());
+        assert_eq!(state(&setup), "stopped");
+        setup.says(&["stop"], 0);
+        setup.says(&["reset", "--no-wait"], 0);
+        assert!(is_alive(stranger.id().into()), "a process that is not ours was killed");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    });
 }
 
 #[test]
 fn a_vm_without_its_record_is_found_by_its_command_line() {
-    let setup = started(&Script::default());
-    let pid = pid(&setup);
-    std::fs::remove_file(setup.vm_dir().join("record.json")).unwrap();
-    assert_eq!(state(&setup), "orphan");
-    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 3), @r"
+    isolated("state::a_vm_without_its_record_is_found_by_its_command_line", || {
+        let setup = started(&Script::default());
+        let pid = pid(&setup);
+        std::fs::remove_file(setup.vm_dir().join("record.json")).unwrap();
+        assert_eq!(state(&setup), "orphan");
+        insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 3), @r"
     [1/3] Checking the host …: all tools are there
     [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
     [3/3] Starting the VM …
@@ -74,9 +78,10 @@ fn a_vm_without_its_record_is_found_by_its_command_line() {
     Next: k3s-vm stop     # powers it off; data are kept
     Next: k3s-vm reset    # destroys it and starts anew
     ");
-    setup.says(&["reset", "--no-wait"], 0);
-    assert!(!is_alive(pid));
-    assert_eq!(state(&setup), "running");
+        setup.says(&["reset", "--no-wait"], 0);
+        assert!(!is_alive(pid));
+        assert_eq!(state(&setup), "running");
+    });
 }
 
 #[test]
@@ -157,23 +162,26 @@ fn a_web_port_outside_of_the_node_ports_leads_to_the_node_port_of_the_manifests(
 
 #[test]
 fn a_reset_that_cannot_succeed_leaves_the_old_instance_alone() {
-    let setup = started(&Script::default());
-    let before = pid(&setup);
-    setup.project.write(".k3s-vm/manifests/base.json", "{");
-    setup.says(&["reset", "--no-wait"], 2);
-    std::fs::remove_file(setup.project.root().join(".k3s-vm/manifests/base.json")).unwrap();
-    let manifest = setup.project.read("image/manifest.json");
-    setup.project.write("image/manifest.json", "{}");
-    setup.says(&["reset", "--no-wait"], 2);
-    setup.project.write("image/manifest.json", &manifest);
-    assert_eq!(pid(&setup), before);
+    isolated("state::a_reset_that_cannot_succeed_leaves_the_old_instance_alone", || {
+        let setup = started(&Script::default());
+        let before = pid(&setup);
+        setup.project.write(".k3s-vm/manifests/base.json", "{");
+        setup.says(&["reset", "--no-wait"], 2);
+        std::fs::remove_file(setup.project.root().join(".k3s-vm/manifests/base.json")).unwrap();
+        let manifest = setup.project.read("image/manifest.json");
+        setup.project.write("image/manifest.json", "{}");
+        setup.says(&["reset", "--no-wait"], 2);
+        setup.project.write("image/manifest.json", &manifest);
+        assert_eq!(pid(&setup), before);
+    });
 }
 
 #[test]
 fn a_prebuilt_image_is_not_rebuilt_and_nothing_is_destroyed_for_it() {
-    let setup = started(&Script::default());
-    let before = pid(&setup);
-    insta::assert_snapshot!(setup.says(&["reset", "--rebuild", "--no-wait"], 2), @r#"
+    isolated("state::a_prebuilt_image_is_not_rebuilt_and_nothing_is_destroyed_for_it", || {
+        let setup = started(&Script::default());
+        let before = pid(&setup);
+        insta::assert_snapshot!(setup.says(&["reset", "--rebuild", "--no-wait"], 2), @r#"
     [1/4] Checking the host …: all tools are there
     [2/4] Preparing the guest image …
     Error: a prebuilt guest image cannot be rebuilt
@@ -181,5 +189,6 @@ fn a_prebuilt_image_is_not_rebuilt_and_nothing_is_destroyed_for_it() {
 
     Next: k3s-vm reset    # with the image as it is
     "#);
-    assert_eq!(pid(&setup), before);
+        assert_eq!(pid(&setup), before);
+    });
 }
