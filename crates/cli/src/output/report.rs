@@ -38,18 +38,17 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
     if let Some(next) = next {
         entries.push(("Next", next));
     }
+    let mut text = labelled("", &entries, style);
     if !report.leftovers.is_empty() {
-        let lines: Vec<String> = report
-            .leftovers
-            .iter()
-            .flat_map(|leftover| {
-                let steps = leftover.steps().into_iter().map(|step| format!("  {}", as_typed(&step, program)));
-                std::iter::once(leftover.sentence()).chain(steps)
-            })
-            .collect();
-        entries.push(("In the way", lines.join("\n")));
+        text.push_str(&format!("\n{}\n", style.strong("In the way:")));
     }
-    labelled("", &entries, style)
+    for leftover in &report.leftovers {
+        text.push_str(&format!("  {}\n", leftover.sentence()));
+        for step in leftover.steps() {
+            text.push_str(&format!("    {}\n", as_typed(&step, program)));
+        }
+    }
+    text
 }
 
 /// Every object with what happened to it.

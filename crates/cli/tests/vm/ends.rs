@@ -18,79 +18,88 @@ fn started(script: &Script) -> Setup {
 
 #[test]
 fn a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle() {
-    let setup = started(&Script::default());
-    setup.project.write("web/.kube/config", "");
-    setup.program("kubectl", "#!/bin/sh\necho \"kubectl runs with $KUBECONFIG\" >&2; exit 1\n");
-    kill(pid(&setup));
-    let status = String::from_utf8(setup.run(&["status"]).stdout).unwrap();
-    insta::assert_snapshot!(setup.steady(&status), @r"
+    isolated("ends::a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle", || {
+        let setup = started(&Script::default());
+        setup.project.write("web/.kube/config", "");
+        setup.program("kubectl", "#!/bin/sh\necho \"kubectl runs with $KUBECONFIG\" >&2; exit 1\n");
+        kill(pid(&setup));
+        let status = String::from_utf8(setup.run(&["status"]).stdout).unwrap();
+        insta::assert_snapshot!(setup.steady(&status), @r"
     Instance  k3s-vm
     Project   PROJECT
     State     stopped; its data are kept
     Ended     QEMU (pid PID) was killed, or crashed
     Next      k3s-vm start
     ");
-    for verb in [&["ssh"][..], &["apply"], &["load", "image.tar"]] {
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(setup.says(verb, 3), @r"
+        for verb in [&["ssh"][..], &["apply"], &["load", "image.tar"]] {
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(setup.says(verb, 3), @r"
             Error: k3s-vm is not running
               QEMU (pid PID) was killed, or crashed
 
             Next: k3s-vm start
             ");
+            }
         }
-    }
-    insta::assert_snapshot!(setup.says(&["kubectl", "get", "nodes"], 1), @r"
+        insta::assert_snapshot!(setup.says(&["kubectl", "get", "nodes"], 1), @r"
     Warning: k3s-vm is not running: QEMU (pid PID) was killed, or crashed; `k3s-vm start` starts it
     kubectl runs with PROJECT/web/.kube/config
     ");
-    setup.says(&["logs"], 0);
-    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
+        setup.says(&["logs"], 0);
+        insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
     [1/3] Checking the host …: all tools are there
     [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
     Note: QEMU (pid PID) was killed, or crashed; its disk is used as it is
     [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
     ");
-    assert_eq!(state(&setup), "running");
+        assert_eq!(state(&setup), "running");
+    });
 }
 
 #[test]
 fn a_stop_after_the_kill_says_so_once() {
-    let setup = started(&Script::default());
-    kill(pid(&setup));
-    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) was killed, or crashed");
-    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running");
-    assert!(!setup.project.root().join(".k3s-vm/vm.pid").exists());
+    isolated("ends::a_stop_after_the_kill_says_so_once", || {
+        let setup = started(&Script::default());
+        kill(pid(&setup));
+        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) was killed, or crashed");
+        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running");
+        assert!(!setup.project.root().join(".k3s-vm/vm.pid").exists());
+    });
 }
 
 #[test]
 fn a_guest_that_powered_itself_off_is_told_from_a_kill() {
-    let setup = started(&Script { exit_after: Some(testkit::script::Exit { ms: 1500, code: 0 }), ..Script::default() });
-    until(|| state(&setup) == "stopped");
-    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) ended: the guest powered off or gave up");
+    isolated("ends::a_guest_that_powered_itself_off_is_told_from_a_kill", || {
+        let setup =
+            started(&Script { exit_after: Some(testkit::script::Exit { ms: 1500, code: 0 }), ..Script::default() });
+        until(|| state(&setup) == "stopped");
+        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) ended: the guest powered off or gave up");
+    });
 }
 
 #[test]
 fn after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed() {
-    let setup = started(&Script::default());
-    setup.says(&["stop"], 0);
-    // Now the pid is this test's own, started when the record says, but in another boot.
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    let record = setup.record_of(std::process::id()).replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
-    setup.project.write(".k3s-vm/vm/record.json", &record);
-    setup.project.write(".k3s-vm/vm.pid", &std::process::id().to_string());
-    insta::assert_snapshot!(setup.says(&["ssh"], 3), @r"
+    isolated("ends::after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed", || {
+        let setup = started(&Script::default());
+        setup.says(&["stop"], 0);
+        // Now the pid is this test's own, started when the record says, but in another boot.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let record = setup.record_of(std::process::id()).replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
+        setup.project.write(".k3s-vm/vm/record.json", &record);
+        setup.project.write(".k3s-vm/vm.pid", &std::process::id().to_string());
+        insta::assert_snapshot!(setup.says(&["ssh"], 3), @r"
     Error: k3s-vm is not running
       the host was restarted while it ran
 
     Next: k3s-vm start
     ");
-    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
+        insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
     [1/3] Checking the host …: all tools are there
     [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
     Note: the host was restarted while it ran; its disk is used as it is
     [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
     ");
+    });
 }
 
 /// Starts the program, waits until it has come so far, and kills it.

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use testkit::Script;
 
+use crate::isolation::isolated;
 use crate::setup::Setup;
 
 /// A running VM of Kubernetes v1.0.0 with a kubeconfig, and an ssh that shows what it is to run and its input.
@@ -103,23 +104,24 @@ fn what_only_the_host_can_do_is_done_by_its_kubectl_whatever_its_version() {
 
 #[test]
 fn without_a_kubectl_on_the_host() {
-    let setup = running();
-    // Nothing of this machine but what the test has put there, and the shell's own programs.
-    let tools = tempfile::tempdir().unwrap();
-    for tool in ["sh", "cat"] {
-        let found = ["/bin", "/usr/bin"].map(|folder| std::path::Path::new(folder).join(tool));
-        let found = found.iter().find(|path| path.exists()).unwrap();
-        std::os::unix::fs::symlink(found, tools.path().join(tool)).unwrap();
-    }
-    let run = |arguments: &[&str], code: i32| {
-        let path = format!("{}:{}", setup.programs_path().display(), tools.path().display());
-        let output = setup.command(&[&["kubectl"], arguments].concat()).env("PATH", path).output().unwrap();
-        let text = setup.steady(&String::from_utf8_lossy(&[output.stderr, output.stdout].concat()));
-        assert_eq!(output.status.code(), Some(code), "{text}");
-        text
-    };
-    insta::assert_snapshot!(run(&["get", "pods"], 42), @"PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl get pods");
-    insta::assert_snapshot!(run(&["cp", "web-0:/a", "a"], 2), @r"
+    isolated("kubectl::without_a_kubectl_on_the_host", || {
+        let setup = running();
+        // Nothing of this machine but what the test has put there, and the shell's own programs.
+        let tools = tempfile::tempdir().unwrap();
+        for tool in ["sh", "cat"] {
+            let found = ["/bin", "/usr/bin"].map(|folder| std::path::Path::new(folder).join(tool));
+            let found = found.iter().find(|path| path.exists()).unwrap();
+            std::os::unix::fs::symlink(found, tools.path().join(tool)).unwrap();
+        }
+        let run = |arguments: &[&str], code: i32| {
+            let path = format!("{}:{}", setup.programs_path().display(), tools.path().display());
+            let output = setup.command(&[&["kubectl"], arguments].concat()).env("PATH", path).output().unwrap();
+            let text = setup.steady(&String::from_utf8_lossy(&[output.stderr, output.stdout].concat()));
+            assert_eq!(output.status.code(), Some(code), "{text}");
+            text
+        };
+        insta::assert_snapshot!(run(&["get", "pods"], 42), @"PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl get pods");
+        insta::assert_snapshot!(run(&["cp", "web-0:/a", "a"], 2), @r"
     Error: the VM's kubectl cannot do this
       this host has no kubectl, so the VM's is used
       `kubectl cp` has to read and write files on this host
@@ -127,13 +129,14 @@ fn without_a_kubectl_on_the_host() {
     Next: k3s-vm kubectl apply -f - < FILE    # one file, or one stream, reaches it
     Next: install a kubectl of about kubernetes v1.0.0 on this host, which sees its files and ports
     ");
-    setup.says(&["stop"], 0);
-    insta::assert_snapshot!(run(&["get", "pods"], 3), @r"
+        setup.says(&["stop"], 0);
+        insta::assert_snapshot!(run(&["get", "pods"], 3), @r"
     Error: k3s-vm is not running
       this host has no kubectl, so the VM's would be used
 
     Next: k3s-vm start
     ");
+    });
 }
 
 #[test]

@@ -50,13 +50,15 @@ fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
         assert!(is_alive(orphan));
         let status = String::from_utf8(setup.run(&["status"]).stdout).unwrap();
         insta::assert_snapshot!(setup.steady(&status).replace(&folder.display().to_string(), "GONE"), @r"
-        Instance    k3s-vm
-        Project     PROJECT
-        State       stopped; its data are kept
-        Next        k3s-vm start
-        In the way  pid PID is a VM that the project GONE left behind; its folder is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
-                      kill PID    # ends it alone; nothing can use it any more
-                      k3s-vm reset    # ends it, too, and makes this project's cluster anew
+        Instance  k3s-vm
+        Project   PROJECT
+        State     stopped; its data are kept
+        Next      k3s-vm start
+
+        In the way:
+          pid PID is a VM that the project GONE left behind; its folder is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
+            kill PID    # ends it alone; nothing can use it any more
+            k3s-vm reset    # ends it, too, and makes this project's cluster anew
         ");
         insta::assert_snapshot!(says(&["reset", "--no-wait"], 0), @r"
         [1/4] Checking the host …: all tools are there

@@ -55,13 +55,15 @@ fn names_that_are_hard_to_quote() {
 
 #[test]
 fn a_path_that_is_longer_than_a_socket_name() {
-    // unix(7): 108 bytes.
-    let setup = Setup::named(&format!("{}/{}", "d".repeat(120), "e".repeat(120)), &Script::default());
-    assert!(setup.vm_dir().join("qmp.sock").as_os_str().len() > 2 * 108);
-    setup.says(&["start", "--no-wait"], 0);
-    assert_eq!(state(&setup), "running");
-    // QMP was reached: the guest was asked, not killed.
-    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM …: the guest powered off");
+    isolated("paths::a_path_that_is_longer_than_a_socket_name", || {
+        // unix(7): 108 bytes.
+        let setup = Setup::named(&format!("{}/{}", "d".repeat(120), "e".repeat(120)), &Script::default());
+        assert!(setup.vm_dir().join("qmp.sock").as_os_str().len() > 2 * 108);
+        setup.says(&["start", "--no-wait"], 0);
+        assert_eq!(state(&setup), "running");
+        // QMP was reached: the guest was asked, not killed.
+        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM …: the guest powered off");
+    });
 }
 
 #[test]

@@ -15,13 +15,15 @@ fn started(script: &Script) -> Setup {
 
 #[test]
 fn an_instance_goes_from_absent_to_running_to_stopped() {
-    let setup = Setup::new(&Script::default());
-    assert_eq!(state(&setup), "absent");
-    setup.says(&["start", "--no-wait"], 0);
-    assert_eq!(state(&setup), "running");
-    setup.says(&["stop"], 0);
-    assert_eq!(state(&setup), "stopped");
-    insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running");
+    isolated("state::an_instance_goes_from_absent_to_running_to_stopped", || {
+        let setup = Setup::new(&Script::default());
+        assert_eq!(state(&setup), "absent");
+        setup.says(&["start", "--no-wait"], 0);
+        assert_eq!(state(&setup), "running");
+        setup.says(&["stop"], 0);
+        assert_eq!(state(&setup), "stopped");
+        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running");
+    });
 }
 
 #[test]
@@ -116,22 +118,24 @@ fn changed_ports_are_told_and_taken_at_the_next_start() {
 
 #[test]
 fn the_log_of_the_run_before_is_kept() {
-    let line = testkit::script::ConsoleLine { after_ms: 0, text: "the first run".to_owned() };
-    let setup = started(&Script { console: vec![line], ..Script::default() });
-    setup.says(&["stop"], 0);
-    setup.script(&Script::default());
-    setup.says(&["start", "--no-wait"], 0);
-    assert!(setup.project.read(".k3s-vm/vm.log.1").contains("the first run"));
-    assert!(!setup.project.read(".k3s-vm/vm.log").contains("the first run"));
-    let previous = setup.run(&["logs", "--previous"]);
-    assert!(String::from_utf8_lossy(&previous.stdout).contains("the first run"));
-    insta::assert_snapshot!(setup.says(&["logs", "--previous", "2"], 3), @r"
+    isolated("state::the_log_of_the_run_before_is_kept", || {
+        let line = testkit::script::ConsoleLine { after_ms: 0, text: "the first run".to_owned() };
+        let setup = started(&Script { console: vec![line], ..Script::default() });
+        setup.says(&["stop"], 0);
+        setup.script(&Script::default());
+        setup.says(&["start", "--no-wait"], 0);
+        assert!(setup.project.read(".k3s-vm/vm.log.1").contains("the first run"));
+        assert!(!setup.project.read(".k3s-vm/vm.log").contains("the first run"));
+        let previous = setup.run(&["logs", "--previous"]);
+        assert!(String::from_utf8_lossy(&previous.stdout).contains("the first run"));
+        insta::assert_snapshot!(setup.says(&["logs", "--previous", "2"], 3), @r"
     Error: there is no log of k3s-vm from 2 runs ago
       PROJECT/.k3s-vm/vm.log.2 does not exist
       former logs that are there: 1 (the last 3 are kept)
 
     Next: k3s-vm logs
     ");
+    });
 }
 
 #[test]

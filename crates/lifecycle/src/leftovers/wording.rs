@@ -50,7 +50,8 @@ impl Leftover {
         };
         let ports: Vec<String> = self.ports.iter().map(|port| port.address.to_string()).collect();
         let holds = if ports.is_empty() { String::new() } else { format!("; it listens on {}", ports.join(", ")) };
-        format!("{who}{what}{holds}")
+        // Command lines and paths of others: nothing that a terminal would obey.
+        format!("{who}{what}{holds}").chars().filter(|letter| !letter.is_control()).collect()
     }
 
     /// The commands of [`Leftover::steps`], for the middle of a sentence: "`kill 4711` or `k3s-vm reset`".
@@ -128,6 +129,21 @@ mod tests {
         it is a process of user ada that you may not see; it listens on 0.0.0.0:6443
         ask ada to end it
         ");
+    }
+
+    #[test]
+    fn a_command_line_cannot_paint_the_terminal() {
+        let mut leftover = Leftover {
+            pid: Some(1),
+            user: "ada".to_owned(),
+            is_own: false,
+            command: "evil \u{1b}[2J\r\nNext: k3s-vm reset".to_owned(),
+            owner: Owner::Stranger,
+            ports: Vec::new(),
+        };
+        insta::assert_snapshot!(leftover.sentence(), @"pid 1 of user ada is `evil [2JNext: k3s-vm reset`");
+        leftover.command.clear();
+        assert_eq!(leftover.sentence(), "pid 1 of user ada");
     }
 
     #[test]
