@@ -221,17 +221,17 @@ Examples:
     },
     /// Apply the manifests and the web application's variables, without rebuilding
     ///
-    /// Container images of the configuration are loaded first; pods are replaced only where something changed.
+    /// Container images of the configuration are loaded first; pods are replaced only where something changed. Objects
+    /// that have left the manifests are deleted, but for namespaces, volumes and definitions of kinds.
     #[command(after_long_help = "\
 Examples:
   k3s-vm apply
-  k3s-vm apply -o json    Every object with what happened to it")]
-    Apply {
-        #[command(flatten)]
-        wait: WaitArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
+  k3s-vm apply --dry-run     What would change, as a diff; nothing is written
+  k3s-vm apply --watch       Apply whenever manifests or variables are saved
+  k3s-vm apply -o json       Every object with what happened to it
+  k3s-vm apply --kubeconfig ~/.kube/config --context staging
+                             To another cluster; no VM is needed")]
+    Apply(ApplyArgs),
     /// Show the console of the VM and the words of QEMU
     #[command(after_long_help = "\
 Examples:
@@ -341,6 +341,33 @@ impl WaitArgs {
     pub(crate) fn waits(&self) -> bool {
         !self.no_wait
     }
+}
+
+/// Flags of `apply`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct ApplyArgs {
+    /// Tell what would change as a diff, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Apply again whenever manifests, variables or configuration are saved, until Ctrl-C
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) watch: bool,
+    /// Leave objects that have left the manifests in the cluster
+    #[arg(long)]
+    pub(crate) no_prune: bool,
+    /// Take over fields that others have set, and objects of other projects
+    #[arg(long)]
+    pub(crate) force_conflicts: bool,
+    /// Apply to the cluster of this kubeconfig, not to the project's VM; `$KUBECONFIG` is not looked at
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig; by default its current one
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// How the result is written.

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use lifecycle::apply::KubeconfigContext;
 use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::{Context, apply, kubectl, load, logs, reset, ssh, start, status, stop};
@@ -15,7 +16,7 @@ use model::paths::CachePaths;
 use model::{Fault, FaultClass, Result};
 
 use crate::PROGRAM_VARIABLE;
-use crate::args::{self, ConfigVerb, Format, Globals, Invocation, OutputArgs, Verb, WaitArgs};
+use crate::args::{self, ApplyArgs, ConfigVerb, Format, Globals, Invocation, OutputArgs, Verb, WaitArgs};
 use crate::output::Output;
 use crate::output::report;
 use crate::output::summary::Summary;
@@ -76,13 +77,7 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
                 Format::Human => output.result(&report::status(&report, output.program(), output.result_style()))?,
             }
         }
-        Verb::Apply { wait, output: arguments } => {
-            let report = apply::run(&context, apply::Options { wait: wait.waits(), timeout: wait.timeout })?;
-            match arguments.output {
-                Format::Json => output.result_json(&report)?,
-                Format::Human => output.result(&report::apply(&report, output.result_style()))?,
-            }
-        }
+        Verb::Apply(arguments) => return apply(context, arguments, output),
         Verb::Load { archive, output: arguments } => {
             let mut stdin = std::io::stdin().lock();
             let source =
@@ -120,6 +115,41 @@ fn started(report: &StartReport, arguments: OutputArgs, output: &Output) -> Resu
         Format::Json => output.result_json(report),
         Format::Human => output.result(&summary(report, output).render(output.result_style())),
     }
+}
+
+fn apply(context: Context<'_>, arguments: ApplyArgs, output: &Output) -> Result<ExitCode> {
+    let target = match arguments.kubeconfig {
+        Some(file) => apply::Target::Kubeconfig(KubeconfigContext { file, context: arguments.context }),
+        None => apply::Target::Instance,
+    };
+    let settings = apply::Settings { force: arguments.force_conflicts, prune: !arguments.no_prune, required: true };
+    let (wait, timeout) = (arguments.wait.waits(), arguments.wait.timeout);
+    let options = apply::Options { target, settings, wait, timeout };
+    let (json, style) = (arguments.output.output == Format::Json, output.result_style());
+    if arguments.dry_run {
+        let preview = apply::preview(&context, &options)?;
+        match json {
+            true => output.result_json(&preview)?,
+            false => output.result(&report::preview(&preview, style))?,
+        }
+    } else if arguments.watch {
+        apply::watch(context, &options, &mut |outcome| match outcome {
+            Ok(report) if json => output.result_json_line(&report),
+            Ok(report) => output.result(&report::apply_news(&report, style)),
+            // Told as a verb's last word is, but the next save may cure it.
+            Err(fault) => {
+                output.fault(&fault);
+                Ok(())
+            }
+        })?;
+    } else {
+        let report = apply::run(&context, &options)?;
+        match json {
+            true => output.result_json(&report)?,
+            false => output.result(&report::apply(&report, style))?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn options(wait: &WaitArgs) -> StartOptions {

@@ -1,29 +1,23 @@
-//! Server-side apply of manifests, and what it changed.
+//! Server-side apply of manifests: what is asked for, and what it changed.
 //!
-//! Which objects are sent, in which order, belongs to [`crate::manifest_order`]; what a refusal means to
-//! `refusal`.
+//! How it goes about it belongs to `apply_run`, which objects are sent in which order to [`crate::manifest_order`],
+//! what a refusal means to `refusal`, what leaves the manifests to `prune`.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use host::wait::{Look, Wait};
-use model::{Fault, FaultClass, Result};
+use model::{EventSink, Result};
 use serde::Serialize;
 
-use crate::apply_wave::{self, Mode, Sent};
+use crate::apply_run::Run;
+use crate::apply_wave::Mode;
 use crate::client::ClusterClient;
-use crate::kinds::Kinds;
+use crate::inventory::ApplySet;
 use crate::manifest::ManifestObject;
 use crate::manifest_order::Wave;
-use crate::refusal::{self, Refusal};
-use crate::request_fault;
+use crate::prune::{Books, Pruned};
 
 /// The name under which the cluster records which fields are ours. Never changes: a new name would own nothing.
 pub const FIELD_MANAGER: &str = "k3s-vm";
-
-const KIND_INTERVAL: Duration = Duration::from_millis(200);
-/// The last look of a wait is made at its deadline, and should still see more than a request cut off.
-const LEAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What an apply did to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -53,44 +47,73 @@ pub struct Applied {
 }
 
 /// How to apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApplyOptions {
     /// For the whole apply, the waits for new kinds included.
     pub deadline: Duration,
-    /// Whether fields of other managers are taken over.
+    /// Whether fields of other managers and objects of other projects are taken over.
     pub force: bool,
     /// How many requests run at once. Each has a connection of its own, and a TLS handshake costs a guest without KVM
     /// more than a request does.
     pub concurrency: usize,
+    /// The set whose members are marked, listed, and pruned when they leave it; without one nothing is.
+    pub set: Option<ApplySet>,
+    /// Whether objects that left the set are deleted; otherwise they stay in its list.
+    pub prune: bool,
 }
 
 impl Default for ApplyOptions {
     fn default() -> Self {
-        ApplyOptions { deadline: Duration::from_secs(120), force: false, concurrency: 4 }
+        ApplyOptions { deadline: Duration::from_secs(120), force: false, concurrency: 4, set: None, prune: true }
     }
 }
 
+/// What an apply did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApplyOutcome {
+    /// The objects of the manifests, in the order in which they were applied.
+    pub applied: Vec<Applied>,
+    /// The objects that have left the manifests, in the order in which they were deleted.
+    pub pruned: Vec<Pruned>,
+}
+
 impl ClusterClient {
-    /// Applies `objects` wave by wave ([`crate::manifest_order::Wave`]); the result is in the order of the objects
-    /// sorted so. An object that needs a namespace and names none goes to `default`.
+    /// ApplyOutcome `objects` wave by wave ([`crate::manifest_order::Wave`]), then deletes what has left the set since the
+    /// last apply. An object that needs a namespace and names none goes to [`ClusterClient::default_namespace`].
+    ///
+    /// The list of the set has old and new members before anything is applied, and exactly the new ones after the
+    /// last deletion: whatever ends an apply in between, the next one knows everything.
     ///
     /// # Errors
     /// A Cluster fault with one reason for each object that was refused: unknown kind, missing namespace, conflict
     /// with the field and its manager, immutable field. Nothing is sent where a kind is unknown; the waves after the
-    /// first one with a refused object are only checked (`dryRun`), so that all refusals are told at once.
-    pub fn apply(&self, objects: &[ManifestObject], options: &ApplyOptions) -> Result<Vec<Applied>> {
-        let mut run = Run {
-            client: self,
-            options,
-            begin: Instant::now(),
-            kinds: Kinds::default(),
-            applied: Vec::new(),
-            total: objects.len(),
+    /// first one with a refused object are only checked (`dryRun`), so that all refusals are told at once, and
+    /// nothing is deleted.
+    pub fn apply(
+        &self,
+        objects: &[ManifestObject],
+        options: &ApplyOptions,
+        events: &dyn EventSink,
+    ) -> Result<ApplyOutcome> {
+        let marked: Vec<ManifestObject> = match &options.set {
+            Some(set) => objects.iter().map(|object| set.mark(object)).collect(),
+            None => objects.to_vec(),
         };
-        let all: Vec<&ManifestObject> = objects.iter().collect();
-        run.check_kinds(&all)?;
+        let all: Vec<&ManifestObject> = marked.iter().collect();
+        let mut run = Run::new(self, options, events, all.len());
+        run.check(&all)?;
+        let mut books = match &options.set {
+            Some(set) => Some(Books::open(&run, set, &all)?),
+            None => None,
+        };
         let mut refusals = Vec::new();
         for wave in Wave::ALL {
+            // The namespace of the list may be one that the first wave brings.
+            if let Some(books) = &mut books
+                && refusals.is_empty()
+            {
+                books.announce(&run, wave)?;
+            }
             let members: Vec<&ManifestObject> = all.iter().copied().filter(|object| Wave::of(object) == wave).collect();
             if members.is_empty() {
                 continue;
@@ -101,125 +124,12 @@ impl ClusterClient {
                 run.wait_for_kinds(&members, &all)?;
             }
         }
+        run.finish();
         run.refuse(refusals)?;
-        Ok(run.applied)
-    }
-}
-
-/// One apply under way.
-struct Run<'a> {
-    client: &'a ClusterClient,
-    options: &'a ApplyOptions,
-    begin: Instant,
-    kinds: Kinds,
-    applied: Vec<Applied>,
-    total: usize,
-}
-
-impl Run<'_> {
-    fn left(&self) -> Duration {
-        self.options.deadline.saturating_sub(self.begin.elapsed())
-    }
-
-    /// Refuses all objects of unknown kinds before anything is sent, but for those whose definition is among them.
-    fn check_kinds(&mut self, objects: &[&ManifestObject]) -> Result<()> {
-        self.learn(objects, self.left())?;
-        let defined: Vec<(&str, &str)> = objects.iter().filter_map(|object| defined_kind(object)).collect();
-        let refusals: Vec<Refusal> = objects
-            .iter()
-            .filter(|object| self.kinds.resolve(object).is_none())
-            .filter(|object| !defined.contains(&(object.group(), object.kind())))
-            .map(|object| refusal::of_unknown_kind(object, self.kinds.knows_version(object)))
-            .collect();
-        self.refuse(refusals)
-    }
-
-    fn learn(&mut self, objects: &[&ManifestObject], left: Duration) -> Result<()> {
-        let learning = self.kinds.learn(self.client.kube(), objects);
-        self.client.request("the kinds it has", left, learning)
-    }
-
-    fn send(&mut self, objects: &[&ManifestObject], mode: Mode) -> Result<Vec<Refusal>> {
-        let mut targets = Vec::with_capacity(objects.len());
-        let mut refusals = Vec::new();
-        for object in objects {
-            match self.kinds.resolve(object) {
-                Some(kind) => targets.push(apply_wave::Target::new(object, kind)),
-                // Its definition has just been refused.
-                None if mode == Mode::Check => {}
-                None => refusals.push(refusal::of_unknown_kind(object, self.kinds.knows_version(object))),
-            }
-        }
-        let sending = apply_wave::send(self.client.kube(), &targets, mode, self.options);
-        let outcomes = match self.client.within(self.left(), sending)? {
-            Some(Ok(outcomes)) => outcomes,
-            Some(Err(error)) => return Err(request_fault::of_connection(self.client.server(), &error)),
-            None => return Err(self.timed_out()),
+        let pruned = match books {
+            Some(books) => books.settle(&mut run)?,
+            None => Vec::new(),
         };
-        for outcome in outcomes {
-            match outcome {
-                Sent::Applied(applied) => self.applied.push(applied),
-                Sent::Refused(refusal) => refusals.push(refusal),
-                Sent::Checked => {}
-            }
-        }
-        Ok(refusals)
+        Ok(ApplyOutcome { applied: run.applied, pruned })
     }
-
-    /// After CustomResourceDefinitions: until the server serves their kinds, for the objects that are of them.
-    fn wait_for_kinds(&mut self, sent: &[&ManifestObject], all: &[&ManifestObject]) -> Result<()> {
-        let defined: Vec<(&str, &str)> = sent.iter().filter_map(|object| defined_kind(object)).collect();
-        let of_them: Vec<&ManifestObject> =
-            all.iter().copied().filter(|object| defined.contains(&(object.group(), object.kind()))).collect();
-        if of_them.is_empty() {
-            return Ok(());
-        }
-        let wait =
-            Wait { what: "the kinds of the CustomResourceDefinitions", deadline: self.left(), interval: KIND_INTERVAL };
-        wait.until(|left| {
-            self.kinds.forget(&of_them);
-            self.learn(&of_them, left.max(LEAST_REQUEST))?;
-            let missing = of_them.iter().find(|object| self.kinds.resolve(object).is_none());
-            Ok(missing.map_or(Look::Ready(()), |object| {
-                Look::NotYet(format!("{} of {} is not served yet", object.kind(), object.api_version()))
-            }))
-        })
-    }
-
-    fn refuse(&self, refusals: Vec<Refusal>) -> Result<()> {
-        if refusals.is_empty() {
-            return Ok(());
-        }
-        let headline = match refusals.len() {
-            1 => "the cluster refused an object of the manifests".to_owned(),
-            count => format!("the cluster refused {count} objects of the manifests"),
-        };
-        let mut fault = Fault::new(FaultClass::Cluster, headline);
-        let mut steps: HashMap<String, ()> = HashMap::new();
-        for Refusal { reason, next } in refusals {
-            fault = fault.because(reason);
-            if let Some(step) = next
-                && steps.insert(step.clone(), ()).is_none()
-            {
-                fault = fault.next(step);
-            }
-        }
-        Err(fault.because(format!("{} of {} objects were applied", self.applied.len(), self.total)))
-    }
-
-    fn timed_out(&self) -> Fault {
-        let done = self.applied.len();
-        Fault::new(FaultClass::Timeout, format!("gave up applying the manifests after {:?}", self.options.deadline))
-            .because(format!("{done} of {} objects are known to be applied", self.total))
-            .next("k3s-vm apply --debug    # tells each request")
-    }
-}
-
-/// Group and kind that a CustomResourceDefinition defines.
-fn defined_kind(object: &ManifestObject) -> Option<(&str, &str)> {
-    if object.kind() != "CustomResourceDefinition" || object.group() != "apiextensions.k8s.io" {
-        return None;
-    }
-    let spec = object.value().get("spec")?;
-    Some((spec.get("group")?.as_str()?, spec.pointer("/names/kind")?.as_str()?))
 }

@@ -9,17 +9,17 @@ use kube::api::{ListParams, Patch, PatchParams, ValidationDirective};
 use kube::core::{DynamicObject, ObjectMeta, Status};
 
 use crate::apply::{Applied, ApplyOptions, Change, FIELD_MANAGER};
+use crate::client::ClusterClient;
+use crate::inventory::{ApplySet, PART_OF_LABEL};
 use crate::kinds::ServedKind;
 use crate::manifest::ManifestObject;
 use crate::refusal::{self, Refusal};
 
-const DEFAULT_NAMESPACE: &str = "default";
-
 /// An object and where it goes.
 pub(crate) struct Target<'a> {
-    object: &'a ManifestObject,
+    pub(crate) object: &'a ManifestObject,
+    pub(crate) namespace: Option<&'a str>,
     kind: ServedKind,
-    namespace: Option<&'a str>,
 }
 
 /// What became of an object.
@@ -50,22 +50,22 @@ struct Before {
     version: Option<String>,
     /// Whether it has fields that are ours.
     ours: bool,
+    /// The set that it is a member of.
+    part_of: Option<String>,
 }
 
 /// What each collection holds, or why the server does not say.
 type Existing<'a> = HashMap<Collection<'a>, Result<Versions, Box<Status>>>;
 
 impl<'a> Target<'a> {
-    pub(crate) fn new(object: &'a ManifestObject, kind: ServedKind) -> Self {
-        let namespace = kind.namespaced.then(|| object.namespace().unwrap_or(DEFAULT_NAMESPACE));
-        Target { object, kind, namespace }
+    /// `default_namespace` is that of an object that needs one and names none.
+    pub(crate) fn new(object: &'a ManifestObject, kind: ServedKind, default_namespace: &'a str) -> Self {
+        let namespace = kind.namespaced.then(|| object.namespace().unwrap_or(default_namespace));
+        Target { object, namespace, kind }
     }
 
-    fn api(&self, client: &kube::Client) -> Api<DynamicObject> {
-        match self.namespace {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.kind.resource),
-            None => Api::all_with(client.clone(), &self.kind.resource),
-        }
+    pub(crate) fn api(&self, client: &kube::Client) -> Api<DynamicObject> {
+        self.kind.api(client, self.namespace)
     }
 
     fn collection(&self) -> Collection<'_> {
@@ -73,26 +73,27 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Sends all of `targets`; the outcomes are in their order.
+/// Sends all of `targets`; the outcomes are given to `take` in their order, so that they are known even if the
+/// connection breaks.
 ///
 /// # Errors
 /// What is no answer of the server: a broken connection.
 pub(crate) async fn send(
-    client: &kube::Client,
+    client: &ClusterClient,
     targets: &[Target<'_>],
     mode: Mode,
     options: &ApplyOptions,
-) -> kube::Result<Vec<Sent>> {
-    let before = existing(client, targets, options.concurrency).await?;
+    mut take: impl FnMut(Sent),
+) -> kube::Result<()> {
+    let before = existing(client.kube(), targets, options.concurrency).await?;
     let mut outcomes = stream::iter(
         targets.iter().map(|target| send_one(client, target, before.get(&target.collection()), mode, options)),
     )
     .buffered(options.concurrency.max(1));
-    let mut sent = Vec::with_capacity(targets.len());
     while let Some(outcome) = outcomes.next().await {
-        sent.push(outcome?);
+        take(outcome?);
     }
-    Ok(sent)
+    Ok(())
 }
 
 /// The objects that are there before, one request for each collection: fewer than one for each object.
@@ -113,11 +114,11 @@ async fn existing<'t>(
         match members[0].api(client).list_metadata(&list).await {
             Ok(list) => {
                 let objects = list.items.into_iter().map(|item| item.metadata);
-                let versions = objects.filter_map(|metadata| {
-                    let ours = has_our_fields(&metadata);
-                    Some((metadata.name?, Before { version: metadata.resource_version, ours }))
-                });
-                Ok((collection, Ok(versions.collect())))
+                Ok((collection, Ok(objects.filter_map(before).collect())))
+            }
+            // Who may read each object may still not list them.
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                Ok((collection, one_by_one(client, &members).await?))
             }
             Err(kube::Error::Api(status)) => Ok((collection, Err(status))),
             Err(error) => Err(error),
@@ -132,8 +133,42 @@ async fn existing<'t>(
     Ok(found)
 }
 
+async fn one_by_one(client: &kube::Client, members: &[&Target<'_>]) -> kube::Result<Result<Versions, Box<Status>>> {
+    let mut versions = Versions::new();
+    for member in members {
+        match member.api(client).get_metadata_opt(member.object.name()).await {
+            Ok(found) => versions.extend(found.and_then(|found| before(found.metadata))),
+            Err(kube::Error::Api(status)) => return Ok(Err(status)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Ok(versions))
+}
+
+fn before(metadata: ObjectMeta) -> Option<(String, Before)> {
+    let ours = has_our_fields(&metadata);
+    let part_of = metadata.labels.and_then(|mut labels| labels.remove(PART_OF_LABEL));
+    Some((metadata.name?, Before { version: metadata.resource_version, ours, part_of }))
+}
+
+/// The set that the object is a member of, where that is not the one that is applied.
+pub(crate) fn other_set<'a>(part_of: Option<&'a str>, options: &ApplyOptions) -> Option<&'a str> {
+    let set = options.set.as_ref().map(ApplySet::id);
+    part_of.filter(|part_of| !options.force && Some(*part_of) != set.as_deref())
+}
+
+/// How an object is patched.
+pub(crate) fn parameters(mode: Mode, options: &ApplyOptions) -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        force: options.force,
+        dry_run: mode == Mode::Check,
+        field_validation: Some(ValidationDirective::Strict),
+    }
+}
+
 async fn send_one(
-    client: &kube::Client,
+    client: &ClusterClient,
     target: &Target<'_>,
     before: Option<&Result<Versions, Box<Status>>>,
     mode: Mode,
@@ -142,21 +177,19 @@ async fn send_one(
     let refused = |status: &Status| match mode {
         // Its namespace or kind may be what an earlier object was to bring.
         Mode::Check if status.code == 404 => Ok(Sent::Checked),
-        _ => Ok(Sent::Refused(refusal::of_status(target.object, target.namespace, status))),
+        _ => Ok(Sent::Refused(refusal::of_status(target.object, target.namespace, status, client.advice()))),
     };
     let before = match before {
         Some(Ok(versions)) => versions.get(target.object.name()),
         Some(Err(status)) => return refused(status),
         None => None,
     };
-    let parameters = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        force: options.force,
-        dry_run: mode == Mode::Check,
-        field_validation: Some(ValidationDirective::Strict),
-    };
-    let answer =
-        target.api(client).patch(target.object.name(), &parameters, &Patch::Apply(target.object.value())).await;
+    if let Some(other) = before.and_then(|before| other_set(before.part_of.as_deref(), options)) {
+        return Ok(Sent::Refused(refusal::of_other_set(target.object, other, client.advice())));
+    }
+    let patch = Patch::Apply(target.object.value());
+    let api = target.api(client.kube());
+    let answer = api.patch(target.object.name(), &parameters(mode, options), &patch).await;
     match answer {
         Ok(_) if mode == Mode::Check => Ok(Sent::Checked),
         Ok(object) => {

@@ -5,38 +5,35 @@ use std::time::Duration;
 
 use model::{Fault, FaultClass, Result};
 
+use crate::advice::Advice;
 use crate::kubeconfig::Kubeconfig;
+use crate::kubeconfig_file::{self, Destination, KubeconfigContext};
 use crate::request_fault;
 
 /// How often a running request looks whether the user has interrupted.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A connection to one cluster, by the credentials of one kubeconfig and by its certificate authority alone.
+/// A connection to one cluster, by the credentials of one kubeconfig.
 ///
 /// Calls block. The connection is made by the first call and kept.
 pub struct ClusterClient {
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
     server: String,
+    advice: Advice,
 }
 
 impl ClusterClient {
-    /// Prepares a client; no byte is sent.
+    /// Prepares a client of the project's own instance, which believes its certificate authority alone; no byte is
+    /// sent.
     ///
     /// # Errors
     /// A Cluster fault where the credentials cannot be used.
     pub fn new(kubeconfig: &Kubeconfig) -> Result<Self> {
         let server = kubeconfig.server().to_owned();
-        let unusable = |error: &dyn std::error::Error| {
-            Fault::new(FaultClass::Cluster, format!("the credentials for {server} cannot be used"))
-                .because(request_fault::chain(error))
-        };
-        // An error means that a provider is installed already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-            Fault::new(FaultClass::Host, "cannot prepare the connection to the cluster").because(error)
-        })?;
-        let document = kube::config::Kubeconfig::from_yaml(&kubeconfig.to_yaml()).map_err(|error| unusable(&error))?;
+        let runtime = runtime()?;
+        let document = kube::config::Kubeconfig::from_yaml(&kubeconfig.to_yaml())
+            .map_err(|error| unusable(&server, FaultClass::Cluster, &error))?;
         let client = runtime
             .block_on(async {
                 let options = kube::config::KubeConfigOptions::default();
@@ -45,14 +42,41 @@ impl ClusterClient {
                 config.proxy_url = None;
                 Ok(kube::Client::try_from(config))
             })
-            .map_err(|error: kube::config::KubeconfigError| unusable(&error))?
-            .map_err(|error| unusable(&error))?;
-        Ok(ClusterClient { runtime, client, server })
+            .map_err(|error: kube::config::KubeconfigError| unusable(&server, FaultClass::Cluster, &error))?
+            .map_err(|error| unusable(&server, FaultClass::Cluster, &error))?;
+        Ok(ClusterClient { runtime, client, server, advice: Advice::own() })
+    }
+
+    /// Prepares a client of any cluster: the context of a kubeconfig that the user names, with all ways to log in that
+    /// kubectl has. A program that gives credentials (`exec`) is run now.
+    ///
+    /// # Errors
+    /// A Config fault where the file or its context cannot be used.
+    pub fn of_kubeconfig(target: &KubeconfigContext) -> Result<Self> {
+        let Destination { context, config } = kubeconfig_file::read(target)?;
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let advice = Advice::of_kubeconfig(&target.file, &context);
+        let runtime = runtime()?;
+        let client = runtime.block_on(async { kube::Client::try_from(config) }).map_err(|error| {
+            unusable(&server, FaultClass::Config, &error)
+                .next(format!("{} auth whoami    # tries the same credentials", advice.kubectl))
+        })?;
+        Ok(ClusterClient { runtime, client, server, advice })
     }
 
     /// The server's address, for messages.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The namespace of objects that name none: that of the context, else `default`.
+    pub fn default_namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
+    /// What messages propose to type.
+    pub(crate) fn advice(&self) -> &Advice {
+        &self.advice
     }
 
     /// The server's version, `v1.37.2`.
@@ -94,11 +118,24 @@ impl ClusterClient {
     ) -> Result<T> {
         match self.within(deadline, future)? {
             Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(request_fault::of_request(&self.server, what, &error)),
+            Some(Err(error)) => Err(request_fault::of_request(self, what, &error)),
             None => {
                 Err(Fault::new(FaultClass::Timeout, format!("{} did not answer within {deadline:.1?}", self.server))
                     .because(format!("asked for {what}")))
             }
         }
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    // An error means that a provider is installed already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::new(FaultClass::Host, "cannot prepare the connection to the cluster").because(error))
+}
+
+fn unusable(server: &str, class: FaultClass, error: &dyn std::error::Error) -> Fault {
+    Fault::new(class, format!("the credentials for {server} cannot be used")).because(request_fault::chain(error))
 }

@@ -16,7 +16,7 @@ pub const IMAGES_ANNOTATION: &str = "k3s-vm.dev/images-sha256";
 pub fn annotate(objects: Vec<ManifestObject>, loaded: &[(String, String)]) -> Vec<ManifestObject> {
     objects
         .into_iter()
-        .map(|object| {
+        .map(|mut object| {
             if object.kind() != "Deployment" {
                 return object;
             }
@@ -27,23 +27,38 @@ pub fn annotate(objects: Vec<ManifestObject>, loaded: &[(String, String)]) -> Ve
             used.sort_unstable();
             used.dedup();
             let hash: String = Sha256::digest(used.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect();
-            let mut value = object.value().clone();
-            if let Some(template) = value.pointer_mut("/spec/template").and_then(Value::as_object_mut) {
-                let metadata = template.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
-                if metadata.is_object() {
-                    let annotations = &mut metadata["annotations"];
-                    if annotations.is_null() {
-                        *annotations = Value::Object(serde_json::Map::new());
-                    }
-                    if annotations.is_object() {
-                        annotations[IMAGES_ANNOTATION] = Value::String(hash);
-                    }
-                }
-            }
-            let origin = object.origin().clone();
-            ManifestObject::new(value, origin).unwrap_or(object)
+            note(object.value_mut(), Value::String(hash));
+            object
         })
         .collect()
+}
+
+fn note(deployment: &mut Value, hash: Value) {
+    let Some(template) = deployment.pointer_mut("/spec/template").and_then(Value::as_object_mut) else { return };
+    let metadata = template.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    if metadata.is_object() {
+        let annotations = &mut metadata["annotations"];
+        if annotations.is_null() {
+            *annotations = Value::Object(serde_json::Map::new());
+        }
+        if annotations.is_object() {
+            annotations[IMAGES_ANNOTATION] = hash;
+        }
+    }
+}
+
+/// Notes in a Deployment that uses one of `images` (full names) what the Deployment `live` of the cluster has noted: for
+/// a look at what would change when the images stay as they are.
+pub(crate) fn keep(object: &mut ManifestObject, live: &Value, images: &[String]) {
+    let pointer = "/spec/template/metadata/annotations";
+    let noted = live.pointer(pointer).and_then(|annotations| annotations.get(IMAGES_ANNOTATION)).cloned();
+    let names: Vec<(String, String)> = images.iter().map(|name| (name.clone(), String::new())).collect();
+    if let Some(noted) = noted
+        && object.is_deployment()
+        && !used_by(object.value(), &names).is_empty()
+    {
+        note(object.value_mut(), noted);
+    }
 }
 
 /// `NAME@DIGEST` of the loaded images that a Deployment's containers and init containers name.

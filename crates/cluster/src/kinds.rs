@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
-use kube::core::ApiResource;
+use kube::Api;
+use kube::core::{ApiResource, DynamicObject};
 
 use crate::manifest::ManifestObject;
 
@@ -17,6 +18,16 @@ pub(crate) struct ServedKind {
     pub(crate) namespaced: bool,
 }
 
+impl ServedKind {
+    /// Its objects, those of one namespace where they live in namespaces.
+    pub(crate) fn api(&self, client: &kube::Client, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.resource),
+            None => Api::all_with(client.clone(), &self.resource),
+        }
+    }
+}
+
 /// What has been learned; `None` for an API version that the server does not have.
 #[derive(Default)]
 pub(crate) struct Kinds {
@@ -25,12 +36,12 @@ pub(crate) struct Kinds {
 
 impl Kinds {
     /// Asks for the API versions that are not known yet, all at once.
-    pub(crate) async fn learn(&mut self, client: &kube::Client, objects: &[&ManifestObject]) -> kube::Result<()> {
-        let unknown: BTreeSet<&str> = objects
-            .iter()
-            .map(|object| object.api_version())
-            .filter(|version| !self.versions.contains_key(*version))
-            .collect();
+    pub(crate) async fn learn(
+        &mut self,
+        client: &kube::Client,
+        versions: impl Iterator<Item = &str>,
+    ) -> kube::Result<()> {
+        let unknown: BTreeSet<&str> = versions.filter(|version| !self.versions.contains_key(*version)).collect();
         let answers = join_all(unknown.into_iter().map(async |version| {
             let answer = if version.contains('/') {
                 client.list_api_group_resources(version).await
@@ -64,10 +75,14 @@ impl Kinds {
 
     /// The kind of `object`, or nothing where the server does not have it.
     pub(crate) fn resolve(&self, object: &ManifestObject) -> Option<ServedKind> {
-        let resources = self.versions.get(object.api_version())?.as_ref()?;
+        self.find(object.api_version(), object.kind())
+    }
+
+    /// The kind `kind` of an API version.
+    pub(crate) fn find(&self, api_version: &str, kind: &str) -> Option<ServedKind> {
+        let resources = self.versions.get(api_version)?.as_ref()?;
         // `deployments/scale` has a kind too; only what has no slash can be applied.
-        let found = resources.iter().find(|found| found.kind == object.kind() && !found.name.contains('/'))?;
-        let api_version = object.api_version();
+        let found = resources.iter().find(|found| found.kind == kind && !found.name.contains('/'))?;
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let resource = ApiResource {
             group: group.to_owned(),

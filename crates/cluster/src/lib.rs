@@ -3,11 +3,14 @@
 //! It speaks to a Kubernetes API and knows nothing of QEMU. Nothing in its public interface is asynchronous: the
 //! runtime lives inside [`client::ClusterClient`].
 
+mod advice;
 pub mod api_proof;
 pub mod apply;
+mod apply_run;
 mod apply_wave;
 pub mod client;
 mod deadline_stream;
+mod diff;
 pub mod image_annotation;
 pub mod image_archive;
 mod image_layer;
@@ -15,12 +18,16 @@ mod image_layout;
 pub mod image_name;
 pub mod image_pack;
 pub mod inject;
+mod inventory;
 mod kinds;
 pub mod kubeconfig;
+mod kubeconfig_file;
 pub mod manifest;
 mod manifest_documents;
 pub mod manifest_files;
 pub mod manifest_order;
+mod preview;
+mod prune;
 pub mod ready;
 mod refusal;
 mod request_fault;
@@ -30,12 +37,16 @@ mod tls_verdict;
 mod yaml;
 
 pub use api_proof::{ApiProbe, ApiProof};
-pub use apply::{Applied, ApplyOptions, Change, FIELD_MANAGER};
+pub use apply::{Applied, ApplyOptions, ApplyOutcome, Change, FIELD_MANAGER};
 pub use client::ClusterClient;
 pub use image_archive::{ArchivedImage, ImageArchive};
 pub use image_name::ImageName;
 pub use image_pack::{ImageRecipe, PackedImage};
 pub use inject::{Injection, RefusedVariable};
+pub use inventory::{ApplySet, PART_OF_LABEL};
 pub use kubeconfig::Kubeconfig;
+pub use kubeconfig_file::KubeconfigContext;
 pub use manifest::{ManifestObject, ManifestText, Origin};
+pub use preview::{Preview, PreviewOptions, Previewed};
+pub use prune::{PruneOutcome, Pruned};
 pub use ready::DeploymentName;

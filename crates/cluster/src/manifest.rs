@@ -113,7 +113,7 @@ pub fn parse(files: &[ManifestText]) -> Result<Vec<ManifestObject>> {
     let mut objects: Vec<ManifestObject> = Vec::new();
     let mut mistakes = Vec::new();
     for file in files {
-        for document in documents(&file.text) {
+        for document in documents(&file.file, &file.text) {
             match document {
                 Ok(document) => take(document, &file.file, &mut objects, &mut mistakes),
                 Err(mistake) => {
@@ -131,6 +131,30 @@ pub fn parse(files: &[ManifestText]) -> Result<Vec<ManifestObject>> {
         .into_iter()
         .fold(Fault::new(FaultClass::Config, format!("the manifests have {count}")), Fault::because)
         .next("correct the manifests, then: k3s-vm apply"))
+}
+
+/// Whether the files say in so many words that no object is wanted: they hold no object, but a List without items.
+/// Files that hold nothing at all may have lost it.
+pub fn want_nothing(files: &[ManifestText]) -> bool {
+    let mut lists = 0;
+    for document in files.iter().flat_map(|file| documents(&file.file, &file.text)).flatten() {
+        match document.value["items"].as_array() {
+            Some(items) if items.is_empty() => lists += 1,
+            _ if document.value.is_null() => {}
+            _ => return false,
+        }
+    }
+    lists > 0
+}
+
+/// Writes `namespace` into the Deployments and Secrets that name none, so that what is made for them goes beside them.
+pub fn name_namespace(objects: &mut [ManifestObject], namespace: &str) {
+    for object in objects {
+        let is_secret = object.kind() == "Secret" && object.group().is_empty();
+        if (object.is_deployment() || is_secret) && object.namespace().is_none() {
+            object.value_mut()["metadata"]["namespace"] = namespace.into();
+        }
+    }
 }
 
 fn take(document: Document, file: &str, objects: &mut Vec<ManifestObject>, mistakes: &mut Vec<String>) {

@@ -1,7 +1,7 @@
 //! One file of manifests to its documents, each with the line it begins on.
 //!
-//! Pure. As kubectl does, a text that begins with `{` is a stream of JSON values, any other is YAML split at lines of
-//! `---`; so a mistake in one document does not hide those of the others.
+//! Pure. A `.json` file is a stream of JSON values. Of others, as kubectl does, a text that begins with `{` is so too,
+//! and any other is YAML split at lines of `---`; so a mistake in one document does not hide those of the others.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -20,9 +20,18 @@ pub(crate) struct Document {
     pub(crate) item_lines: Vec<u64>,
 }
 
-/// All documents of `text`, each read or with its own mistake.
-pub(crate) fn documents(text: &str) -> Vec<Result<Document, SyntaxMistake>> {
+/// All documents of `text`, the content of `file`, each read or with its own mistake.
+pub(crate) fn documents(file: &str, text: &str) -> Vec<Result<Document, SyntaxMistake>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if file.ends_with(".json") {
+        // Half a JSON file is often whole YAML, and nothing at all is what a save leaves that broke off.
+        return match json_documents(text) {
+            documents if documents.is_empty() => {
+                vec![Err(SyntaxMistake { line: 1, column: 1, message: "the file is empty".to_owned() })]
+            }
+            documents => documents,
+        };
+    }
     if text.trim_start().starts_with('{') {
         let documents = json_documents(text);
         // A YAML document may begin with a brace as well (`{a: 1}`).
@@ -125,7 +134,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str) -> Vec<u64> {
-        documents(text).into_iter().map(|document| document.unwrap().line).collect()
+        documents("a.yaml", text).into_iter().map(|document| document.unwrap().line).collect()
     }
 
     #[test]
@@ -149,15 +158,15 @@ mod tests {
     #[test]
     fn items_have_lines_in_json_and_in_later_yaml_documents() {
         let json = "{\n \"kind\": \"List\",\n \"items\": [\n  {\"a\": 1},\n  {\n   \"a\": 2}\n ]\n}";
-        assert_eq!(documents(json)[0].as_ref().unwrap().item_lines, [4, 5]);
+        assert_eq!(documents("a.yaml", json)[0].as_ref().unwrap().item_lines, [4, 5]);
         let yaml = "a: 1\n---\nkind: List\nitems:\n- a: 1\n- a: 2\n";
-        assert_eq!(documents(yaml)[1].as_ref().unwrap().item_lines, [5, 6]);
+        assert_eq!(documents("a.yaml", yaml)[1].as_ref().unwrap().item_lines, [5, 6]);
     }
 
     #[test]
     fn a_key_that_comes_twice_is_a_mistake_in_both_formats() {
         for (text, line) in [("{\"a\": 1}\n{\"a\": 1,\n\"a\": 2}", 3), ("a: 1\n---\na: 1\na: 2\n", 4)] {
-            let read = documents(text);
+            let read = documents("a.yaml", text);
             let mistake = read[1].as_ref().unwrap_err();
             assert_eq!((mistake.message.as_str(), mistake.line), ("duplicate mapping key: a", line), "{text}");
         }
@@ -165,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_mistake_does_not_hide_the_next_document() {
-        let read = documents("a: [\n---\nb: 2\n---\nc: }\n");
+        let read = documents("a.yaml", "a: [\n---\nb: 2\n---\nc: }\n");
         let places: Vec<_> = read.iter().map(|one| one.as_ref().map(|d| d.line).map_err(|e| e.line)).collect();
         assert_eq!(places[1], Ok(3));
         assert!(matches!(places[0], Err(1..=3)), "{places:?}");

@@ -49,12 +49,20 @@ pub fn read(folder: &Path, shown: &str) -> Result<Vec<ManifestText>> {
         .collect()
 }
 
-/// The objects of all `paths`, each a file or a folder relative to `root`, in their order. A project need not have the
+/// The objects of [`read_all`].
+///
+/// # Errors
+/// As [`read_all`], and with all mistakes of [`crate::manifest::parse`].
+pub fn read_objects(root: &Path, paths: &[String]) -> Result<Vec<ManifestObject>> {
+    manifest::parse(&read_all(root, paths)?)
+}
+
+/// The texts of all `paths`, each a file or a folder relative to `root`, in their order. A project need not have the
 /// folder of the default; what the user named must be there.
 ///
 /// # Errors
-/// A Config fault for what is not there, as [`read`], and with all mistakes of [`crate::manifest::parse`].
-pub fn read_objects(root: &Path, paths: &[String]) -> Result<Vec<ManifestObject>> {
+/// A Config fault for what is not there, and as [`read`].
+pub fn read_all(root: &Path, paths: &[String]) -> Result<Vec<ManifestText>> {
     let mut texts = Vec::new();
     for shown in paths {
         let path = root.join(shown);
@@ -68,7 +76,7 @@ pub fn read_objects(root: &Path, paths: &[String]) -> Result<Vec<ManifestObject>
                 .next("correct `manifests` in .k3s-vm/config.toml"));
         }
     }
-    manifest::parse(&texts)
+    Ok(texts)
 }
 
 fn read_file(path: &Path, shown: &str) -> Result<ManifestText> {
@@ -112,8 +120,8 @@ mod tests {
     fn no_folder_and_an_empty_file_hold_nothing() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read_objects(folder.path(), &[DEFAULT.to_owned()]), Ok(Vec::new()));
-        std::fs::write(folder.path().join(BASE), "").unwrap();
-        assert_eq!(read_objects(folder.path(), &[BASE.to_owned()]), Ok(Vec::new()));
+        std::fs::write(folder.path().join("a.yaml"), "").unwrap();
+        assert_eq!(read_objects(folder.path(), &["a.yaml".to_owned()]), Ok(Vec::new()));
         assert_eq!(read_objects(folder.path(), &[".".to_owned()]), Ok(Vec::new()));
     }
 

@@ -25,7 +25,12 @@ impl Wave {
 
     /// The wave of an object.
     pub fn of(object: &ManifestObject) -> Wave {
-        match (object.group(), object.kind()) {
+        Wave::of_kind(object.group(), object.kind())
+    }
+
+    /// The wave of the objects of a kind; `group` is empty for the core group.
+    pub(crate) fn of_kind(group: &str, kind: &str) -> Wave {
+        match (group, kind) {
             ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition") => Wave::Scopes,
             (
                 "",

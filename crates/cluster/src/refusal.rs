@@ -5,8 +5,10 @@
 
 use kube::core::Status;
 use kube::core::response::StatusCause;
+use model::{Fault, FaultClass};
 
-use crate::apply::FIELD_MANAGER;
+use crate::advice::Advice;
+use crate::inventory::PART_OF_LABEL;
 use crate::manifest::ManifestObject;
 use crate::request_fault::sentence;
 
@@ -30,31 +32,55 @@ impl Refusal {
     }
 }
 
+/// The fault of all `refusals`: a reason each, and each next step once.
+pub(crate) fn fault(headline: String, refusals: Vec<Refusal>) -> Fault {
+    let mut steps: Vec<String> = Vec::new();
+    let mut fault = Fault::new(FaultClass::Cluster, headline);
+    for Refusal { reason, next } in refusals {
+        fault = fault.because(reason);
+        steps.extend(next.into_iter().filter(|step| !steps.contains(step)).collect::<Vec<_>>());
+    }
+    steps.into_iter().fold(fault, Fault::next)
+}
+
 /// A kind that the server does not have.
-pub(crate) fn of_unknown_kind(object: &ManifestObject, group_is_known: bool) -> Refusal {
+pub(crate) fn of_unknown_kind(object: &ManifestObject, group_is_known: bool, advice: &Advice) -> Refusal {
     let (kind, version) = (object.kind(), object.api_version());
     let why = if group_is_known {
         format!("the cluster knows {version}, but no kind {kind} in it")
     } else {
         format!("the cluster does not know the kind {kind} of {version}")
     };
-    Refusal::new(object, &why).next(
-        "k3s-vm kubectl api-resources    # lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests"
-            .to_owned(),
-    )
+    Refusal::new(object, &why).next(format!(
+        "{} api-resources    # lists the kinds; a custom kind needs its CustomResourceDefinition in the manifests",
+        advice.kubectl
+    ))
+}
+
+/// A namespace at an object that is in none. kubectl drops it without a word.
+pub(crate) fn of_needless_namespace(object: &ManifestObject) -> Refusal {
+    let why = format!("a {} belongs to the whole cluster and has no namespace", object.kind());
+    Refusal::new(object, &why).next("take metadata.namespace out of the manifest".to_owned())
+}
+
+/// An object that another project applies.
+pub(crate) fn of_other_set(object: &ManifestObject, set: &str, advice: &Advice) -> Refusal {
+    let why = format!("another project applies it: it is labelled {PART_OF_LABEL}={set}");
+    Refusal::new(object, &why).next(format!("{} --force-conflicts    # takes it over", advice.apply))
 }
 
 /// What a status of the server means for `object`, which was sent to `namespace`.
-pub(crate) fn of_status(object: &ManifestObject, namespace: Option<&str>, status: &Status) -> Refusal {
+pub(crate) fn of_status(object: &ManifestObject, namespace: Option<&str>, status: &Status, advice: &Advice) -> Refusal {
     let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
-    conflict(object, status, causes)
-        .or_else(|| invalid(object, namespace, status, causes))
-        .or_else(|| missing_namespace(object, namespace, status))
-        .or_else(|| unknown_fields(object, status))
+    conflict(object, status, causes, advice)
+        .or_else(|| invalid(object, namespace, status, causes, advice))
+        .or_else(|| missing_namespace(object, namespace, status, advice))
+        .or_else(|| unknown_fields(object, status, advice))
+        .or_else(|| admission(object, status, advice))
         .unwrap_or_else(|| Refusal::new(object, &sentence(status)))
 }
 
-fn conflict(object: &ManifestObject, status: &Status, causes: &[StatusCause]) -> Option<Refusal> {
+fn conflict(object: &ManifestObject, status: &Status, causes: &[StatusCause], advice: &Advice) -> Option<Refusal> {
     let fields: Vec<String> = causes
         .iter()
         .filter(|cause| cause.reason == "FieldManagerConflict")
@@ -65,9 +91,8 @@ fn conflict(object: &ManifestObject, status: &Status, causes: &[StatusCause]) ->
     }
     let why = format!("others have set fields that the manifest sets too: {}", fields.join(", "));
     Some(Refusal::new(object, &why).next(format!(
-        "take the fields out of the manifest, or take them over: k3s-vm kubectl apply --server-side --force-conflicts \
-         --field-manager={FIELD_MANAGER} -f {}",
-        object.origin().file
+        "{} --force-conflicts    # takes the fields over; or take them out of the manifests",
+        advice.apply
     )))
 }
 
@@ -81,6 +106,7 @@ fn invalid(
     namespace: Option<&str>,
     status: &Status,
     causes: &[StatusCause],
+    advice: &Advice,
 ) -> Option<Refusal> {
     if status.code != 422 || causes.is_empty() {
         return None;
@@ -99,7 +125,12 @@ fn invalid(
     }
     let place = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     let kind = object.kind().to_lowercase();
-    Some(refusal.next(format!("k3s-vm kubectl delete {kind} {}{place}, then: k3s-vm apply", object.name())))
+    Some(refusal.next(format!(
+        "{} delete {kind} {}{place} && {}    # makes it anew",
+        advice.kubectl,
+        object.name(),
+        advice.apply
+    )))
 }
 
 /// `field is immutable` of apimachinery's validation, and the wordings of Pods, PersistentVolumeClaims, StatefulSets.
@@ -110,20 +141,26 @@ fn is_immutable(message: &str) -> bool {
         || message.contains("updates to statefulset spec for fields other than")
 }
 
-fn missing_namespace(object: &ManifestObject, namespace: Option<&str>, status: &Status) -> Option<Refusal> {
+fn missing_namespace(
+    object: &ManifestObject,
+    namespace: Option<&str>,
+    status: &Status,
+    advice: &Advice,
+) -> Option<Refusal> {
     let namespace = namespace?;
     if status.code != 404 || status.details.as_ref().is_none_or(|details| details.kind != "namespaces") {
         return None;
     }
     let why = format!("the namespace {namespace} does not exist");
     Some(Refusal::new(object, &why).next(format!(
-        "add a Namespace named {namespace} to the manifests, or: k3s-vm kubectl create namespace {namespace}"
+        "{} create namespace {namespace}    # or add a Namespace of this name to the manifests",
+        advice.kubectl
     )))
 }
 
 /// The answer to fields that the kind's schema does not have: a status 500 whose message lists them
 /// (sigs.k8s.io/structured-merge-diff/v6/typed, "field not declared in schema").
-fn unknown_fields(object: &ManifestObject, status: &Status) -> Option<Refusal> {
+fn unknown_fields(object: &ManifestObject, status: &Status, advice: &Advice) -> Option<Refusal> {
     let parts: Vec<&str> = status.message.split(": field not declared in schema").collect();
     let (_, before) = parts.split_last()?;
     let fields: Vec<&str> = before.iter().filter_map(|part| part.split_whitespace().last()).collect();
@@ -131,10 +168,22 @@ fn unknown_fields(object: &ManifestObject, status: &Status) -> Option<Refusal> {
         return None;
     }
     let why = format!("{} of {} has no {}", object.kind(), object.api_version(), fields.join(", no "));
-    Some(
-        Refusal::new(object, &why)
-            .next(format!("k3s-vm kubectl explain {}    # lists the fields", object.kind().to_lowercase())),
-    )
+    Some(Refusal::new(object, &why).next(format!(
+        "{} explain {}    # lists the fields",
+        advice.kubectl,
+        object.kind().to_lowercase()
+    )))
+}
+
+/// A webhook that said no, or could not be asked (k8s.io/apiserver/pkg/admission/plugin/webhook/errors).
+fn admission(object: &ManifestObject, status: &Status, advice: &Advice) -> Option<Refusal> {
+    let asked = ["admission webhook ", "failed calling webhook "].iter().any(|words| status.message.contains(words));
+    asked.then(|| {
+        Refusal::new(object, &sentence(status)).next(format!(
+            "{} get validatingwebhookconfigurations,mutatingwebhookconfigurations    # lists who is asked",
+            advice.kubectl
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -151,7 +200,7 @@ mod tests {
     }
 
     fn told(status: serde_json::Value) -> String {
-        let refusal = of_status(&object(), Some("shop"), &serde_json::from_value(status).unwrap());
+        let refusal = of_status(&object(), Some("shop"), &serde_json::from_value(status).unwrap(), &Advice::own());
         format!("{}\n{}", refusal.reason, refusal.next.unwrap_or_default())
     }
 
@@ -219,7 +268,7 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_told_with_its_version() {
         let told = |known| {
-            let refusal = of_unknown_kind(&object(), known);
+            let refusal = of_unknown_kind(&object(), known, &Advice::own());
             format!("{}\n{}", refusal.reason, refusal.next.unwrap_or_default())
         };
         insta::assert_snapshot!(told(true), @r#"

@@ -7,6 +7,7 @@ use std::error::Error;
 use kube::core::Status;
 use model::{Fault, FaultClass};
 
+use crate::client::ClusterClient;
 use crate::tls_verdict::{self, TlsVerdict};
 
 /// An error with its sources, each said once.
@@ -24,17 +25,28 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 }
 
 /// The fault of a request that failed as a whole.
-pub(crate) fn of_request(server: &str, what: &str, error: &kube::Error) -> Fault {
+pub(crate) fn of_request(client: &ClusterClient, what: &str, error: &kube::Error) -> Fault {
+    let (server, advice) = (client.server(), client.advice());
     match error {
+        kube::Error::Api(status) if status.code == 401 => {
+            let of = advice.kubeconfig.as_ref().map(|file| format!(" of {file}")).unwrap_or_default();
+            let fault = Fault::new(FaultClass::Cluster, format!("{server} does not accept the credentials{of}"))
+                .because(sentence(status));
+            match advice.kubeconfig {
+                Some(_) => fault.next(format!("{} auth whoami    # tries the same credentials", advice.kubectl)),
+                None => fault.next("k3s-vm start    # fetches the credentials of the running cluster"),
+            }
+        }
         kube::Error::Api(status) => {
             Fault::new(FaultClass::Cluster, format!("{server} refused to give {what}")).because(sentence(status))
         }
-        _ => of_connection(server, error),
+        _ => of_connection(client, error),
     }
 }
 
 /// The fault of a connection that failed.
-pub(crate) fn of_connection(server: &str, error: &kube::Error) -> Fault {
+pub(crate) fn of_connection(client: &ClusterClient, error: &kube::Error) -> Fault {
+    let (server, advice) = (client.server(), client.advice());
     let cause = root(error);
     let verdict = match cause.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(why)) => Some(tls_verdict::verdict(why)),
@@ -42,12 +54,23 @@ pub(crate) fn of_connection(server: &str, error: &kube::Error) -> Fault {
     };
     let unreachable =
         |why: String| Fault::new(FaultClass::Cluster, format!("cannot reach the cluster at {server}")).because(why);
-    match verdict {
-        Some(TlsVerdict::Foreign(why)) => Fault::new(FaultClass::Port, format!("another cluster answers on {server}"))
-            .because(why)
-            .next("k3s-vm status    # tells who holds the port"),
-        Some(TlsVerdict::NotNow(why)) => unreachable(why).next("k3s-vm start    # sets the guest's clock"),
-        None => unreachable(cause.to_string()).next("k3s-vm status"),
+    match (verdict, &advice.kubeconfig) {
+        (Some(TlsVerdict::Foreign(why)), None) => {
+            Fault::new(FaultClass::Port, format!("another cluster answers on {server}"))
+                .because(why)
+                .next("k3s-vm status    # tells who holds the port")
+        }
+        (Some(TlsVerdict::Foreign(why)), Some(file)) => {
+            Fault::new(FaultClass::Cluster, format!("the server at {server} is not the one of {file}"))
+                .because(why)
+                .next("get a new kubeconfig from those who run the cluster")
+        }
+        (Some(TlsVerdict::NotNow(why)), None) => unreachable(why).next("k3s-vm start    # sets the guest's clock"),
+        (Some(TlsVerdict::NotNow(why)), Some(_)) => {
+            unreachable(why).next("date    # if this is right, those who run the cluster must renew its certificate")
+        }
+        (None, None) => unreachable(cause.to_string()).next("k3s-vm status"),
+        (None, Some(_)) => unreachable(cause.to_string()).next(format!("{} version", advice.kubectl)),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod account_names;
 pub mod command;
 pub mod cpio;
 pub mod deadline;
+pub mod file_watch;
 pub mod files;
 pub mod first_answer;
 pub mod identity;

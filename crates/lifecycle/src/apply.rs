@@ -1,9 +1,19 @@
-//! `apply`: images, then manifests with the web application's variables, then the roll-out.
+//! `apply`: images, then manifests with the web application's variables, then the roll-out; what has left the manifests
+//! is deleted.
 
-use cluster::{Applied, ApplyOptions, ManifestObject, RefusedVariable};
-use host::files;
-use model::config::{InjectMode, Ports};
-use model::dotenv::Document;
+mod desired;
+mod objects;
+mod preview;
+mod settings;
+mod shared;
+mod watch;
+
+use std::time::Duration;
+
+use cluster::ManifestObject;
+pub use cluster::{Applied, Change, KubeconfigContext, PruneOutcome, Pruned};
+use host::deadline::Deadline;
+use model::config::Ports;
 use model::{Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
 use serde::Serialize;
@@ -17,7 +27,11 @@ use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
 use crate::web_integration;
 use crate::web_port;
-use host::deadline::Deadline;
+use desired::Destination;
+pub(crate) use desired::read_manifests;
+pub use preview::{PreviewReport, preview};
+pub use settings::Settings;
+pub use watch::watch;
 
 /// What an apply did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -26,54 +40,82 @@ pub struct ApplyReport {
     pub images: Vec<LoadedImage>,
     /// The objects, in the order in which they were applied.
     pub objects: Vec<Applied>,
+    /// The objects that have left the manifests, in the order in which they were deleted.
+    pub pruned: Vec<Pruned>,
     /// Variables that Kubernetes would refuse, with the reason.
     pub refused_variables: Vec<(String, String)>,
     /// Whether the web port answered: nothing where no Service has it as its NodePort, or nobody waited.
     pub web_answers: Option<bool>,
 }
 
+/// The cluster that is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// That of the project's instance.
+    Instance,
+    /// Any other.
+    Kubeconfig(KubeconfigContext),
+}
+
 /// How to apply.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Where to.
+    pub target: Target,
+    /// How the objects are applied.
+    pub settings: Settings,
     /// Whether to wait for the roll-out.
     pub wait: bool,
     /// Instead of the configured deadline.
-    pub timeout: Option<std::time::Duration>,
+    pub timeout: Option<Duration>,
 }
 
-/// Applies the project's manifests to its running instance.
+impl Options {
+    fn deadline(&self, context: &Context<'_>) -> Deadline {
+        Deadline::after(self.timeout.unwrap_or(context.project.config.timeouts.start))
+    }
+}
+
+/// Applies the project's manifests to its running instance, or to the cluster that the user names.
 ///
 /// # Errors
-/// A State fault when it does not run, Config faults of manifests and `.env`, Cluster faults of what was refused.
-pub fn run(context: &Context<'_>, options: Options) -> Result<ApplyReport> {
+/// A State fault when the instance does not run, Config faults of manifests and `.env`, Cluster faults of what was
+/// refused.
+pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
+    if let Target::Kubeconfig(target) = &options.target {
+        return shared::run(context, target, options);
+    }
     let _lock = context.lock()?;
     web_integration::check(&context.project.web())?;
-    let running = match observe(context)? {
-        Observed::Running(running) => running,
-        _ => return Err(not_running(context)),
-    };
-    let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
+    let running = running(context)?;
+    let deadline = options.deadline(context);
     let mut phases = Phases::new(context.events, if options.wait { 4 } else { 3 });
     let paths = context.paths();
     let mut watch = GuestWatch::new(&running.process, ConsoleReader::from_end(paths.log())?, &paths, context.events);
     let access = phases.run("Connecting to the cluster", || {
-        let access = connect(context, &running, &mut watch, deadline)?;
+        let access = prove(context, &running, &mut watch, deadline)?;
+        instance_files::follow_folder(&paths, &running.record.ports())?;
+        write_web(context, &access)?;
         let server = access.client.server().to_owned();
         Ok(Outcome::Done(access, server))
     })?;
     let ports = options.wait.then(|| running.record.ports());
-    deploy(context, &mut phases, &mut watch, &access, ports, deadline)
+    deploy(context, &mut phases, &mut watch, &access, ports, options.settings, deadline)
 }
 
-/// Proves the API of a running instance and brings the web folder up to date.
-fn connect(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, deadline: Deadline) -> Result<Access> {
+fn running(context: &Context<'_>) -> Result<Box<Running>> {
+    match observe(context)? {
+        Observed::Running(running) => Ok(running),
+        _ => Err(not_running(context)),
+    }
+}
+
+/// Proves the API of a running instance.
+fn prove(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, deadline: Deadline) -> Result<Access> {
     let paths = context.paths();
     let image = image::open(&running.record.image_folder, &context.cache)?;
-    instance_files::follow_folder(&paths, &running.record.ports())?;
     let admin = readiness::admin_kubeconfig(watch, &paths, &image.manifest, deadline)?;
-    let access = readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline)?;
-    write_web(context, &access)?;
-    Ok(access)
+    readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline)
 }
 
 /// Writes kubeconfig, link and variables for a cluster that has proved to be ours.
@@ -101,6 +143,7 @@ pub(crate) fn deploy(
     watch: &mut GuestWatch<'_>,
     access: &Access,
     ports: Option<Ports>,
+    settings: Settings,
     deadline: Deadline,
 ) -> Result<ApplyReport> {
     let images = phases.run("Loading container images", || {
@@ -113,65 +156,19 @@ pub(crate) fn deploy(
     })?;
     let mut report = ApplyReport { images, ..ApplyReport::default() };
     let objects = phases.run("Applying manifests", || {
-        let (objects, refused) = manifests(context, access, &report.images)?;
-        for variable in &refused {
-            context.events.warning(format!("{} of web/.env is not injected: {}", variable.name, variable.reason));
-        }
-        report.refused_variables = refused.into_iter().map(|variable| (variable.name, variable.reason)).collect();
-        if objects.is_empty() {
-            return Ok(Outcome::Skipped(
-                objects,
-                format!("no manifests in {}", context.project.config.manifests.join(", ")),
-            ));
-        }
-        let options = ApplyOptions { deadline: deadline.left(), ..ApplyOptions::default() };
-        report.objects = access.client.apply(&objects, &options)?;
-        let fact = objects_fact(&report.objects);
-        Ok(Outcome::Done(objects, fact))
+        let digests = report.images.iter().map(|image| (image.name.clone(), image.digest.clone()));
+        let destination = Destination {
+            inside: Some(&access.inside),
+            namespace: access.client.default_namespace(),
+            images: digests.collect(),
+        };
+        objects::apply(context, &access.client, &destination, (settings, &settings.own(deadline.left())), &mut report)
     })?;
     if let Some(ports) = ports {
         report.web_answers = phases
             .run("Waiting for the application", || rolled_out(context, &ports, watch, access, &objects, deadline))?;
     }
     Ok(report)
-}
-
-/// The project's manifests as they stand in its files.
-///
-/// # Errors
-/// A Config fault with all mistakes of all files.
-pub(crate) fn read_manifests(context: &Context<'_>) -> Result<Vec<ManifestObject>> {
-    let root = context.project.paths.root();
-    cluster::manifest_files::read_objects(root, &context.project.config.manifests)
-}
-
-/// The objects to apply: the project's manifests with the variables and the loaded images' content noted in them.
-fn manifests(
-    context: &Context<'_>,
-    access: &Access,
-    images: &[LoadedImage],
-) -> Result<(Vec<ManifestObject>, Vec<RefusedVariable>)> {
-    let objects = read_manifests(context)?;
-    let digests: Vec<(String, String)> =
-        images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
-    let objects = cluster::image_annotation::annotate(objects, &digests);
-    let config = &context.project.config.inject;
-    if config.mode == InjectMode::Off {
-        return Ok((objects, Vec::new()));
-    }
-    let variables = match files::read_optional(&context.project.web().dot_env())? {
-        Some(bytes) => {
-            let document = Document::parse(&bytes);
-            for problem in document.problems() {
-                context.events.warning(format!("{}/.env: {problem}", context.project.config.web_folder));
-            }
-            document.variables()
-        }
-        None => Vec::new(),
-    };
-    let primary = access.inside.to_json_base64();
-    let injection = cluster::inject::inject(objects, &variables, config, Some(&primary));
-    Ok((injection.objects, injection.refused))
 }
 
 fn rolled_out(
@@ -211,12 +208,6 @@ fn rolled_out(
 fn images_fact(images: &[LoadedImage]) -> String {
     let sent = images.iter().filter(|image| image.transferred).count();
     format!("{} loaded, {} there already", sent, images.len() - sent)
-}
-
-fn objects_fact(objects: &[Applied]) -> String {
-    use cluster::Change::{Configured, Created, Unchanged};
-    let of = |change| objects.iter().filter(|object| object.change == change).count();
-    format!("{} created, {} configured, {} unchanged", of(Created), of(Configured), of(Unchanged))
 }
 
 fn count(number: usize, noun: &str) -> String {

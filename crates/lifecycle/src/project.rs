@@ -17,6 +17,8 @@ pub struct Project {
     pub config: Config,
     /// Every key of the configuration with where its value is from.
     pub settings: Vec<Setting>,
+    /// The flags and variables that count before its file, for reading it again.
+    pub overrides: Overrides,
 }
 
 impl Project {
@@ -68,7 +70,7 @@ impl Project {
         let web_port = web_port(&paths, &web_folder)?;
         let web_port = web_port.as_ref().map(|(text, source)| (text.as_str(), source.as_str()));
         let Resolved { config, settings } = Config::resolve(Sources { file, overrides, web_port })?;
-        Ok(Project { paths, config, settings })
+        Ok(Project { paths, config, settings, overrides: overrides.clone() })
     }
 
     /// The web application's files.

@@ -198,7 +198,8 @@ pub(crate) fn run_locked(
         apply::write_web(context, &access)?;
         Ok(Outcome::Done(access, format!("node {} is Ready ({version})", image.manifest.node_name)))
     })?;
-    let applied = apply::deploy(context, phases, &mut watch, &access, Some(ports), deadline)?;
+    let settings = apply::Settings { required: false, ..apply::Settings::default() };
+    let applied = apply::deploy(context, phases, &mut watch, &access, Some(ports), settings, deadline)?;
     Ok(report(Some(applied)))
 }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub manifests: Vec<String>,
     /// How the web application's variables reach which containers.
     pub inject: InjectConfig,
+    /// What the project is called in a cluster that it shares with others.
+    pub apply_name: Option<String>,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// Container images loaded before the manifests are applied.

@@ -110,6 +110,16 @@ impl Output {
         self.result(&(text + "\n"))
     }
 
+    /// Writes a value as JSON on one line, for results that come one after the other.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn result_json_line(&self, value: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the result as JSON").because(error))?;
+        self.result(&(text + "\n"))
+    }
+
     /// Tells a fault and gives the exit code of the process.
     pub(crate) fn fault(&self, fault: &Fault) -> ExitCode {
         self.quieten();

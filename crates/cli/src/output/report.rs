@@ -1,6 +1,6 @@
 //! The results of `status`, `apply`, `load` and `config show`, for people. Pure.
 
-use lifecycle::apply::ApplyReport;
+use lifecycle::apply::{Applied, ApplyReport, Change, PreviewReport, PruneOutcome, Pruned};
 use lifecycle::images::LoadedImage;
 use lifecycle::status::{State, StatusReport};
 
@@ -53,10 +53,47 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
 
 /// Every object with what happened to it.
 pub(crate) fn apply(report: &ApplyReport, style: Style) -> String {
+    changes(report.objects.iter(), &report.pruned, style)
+}
+
+/// The objects to which something happened, for an apply among many.
+pub(crate) fn apply_news(report: &ApplyReport, style: Style) -> String {
+    changes(report.objects.iter().filter(|object| object.change != Change::Unchanged), &report.pruned, style)
+}
+
+/// What an apply would change: the differences, then every object.
+pub(crate) fn preview(report: &PreviewReport, style: Style) -> String {
+    let diffs = report.objects.iter().filter(|object| !object.diff.is_empty());
+    let lines = diffs.flat_map(|object| object.diff.lines()).map(|line| diff_line(line, style) + "\n");
+    let mut text: String = lines.collect();
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text + &changes(report.objects.iter().map(|object| &object.applied), &report.pruned, style)
+}
+
+fn diff_line(line: &str, style: Style) -> String {
+    match line.as_bytes() {
+        [b'-', b'-', b'-', b' ', ..] | [b'+', b'+', b'+', b' ', ..] => style.strong(line),
+        [b'-', ..] => style.removed(line),
+        [b'+', ..] => style.good(line),
+        [b'@', ..] => style.faint(line),
+        _ => line.to_owned(),
+    }
+}
+
+fn changes<'a>(objects: impl Iterator<Item = &'a Applied>, pruned: &'a [Pruned], style: Style) -> String {
     let mut table = Table::new(["KIND", "NAMESPACE", "NAME", "CHANGE"]);
-    for object in &report.objects {
+    for object in objects {
         let change = format!("{:?}", object.change).to_lowercase();
         table.row([&object.kind, object.namespace.as_deref().unwrap_or("-"), &object.name, &change]);
+    }
+    for object in pruned {
+        let change = match object.outcome {
+            PruneOutcome::Deleted => "pruned",
+            PruneOutcome::Kept(_) => "kept",
+        };
+        table.row([&object.kind, object.namespace.as_deref().unwrap_or("-"), &object.name, change]);
     }
     table.render(style)
 }

@@ -24,6 +24,10 @@ impl Style {
     pub(crate) fn warning(self, text: impl Display) -> String {
         self.paint("1;33", text)
     }
+    /// What is taken away.
+    pub(crate) fn removed(self, text: impl Display) -> String {
+        self.paint("31", text)
+    }
     /// What went well.
     pub(crate) fn good(self, text: impl Display) -> String {
         self.paint("32", text)

@@ -127,6 +127,12 @@ pub const KEYS: &[Key] = &[
     key("inject.deployments", Kind::List, "*", "The Deployments that get them: names or NAMESPACE/NAME, * and ? match"),
     key("inject.containers", Kind::List, "*", "The containers of those Deployments that get them"),
     key("inject.variables", Kind::List, "*", "The variables that are injected; !NAME leaves one out"),
+    Key {
+        name: "apply.name",
+        kind: Kind::Text,
+        default: None,
+        about: "What the project is called in a cluster that it shares with others; nothing is pruned there without it",
+    },
     key("timeouts.start", Kind::Duration, "15m", "From QEMU's start to the answering web application"),
     key("timeouts.stop", Kind::Duration, "1m", "The clean part of `stop`, after which QEMU is ended"),
     key("timeouts.build", Kind::Duration, "1h", "The build of a guest image"),

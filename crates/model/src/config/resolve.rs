@@ -66,6 +66,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let web_folder = reader.text("web.folder");
     let web_service = reader.parse("web.service", web_service);
     let inject = inject(reader);
+    let apply_name = reader.parse("apply.name", label);
     let timeouts = timeouts(reader);
     Some(Config {
         ports: ports?,
@@ -76,6 +77,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         web_service,
         manifests: reader.list("manifests"),
         inject: inject?,
+        apply_name,
         timeouts: timeouts?,
         images: reader.document.images.as_ref().map(|(_, images)| images.clone()).unwrap_or_default(),
     })
@@ -148,6 +150,18 @@ fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
     let build = reader.duration("timeouts.build");
     let kvm_test = reader.duration("timeouts.kvm-test");
     Some(Timeouts { start: start?, stop: stop?, build: build?, kvm_test: kvm_test? })
+}
+
+/// A part of an object's name in a cluster (RFC 1123 label, with room for what stands before it).
+fn label(text: &str) -> Result<String, String> {
+    let legal = text.len() <= 40
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && text.ends_with(|last: char| last.is_ascii_alphanumeric());
+    if legal {
+        return Ok(text.to_owned());
+    }
+    Err("a name has lower-case letters, digits and inner dashes, 40 at most".to_owned())
 }
 
 /// `[NAMESPACE/]NAME[:PORT]`.

@@ -108,14 +108,14 @@ fn the_last_of_two_flags_counts() {
 fn all_mistakes_of_all_sources_are_told_at_once() {
     let text = "version = 2\nports.api = 70000\nports.bind = \"here\"\nvm.cpus = 0\nvm.memory = \"1 GB\"\nvm.accel = \"hvf\"\n\
                 image.disk = \"lots\"\nk3s.version = \"1.33\"\ninject.mode = \"file\"\ntimeouts.start = \"soon\"\n\
-                web.service = \"a b\"\nk3s.mirror = \"ftp://x\"\n[[images]]\nname = \"a\"\n";
+                web.service = \"a b\"\nk3s.mirror = \"ftp://x\"\napply.name = \"My Shop\"\n[[images]]\nname = \"a\"\n";
     let others = overrides(
         &[("--ssh-port", "ports.ssh", "ssh"), ("--set", "vm.memroy", "1GiB")],
         &[("K3S_VM_TIMEOUTS_STOP", "x"), ("K3S_VM_PORT_API", "1")],
     );
     let fault = resolve_with(text, Some("web"), &others).expect_err("mistakes");
     insta::assert_snapshot!(fault.why().join("\n"), @r#"
-    .k3s-vm/config.toml:13: image a: needs either archive or files
+    .k3s-vm/config.toml:14: image a: needs either archive or files
     --set vm.memroy=1GiB: there is no such key; did you mean vm.memory?
     K3S_VM_PORT_API is set: there is no such variable; did you mean K3S_VM_PORTS_API?
     .k3s-vm/config.toml:1: version = 2: must be 1
@@ -131,6 +131,7 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
     .k3s-vm/config.toml:12: k3s.mirror = "ftp://x": not an address that begins with https:// or http://
     .k3s-vm/config.toml:11: web.service = "a b": not a Service such as "web", "shop/web" or "web:http"
     .k3s-vm/config.toml:9: inject.mode = "file": must be one of "secret", "env", "off"
+    .k3s-vm/config.toml:13: apply.name = "My Shop": a name has lower-case letters, digits and inner dashes, 40 at most
     .k3s-vm/config.toml:10: timeouts.start = "soon": not a duration such as "90s" or "15m"
     K3S_VM_TIMEOUTS_STOP=x: not a duration such as "90s" or "15m"
     "#);

@@ -1,0 +1,221 @@
+//! One apply under way: its deadline, the kinds that it has learned, and what has been applied so far.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use host::wait::{Look, Wait};
+use model::{Event, EventSink, Fault, FaultClass, Result};
+
+use crate::apply::{Applied, ApplyOptions};
+use crate::apply_wave::{self, Mode, Sent, Target};
+use crate::client::ClusterClient;
+use crate::inventory::Member;
+use crate::kinds::Kinds;
+use crate::manifest::ManifestObject;
+use crate::refusal::{self, Refusal};
+use crate::request_fault;
+
+const KIND_INTERVAL: Duration = Duration::from_millis(200);
+/// The last look of a wait is made at its deadline, and should still see more than a request cut off.
+const LEAST_REQUEST: Duration = Duration::from_secs(1);
+/// The task name of the progress events.
+const TASK: &str = "manifests";
+
+/// One apply under way.
+pub(crate) struct Run<'a> {
+    pub(crate) client: &'a ClusterClient,
+    pub(crate) options: &'a ApplyOptions,
+    pub(crate) kinds: Kinds,
+    pub(crate) applied: Vec<Applied>,
+    events: &'a dyn EventSink,
+    begin: Instant,
+    total: usize,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        client: &'a ClusterClient,
+        options: &'a ApplyOptions,
+        events: &'a dyn EventSink,
+        total: usize,
+    ) -> Self {
+        let (kinds, applied, begin) = (Kinds::default(), Vec::new(), Instant::now());
+        Run { client, options, kinds, applied, events, begin, total }
+    }
+
+    /// The time that is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.options.deadline.saturating_sub(self.begin.elapsed())
+    }
+
+    /// Runs requests within the time that is left; a refusal of the server is a value.
+    pub(crate) fn ask<T>(
+        &self,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<std::result::Result<T, Box<kube::core::Status>>> {
+        match self.client.within(self.left(), request)? {
+            Some(Ok(value)) => Ok(Ok(value)),
+            Some(Err(kube::Error::Api(status))) => Ok(Err(status)),
+            Some(Err(error)) => Err(self.broken_off(&error)),
+            None => Err(self.timed_out()),
+        }
+    }
+
+    /// Refuses, before anything is sent, all objects of unknown kinds but for those whose definition is among them, and
+    /// namespaces where there can be none.
+    pub(crate) fn check(&mut self, objects: &[&ManifestObject]) -> Result<()> {
+        self.learn_kinds(objects, self.left())?;
+        let defined: HashSet<(&str, &str)> = objects.iter().filter_map(|object| defined_kind(object)).collect();
+        let advice = self.client.advice();
+        let mut refusals: Vec<Refusal> = Vec::new();
+        for object in objects {
+            match self.kinds.resolve(object) {
+                Some(kind) if !kind.namespaced => {
+                    refusals.extend(object.namespace().map(|_| refusal::of_needless_namespace(object)));
+                }
+                Some(_) => {}
+                None if defined.contains(&(object.group(), object.kind())) => {}
+                None => refusals.push(refusal::of_unknown_kind(object, self.kinds.knows_version(object), advice)),
+            }
+        }
+        self.refuse(refusals)
+    }
+
+    fn learn_kinds(&mut self, objects: &[&ManifestObject], left: Duration) -> Result<()> {
+        let versions = objects.iter().map(|object| object.api_version());
+        let learning = self.kinds.learn(self.client.kube(), versions);
+        self.client.request("the kinds it has", left, learning)
+    }
+
+    /// Where each object is or will be.
+    pub(crate) fn members(&self, objects: &[&ManifestObject]) -> Vec<Member> {
+        let in_namespaces: HashSet<(&str, &str)> = objects
+            .iter()
+            .filter(|object| object.value().pointer("/spec/scope").is_some_and(|scope| scope == "Namespaced"))
+            .filter_map(|object| defined_kind(object))
+            .collect();
+        let member = |object: &&ManifestObject| {
+            let namespaced = match self.kinds.resolve(object) {
+                Some(kind) => kind.namespaced,
+                None => in_namespaces.contains(&(object.group(), object.kind())),
+            };
+            let namespace = object.namespace().unwrap_or(self.client.default_namespace());
+            Member {
+                api_version: object.api_version().to_owned(),
+                kind: object.kind().to_owned(),
+                namespace: namespaced.then(|| namespace.to_owned()),
+                name: object.name().to_owned(),
+            }
+        };
+        objects.iter().map(member).collect()
+    }
+
+    pub(crate) fn send(&mut self, objects: &[&ManifestObject], mode: Mode) -> Result<Vec<Refusal>> {
+        let mut targets = Vec::with_capacity(objects.len());
+        let mut refusals = Vec::new();
+        for object in objects {
+            match self.kinds.resolve(object) {
+                Some(kind) => targets.push(Target::new(object, kind, self.client.default_namespace())),
+                // Its definition has just been refused.
+                None if mode == Mode::Check => {}
+                None => refusals.push(refusal::of_unknown_kind(
+                    object,
+                    self.kinds.knows_version(object),
+                    self.client.advice(),
+                )),
+            }
+        }
+        let applied = &mut self.applied;
+        let (events, total) = (self.events, self.total);
+        let take = |sent| match sent {
+            Sent::Applied(one) => {
+                let message = one.kind.to_lowercase() + " " + &one.name;
+                applied.push(one);
+                let (done, total) = (Some(applied.len() as u64), Some(total as u64));
+                events.emit(Event::Progress { task: TASK.to_owned(), message, done, total });
+            }
+            Sent::Refused(refusal) => refusals.push(refusal),
+            Sent::Checked => {}
+        };
+        let sending = apply_wave::send(self.client, &targets, mode, self.options, take);
+        let left = self.options.deadline.saturating_sub(self.begin.elapsed());
+        let sent = self.client.within(left, sending)?;
+        match sent {
+            Some(Ok(())) => Ok(refusals),
+            Some(Err(error)) => Err(self.broken_off(&error)),
+            None => Err(self.timed_out()),
+        }
+    }
+
+    /// After CustomResourceDefinitions: until the server serves their kinds, for the objects that are of them.
+    pub(crate) fn wait_for_kinds(&mut self, sent: &[&ManifestObject], all: &[&ManifestObject]) -> Result<()> {
+        let defined: Vec<(&str, &str)> = sent.iter().filter_map(|object| defined_kind(object)).collect();
+        let of_them: Vec<&ManifestObject> =
+            all.iter().copied().filter(|object| defined.contains(&(object.group(), object.kind()))).collect();
+        if of_them.is_empty() {
+            return Ok(());
+        }
+        let wait =
+            Wait { what: "the kinds of the CustomResourceDefinitions", deadline: self.left(), interval: KIND_INTERVAL };
+        wait.until(|left| {
+            self.kinds.forget(&of_them);
+            self.learn_kinds(&of_them, left.max(LEAST_REQUEST))?;
+            let missing = of_them.iter().find(|object| self.kinds.resolve(object).is_none());
+            Ok(missing.map_or(Look::Ready(()), |object| {
+                Look::NotYet(format!("{} of {} is not served yet", object.kind(), object.api_version()))
+            }))
+        })
+    }
+
+    /// Takes the live line away.
+    pub(crate) fn finish(&self) {
+        self.events.emit(Event::TaskFinished { task: TASK.to_owned() });
+    }
+
+    /// One fault for all of `refusals`.
+    pub(crate) fn refuse(&self, refusals: Vec<Refusal>) -> Result<()> {
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let headline = match refusals.len() {
+            1 => "the cluster refused an object of the manifests".to_owned(),
+            count => format!("the cluster refused {count} objects of the manifests"),
+        };
+        let fault = refusal::fault(headline, refusals);
+        Err(fault.because(self.so_far("were applied")))
+    }
+
+    fn so_far(&self, what: &str) -> String {
+        format!("{} of {} objects {what}", self.applied.len(), self.total)
+    }
+
+    fn broken_off(&self, error: &kube::Error) -> Fault {
+        self.finish();
+        let fault = request_fault::of_connection(self.client, error);
+        if self.applied.is_empty() {
+            return fault;
+        }
+        fault.because(self.so_far("are known to be applied")).next(format!(
+            "{}    # once it answers again; what is applied already stays as it is",
+            self.client.advice().apply
+        ))
+    }
+
+    fn timed_out(&self) -> Fault {
+        self.finish();
+        let deadline = self.options.deadline;
+        Fault::new(FaultClass::Timeout, format!("gave up applying the manifests after {deadline:.1?}"))
+            .because(self.so_far("are known to be applied"))
+            .next(format!("{} --debug    # tells each request", self.client.advice().apply))
+    }
+}
+
+/// Group and kind that a CustomResourceDefinition defines.
+pub(crate) fn defined_kind(object: &ManifestObject) -> Option<(&str, &str)> {
+    if object.kind() != "CustomResourceDefinition" || object.group() != "apiextensions.k8s.io" {
+        return None;
+    }
+    let spec = object.value().get("spec")?;
+    Some((spec.get("group")?.as_str()?, spec.pointer("/names/kind")?.as_str()?))
+}

@@ -1,0 +1,53 @@
+//! The step that applies: what is desired goes to the cluster, what has left goes, and both are told.
+
+use cluster::{ApplyOptions, ApplyOutcome, Change, ClusterClient, ManifestObject, PruneOutcome, Pruned};
+use model::Result;
+
+use super::desired::{self, Desired, Destination, desired};
+use super::{ApplyReport, Settings};
+use crate::context::Context;
+use crate::phases::Outcome;
+
+/// Applies the manifests, notes all of it in `report`, and gives the objects that are in the cluster now.
+pub(super) fn apply(
+    context: &Context<'_>,
+    client: &ClusterClient,
+    destination: &Destination<'_>,
+    (settings, options): (Settings, &ApplyOptions),
+    report: &mut ApplyReport,
+) -> Result<Outcome<Vec<ManifestObject>>> {
+    let Some(desired) = desired(context, destination)? else {
+        if settings.required {
+            return Err(desired::nothing(context));
+        }
+        return Ok(Outcome::Skipped(Vec::new(), format!("no manifests in {}", desired::place(context))));
+    };
+    let Desired { objects, refused_variables } = desired;
+    report.refused_variables = refused_variables;
+    if objects.is_empty() {
+        context.events.note("the manifests are an empty List: all that was applied before is to go".to_owned());
+    }
+    let ApplyOutcome { applied, pruned } = client.apply(&objects, options, context.events)?;
+    for one in &pruned {
+        context.events.note(told(one, "has left the manifests and was deleted"));
+    }
+    let mut fact = [(Change::Created, "created"), (Change::Configured, "configured"), (Change::Unchanged, "unchanged")]
+        .map(|(change, word)| format!("{} {word}", applied.iter().filter(|one| one.change == change).count()))
+        .join(", ");
+    let deleted = pruned.iter().filter(|one| one.outcome == PruneOutcome::Deleted).count();
+    if deleted > 0 {
+        fact = format!("{fact}, {deleted} pruned");
+    }
+    (report.objects, report.pruned) = (applied, pruned);
+    Ok(Outcome::Done(objects, fact))
+}
+
+/// One sentence on an object that has left the manifests.
+pub(super) fn told(one: &Pruned, deleted: &str) -> String {
+    let namespace = one.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    let object = format!("{} {namespace}{}", one.kind.to_lowercase(), one.name);
+    match &one.outcome {
+        PruneOutcome::Deleted => format!("{object} {deleted}"),
+        PruneOutcome::Kept(why) => format!("{object} has left the manifests and stays: {why}"),
+    }
+}

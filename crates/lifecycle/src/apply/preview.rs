@@ -1,0 +1,81 @@
+//! `apply --dry-run`: what an apply would change. Nothing is written: no file here, no object there, no image.
+
+use cluster::{ApplyOptions, ClusterClient, PreviewOptions, Previewed, Pruned};
+use model::Result;
+use model::config::InjectMode;
+use qemu::console::ConsoleReader;
+use serde::Serialize;
+
+use super::desired::{Desired, Destination, desired, nothing};
+use super::shared::configured_images;
+use super::{Options, Target, prove, running, shared};
+use crate::context::Context;
+use crate::guest_watch::GuestWatch;
+use crate::phases::{Outcome, Phases};
+
+/// What an apply would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PreviewReport {
+    /// True: told apart from the report of an apply.
+    pub dry_run: bool,
+    /// The objects, each with its difference.
+    pub objects: Vec<Previewed>,
+    /// The objects that have left the manifests.
+    pub pruned: Vec<Pruned>,
+    /// Variables that Kubernetes would refuse, with the reason.
+    pub refused_variables: Vec<(String, String)>,
+}
+
+/// Asks the cluster what an apply would change.
+///
+/// # Errors
+/// As [`super::run`]; a difference is none.
+pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport> {
+    let deadline = options.deadline(context);
+    let mut phases = Phases::new(context.events, 2);
+    match &options.target {
+        Target::Kubeconfig(target) => {
+            let client = phases.run("Connecting to the cluster", || shared::connect(target, deadline))?;
+            let settings = options.settings.shared(context, &client, deadline.left());
+            compare(context, &mut phases, &client, &shared::destination(&client), &settings)
+        }
+        Target::Instance => {
+            let running = running(context)?;
+            let paths = context.paths();
+            let console = ConsoleReader::from_end(paths.log())?;
+            let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);
+            let access = phases.run("Connecting to the cluster", || {
+                let access = prove(context, &running, &mut watch, deadline)?;
+                let server = access.client.server().to_owned();
+                Ok(Outcome::Done(access, server))
+            })?;
+            let (client, inside) = (&access.client, Some(&access.inside));
+            let destination = Destination { inside, namespace: client.default_namespace(), images: Vec::new() };
+            compare(context, &mut phases, client, &destination, &options.settings.own(deadline.left()))
+        }
+    }
+}
+
+fn compare(
+    context: &Context<'_>,
+    phases: &mut Phases<'_>,
+    client: &ClusterClient,
+    destination: &Destination<'_>,
+    options: &ApplyOptions,
+) -> Result<PreviewReport> {
+    phases.run("Comparing the manifests with the cluster", || {
+        let Desired { objects, refused_variables } = desired(context, destination)?.ok_or_else(|| nothing(context))?;
+        let preview = PreviewOptions {
+            variables_are_secret: context.project.config.inject.mode == InjectMode::Env,
+            images: configured_images(context),
+        };
+        if !preview.images.is_empty() && destination.inside.is_some() {
+            context.events.note("images are not built: their content counts as unchanged".to_owned());
+        }
+        let found = client.preview(&objects, options, &preview, context.events)?;
+        let changed = found.objects.iter().filter(|one| !one.diff.is_empty()).count();
+        let fact = format!("{changed} of {} would change", super::count(found.objects.len(), "object"));
+        let report = PreviewReport { dry_run: true, objects: found.objects, pruned: found.pruned, refused_variables };
+        Ok(Outcome::Done(report, fact))
+    })
+}

@@ -1,0 +1,68 @@
+//! `apply` to any cluster that a kubeconfig leads to: no VM is needed, and nothing of this machine is written.
+
+use cluster::{ClusterClient, ImageName, KubeconfigContext};
+use host::deadline::Deadline;
+use model::Result;
+
+use super::desired::Destination;
+use super::{ApplyReport, Options, objects};
+use crate::context::Context;
+use crate::phases::{Outcome, Phases};
+
+/// Applies the project's manifests to the cluster of `target`.
+///
+/// # Errors
+/// Config faults of the kubeconfig and of the project's files, Cluster faults of what was refused.
+pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &Options) -> Result<ApplyReport> {
+    let deadline = options.deadline(context);
+    let mut phases = Phases::new(context.events, if options.wait { 3 } else { 2 });
+    let client = phases.run("Connecting to the cluster", || connect(target, deadline))?;
+    tell_images(context);
+    let settings = options.settings.shared(context, &client, deadline.left());
+    let mut report = ApplyReport::default();
+    let objects = phases.run("Applying manifests", || {
+        objects::apply(context, &client, &destination(&client), (options.settings, &settings), &mut report)
+    })?;
+    if options.wait {
+        phases.run("Waiting for the application", || {
+            let deployments = cluster::ready::deployments(&objects);
+            if deployments.is_empty() {
+                return Ok(Outcome::Skipped((), "no Deployment in the manifests".to_owned()));
+            }
+            client.wait_rollouts(&deployments, deadline.left(), context.events)?;
+            Ok(Outcome::Done((), format!("{} rolled out", super::count(deployments.len(), "Deployment"))))
+        })?;
+    }
+    Ok(report)
+}
+
+/// A client of the cluster, which has answered.
+pub(super) fn connect(target: &KubeconfigContext, deadline: Deadline) -> Result<Outcome<ClusterClient>> {
+    let client = ClusterClient::of_kubeconfig(target)?;
+    let version = client.version(deadline.left())?;
+    let fact = format!("{} ({version})", client.server());
+    Ok(Outcome::Done(client, fact))
+}
+
+/// What is made for a cluster that is not the project's VM.
+pub(super) fn destination(client: &ClusterClient) -> Destination<'_> {
+    Destination { inside: None, namespace: client.default_namespace(), images: Vec::new() }
+}
+
+fn tell_images(context: &Context<'_>) {
+    let names: Vec<String> = configured_images(context);
+    if !names.is_empty() {
+        context.events.note(format!(
+            "container images are loaded into this project's VM only: the cluster must be able to pull {}",
+            names.join(", ")
+        ));
+    }
+}
+
+/// The full names of the configured images.
+pub(super) fn configured_images(context: &Context<'_>) -> Vec<String> {
+    let images = context.project.config.images.iter();
+    images
+        .map(|image| ImageName::parse(&image.name).map_or_else(|_| image.name.clone(), |name| name.as_str().to_owned()))
+        .collect()
+}
