@@ -212,10 +212,10 @@ mod tests {
                 {"reason": "FieldManagerConflict", "field": ".spec.replicas", "message": "conflict with \"kubectl\" using apps/v1"},
                 {"reason": "FieldManagerConflict", "field": ".spec.paused", "message": "conflict with \"argo\" with subresource \"x\""}
             ]}
-        })), @r#"
+        })), @r"
         manifests/web.yaml:3: deployment shop/web: others have set fields that the manifest sets too: .spec.replicas belongs to kubectl, .spec.paused belongs to argo
-        take the fields out of the manifest, or take them over: k3s-vm kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f manifests/web.yaml
-        "#);
+        k3s-vm apply --force-conflicts    # takes the fields over; or take them out of the manifests
+        ");
     }
 
     #[test]
@@ -231,10 +231,10 @@ mod tests {
                 {"reason": "FieldValueInvalid", "field": "spec.selector", "message": "Invalid value: {…}: field is immutable"},
                 {"reason": "FieldValueRequired", "field": "spec.template.spec.containers", "message": "Required value"}
             ]}
-        })), @r#"
+        })), @r"
         manifests/web.yaml:3: deployment shop/web: spec.selector cannot change once the object is there; spec.template.spec.containers: Required value
-        k3s-vm kubectl delete deployment web -n shop, then: k3s-vm apply
-        "#);
+        k3s-vm kubectl delete deployment web -n shop && k3s-vm apply    # makes it anew
+        ");
     }
 
     #[test]
@@ -242,10 +242,10 @@ mod tests {
         insta::assert_snapshot!(told(json!({
             "code": 404, "reason": "NotFound", "message": "namespaces \"shop\" not found",
             "details": {"name": "shop", "kind": "namespaces"}
-        })), @r#"
+        })), @r"
         manifests/web.yaml:3: deployment shop/web: the namespace shop does not exist
-        add a Namespace named shop to the manifests, or: k3s-vm kubectl create namespace shop
-        "#);
+        k3s-vm kubectl create namespace shop    # or add a Namespace of this name to the manifests
+        ");
     }
 
     #[test]

@@ -1,1 +1,88 @@
+//! Kubeconfigs of real life, and what is said of broken ones.
 
+use super::*;
+
+/// A self-made authority's certificate; only its form matters here.
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
+const TWO: &str = "
+apiVersion: v1
+kind: Config
+current-context: dev
+contexts:
+- {name: dev, context: {cluster: one, user: token}}
+- {name: staging, context: {cluster: two, user: file, namespace: shop}}
+- {name: nobody, context: {cluster: one}}
+- {name: lost, context: {cluster: gone, user: token}}
+- {name: stranger, context: {cluster: one, user: gone}}
+clusters:
+- {name: one, cluster: {server: 'https://one.example:6443', insecure-skip-tls-verify: true}}
+- {name: two, cluster: {server: 'https://10.0.0.1', certificate-authority: ca.pem, tls-server-name: two.example, proxy-url: 'socks5://127.0.0.1:1080'}}
+users:
+- {name: token, user: {token: abc}}
+- {name: file, user: {tokenFile: token.txt}}
+";
+
+struct File(tempfile::TempDir);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config"), text).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), PEM).unwrap();
+        File(folder)
+    }
+
+    fn read(&self, context: Option<&str>) -> Result<Destination> {
+        read(&KubeconfigContext { file: self.0.path().join("config"), context: context.map(str::to_owned) })
+    }
+
+    fn mistake(&self, context: Option<&str>) -> String {
+        let fault = self.read(context).err().unwrap();
+        let text = [&[fault.to_string()], fault.next_steps()].concat().join("\n");
+        text.replace(&self.0.path().display().to_string(), "FOLDER")
+    }
+}
+
+#[test]
+fn the_current_context_is_meant_unless_one_is_named() {
+    let file = File::new(TWO);
+    let current = file.read(None).unwrap();
+    assert_eq!((current.context.as_str(), current.config.default_namespace.as_str()), ("dev", "default"));
+    assert_eq!(current.config.cluster_url.to_string(), "https://one.example:6443/");
+    assert!(current.config.accept_invalid_certs && current.config.root_cert.is_none());
+    let named = file.read(Some("staging")).unwrap();
+    assert_eq!((named.context.as_str(), named.config.default_namespace.as_str()), ("staging", "shop"));
+    assert_eq!(named.config.tls_server_name.as_deref(), Some("two.example"));
+    assert_eq!(named.config.proxy_url.unwrap().to_string(), "socks5://127.0.0.1:1080/");
+    assert_eq!(named.config.root_cert.unwrap(), [vec![0, 0, 0]]);
+    assert!(!named.config.accept_invalid_certs);
+    // Relative to the file's folder.
+    let token = named.config.auth_info.token_file.unwrap();
+    assert_eq!(token, file.0.path().join("token.txt").display().to_string());
+    assert!(file.read(Some("nobody")).is_ok(), "a context without a user is one that logs nobody in");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let file = File::new(TWO);
+    insta::assert_snapshot!(file.mistake(Some("prod")), @r"
+    there is no context prod in FOLDER/config: it has dev, staging, nobody, lost, stranger
+    kubectl --kubeconfig FOLDER/config config get-contexts
+    ");
+    insta::assert_snapshot!(file.mistake(Some("lost")), @"the context lost of FOLDER/config cannot be used: there is no cluster named gone in the file");
+    insta::assert_snapshot!(file.mistake(Some("stranger")), @"the context stranger of FOLDER/config cannot be used: there is no user named gone in the file");
+    insta::assert_snapshot!(File::new("apiVersion: v1\nkind: Config\n").mistake(None), @r"
+    FOLDER/config does not say which context is meant: current-context is not set; it has none
+    name one: --context NAME
+    ");
+    insta::assert_snapshot!(File::new(&TWO.replace("current-context: dev", "")).mistake(None), @r"
+    FOLDER/config does not say which context is meant: current-context is not set; it has dev, staging, nobody, lost, stranger
+    name one: --context NAME
+    ");
+    insta::assert_snapshot!(File::new("clusters: [\n").mistake(None), @"the kubeconfig FOLDER/config cannot be read: unclosed bracket '[' at line 1, column 11");
+    insta::assert_snapshot!(File::new(&TWO.replace("ca.pem", "gone.pem")).mistake(Some("staging")), @"the context staging of FOLDER/config cannot be used: certificate-authority FOLDER/gone.pem: No such file or directory (os error 2)");
+    insta::assert_snapshot!(File::new(&TWO.replace("'https://10.0.0.1'", "''")).mistake(Some("staging")), @"the context staging of FOLDER/config cannot be used: its cluster has no server");
+    std::fs::remove_file(file.0.path().join("config")).unwrap();
+    insta::assert_snapshot!(file.mistake(None), @"the kubeconfig FOLDER/config cannot be read: No such file or directory (os error 2)");
+}

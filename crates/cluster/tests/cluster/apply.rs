@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use cluster::manifest::{ManifestText, parse};
 use cluster::{Applied, ApplyOptions, ManifestObject};
+use model::event::Silent;
 use model::{Fault, FaultClass};
 use serde_json::json;
 
 use crate::mock_api::{MockApi, status};
 
-const WEB: &str = "
+pub(crate) const WEB: &str = "
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, namespace: shop}
@@ -28,15 +29,15 @@ kind: Namespace
 metadata: {name: shop}
 ";
 
-fn objects(text: &str) -> Vec<ManifestObject> {
+pub(crate) fn objects(text: &str) -> Vec<ManifestObject> {
     parse(&[ManifestText { file: "web.yaml".to_owned(), text: text.to_owned() }]).unwrap()
 }
 
 fn apply(api: &MockApi, text: &str) -> model::Result<Vec<Applied>> {
-    api.client().apply(&objects(text), &ApplyOptions::default())
+    api.client().apply(&objects(text), &ApplyOptions::default(), &Silent).map(|outcome| outcome.applied)
 }
 
-fn table(applied: &[Applied]) -> String {
+pub(crate) fn table(applied: &[Applied]) -> String {
     let row = |one: &Applied| {
         let namespace = one.namespace.as_deref().unwrap_or("-");
         format!("{} {} {namespace} {} {:?}\n", one.api_version, one.kind, one.name, one.change)
@@ -44,7 +45,7 @@ fn table(applied: &[Applied]) -> String {
     applied.iter().map(row).collect()
 }
 
-fn told(fault: &Fault) -> String {
+pub(crate) fn told(fault: &Fault) -> String {
     let mut text = format!("{}\n", fault.what());
     for why in fault.why() {
         text += &format!("  {why}\n");
@@ -100,7 +101,7 @@ fn waves_are_sent_one_after_another_with_the_field_manager_and_strict_fields() {
 fn force_is_sent_when_asked_for() {
     let api = MockApi::start();
     let options = ApplyOptions { force: true, ..ApplyOptions::default() };
-    api.client().apply(&objects(WEB), &options).unwrap();
+    api.client().apply(&objects(WEB), &options, &Silent).unwrap();
     let state = api.state();
     let patches: Vec<&String> = state.requests.iter().filter(|request| request.starts_with("PATCH ")).collect();
     assert!(patches.len() == 4 && patches.iter().all(|request| request.contains("force=true")), "{patches:?}");
@@ -150,14 +151,14 @@ fn all_refused_objects_are_told_and_later_waves_are_only_checked() {
     );
     let fault = apply(&api, &format!("{WEB}{late}")).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Cluster);
-    insta::assert_snapshot!(told(&fault), @r#"
+    insta::assert_snapshot!(told(&fault), @r"
     the cluster refused 3 objects of the manifests
       web.yaml:7: service shop/web: others have set fields that the manifest sets too: .spec.ports belongs to kubectl-edit
       web.yaml:11: configmap settings: database is locked (HTTP status 500)
       web.yaml:19: deployment shop/late: late is invalid
       1 of 5 objects were applied
-      > take the fields out of the manifest, or take them over: k3s-vm kubectl apply --server-side --force-conflicts --field-manager=k3s-vm -f web.yaml
-    "#);
+      > k3s-vm apply --force-conflicts    # takes the fields over; or take them out of the manifests
+    ");
     let state = api.state();
     let deployment = |request: &&String| request.starts_with("PATCH ") && request.contains("/deployments/web");
     let sent: Vec<&String> = state.requests.iter().filter(deployment).collect();
@@ -180,12 +181,12 @@ fn an_immutable_field_is_told_plainly() {
             ]}),
         ),
     );
-    insta::assert_snapshot!(told(&apply(&api, WEB).unwrap_err()), @r#"
+    insta::assert_snapshot!(told(&apply(&api, WEB).unwrap_err()), @r"
     the cluster refused an object of the manifests
       web.yaml:2: deployment shop/web: spec.selector cannot change once the object is there
       3 of 4 objects were applied
-      > k3s-vm kubectl delete deployment web -n shop, then: k3s-vm apply
-    "#);
+      > k3s-vm kubectl delete deployment web -n shop && k3s-vm apply    # makes it anew
+    ");
 }
 
 #[test]
@@ -197,12 +198,12 @@ fn a_missing_namespace_is_told() {
         status(404, "NotFound", "namespaces \"shop\" not found", json!({"name": "shop", "kind": "namespaces"})),
     );
     let fault = apply(&api, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n").unwrap_err();
-    insta::assert_snapshot!(told(&fault), @r#"
+    insta::assert_snapshot!(told(&fault), @r"
     the cluster refused an object of the manifests
       web.yaml:1: service shop/web: the namespace shop does not exist
       0 of 1 objects were applied
-      > add a Namespace named shop to the manifests, or: k3s-vm kubectl create namespace shop
-    "#);
+      > k3s-vm kubectl create namespace shop    # or add a Namespace of this name to the manifests
+    ");
 }
 
 #[test]
@@ -249,7 +250,7 @@ fn an_object_of_a_kind_that_the_manifests_define_waits_until_it_is_served() {
 fn a_kind_that_never_comes_is_a_timeout_that_says_so() {
     let api = MockApi::start();
     let options = ApplyOptions { deadline: Duration::from_millis(600), ..ApplyOptions::default() };
-    let fault = api.client().apply(&objects(DEFINITION), &options).unwrap_err();
+    let fault = api.client().apply(&objects(DEFINITION), &options, &Silent).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Timeout);
     assert!(fault.to_string().contains("Shop of shop.example/v1 is not served yet"), "{fault}");
 }
@@ -259,7 +260,7 @@ fn a_server_of_another_authority_gets_nothing() {
     let (api, other) = (MockApi::start(), MockApi::start());
     let stranger = other.kubeconfig().to_yaml().replace(other.kubeconfig().server(), api.kubeconfig().server());
     let client = cluster::ClusterClient::new(&cluster::Kubeconfig::parse("k", &stranger).unwrap()).unwrap();
-    let fault = client.apply(&objects(WEB), &ApplyOptions::default()).unwrap_err();
+    let fault = client.apply(&objects(WEB), &ApplyOptions::default(), &Silent).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Port);
     insta::assert_snapshot!(api.without_port(&told(&fault)), @r#"
     another cluster answers on https://127.0.0.1:PORT

@@ -7,4 +7,5 @@ mod apply;
 mod certificates;
 mod mock_api;
 mod proof;
+mod prune;
 mod readiness;

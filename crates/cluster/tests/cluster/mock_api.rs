@@ -1,7 +1,6 @@
 //! A Kubernetes API in memory behind real TLS: discovery, lists, server-side apply, and answers that a test scripts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -25,8 +24,12 @@ pub(crate) struct State {
     kinds: BTreeMap<String, Vec<Kind>>,
     /// Path of an object -> the object.
     pub(crate) objects: BTreeMap<String, Value>,
-    /// Method and path -> the status and body to answer with.
-    scripted: HashMap<String, (u16, Value)>,
+    /// Method and path -> the status and body to answer with, and how often; the others are answered as usual.
+    scripted: HashMap<String, (u16, Value, usize)>,
+    /// Connections are cut at every request after so many more.
+    patience: Option<usize>,
+    /// The bearer token without which nobody gets an answer.
+    pub(crate) token: Option<String>,
     /// API version that is served after so many more questions for it.
     coming: HashMap<String, (usize, Vec<Kind>)>,
     /// Method, path and query of each request, in order.
@@ -39,6 +42,11 @@ impl State {
     pub(crate) fn serve(&mut self, api_version: &str, plural: &str, kind: &str, namespaced: bool) {
         let kinds = self.kinds.entry(api_version.to_owned()).or_default();
         kinds.push((plural.to_owned(), kind.to_owned(), namespaced));
+    }
+
+    /// Takes the kinds of an API version away.
+    pub(crate) fn withdraw(&mut self, api_version: &str) {
+        self.kinds.remove(api_version);
     }
 
     /// Adds a kind that is served only after `questions` questions for its API version, as after a new definition.
@@ -56,7 +64,29 @@ impl State {
 
     /// Answers `request` ("PATCH /api/v1/…") so from now on.
     pub(crate) fn script(&mut self, request: &str, status: u16, body: Value) {
-        self.scripted.insert(request.to_owned(), (status, body));
+        self.script_times(usize::MAX, request, status, body);
+    }
+
+    /// The same for the next `times` requests.
+    pub(crate) fn script_times(&mut self, times: usize, request: &str, status: u16, body: Value) {
+        self.scripted.insert(request.to_owned(), (status, body, times));
+    }
+
+    /// Goes away after `requests` more.
+    pub(crate) fn go_away_after(&mut self, requests: usize) {
+        self.patience = Some(requests);
+    }
+
+    /// Whether the next request is still answered.
+    fn is_there(&mut self) -> bool {
+        match &mut self.patience {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        }
     }
 
     /// The requests of one method, without their queries.
@@ -67,7 +97,10 @@ impl State {
 
     fn answer(&mut self, method: &Method, path: &str, query: &str, body: &[u8]) -> (u16, Value) {
         self.requests.push(format!("{method} {path}?{query}"));
-        if let Some((status, body)) = self.scripted.get(&format!("{method} {path}")) {
+        if let Some((status, body, times)) = self.scripted.get_mut(&format!("{method} {path}"))
+            && *times > 0
+        {
+            *times -= 1;
             return (*status, body.clone());
         }
         let api_version = path.trim_start_matches("/apis/").trim_start_matches("/api/");
@@ -78,7 +111,37 @@ impl State {
         if *method == Method::GET {
             return self.read(path, query);
         }
-        self.apply(path, query, body)
+        match *method {
+            Method::PATCH => self.apply(path, query, body),
+            Method::DELETE => self.delete(path, body),
+            _ => self.write(method, path, body),
+        }
+    }
+
+    /// Creates or replaces an object; the version guards it.
+    fn write(&mut self, method: &Method, path: &str, body: &[u8]) -> (u16, Value) {
+        let mut object: Value = serde_json::from_slice(body).unwrap();
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let at = if *method == Method::POST { format!("{path}/{name}") } else { path.to_owned() };
+        let there = self.objects.get(&at).map(|there| there["metadata"]["resourceVersion"].clone());
+        if there != (*method == Method::PUT).then(|| object["metadata"]["resourceVersion"].clone()) {
+            return (409, status(409, "Conflict", "the object has been modified", json!({})));
+        }
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.objects.insert(at, object.clone());
+        (200, object)
+    }
+
+    fn delete(&mut self, path: &str, body: &[u8]) -> (u16, Value) {
+        let options: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Some(object) = self.objects.get(path) else {
+            return (404, status(404, "NotFound", "not found", json!({})));
+        };
+        assert_eq!(options["preconditions"]["uid"], object["metadata"]["uid"], "another object of the same name");
+        assert_eq!(options["propagationPolicy"], "Background");
+        self.objects.remove(path);
+        (200, status(200, "", "deleted", json!({})))
     }
 
     fn discovery(&mut self, api_version: &str) -> (u16, Value) {
@@ -145,6 +208,8 @@ impl State {
         wanted["metadata"]["managedFields"] = managers;
         wanted["metadata"]["resourceVersion"] =
             before.map_or(Value::Null, |before| before["metadata"]["resourceVersion"].clone());
+        let uid = before.map_or_else(|| format!("uid-{}", self.version).into(), |b| b["metadata"]["uid"].clone());
+        wanted["metadata"]["uid"] = uid;
         if before == Some(&wanted) || query.contains("dryRun=All") {
             return (code, wanted);
         }
@@ -235,11 +300,34 @@ fn run(listener: std::net::TcpListener, tls: tokio_rustls::TlsAcceptor, state: &
     });
 }
 
-async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Cuts the connection.
+#[derive(Debug)]
+struct GoneAway;
+
+impl std::fmt::Display for GoneAway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("gone away")
+    }
+}
+
+impl std::error::Error for GoneAway {}
+
+async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, GoneAway> {
     let (parts, body) = request.into_parts();
+    if !state.lock().unwrap().is_there() {
+        return Err(GoneAway);
+    }
+    let wanted = state.lock().unwrap().token.as_ref().map(|token| format!("Bearer {token}"));
+    let given = parts.headers.get("authorization").and_then(|header| header.to_str().ok());
+    if wanted.is_some() && wanted.as_deref() != given {
+        let body = status(401, "Unauthorized", "Unauthorized", json!({}));
+        return Ok(Response::builder().status(401).body(Full::from(body.to_string())).unwrap());
+    }
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let query = parts.uri.query().unwrap_or_default();
     let (code, answer) = state.lock().unwrap().answer(&parts.method, parts.uri.path(), query, &body);
     let response = Response::builder().status(code).header("content-type", "application/json");
+    // A server that is busy says when to come again.
+    let response = if matches!(code, 429 | 503) { response.header("retry-after", "0") } else { response };
     Ok(response.body(Full::from(answer.to_string())).unwrap())
 }
