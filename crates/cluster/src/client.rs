@@ -57,9 +57,14 @@ impl ClusterClient {
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let advice = Advice::of_kubeconfig(&target.file, &context);
         let runtime = runtime()?;
+        let program = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
         let client = runtime.block_on(async { kube::Client::try_from(config) }).map_err(|error| {
-            unusable(&server, FaultClass::Config, &error)
-                .next(format!("{} auth whoami    # tries the same credentials", advice.kubectl))
+            let fault = unusable(&server, FaultClass::Config, &error);
+            let fault = match program {
+                Some(program) => fault.because(format!("the kubeconfig wants them from {program}")),
+                None => fault,
+            };
+            fault.next(format!("{} auth whoami    # tries the same credentials", advice.kubectl))
         })?;
         Ok(ClusterClient { runtime, client, server, advice })
     }

@@ -101,6 +101,14 @@ fn config(cluster: &Cluster, mut auth_info: AuthInfo, namespace: Option<String>)
     {
         exec.cluster = Some(cluster.try_into().map_err(|error: KubeconfigError| chain(&error))?);
     }
+    if auth_info.token.is_none()
+        && let Some(file) = auth_info.token_file.take()
+    {
+        let token = String::from_utf8(read_named("tokenFile", Path::new(&file))?)
+            .map_err(|_| format!("tokenFile {file} is no text"))?;
+        // Without the line break at its end, as client-go reads it.
+        auth_info.token = Some(token.trim().into());
+    }
     let mut config = kube::Config::new(url);
     config.proxy_url = proxy(cluster, &config.cluster_url)?;
     config.root_cert = authorities(cluster)?;

@@ -229,7 +229,10 @@ fn judge(run: &mut Run<'_>, set: &ApplySet, member: &Member) -> Result<Verdict> 
     } else if member.holds_others() {
         let place = member.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
         let kind = member.kind.to_lowercase();
-        Verdict::Keep(format!("it holds data: {} delete {kind} {}{place}", advice.kubectl, member.name))
+        Verdict::Keep(format!(
+            "what is in it would go, too; by hand: {} delete {kind} {}{place}",
+            advice.kubectl, member.name
+        ))
     } else {
         Verdict::Delete(kind, Preconditions { uid: metadata.uid, resource_version: None })
     })

@@ -69,8 +69,16 @@ pub(crate) fn of_connection(client: &ClusterClient, error: &kube::Error) -> Faul
         (Some(TlsVerdict::NotNow(why)), Some(_)) => {
             unreachable(why).next("date    # if this is right, those who run the cluster must renew its certificate")
         }
-        (None, None) => unreachable(cause.to_string()).next("k3s-vm status"),
-        (None, Some(_)) => unreachable(cause.to_string()).next(format!("{} version", advice.kubectl)),
+        (None, None) => unreachable(cause_text(cause)).next("k3s-vm status"),
+        (None, Some(_)) => unreachable(cause_text(cause)).next(format!("{} version", advice.kubectl)),
+    }
+}
+
+fn cause_text(cause: &(dyn Error + 'static)) -> String {
+    match cause.downcast_ref::<std::io::Error>() {
+        // What rustls says here is advice for programmers.
+        Some(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+        _ => cause.to_string(),
     }
 }
 

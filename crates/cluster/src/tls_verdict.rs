@@ -2,7 +2,10 @@
 //!
 //! Pure.
 
+use std::time::{Duration, SystemTime};
+
 use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
 /// What follows from a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,14 +16,23 @@ pub(crate) enum TlsVerdict {
     NotNow(String),
 }
 
+/// `2020-01-01T00:00:00Z`.
+fn date(time: UnixTime) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs());
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
 /// The verdict on a certificate that was refused for `why`.
 pub(crate) fn verdict(why: &CertificateError) -> TlsVerdict {
     match why {
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => {
-            TlsVerdict::NotNow(format!("its certificate is not valid now: {why}"))
+        CertificateError::ExpiredContext { not_after, .. } => {
+            TlsVerdict::NotNow(format!("its certificate is not valid now: it expired on {}", date(*not_after)))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            TlsVerdict::NotNow(format!("its certificate is not valid now: it begins on {}", date(*not_before)))
+        }
+        CertificateError::Expired | CertificateError::NotValidYet => {
+            TlsVerdict::NotNow("its certificate is not valid now".to_owned())
         }
         // Authorities of two clusters may have the same name, and then only the signature tells them apart.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {

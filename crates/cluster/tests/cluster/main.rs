@@ -5,7 +5,9 @@
 
 mod apply;
 mod certificates;
+mod faults;
 mod mock_api;
+mod preview;
 mod proof;
 mod prune;
 mod readiness;

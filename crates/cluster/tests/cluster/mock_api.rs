@@ -34,6 +34,8 @@ pub(crate) struct State {
     coming: HashMap<String, (usize, Vec<Kind>)>,
     /// Method, path and query of each request, in order.
     pub(crate) requests: Vec<String>,
+    /// How many connections were made.
+    pub(crate) connections: usize,
     version: u64,
 }
 
@@ -185,8 +187,14 @@ impl State {
                 (!name.contains('/') && only.is_none_or(|only| only == name)).then_some(object)
             })
             .collect();
-        let object_depth = if path.starts_with("/api/") { 7 } else { 8 };
-        if items.is_empty() && path.split('/').count() == object_depth {
+        let depth = path.split('/').count() + usize::from(path.starts_with("/api/"));
+        let is_object = match path.rsplit('/').nth(1) {
+            _ if depth == 8 => true,
+            plural => {
+                depth == 6 && self.kinds.values().flatten().any(|kind| Some(kind.0.as_str()) == plural && !kind.2)
+            }
+        };
+        if items.is_empty() && is_object {
             return (404, status(404, "NotFound", "not found", json!({})));
         }
         (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}))
@@ -235,6 +243,15 @@ pub(crate) struct MockApi {
 impl MockApi {
     /// Starts a server that knows the kinds of a web project.
     pub(crate) fn start() -> Self {
+        Self::start_with(|authority| authority.server(&["127.0.0.1", "localhost"]))
+    }
+
+    /// Such a server whose certificate is too old.
+    pub(crate) fn start_expired() -> Self {
+        Self::start_with(|authority| authority.expired_server(&["127.0.0.1", "localhost"]))
+    }
+
+    fn start_with(tls: impl FnOnce(&Authority) -> Arc<rustls::ServerConfig>) -> Self {
         let mut state = State::default();
         for (plural, kind, namespaced) in [
             ("namespaces", "Namespace", false),
@@ -250,7 +267,7 @@ impl MockApi {
         let authority = Authority::new();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let tls = tokio_rustls::TlsAcceptor::from(authority.server(&["127.0.0.1", "localhost"]));
+        let tls = tokio_rustls::TlsAcceptor::from(tls(&authority));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || run(listener, tls, &shared));
         MockApi { state, authority, address }
@@ -287,6 +304,7 @@ fn run(listener: std::net::TcpListener, tls: tokio_rustls::TlsAcceptor, state: &
             .run_until(async {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
+                    state.lock().unwrap().connections += 1;
                     let (tls, state) = (tls.clone(), Arc::clone(state));
                     tokio::task::spawn_local(async move {
                         let Ok(stream) = tls.accept(stream).await else { return };

@@ -98,9 +98,9 @@ fn namespaces_volumes_and_definitions_stay_and_are_told_each_time() {
         let outcome = apply(&api, &without(&["Namespace"])).unwrap();
         insta::allow_duplicates! {
             insta::assert_snapshot!(pruned(&outcome), @r#"
-            PersistentVolumeClaim shop data Kept("it holds data: k3s-vm kubectl delete persistentvolumeclaim data -n shop")
-            CustomResourceDefinition - shops.example Kept("it holds data: k3s-vm kubectl delete customresourcedefinition shops.example")
-            Namespace - shop Kept("it holds data: k3s-vm kubectl delete namespace shop")
+            PersistentVolumeClaim shop data Kept("what is in it would go, too; by hand: k3s-vm kubectl delete persistentvolumeclaim data -n shop")
+            CustomResourceDefinition - shops.example Kept("what is in it would go, too; by hand: k3s-vm kubectl delete customresourcedefinition shops.example")
+            Namespace - shop Kept("what is in it would go, too; by hand: k3s-vm kubectl delete namespace shop")
             "#);
         }
     }
@@ -149,7 +149,7 @@ fn an_empty_set_deletes_all_that_can_be() {
     Deployment shop web Deleted
     ConfigMap default settings Deleted
     Service shop web Deleted
-    Namespace - shop Kept("it holds data: k3s-vm kubectl delete namespace shop")
+    Namespace - shop Kept("what is in it would go, too; by hand: k3s-vm kubectl delete namespace shop")
     "#);
     assert_eq!(list(&api), "v1 Namespace - shop\n");
 }
