@@ -178,12 +178,7 @@ impl<'a> Run<'a> {
         if refusals.is_empty() {
             return Ok(());
         }
-        let headline = match refusals.len() {
-            1 => "the cluster refused an object of the manifests".to_owned(),
-            count => format!("the cluster refused {count} objects of the manifests"),
-        };
-        let fault = refusal::fault(headline, refusals);
-        Err(fault.because(self.so_far("were applied")))
+        Err(refusal::fault(refusals).because(self.so_far("were applied")))
     }
 
     fn so_far(&self, what: &str) -> String {

@@ -105,7 +105,9 @@ impl ClusterClient {
                 Seen::Refused(refusal) => refusals.push(refusal),
             }
         }
-        run.refuse(refusals)?;
+        if !refusals.is_empty() {
+            return Err(refusal::fault(refusals));
+        }
         let pruned = match books {
             Some(books) => books.preview(&mut run)?,
             None => Vec::new(),

@@ -223,7 +223,7 @@ fn judge(run: &mut Run<'_>, set: &ApplySet, member: &Member) -> Result<Verdict> 
     Ok(if metadata.deletion_timestamp.is_some() {
         Verdict::Gone
     } else if part_of != Some(&set.id()) {
-        Verdict::Release("it is no longer labelled as this project's".to_owned())
+        Verdict::Release("it does not carry this project's label".to_owned())
     } else if !run.options.prune {
         Verdict::Keep("--no-prune".to_owned())
     } else if member.holds_others() {

@@ -33,7 +33,11 @@ impl Refusal {
 }
 
 /// The fault of all `refusals`: a reason each, and each next step once.
-pub(crate) fn fault(headline: String, refusals: Vec<Refusal>) -> Fault {
+pub(crate) fn fault(refusals: Vec<Refusal>) -> Fault {
+    let headline = match refusals.len() {
+        1 => "the cluster refused an object of the manifests".to_owned(),
+        count => format!("the cluster refused {count} objects of the manifests"),
+    };
     let mut steps: Vec<String> = Vec::new();
     let mut fault = Fault::new(FaultClass::Cluster, headline);
     for Refusal { reason, next } in refusals {

@@ -128,7 +128,6 @@ fn what_would_be_refused_is_refused() {
     insta::assert_snapshot!(told(&fault), @r"
     the cluster refused an object of the manifests
       web.yaml:1: service shop/web: the namespace shop does not exist
-      0 of 1 objects were applied
       > k3s-vm kubectl create namespace shop    # or add a Namespace of this name to the manifests
     ");
 }

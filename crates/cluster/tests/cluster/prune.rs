@@ -115,7 +115,7 @@ fn an_object_that_lost_the_mark_belongs_to_somebody_else_now() {
     let path = "/api/v1/namespaces/default/configmaps/settings";
     api.state().objects.get_mut(path).unwrap()["metadata"]["labels"] = json!({});
     let outcome = apply(&api, &without(&["ConfigMap"])).unwrap();
-    insta::assert_snapshot!(pruned(&outcome), @r#"ConfigMap default settings Kept("it is no longer labelled as this project's")"#);
+    insta::assert_snapshot!(pruned(&outcome), @r#"ConfigMap default settings Kept("it does not carry this project's label")"#);
     assert!(api.state().objects.contains_key(path));
     assert!(!list(&api).contains("settings"), "it is no member any more");
 }
