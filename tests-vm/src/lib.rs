@@ -2,6 +2,7 @@
 //!
 //! These tests boot a VM and take minutes, so they are no part of a plain `cargo test`; `bin/test` runs them.
 
+pub mod apply_steps;
 pub mod http;
 pub mod project;
 pub mod steps;

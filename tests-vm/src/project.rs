@@ -50,6 +50,31 @@ impl ExampleProject {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Writes a file of the project.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    /// Removes a file of the project.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    /// Runs `bin/k3s-vm` in the project; its exit code and its talk.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn told(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.command("k3s-vm", arguments).stderr(Stdio::piped()).output().expect("bin/k3s-vm");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// Runs `bin/k3s-vm` in the project; its talk goes to this program's stderr.
     pub fn k3s_vm(&self, arguments: &[&str]) -> Output {
         self.run("k3s-vm", arguments)

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use base64::Engine;
+use k3s_vm_tests_vm::apply_steps;
 use k3s_vm_tests_vm::http;
 use k3s_vm_tests_vm::project::ExampleProject;
 use k3s_vm_tests_vm::steps::Steps;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         assert_ne!(web_pods(&project), before, "the pods did not roll");
         assert_eq!(state()["greeting"], "Changed while running");
     });
+    apply_steps::run(&mut steps, &project);
     steps.run("a_service_name_resolves_in_a_pod", || {
         let address =
             project.kubectl(&["exec", "deploy/web", "--", "/web", "resolve", "web.default.svc.cluster.local"]);

@@ -163,11 +163,31 @@ fn help_of_apply() {
     Apply the manifests and the web application's variables, without rebuilding
 
     Container images of the configuration are loaded first; pods are replaced only where something
-    changed.
+    changed. Objects that have left the manifests are deleted, but for namespaces, volumes and
+    definitions of kinds.
 
     Usage: k3s-vm apply [OPTIONS]
 
     Options:
+          --dry-run
+              Tell what would change as a diff, and write nothing
+
+          --watch
+              Apply again whenever manifests, variables or configuration are saved, until Ctrl-C
+
+          --no-prune
+              Leave objects that have left the manifests in the cluster
+
+          --force-conflicts
+              Take over fields that others have set, and objects of other projects
+
+          --kubeconfig <FILE>
+              Apply to the cluster of this kubeconfig, not to the project's VM; `$KUBECONFIG` is not
+              looked at
+
+          --context <NAME>
+              The context of the kubeconfig; by default its current one
+
           --wait
               Wait until the web application answers (the default)
 
@@ -192,7 +212,11 @@ fn help_of_apply() {
 
     Examples:
       k3s-vm apply
-      k3s-vm apply -o json    Every object with what happened to it
+      k3s-vm apply --dry-run     What would change, as a diff; nothing is written
+      k3s-vm apply --watch       Apply whenever manifests or variables are saved
+      k3s-vm apply -o json       Every object with what happened to it
+      k3s-vm apply --kubeconfig ~/.kube/config --context staging
+                                 To another cluster; no VM is needed
     ");
 }
 

@@ -88,6 +88,7 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
     let _lock = context.lock()?;
     web_integration::check(&context.project.web())?;
     let running = running(context)?;
+    desired::check(context)?;
     let deadline = options.deadline(context);
     let mut phases = Phases::new(context.events, if options.wait { 4 } else { 3 });
     let paths = context.paths();

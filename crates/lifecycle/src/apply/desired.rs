@@ -42,6 +42,18 @@ pub(super) fn place(context: &Context<'_>) -> String {
     context.project.config.manifests.join(", ")
 }
 
+/// Looks at the manifests alone, for those who have much to do before they apply them.
+///
+/// # Errors
+/// As [`desired`], and that there are none.
+pub(super) fn check(context: &Context<'_>) -> Result<()> {
+    let files = manifest_files::read_all(context.project.paths.root(), &context.project.config.manifests)?;
+    if manifest::parse(&files)?.is_empty() && !manifest::want_nothing(&files) {
+        return Err(nothing(context));
+    }
+    Ok(())
+}
+
 /// The objects to apply; `None` where the files hold none. No object at all is meant only where a file says so by an
 /// empty List: files may be lost, and what they held would be deleted.
 ///

@@ -6,7 +6,7 @@ use model::config::InjectMode;
 use qemu::console::ConsoleReader;
 use serde::Serialize;
 
-use super::desired::{Desired, Destination, desired, nothing};
+use super::desired::{Desired, Destination, check, desired, nothing};
 use super::shared::configured_images;
 use super::{Options, Target, prove, running, shared};
 use crate::context::Context;
@@ -35,12 +35,14 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
     let mut phases = Phases::new(context.events, 2);
     match &options.target {
         Target::Kubeconfig(target) => {
+            check(context)?;
             let client = phases.run("Connecting to the cluster", || shared::connect(target, deadline))?;
             let settings = options.settings.shared(context, &client, deadline.left());
             compare(context, &mut phases, &client, &shared::destination(&client), &settings)
         }
         Target::Instance => {
             let running = running(context)?;
+            check(context)?;
             let paths = context.paths();
             let console = ConsoleReader::from_end(paths.log())?;
             let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);

@@ -4,7 +4,7 @@ use cluster::{ClusterClient, ImageName, KubeconfigContext};
 use host::deadline::Deadline;
 use model::Result;
 
-use super::desired::Destination;
+use super::desired::{self, Destination};
 use super::{ApplyReport, Options, objects};
 use crate::context::Context;
 use crate::phases::{Outcome, Phases};
@@ -14,6 +14,8 @@ use crate::phases::{Outcome, Phases};
 /// # Errors
 /// Config faults of the kubeconfig and of the project's files, Cluster faults of what was refused.
 pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &Options) -> Result<ApplyReport> {
+    // A mistake in a manifest is told before anybody is asked for credentials.
+    desired::check(context)?;
     let deadline = options.deadline(context);
     let mut phases = Phases::new(context.events, if options.wait { 3 } else { 2 });
     let client = phases.run("Connecting to the cluster", || connect(target, deadline))?;
