@@ -1,6 +1,6 @@
 //! One apply under way: its deadline, the kinds that it has learned, and what has been applied so far.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,13 @@ impl<'a> Run<'a> {
                 None => refusals.push(refusal::of_unknown_kind(object, self.kinds.knows_version(object), advice)),
             }
         }
+        // The default namespace of the cluster may make two of the manifests' objects one.
+        let mut places = HashMap::new();
+        for (object, place) in objects.iter().zip(self.members(objects)) {
+            if let Some(earlier) = places.insert(place, *object) {
+                refusals.push(Refusal::new(object, &format!("it is also written at {}", earlier.origin())));
+            }
+        }
         self.refuse(refusals)
     }
 
@@ -131,6 +138,7 @@ impl<'a> Run<'a> {
         let take = |sent| match sent {
             Sent::Applied(one) => {
                 let message = one.kind.to_lowercase() + " " + &one.name;
+                events.debug(format!("applied {message}: {:?}", one.change));
                 applied.push(one);
                 let (done, total) = (Some(applied.len() as u64), Some(total as u64));
                 events.emit(Event::Progress { task: TASK.to_owned(), message, done, total });
@@ -202,7 +210,7 @@ impl<'a> Run<'a> {
         let deadline = self.options.deadline;
         Fault::new(FaultClass::Timeout, format!("gave up applying the manifests after {deadline:.1?}"))
             .because(self.so_far("are known to be applied"))
-            .next(format!("{} --debug    # tells each request", self.client.advice().apply))
+            .next(format!("{} --debug    # tells each object", self.client.advice().apply))
     }
 }
 

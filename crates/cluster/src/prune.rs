@@ -211,7 +211,9 @@ fn judge_all(
 }
 
 fn judge(run: &mut Run<'_>, set: &ApplySet, member: &Member) -> Result<Verdict> {
-    let Some(kind) = served(run, member)? else { return Ok(Verdict::Gone) };
+    // A kind that has come out of namespaces, or gone into them, has taken its objects along.
+    let same_scope = |kind: &ServedKind| kind.namespaced == member.namespace.is_some();
+    let Some(kind) = served(run, member)?.filter(same_scope) else { return Ok(Verdict::Gone) };
     let api = kind.api(run.client.kube(), member.namespace.as_deref());
     let metadata = match run.ask(api.get_metadata_opt(&member.name))? {
         Ok(None) => return Ok(Verdict::Gone),

@@ -79,7 +79,7 @@ impl ClusterClient {
             Ok(None) => {
                 return Err(Fault::new(FaultClass::Cluster, format!("there is no {deployment}"))
                     .because("it was deleted after it had been applied")
-                    .next("k3s-vm apply"));
+                    .next(self.advice().apply.clone()));
             }
             Err(observation) => return Ok(Look::NotYet(format!("{deployment}: {observation}"))),
         };
@@ -132,10 +132,11 @@ impl ClusterClient {
                 return fault;
             }
             pending.iter().fold(fault, |fault, deployment| {
-                self.explain_rollout(deployment)
-                    .into_iter()
-                    .fold(fault, Fault::because)
-                    .next(format!("k3s-vm kubectl describe pods -n {}", deployment.namespace))
+                self.explain_rollout(deployment).into_iter().fold(fault, Fault::because).next(format!(
+                    "{} describe pods -n {}",
+                    self.advice().kubectl,
+                    deployment.namespace
+                ))
             })
         })
     }

@@ -11,7 +11,7 @@ mod watch;
 use std::time::Duration;
 
 use cluster::ManifestObject;
-pub use cluster::{Applied, Change, KubeconfigContext, PruneOutcome, Pruned};
+pub use cluster::{Applied, Change, KubeconfigContext, Previewed, PruneOutcome, Pruned};
 use host::deadline::Deadline;
 use model::config::Ports;
 use model::{Fault, FaultClass, Result};

@@ -122,3 +122,65 @@ pub(crate) fn settings(settings: &[Setting], style: Style) -> String {
     }
     table.render(style)
 }
+
+#[cfg(test)]
+mod tests {
+    use lifecycle::apply::Previewed;
+
+    use super::*;
+
+    fn applied(name: &str, change: Change) -> Applied {
+        let (kind, api_version) = ("ConfigMap".to_owned(), "v1".to_owned());
+        Applied { kind, api_version, namespace: Some("default".to_owned()), name: name.to_owned(), change }
+    }
+
+    fn pruned(name: &str, outcome: PruneOutcome) -> Pruned {
+        let (kind, api_version) = ("Namespace".to_owned(), "v1".to_owned());
+        Pruned { kind, api_version, namespace: None, name: name.to_owned(), outcome }
+    }
+
+    #[test]
+    fn an_apply_lists_what_was_applied_and_what_has_left() {
+        let report = ApplyReport {
+            objects: vec![applied("a", Change::Created), applied("b", Change::Unchanged)],
+            pruned: vec![pruned("c", PruneOutcome::Deleted), pruned("d", PruneOutcome::Kept("why".to_owned()))],
+            ..ApplyReport::default()
+        };
+        insta::assert_snapshot!(apply(&report, Style::PLAIN), @r"
+        KIND       NAMESPACE  NAME  CHANGE
+        ConfigMap  default    a     created
+        ConfigMap  default    b     unchanged
+        Namespace  -          c     pruned
+        Namespace  -          d     kept
+        ");
+        insta::assert_snapshot!(apply_news(&report, Style::PLAIN), @r"
+        KIND       NAMESPACE  NAME  CHANGE
+        ConfigMap  default    a     created
+        Namespace  -          c     pruned
+        Namespace  -          d     kept
+        ");
+        assert_eq!(apply_news(&ApplyReport::default(), Style::PLAIN), "");
+    }
+
+    #[test]
+    fn a_preview_shows_differences_before_the_list() {
+        let diff = "--- a (in the cluster)\n+++ a (after apply)\n@@ -1 +1 @@\n-x: 1\n+x: 2\n".to_owned();
+        let objects = vec![
+            Previewed { applied: applied("a", Change::Configured), diff },
+            Previewed { applied: applied("b", Change::Unchanged), diff: String::new() },
+        ];
+        let report = PreviewReport { dry_run: true, objects, ..PreviewReport::default() };
+        insta::assert_snapshot!(preview(&report, Style::PLAIN), @r"
+        --- a (in the cluster)
+        +++ a (after apply)
+        @@ -1 +1 @@
+        -x: 1
+        +x: 2
+
+        KIND       NAMESPACE  NAME  CHANGE
+        ConfigMap  default    a     configured
+        ConfigMap  default    b     unchanged
+        ");
+        assert!(preview(&report, Style::new(true)).contains("\x1b[31m-x: 1\x1b[0m\n\x1b[32m+x: 2\x1b[0m"));
+    }
+}

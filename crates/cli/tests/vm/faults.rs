@@ -189,7 +189,7 @@ fn a_broken_manifest_is_told_before_anything_boots() {
     setup.project.write(".k3s-vm/manifests/web.yaml", "kind: Service\nmetadata: {name: web}\n");
     insta::assert_snapshot!(setup.says(&["start"], 2), @r"
     Error: the manifests have 2 mistakes
-      .k3s-vm/manifests/base.json:1: kind is missing, metadata.name is missing
+      .k3s-vm/manifests/base.json:2:10: expected value
       .k3s-vm/manifests/web.yaml:1: apiVersion is missing
 
     Next: correct the manifests, then: k3s-vm apply

@@ -94,3 +94,27 @@ fn a_program_made_object_is_checked_as_well() {
     let fault = ManifestObject::new(serde_json::json!({"kind": "Secret"}), origin).unwrap_err();
     insta::assert_snapshot!(fault.to_string(), @"injected is no object that can be applied: apiVersion is missing, metadata.name is missing");
 }
+
+#[test]
+fn nothing_is_wanted_only_where_an_empty_list_says_so() {
+    let empty = r#"{"apiVersion": "v1", "kind": "List", "items": []}"#;
+    for (files, expected) in [
+        (vec![file("a.json", empty)], true),
+        (vec![file("a.yaml", "# gone\n"), file("b.yaml", "kind: List\nitems: []\n")], true),
+        (vec![], false),
+        (vec![file("a.yaml", "")], false),
+        (vec![file("a.json", empty), file("b.yaml", "kind: Service\n")], false),
+    ] {
+        assert_eq!(want_nothing(&files), expected, "{files:?}");
+    }
+}
+
+#[test]
+fn deployments_and_secrets_get_the_namespace_that_they_do_not_name() {
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: b, namespace: own}\n\
+                ---\napiVersion: v1\nkind: Namespace\nmetadata: {name: c}\n";
+    let mut objects = parse(&[file("a.yaml", text)]).unwrap();
+    name_namespace(&mut objects, "shop");
+    let namespaces: Vec<Option<&str>> = objects.iter().map(ManifestObject::namespace).collect();
+    assert_eq!(namespaces, [Some("shop"), Some("own"), None]);
+}

@@ -131,7 +131,7 @@ fn a_server_that_stays_busy_is_a_timeout_that_says_how_far_it_came() {
     insta::assert_snapshot!(told(&fault), @r"
     gave up applying the manifests after 1.0s
       3 of 4 objects are known to be applied
-      > k3s-vm apply --debug    # tells each request
+      > k3s-vm apply --debug    # tells each object
     ");
 }
 
@@ -264,8 +264,12 @@ fn objects_without_a_namespace_go_to_that_of_the_context() {
     let text = std::fs::read_to_string(&shared.target.file).unwrap();
     std::fs::write(&shared.target.file, text.replace("user: u\n", "user: u\n    namespace: shop\n")).unwrap();
     shared.apply().unwrap();
-    let state = api.state();
-    assert!(state.objects.contains_key("/api/v1/namespaces/shop/configmaps/settings"), "{:?}", state.objects.keys());
+    assert!(api.state().objects.contains_key("/api/v1/namespaces/shop/configmaps/settings"));
+    // Two names for one place.
+    let twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n";
+    let client = ClusterClient::of_kubeconfig(&shared.target).unwrap();
+    let fault = client.apply(&objects(twice), &ApplyOptions::default(), &Silent).unwrap_err();
+    assert_eq!(fault.why()[0], "web.yaml:5: configmap shop/a: it is also written at web.yaml:1");
 }
 
 #[test]
