@@ -176,6 +176,12 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Tells how far it is, of what is counted in units.
+    pub(crate) fn progress(&self, message: String, done: usize, total: usize) {
+        let (done, total) = (Some(done as u64), Some(total as u64));
+        self.events.emit(Event::Progress { task: TASK.to_owned(), message, done, total });
+    }
+
     /// Takes the live line away.
     pub(crate) fn finish(&self) {
         self.events.emit(Event::TaskFinished { task: TASK.to_owned() });

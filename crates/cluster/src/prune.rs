@@ -105,7 +105,10 @@ impl<'a> Books<'a> {
         let mut members = self.wanted.clone();
         let mut pruned = Vec::new();
         let mut refused = Vec::new();
-        for (member, verdict) in judge_all(run, self.set, &self.inventory, &self.wanted)? {
+        let verdicts = judge_all(run, self.set, &self.inventory, &self.wanted)?;
+        let total = verdicts.len();
+        for (index, (member, verdict)) in verdicts.into_iter().enumerate() {
+            run.progress(format!("pruning {member}"), index, total);
             let outcome = match verdict {
                 Verdict::Gone => continue,
                 Verdict::Release(why) => PruneOutcome::Kept(why),
@@ -129,6 +132,7 @@ impl<'a> Books<'a> {
             };
             pruned.push(Pruned::new(member, outcome));
         }
+        run.finish();
         if let Err(status) = self.write(run, members)? {
             return Err(self.unwritable(run, &status));
         }
@@ -207,7 +211,15 @@ fn judge_all(
     }
     let learning = run.kinds.learn(run.client.kube(), departed.iter().map(|member| member.api_version.as_str()));
     run.client.request("the kinds it has", run.options.deadline, learning)?;
-    departed.into_iter().map(|member| judge(run, set, &member).map(|verdict| (member, verdict))).collect()
+    let total = departed.len();
+    let mut verdicts = Vec::with_capacity(total);
+    for (index, member) in departed.into_iter().enumerate() {
+        run.progress(format!("looking at {member}"), index, total);
+        let verdict = judge(run, set, &member)?;
+        verdicts.push((member, verdict));
+    }
+    run.finish();
+    Ok(verdicts)
 }
 
 fn judge(run: &mut Run<'_>, set: &ApplySet, member: &Member) -> Result<Verdict> {
