@@ -40,6 +40,12 @@ impl Failure {
         &self.fault
     }
 
+    /// The same for the same reason, told otherwise.
+    #[must_use]
+    pub fn map(self, tell: impl FnOnce(Fault) -> Fault) -> Self {
+        Failure { reason: self.reason, fault: tell(self.fault) }
+    }
+
     /// The server answered, but not with what was asked for.
     pub(super) fn status(url: &str, status: u16) -> Self {
         let host = host(url);
@@ -65,7 +71,7 @@ impl Failure {
 
     /// The whole file has another digest.
     pub(super) fn digest(download: &Download, found: Sha256) -> Self {
-        let fault = Fault::new(FaultClass::Failed, format!("{} is not what it must be", download.what))
+        let fault = Fault::new(FaultClass::Failed, format!("{} does not match its checksum", download.what))
             .because(format!("{} has the SHA-256 {found}", shown(download.url)))
             .because(format!("expected is {}", download.sha256));
         Failure::new(Reason::Other, fault)

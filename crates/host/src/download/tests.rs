@@ -175,7 +175,7 @@ fn another_content_is_refused_and_not_kept() {
     let failure = scratch.fetch(&server.url("/k3s")).unwrap_err();
     assert_eq!(failure.reason(), Reason::Other);
     insta::assert_snapshot!(told(&failure, &server), @r"
-    k3s v1.33.5+k3s1 is not what it must be (failed)
+    k3s v1.33.5+k3s1 does not match its checksum (failed)
       http://SERVER/k3s has the SHA-256 d121be3103007b41edf96f8262925f8c7d61894afe9a041843b631f69445bc57
       expected is 552a438886f75fd5e70ff6ad0671698758af0a126388ab130f4eb85c0cf6c725
     ");

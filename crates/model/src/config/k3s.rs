@@ -117,7 +117,7 @@ mod tests {
             "v1.33.5+k3s1/../..",
             " stable",
             "v1.33.5+k3s1 ",
-            "testing",
+            "v1.33.5-rc/../x+k3s1",
         ] {
             assert_eq!(K3sVersion::parse(text), Err(WANTED.to_owned()), "{text:?}");
         }
