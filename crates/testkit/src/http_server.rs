@@ -4,8 +4,11 @@
 //! silent.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,13 +125,14 @@ impl Answer {
         self
     }
 
-    fn send(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+    fn send(&self, stream: &mut impl Stream) -> std::io::Result<()> {
         let mut head = format!("HTTP/1.1 {} Told\r\nContent-Length: {}\r\n", self.status, self.length);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
         stream.write_all(&self.body)?;
+        stream.flush()?;
         if self.ending == Ending::Silence {
             // Until the client closes its side.
             stream.read_to_end(&mut Vec::new())?;
@@ -142,7 +146,12 @@ impl Answer {
 pub struct HttpServer {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    certificate: Option<String>,
 }
+
+/// A connection, encrypted or not.
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
 
 impl HttpServer {
     /// Starts it; `answer` gets each request and how many there were before it.
@@ -150,17 +159,51 @@ impl HttpServer {
     /// # Panics
     /// When no port can be had.
     pub fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_as(answer, None, None)
+    }
+
+    /// The same with TLS, for the names `localhost` and `name`, by a certificate that nobody trusts.
+    ///
+    /// # Panics
+    /// When no port or no certificate can be had.
+    pub fn start_encrypted(name: &str, answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), name.to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a usable certificate");
+        Self::start_as(answer, Some(Arc::new(config)), Some(made.cert.pem()))
+    }
+
+    fn start_as(
+        answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+        tls: Option<Arc<ServerConfig>>,
+        certificate: Option<String>,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("its address");
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let (answer, seen) = (Arc::new(answer), Arc::clone(&requests));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
-                std::thread::spawn(move || serve(stream, &*answer, &seen));
+                let (answer, seen, tls) = (Arc::clone(&answer), Arc::clone(&seen), tls.clone());
+                std::thread::spawn(move || match tls.map(ServerConnection::new) {
+                    None => serve(stream, &*answer, &seen),
+                    Some(Ok(connection)) => serve(StreamOwned::new(connection, stream), &*answer, &seen),
+                    Some(Err(_)) => {}
+                });
             }
         });
-        HttpServer { address, requests }
+        HttpServer { address, requests, certificate }
+    }
+
+    /// The certificate of an encrypted one, to trust it.
+    pub fn certificate(&self) -> &str {
+        self.certificate.as_deref().unwrap_or_default()
     }
 
     /// Its address.
@@ -186,9 +229,9 @@ impl HttpServer {
     }
 }
 
-fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request, usize) -> Answer, seen: &Mutex<Vec<Request>>) {
-    let Ok(copy) = stream.try_clone() else { return };
-    let Some(request) = Request::read(&mut BufReader::new(copy)) else { return };
+fn serve(mut stream: impl Stream, answer: &dyn Fn(&Request, usize) -> Answer, seen: &Mutex<Vec<Request>>) {
+    // A client says nothing after its request, so that no more is read than that.
+    let Some(request) = Request::read(&mut BufReader::new(&mut stream)) else { return };
     let before = match seen.lock() {
         Ok(mut seen) => {
             seen.push(request.clone());
@@ -198,5 +241,4 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request, usize) -> Answer, seen
     };
     // A client that has gone is the client's business.
     let _ = answer(&request, before).send(&mut stream);
-    let _ = stream.shutdown(Shutdown::Both);
 }

@@ -137,7 +137,10 @@ fn explain(url: &str, error: &Error) -> Failure {
         Error::Timeout(Timeout::Resolve) => unreachable("no server told the address of its name in time"),
         Error::Timeout(Timeout::Connect) => unreachable("it did not answer in time"),
         Error::Timeout(_) => broken(FaultClass::Timeout, &format!("{host} fell silent")),
-        Error::ConnectProxyFailed(why) => unreachable(&format!("the proxy refuses, {why}")),
+        Error::ConnectProxyFailed(why) => match why.rsplit_once('/') {
+            Some((_, status)) => unreachable(&format!("the proxy answers {status}")),
+            None => unreachable("the proxy does not answer"),
+        },
         Error::ConnectionFailed => unreachable("no connection was made"),
         Error::TooManyRedirects => Failure::unexpected(url, "it redirects in a circle"),
         Error::RequireHttpsOnly(to) => {

@@ -84,7 +84,7 @@ fn a_file_is_fetched_whole_and_its_progress_is_told() {
         Event::Progress { task, message, .. } if task == "k3s" => Some(message),
         _ => None,
     });
-    let last = last.last().unwrap();
+    let last = last.collect::<Vec<_>>().pop().unwrap();
     assert!(last.starts_with("fetching k3s v1.33.5+k3s1: 1.1 MiB of 1.1 MiB"), "{last}");
     assert!(sink.events().contains(&Event::TaskFinished { task: "k3s".to_owned() }));
 }
