@@ -402,3 +402,19 @@ fn a_local_program_needs_neither_network_nor_lock_file() {
     Next: name the file `k3s-airgap-images-amd64.tar.zst` of a release: k3s.images in .k3s-vm/config.toml, or --k3s-images
     ");
 }
+
+#[test]
+fn the_guests_files_are_what_the_contract_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/k3s");
+    let contract = Contract::read(&folder).unwrap();
+    let rootfs = folder.join(&contract.overlay);
+    let read = |path: &str| std::fs::read_to_string(rootfs.join(path)).unwrap();
+    let unit = read(&format!("etc/systemd/system/{}", contract.service));
+    assert!(unit.contains(&format!("ExecStart={PROGRAM} server\n")), "{unit}");
+    assert!(rootfs.join("etc/systemd/system/multi-user.target.wants").join(&contract.service).is_file());
+    for tool in ["kubectl", "ctr", "crictl"] {
+        assert_eq!(std::fs::read_link(rootfs.join("usr/local/bin").join(tool)).unwrap(), Path::new("k3s"));
+    }
+    assert!(read("etc/rancher/k3s/config.yaml").contains(&format!("node-name: {}\n", contract.node_name)));
+    assert!(rootfs.join(IMAGES.trim_start_matches('/')).join(".cache.json").is_file());
+}
