@@ -82,7 +82,7 @@ pub(crate) fn decide(request: &ImageRequest) -> Result<Chosen> {
         Err(failure) if failure.reason() == Reason::Unreachable && may_fall_back => {
             let why = failure.fault().why().join(": ");
             request.events.note(format!(
-                "building Kubernetes from source instead of K3s, since {why}; `k3s-vm reset --rebuild` tries K3s again"
+                "taking Kubernetes from source instead of K3s, since {why}; `k3s-vm reset --rebuild` tries K3s again"
             ));
             remember(request, OUT_OF_REACH)?;
             kubernetes(request, Some(OUT_OF_REACH.to_owned()))

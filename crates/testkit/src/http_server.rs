@@ -118,6 +118,12 @@ impl Answer {
         self
     }
 
+    /// Promises `length` bytes, whatever the body has.
+    #[must_use]
+    pub fn promising(self, length: usize) -> Self {
+        Answer { length, ..self }
+    }
+
     /// Ends the connection so.
     #[must_use]
     pub fn ending(mut self, ending: Ending) -> Self {

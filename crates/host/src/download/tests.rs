@@ -260,6 +260,18 @@ fn a_host_that_is_not_there_is_unreachable() {
 }
 
 #[test]
+fn a_file_that_does_not_fit_is_not_begun() {
+    let scratch = Scratch::new();
+    let server = HttpServer::start(|_, _| Answer::body("").promising(1 << 60));
+    let failure = scratch.fetch(&server.url("/k3s")).unwrap_err();
+    let fault = failure.fault();
+    let folder = scratch.to().parent().unwrap().display().to_string();
+    assert_eq!(fault.what(), format!("there is too little space for k3s v1.33.5+k3s1 in {folder}"));
+    assert!(fault.why()[0].ends_with(" are free, it needs 1.0 EiB"), "{fault}");
+    assert_eq!(fault.class(), FaultClass::Host);
+}
+
+#[test]
 fn a_text_has_a_limit() {
     let server = HttpServer::start(|_, _| Answer::body("0123456789"));
     let client = Client::new(LIMITS);

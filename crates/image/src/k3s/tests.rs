@@ -350,7 +350,7 @@ fn left_open_it_falls_back_where_nobody_answers_and_remembers_that() {
     assert_eq!(decide(&project), fallen_back);
     let notes = project.sink.notes();
     assert_eq!(notes.len(), 1);
-    assert!(notes[0].starts_with("building Kubernetes from source instead of K3s, since 127.0.0.1:"), "{}", notes[0]);
+    assert!(notes[0].starts_with("taking Kubernetes from source instead of K3s, since 127.0.0.1:"), "{}", notes[0]);
     assert!(notes[0].ends_with("it refuses the connection; `k3s-vm reset --rebuild` tries K3s again"), "{}", notes[0]);
 
     assert_eq!(known(&project), 1);
