@@ -125,6 +125,18 @@ impl ExampleProject {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Lets the guest check itself, and wants every check to pass.
+    ///
+    /// # Panics
+    /// When one fails.
+    pub fn check_guest(&self) {
+        let output = self.k3s_vm(&["ssh", "--", "/usr/local/bin/k3s-vm-check"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.lines().count() > 40, "only these checks ran:\n{text}");
+        let failed: Vec<&str> = text.lines().filter(|line| !line.starts_with("ok ")).collect();
+        assert!(output.status.success() && failed.is_empty(), "the guest lacks:\n{}", failed.join("\n"));
+    }
+
     /// Shows what helps to understand a failure.
     pub fn show_logs(&self) {
         for arguments in [&["status"][..], &["logs", "-n", "40"]] {

@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         assert_eq!(project.ok(&["ssh", "--", "hostname"]).trim(), "k3s-vm");
         assert_eq!(project.k3s_vm(&["ssh", "--", "exit 42"]).status.code(), Some(42));
     });
+    steps.run("the_machine_has_what_kubernetes_and_k3s_need", || project.check_guest());
     steps.run("load_takes_an_archive_from_a_file_and_from_a_stream", || load(&project));
     steps.run("status_tells_programs_and_people", || {
         let status = status(&project);

@@ -1,4 +1,5 @@
-//! The host: atomic files, cpio archives, locks, processes and their identity, ports, tools, commands with deadlines.
+//! The host: atomic files, cpio archives, locks, processes and their identity, ports, tools, commands with deadlines,
+//! downloads.
 //!
 //! It knows nothing of QEMU or Kubernetes.
 
@@ -6,6 +7,8 @@ pub mod account_names;
 pub mod command;
 pub mod cpio;
 pub mod deadline;
+pub mod digest;
+pub mod download;
 pub mod file_watch;
 pub mod files;
 pub mod first_answer;

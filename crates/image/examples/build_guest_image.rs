@@ -1,6 +1,6 @@
 //! Builds a guest image and prints where it is; for work on the guest without the rest of the tool:
 //! `cargo run -p k3s-vm-image --example build_guest_image -- CACHE [SOURCES]`, SOURCES being `guest/` of this checkout
-//! unless said otherwise.
+//! unless said otherwise. With K3S_BINARY set to a program, the image is one of K3s with it.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use host::packages::Consent;
 use image::ImageRequest;
-use model::config::{Distribution, ImageConfig, Provider};
+use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::paths::CachePaths;
 use model::{Event, EventSink, Fault, FaultClass, Result};
 
@@ -37,14 +37,16 @@ fn main() -> Result<()> {
     let sources = std::env::args_os()
         .nth(2)
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest"), PathBuf::from);
+    let k3s = K3sConfig { binary: std::env::var("K3S_BINARY").ok(), ..K3sConfig::default() };
     let config = ImageConfig {
         provider: Provider::Debian,
-        distribution: Distribution::Kubernetes,
+        distribution: if k3s.binary.is_some() { Distribution::K3s } else { Distribution::Kubernetes },
         folder: None,
         disk: 20 << 30,
     };
     let request = ImageRequest {
         config: &config,
+        k3s: &k3s,
         project: Path::new("."),
         sources: &sources,
         cache: &CachePaths::new(cache),

@@ -1,4 +1,4 @@
-//! `contract.json` of a distribution that is built from source: what it needs and what it brings into a guest.
+//! `contract.json` of a distribution: what it needs, what it brings into a guest, and what the host may rely on there.
 //!
 //! The file belongs to the distribution; this is its reader.
 
@@ -11,41 +11,94 @@ use serde::Deserialize;
 /// The schema that this version reads.
 const SCHEMA: u32 = 1;
 
-/// What a distribution says of itself. `{bin}` stands for the folder of the built programs, `{root}` for the tree.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// What a distribution says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Contract {
-    schema: u32,
-    /// `v1.37.2`.
-    pub(crate) kubernetes_version: String,
     /// Path of the admin kubeconfig in the guest.
     pub(crate) kubeconfig: String,
     /// The unit whose failure means that the cluster cannot come up.
     pub(crate) service: String,
     /// Path of containerd's socket in the guest.
     pub(crate) containerd_socket: String,
-    #[serde(rename = "containerdNamespace")]
-    _containerd_namespace: String,
     /// The node's name.
     pub(crate) node_name: String,
     /// How long a certificate of the API lives, in days.
     pub(crate) certificate_days: u32,
-    /// The oldest Go that builds it.
-    pub(crate) minimum_go: String,
-    /// Variables of the build.
-    pub(crate) build_environment: BTreeMap<String, String>,
-    /// The build without the packages.
-    pub(crate) build_command: Vec<String>,
-    /// The packages, each a program named like the last part of its path.
-    pub(crate) go_packages: Vec<String>,
     /// Which programs go where.
     pub(crate) install: Vec<Installed>,
     /// The folder that is copied over the tree, relative to the contract.
     pub(crate) overlay: String,
-    /// The command that fills the tree's containerd with images.
-    pub(crate) seed_command: Vec<String>,
     /// Debian packages that it needs.
     pub(crate) debian_packages: Vec<String>,
+    /// How its programs are built, where it is built from source.
+    pub(crate) build: Option<GoBuild>,
+}
+
+/// How a distribution is built from Go modules. `{bin}` stands for the folder of the built programs, `{root}` for the
+/// guest's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GoBuild {
+    /// `v1.37.2`.
+    pub(crate) kubernetes_version: String,
+    /// The oldest Go that builds it.
+    pub(crate) minimum_go: String,
+    /// Variables of the build.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// The build without the packages.
+    pub(crate) command: Vec<String>,
+    /// The packages, each a program named like the last part of its path.
+    pub(crate) packages: Vec<String>,
+    /// The command that fills the tree's containerd with images.
+    pub(crate) seed: Vec<String>,
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    schema: u32,
+    kubeconfig: String,
+    service: String,
+    containerd_socket: String,
+    #[serde(rename = "containerdNamespace")]
+    _containerd_namespace: String,
+    node_name: String,
+    certificate_days: u32,
+    install: Vec<Installed>,
+    overlay: String,
+    debian_packages: Vec<String>,
+    kubernetes_version: Option<String>,
+    minimum_go: Option<String>,
+    build_environment: Option<BTreeMap<String, String>>,
+    build_command: Option<Vec<String>>,
+    go_packages: Option<Vec<String>>,
+    seed_command: Option<Vec<String>>,
+}
+
+impl File {
+    /// All of what a build needs, or nothing of it.
+    fn build(&mut self) -> Result<Option<GoBuild>, String> {
+        let complete = (
+            self.kubernetes_version.take(),
+            self.minimum_go.take(),
+            self.build_environment.take(),
+            self.build_command.take(),
+            self.go_packages.take(),
+            self.seed_command.take(),
+        );
+        match complete {
+            (None, None, None, None, None, None) => Ok(None),
+            (
+                Some(kubernetes_version),
+                Some(minimum_go),
+                Some(environment),
+                Some(command),
+                Some(packages),
+                Some(seed),
+            ) => Ok(Some(GoBuild { kubernetes_version, minimum_go, environment, command, packages, seed })),
+            _ => Err("it says only a part of how its programs are built".to_owned()),
+        }
+    }
 }
 
 /// A program and its place in the guest.
@@ -70,37 +123,67 @@ impl Contract {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let contract: Contract = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        match contract.schema {
-            SCHEMA => Ok(contract),
-            other => Err(format!("it has schema {other}, this k3s-vm reads schema {SCHEMA}")),
+        let mut file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if file.schema != SCHEMA {
+            return Err(format!("it has schema {}, this k3s-vm reads schema {SCHEMA}", file.schema));
         }
+        let build = file.build()?;
+        Ok(Contract {
+            kubeconfig: file.kubeconfig,
+            service: file.service,
+            containerd_socket: file.containerd_socket,
+            node_name: file.node_name,
+            certificate_days: file.certificate_days,
+            install: file.install,
+            overlay: file.overlay,
+            debian_packages: file.debian_packages,
+            build,
+        })
     }
 }
 
-/// `text` with `{bin}` and `{root}` filled in.
-pub(crate) fn filled(text: &str, bin: &Path, root: &Path) -> String {
-    text.replace("{bin}", &bin.to_string_lossy()).replace("{root}", &root.to_string_lossy())
+/// `text` with `{bin}` filled in.
+pub(crate) fn filled(text: &str, bin: &Path) -> String {
+    text.replace("{bin}", &bin.to_string_lossy())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of_repository(distribution: &str) -> Contract {
+        Contract::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest").join(distribution)).unwrap()
+    }
+
     #[test]
-    fn the_repositorys_contract_can_be_read() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes");
-        let contract = Contract::read(&folder).unwrap();
-        assert_eq!(contract.node_name, "k3s-vm");
-        for program in &contract.install {
-            assert!(
-                contract.go_packages.iter().any(|package| package.rsplit('/').next() == Some(&program.from)),
-                "nothing builds {}",
-                program.from
-            );
-            assert!(program.to.starts_with('/'));
-            assert!(u32::from_str_radix(&program.mode, 8).is_ok());
+    fn the_repositorys_contracts_can_be_read() {
+        for distribution in ["kubernetes", "k3s"] {
+            let contract = of_repository(distribution);
+            assert_eq!(contract.node_name, "k3s-vm");
+            for program in &contract.install {
+                assert!(program.to.starts_with('/'));
+                assert!(u32::from_str_radix(&program.mode, 8).is_ok());
+            }
         }
+    }
+
+    #[test]
+    fn everything_that_is_installed_is_built() {
+        let contract = of_repository("kubernetes");
+        let build = contract.build.unwrap();
+        for program in &contract.install {
+            let is_built = build.packages.iter().any(|package| package.rsplit('/').next() == Some(&program.from));
+            assert!(is_built, "nothing builds {}", program.from);
+        }
+        assert_eq!(of_repository("k3s").build, None);
+    }
+
+    #[test]
+    fn a_build_is_said_whole_or_not_at_all() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes/contract.json");
+        let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        json.as_object_mut().unwrap().remove("goPackages");
+        insta::assert_snapshot!(Contract::parse(&json.to_string()).unwrap_err(), @"it says only a part of how its programs are built");
     }
 
     #[test]
@@ -112,7 +195,6 @@ mod tests {
 
     #[test]
     fn places_are_filled_in() {
-        let filled = filled("{bin}/seed:{root}", Path::new("/b"), Path::new("/r"));
-        assert_eq!(filled, "/b/seed:/r");
+        assert_eq!(filled("{bin}/seed:{root}", Path::new("/b")), "/b/seed:{root}");
     }
 }

@@ -17,16 +17,18 @@ use model::guest_image::{GuestImage, GuestImageManifest, SCHEMA};
 use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::ImageRequest;
-use crate::contract::Contract;
+use crate::choice::{self, Chosen};
+use crate::distribution::Distribution;
 use crate::fingerprint::Fingerprint;
 use crate::generations;
-use crate::kubernetes::{self, go_toolchain};
 use crate::manifest::read_image;
 use crate::provider::Provider;
 use crate::store::Store;
 use host::deadline::Deadline;
-use recipe::{Architecture, KERNEL_COMMAND_LINE, OPERATING_SYSTEM, Recipe};
+use recipe::{KERNEL_COMMAND_LINE, OPERATING_SYSTEM, Recipe};
 use tree_owner::TreeOwner;
+
+pub(crate) use recipe::Architecture;
 
 /// Raised when the way of building changes while its inputs do not.
 const BUILDER: &str = "1";
@@ -40,55 +42,76 @@ pub(crate) struct Debian;
 struct Plan {
     architecture: Architecture,
     recipe: Recipe,
-    contract: Contract,
+    chosen: Chosen,
     key: String,
 }
 
 impl Plan {
-    fn read(request: &ImageRequest) -> Result<Self> {
+    fn read(request: &ImageRequest, chosen: Chosen) -> Result<Self> {
         let architecture = Architecture::of_host()?;
-        let contract = Contract::read(&request.sources.join("kubernetes"))?;
-        let recipe = Recipe::read(&request.sources.join("debian"), architecture, &contract.debian_packages)?;
+        let distribution = &*chosen.distribution;
+        let debian = request.sources.join("debian");
+        let recipe = Recipe::read(&debian, architecture, &distribution.contract().debian_packages)?;
         let is_source = |path: &Path| path.extension().is_none_or(|extension| extension != "md");
-        let key = Fingerprint::of("debian guest image")
+        let print = Fingerprint::of("debian guest image")
             .with("builder", BUILDER)
             .with("schema", SCHEMA.to_string())
             .with("architecture", architecture.name)
             .with("suite", recipe::SUITE)
             .with("command line", KERNEL_COMMAND_LINE)
             .with("disk", request.config.disk.to_string())
-            .with_folder("debian", &request.sources.join("debian"), &is_source)?
-            .with_folder("kubernetes", &request.sources.join("kubernetes"), &is_source)?
-            .key();
-        Ok(Plan { architecture, recipe, contract, key })
+            .with_folder("debian", &debian, &is_source)?
+            .with_folder(distribution.name(), distribution.folder(), &is_source)?;
+        let key = distribution.add_inputs(print).key();
+        Ok(Plan { architecture, recipe, chosen, key })
+    }
+
+    fn distribution(&self) -> &dyn Distribution {
+        &*self.chosen.distribution
+    }
+
+    /// The image, if it has been built.
+    fn find(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
+        let images = request.cache.images();
+        match generations::newest(&images, &self.key)? {
+            None => Ok(None),
+            Some(key) => self.open(&images.join(&key), key).map(Some),
+        }
+    }
+
+    fn open(&self, folder: &Path, key: String) -> Result<GuestImage> {
+        let image = read_image(folder, key, FaultClass::Failed)?;
+        Ok(GuestImage { choice: self.chosen.reason.clone(), ..image })
     }
 
     fn manifest(&self, virtual_size: u64) -> GuestImageManifest {
+        let contract = self.distribution().contract();
         GuestImageManifest {
             schema: SCHEMA,
             architecture: self.architecture.name.to_owned(),
             provider: "debian".to_owned(),
-            distribution: "kubernetes".to_owned(),
-            kubernetes_version: self.contract.kubernetes_version.clone(),
+            distribution: self.distribution().name().to_owned(),
+            kubernetes_version: self.distribution().version(),
             operating_system: OPERATING_SYSTEM.to_owned(),
             kernel_command_line: KERNEL_COMMAND_LINE.to_owned(),
             virtual_size,
-            node_name: self.contract.node_name.clone(),
-            kubeconfig: self.contract.kubeconfig.clone(),
-            service: self.contract.service.clone(),
-            containerd_socket: self.contract.containerd_socket.clone(),
-            certificate_days: self.contract.certificate_days,
+            node_name: contract.node_name.clone(),
+            kubeconfig: contract.kubeconfig.clone(),
+            service: contract.service.clone(),
+            containerd_socket: contract.containerd_socket.clone(),
+            certificate_days: contract.certificate_days,
         }
     }
 }
 
 impl Provider for Debian {
     fn locate(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
-        let plan = Plan::read(request)?;
-        match generations::newest(&request.cache.images(), &plan.key)? {
-            None => Ok(None),
-            Some(key) => read_image(&request.cache.images().join(&key), key, FaultClass::Failed).map(Some),
+        for chosen in choice::known(request)? {
+            if let Some(image) = Plan::read(request, chosen)?.find(request)? {
+                return Ok(Some(image));
+            }
         }
+        Ok(None)
     }
 
     fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>> {
@@ -97,15 +120,11 @@ impl Provider for Debian {
             require("tar", "tar", "tar", "tar", "unpacks the guest's tree"),
             require("mke2fs", "e2fsprogs", "e2fsprogs", "e2fsprogs", "makes the guest's filesystem"),
             require("qemu-img", "qemu-utils", "qemu-img", "qemu-img", "makes the guest's disk"),
-            require("gcc", "build-essential", "gcc", "gcc", "compiles the cluster's database"),
         ];
         if TreeOwner::expected() == TreeOwner::UserNamespace {
             requirements.push(require("newuidmap", "uidmap", "shadow-utils", "shadow", "maps the guest's users"));
         }
-        let contract = Contract::read(&request.sources.join("kubernetes"))?;
-        if go_toolchain::find(&contract.minimum_go, request.cache).is_none() {
-            requirements.push(go_toolchain::REQUIREMENT);
-        }
+        requirements.extend(choice::decide(request)?.distribution.requirements(request.cache));
         Ok(requirements)
     }
 
@@ -113,13 +132,13 @@ impl Provider for Debian {
         if let Some(image) = self.locate(request)? {
             return Ok(image);
         }
-        let plan = Plan::read(request)?;
+        let plan = Plan::read(request, choice::decide(request)?)?;
         let key = plan.key.clone();
         make(request, &plan, key)
     }
 
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
-        let plan = Plan::read(request)?;
+        let plan = Plan::read(request, choice::decide(request)?)?;
         let key = generations::next(&request.cache.images(), &plan.key)?;
         make(request, &plan, key)
     }
@@ -136,7 +155,7 @@ fn make(request: &ImageRequest, plan: &Plan, key: String) -> Result<GuestImage> 
         check_space(request.cache.root())?;
         build(plan, request, owner, deadline, into)
     })?;
-    read_image(&folder, key, FaultClass::Failed)
+    plan.open(&folder, key)
 }
 
 fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadline, into: &Path) -> Result<()> {
@@ -144,30 +163,24 @@ fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadli
     let (parts, locks) = (request.cache.parts(), request.cache.locks());
     let remove = move |path: &Path| owner.remove(path);
     let store = Store { folder: &parts, locks: &locks, remove: &remove };
-    let sources = request.sources.join("kubernetes");
-    // Asks the user, so it comes before anything runs at the same time.
-    let go = go_toolchain::ensure(&plan.contract.minimum_go, request.cache, deadline, request.consent, events)?;
-
-    let programs = || {
-        let key = kubernetes::fingerprint(&sources, &plan.contract, plan.architecture.name)?.key();
-        store.ensure(&key, "the programs of Kubernetes", deadline.left(), events, |into| {
-            kubernetes::build(into, &sources, &plan.contract, &go, deadline, events)
-        })
-    };
+    // May ask the user, so it comes before anything runs at the same time.
+    let payload = plan.distribution().begin(request, store, deadline)?;
     let tree = || {
         let key = base_tree::fingerprint(&plan.recipe, plan.architecture).key();
         store.ensure(&key, "the guest's packages", deadline.left(), events, |into| {
             base_tree::build(into, &plan.recipe, plan.architecture, owner, deadline.left(), events)
         })
     };
-    let (programs, tree) = both(events, programs, tree)?;
+    let (payload, tree) = both(events, payload, tree)?;
     let inputs = assembly::Inputs {
         tree: &base_tree::archive(&tree),
-        programs: &kubernetes::programs(&programs),
-        debian: &request.sources.join("debian"),
-        distribution: &sources,
+        payload: &payload,
+        overlays: [
+            &request.sources.join("debian/rootfs"),
+            &plan.distribution().folder().join(&plan.distribution().contract().overlay),
+        ],
     };
-    assembly::assemble(into, &inputs, &plan.recipe, &plan.contract, request.config.disk, owner, deadline, events)?;
+    assembly::assemble(into, &inputs, &plan.recipe, request.config.disk, owner, deadline, events)?;
     crate::manifest::write(into, &plan.manifest(request.config.disk))
 }
 

@@ -3,31 +3,110 @@
 //! Go's own cache makes an interrupted or repeated build go on where it was; this part keeps the results.
 
 mod go_progress;
-pub(crate) mod go_toolchain;
+mod go_toolchain;
 
 use std::path::{Path, PathBuf};
 
 use host::command::Command;
-use model::{Event, EventSink, Result};
+use host::deadline::Deadline;
+use host::packages::Requirement;
+use model::paths::CachePaths;
+use model::{Event, EventSink, Fault, FaultClass, Result};
 
-use crate::contract::{Contract, filled};
+use crate::ImageRequest;
+use crate::contract::{Contract, GoBuild, filled};
+use crate::distribution::{Distribution, Payload, Work};
 use crate::fingerprint::Fingerprint;
+use crate::store::Store;
 use go_progress::GoProgress;
 use go_toolchain::Go;
-use host::deadline::Deadline;
 
 /// The task that events name.
 const TASK: &str = "kubernetes";
 
+/// Upstream Kubernetes, built from source.
+pub(crate) struct Kubernetes {
+    folder: PathBuf,
+    architecture: &'static str,
+    contract: Contract,
+    build: GoBuild,
+}
+
+impl Kubernetes {
+    /// The one whose sources are in `sources` (the repository's `guest/`).
+    ///
+    /// # Errors
+    /// A contract that cannot be used.
+    pub(crate) fn read(sources: &Path, architecture: &'static str) -> Result<Self> {
+        let folder = sources.join("kubernetes");
+        let contract = Contract::read(&folder)?;
+        let build = contract.build.clone().ok_or_else(|| {
+            Fault::new(FaultClass::Failed, format!("{} cannot be used", folder.join("contract.json").display()))
+                .because("it does not say how its programs are built")
+        })?;
+        Ok(Kubernetes { folder, architecture, contract, build })
+    }
+}
+
+impl Distribution for Kubernetes {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn add_inputs(&self, print: Fingerprint) -> Fingerprint {
+        print
+    }
+
+    fn requirements(&self, cache: &CachePaths) -> Vec<Requirement> {
+        let mut requirements = vec![Requirement {
+            program: "gcc",
+            apt: "build-essential",
+            dnf: "gcc",
+            pacman: "gcc",
+            purpose: "compiles the cluster's database",
+        }];
+        if go_toolchain::find(&self.build.minimum_go, cache).is_none() {
+            requirements.push(go_toolchain::REQUIREMENT);
+        }
+        requirements
+    }
+
+    fn version(&self) -> String {
+        self.build.kubernetes_version.clone()
+    }
+
+    fn begin<'a>(&'a self, request: &ImageRequest<'a>, store: Store<'a>, deadline: Deadline) -> Result<Work<'a>> {
+        let events = request.events;
+        let go = go_toolchain::ensure(&self.build.minimum_go, request.cache, deadline, request.consent, events)?;
+        Ok(Box::new(move || {
+            let key = fingerprint(&self.folder, &self.contract, &self.build, self.architecture)?.key();
+            let part = store.ensure(&key, "the programs of Kubernetes", deadline.left(), events, |into| {
+                build(into, &self.folder, &self.build, &go, deadline, events)
+            })?;
+            let bin = programs(&part);
+            let seed = self.build.seed.iter().map(|word| filled(word, &bin)).collect();
+            Ok(Payload { files: Payload::installed(&self.contract, &bin)?, seed })
+        }))
+    }
+}
+
 /// What identifies the programs: sources and the way they are built. The overlay of the guest is no source of them.
-pub(crate) fn fingerprint(folder: &Path, contract: &Contract, architecture: &str) -> Result<Fingerprint> {
+fn fingerprint(folder: &Path, contract: &Contract, build: &GoBuild, architecture: &str) -> Result<Fingerprint> {
     let overlay = Path::new(&contract.overlay).to_owned();
     let wanted = move |path: &Path| !path.starts_with(&overlay) && is_build_input(path);
     Fingerprint::of("go programs")
         .with("architecture", architecture)
-        .with("command", contract.build_command.join("\0"))
-        .with("environment", format!("{:?}", contract.build_environment))
-        .with("packages", contract.go_packages.join("\0"))
+        .with("command", build.command.join("\0"))
+        .with("environment", format!("{:?}", build.environment))
+        .with("packages", build.packages.join("\0"))
         .with_folder("sources", folder, &wanted)
 }
 
@@ -38,7 +117,7 @@ fn is_build_input(path: &Path) -> bool {
 }
 
 /// The folder of programs inside the part.
-pub(crate) fn programs(part: &Path) -> PathBuf {
+fn programs(part: &Path) -> PathBuf {
     part.join("bin")
 }
 
@@ -46,10 +125,10 @@ pub(crate) fn programs(part: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What the compiler said, with the command.
-pub(crate) fn build(
+fn build(
     into: &Path,
     folder: &Path,
-    contract: &Contract,
+    build: &GoBuild,
     go: &Go,
     deadline: Deadline,
     events: &dyn EventSink,
@@ -59,9 +138,9 @@ pub(crate) fn build(
     let mut progress = GoProgress::new(TASK);
     events.emit(progress.begin());
     // Counting is a courtesy: without it the build goes on with a number that has no total.
-    let stale = stale_packages(folder, contract, go).deadline(deadline.left()).run();
+    let stale = stale_packages(folder, build, go).deadline(deadline.left()).run();
     progress.expect(stale.map(|text| text.lines().filter(|line| !line.is_empty()).count()).unwrap_or(0));
-    let result = build_command(folder, contract, go, &bin)
+    let result = build_command(folder, build, go, &bin)
         .deadline(deadline.left())
         .run_streaming(events, &mut |line| events.emit(progress.take(line)));
     events.emit(Event::TaskFinished { task: TASK.to_owned() });
@@ -72,27 +151,27 @@ pub(crate) fn build(
     })
 }
 
-fn build_command(folder: &Path, contract: &Contract, go: &Go, bin: &Path) -> Command {
-    let mut words = contract.build_command.iter().skip(1).map(|word| filled(word, bin, Path::new("")));
+fn build_command(folder: &Path, build: &GoBuild, go: &Go, bin: &Path) -> Command {
+    let mut words = build.command.iter().skip(1).map(|word| filled(word, bin));
     let verb = words.next().unwrap_or_else(|| "build".to_owned());
-    go_command(folder, contract, go).arg(verb).arg("-v").args(words).args(&contract.go_packages)
+    go_command(folder, build, go).arg(verb).arg("-v").args(words).args(&build.packages)
 }
 
 /// Prints the packages that the build will compile. The flags are the build's, for they decide what is stale.
-fn stale_packages(folder: &Path, contract: &Contract, go: &Go) -> Command {
-    let mut flags: Vec<&String> = contract.build_command.iter().skip(2).collect();
+fn stale_packages(folder: &Path, build: &GoBuild, go: &Go) -> Command {
+    let mut flags: Vec<&String> = build.command.iter().skip(2).collect();
     if let Some(output) = flags.iter().position(|flag| *flag == "-o") {
         flags.drain(output..(output + 2).min(flags.len()));
     }
-    go_command(folder, contract, go)
+    go_command(folder, build, go)
         .args(["list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"])
         .args(flags)
-        .args(&contract.go_packages)
+        .args(&build.packages)
 }
 
-fn go_command(folder: &Path, contract: &Contract, go: &Go) -> Command {
+fn go_command(folder: &Path, build: &GoBuild, go: &Go) -> Command {
     let mut command = Command::new(&go.program).current_dir(folder);
-    for (name, value) in &contract.build_environment {
+    for (name, value) in &build.environment {
         command = command.env(name, value);
     }
     if go.switches { command.env("GOTOOLCHAIN", "auto") } else { command }
@@ -108,14 +187,14 @@ mod tests {
 
     #[test]
     fn the_command_lines_are_the_contracts() {
-        let mut contract = Contract::read(&folder()).unwrap();
-        contract.go_packages = vec!["./cmd/one".into(), "example.com/two".into()];
-        contract.build_command = ["go", "build", "-trimpath", "-o", "{bin}/"].map(str::to_owned).to_vec();
-        contract.build_environment = [("GOGC".to_owned(), "400".to_owned())].into();
+        let mut build = Contract::read(&folder()).unwrap().build.unwrap();
+        build.packages = vec!["./cmd/one".into(), "example.com/two".into()];
+        build.command = ["go", "build", "-trimpath", "-o", "{bin}/"].map(str::to_owned).to_vec();
+        build.environment = [("GOGC".to_owned(), "400".to_owned())].into();
         let go = Go { program: "/go/bin/go".into(), switches: true };
         let folder = Path::new("/src");
-        insta::assert_snapshot!(build_command(folder, &contract, &go, Path::new("/out/bin")).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go build -v -trimpath -o /out/bin/ ./cmd/one example.com/two)");
-        insta::assert_snapshot!(stale_packages(folder, &contract, &go).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go list -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' -trimpath ./cmd/one example.com/two)");
+        insta::assert_snapshot!(build_command(folder, &build, &go, Path::new("/out/bin")).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go build -v -trimpath -o /out/bin/ ./cmd/one example.com/two)");
+        insta::assert_snapshot!(stale_packages(folder, &build, &go).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go list -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' -trimpath ./cmd/one example.com/two)");
     }
 
     #[test]
@@ -126,21 +205,23 @@ mod tests {
         std::fs::write(path("go.mod"), "module m").unwrap();
         std::fs::write(path("main.go"), "package main").unwrap();
         let contract = Contract::read(&folder()).unwrap();
-        let key = |contract: &Contract| fingerprint(scratch.path(), contract, "x86_64").unwrap().key();
-        let base = key(&contract);
+        let build = contract.build.clone().unwrap();
+        let key = |build: &GoBuild| fingerprint(scratch.path(), &contract, build, "x86_64").unwrap().key();
+        let base = key(&build);
         for name in ["rootfs/etc/hosts", "README.md", "main_test.go", "contract.json"] {
             std::fs::write(path(name), "x").unwrap();
-            assert_eq!(key(&contract), base, "{name}");
+            assert_eq!(key(&build), base, "{name}");
         }
-        let mut other = contract.clone();
-        other.debian_packages.push("x".into());
+        let mut other = build.clone();
+        other.kubernetes_version.push('x');
+        other.seed.push("x".into());
         assert_eq!(key(&other), base);
-        other.build_command.push("-race".into());
+        other.command.push("-race".into());
         assert_ne!(key(&other), base);
         for name in ["main.go", "go.mod", "go.sum", "data.yaml"] {
-            let before = key(&contract);
+            let before = key(&build);
             std::fs::write(path(name), "changed").unwrap();
-            assert_ne!(key(&contract), before, "{name}");
+            assert_ne!(key(&build), before, "{name}");
         }
     }
 }

@@ -3,10 +3,13 @@
 //! It builds files and never starts a VM. Entry points: [`locate`], [`requirements`], [`ensure`].
 
 mod boot_files;
+mod choice;
 mod contract;
 mod debian;
+mod distribution;
 mod fingerprint;
 mod generations;
+mod k3s;
 mod kernel_image;
 mod kernel_modules;
 mod kubernetes;
@@ -21,7 +24,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::packages::{Consent, Requirement};
-use model::config::ImageConfig;
+use model::config::{ImageConfig, K3sConfig};
 use model::guest_image::GuestImage;
 use model::paths::CachePaths;
 use model::{EventSink, FaultClass, Result};
@@ -31,6 +34,8 @@ use model::{EventSink, FaultClass, Result};
 pub struct ImageRequest<'a> {
     /// What the user configured.
     pub config: &'a ImageConfig,
+    /// The release of K3s, for images with that distribution.
+    pub k3s: &'a K3sConfig,
     /// The project's folder, to which the folder of a prebuilt image is relative.
     pub project: &'a Path,
     /// The repository's `guest/` folder, an absolute path: the sources of what goes into the VM.
@@ -45,19 +50,24 @@ pub struct ImageRequest<'a> {
     pub events: &'a dyn EventSink,
 }
 
-/// The image for this request if it is there already. Runs no program and builds nothing; a few milliseconds.
+/// The image for this request if it is there already. Runs no program, asks no network and builds nothing.
 ///
 /// # Errors
-/// Unreadable sources, or a prebuilt folder that breaks the contract.
+/// Unreadable sources or a K3s of the user's that cannot be used, or a prebuilt folder that breaks the contract.
 pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
     provider::of(request.config.provider).locate(request)
 }
 
 /// The host programs that [`ensure`] will need, none when the image is there already; those that [`rebuild`] needs.
+/// Which distribution a new image will have is decided here at the latest, for which the release host may be asked; it
+/// is asked again for a rebuild.
 ///
 /// # Errors
-/// As [`locate`].
+/// As [`locate`]; where a release of K3s is needed, that it cannot be had.
 pub fn requirements(request: &ImageRequest, rebuild: bool) -> Result<Vec<Requirement>> {
+    if rebuild {
+        choice::forget(request)?;
+    }
     let provider = provider::of(request.config.provider);
     match provider.locate(request)? {
         Some(_) if !rebuild => Ok(Vec::new()),
@@ -66,7 +76,7 @@ pub fn requirements(request: &ImageRequest, rebuild: bool) -> Result<Vec<Require
 }
 
 /// Finds the image or builds it: under a lock, into a temporary folder of the cache that gets its name when it is
-/// complete. Emits the tasks `packages`, `kubernetes` and `image`.
+/// complete. Emits the tasks `packages`, `kubernetes` or `k3s`, and `image`.
 ///
 /// # Errors
 /// What a tool of the build said, with the command that can be repeated; a Timeout fault after `deadline`.

@@ -23,7 +23,7 @@ pub(crate) fn read_image(folder: &Path, fingerprint: String, class: FaultClass) 
         }
     }
     if mistakes.is_empty() {
-        return Ok(GuestImage { folder: folder.to_owned(), manifest, fingerprint });
+        return Ok(GuestImage { folder: folder.to_owned(), manifest, fingerprint, choice: None });
     }
     Err(mistakes.into_iter().fold(fault(), |fault, mistake| fault.because(mistake)))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use host::io_fault::at_path;
@@ -53,15 +53,32 @@ impl<'a> Overlay<'a> {
 
     /// Adds one file; `to` is its path in the guest.
     pub(crate) fn file(&mut self, source: &Path, to: &Path, mode: u32) -> Result<()> {
-        let to = to.strip_prefix("/").unwrap_or(to);
         let file = File::open(source).map_err(|error| at_path("read", source, &error))?;
-        let mut copy = || -> io::Result<()> {
-            self.parents(to)?;
-            let mut header = header(EntryType::Regular, mode);
-            header.set_size(file.metadata()?.len());
-            self.tar.append_data(&mut header, to, &file)
+        let size = file.metadata().map_err(|error| at_path("read", source, &error))?.len();
+        self.stream(&file, size, to, mode).map_err(|error| at_path("copy", source, &error))
+    }
+
+    /// Adds one file with this content.
+    pub(crate) fn text(&mut self, text: &str, to: &Path, mode: u32) -> Result<()> {
+        self.stream(text.as_bytes(), text.len() as u64, to, mode).map_err(|error| at_path("write", self.path, &error))
+    }
+
+    /// Adds the content of one file that is compressed with zstd. It is read twice, since its size comes first.
+    pub(crate) fn decompressed(&mut self, source: &Path, to: &Path, mode: u32) -> Result<()> {
+        let open = || zstd::Decoder::new(File::open(source)?);
+        let mut copy = || {
+            let size = io::copy(&mut open()?, &mut io::sink())?;
+            self.stream(open()?, size, to, mode)
         };
-        copy().map_err(|error| at_path("copy", source, &error))
+        copy().map_err(|error| at_path("decompress", source, &error))
+    }
+
+    fn stream(&mut self, content: impl Read, size: u64, to: &Path, mode: u32) -> io::Result<()> {
+        let to = to.strip_prefix("/").unwrap_or(to);
+        self.parents(to)?;
+        let mut header = header(EntryType::Regular, mode);
+        header.set_size(size);
+        self.tar.append_data(&mut header, to, content)
     }
 
     /// Ends the archive.
@@ -120,6 +137,11 @@ mod tests {
             Overlay::create(&archive, BTreeSet::from([PathBuf::new(), "etc".into(), "usr".into()])).unwrap();
         overlay.folder(&path("rootfs")).unwrap();
         overlay.file(&path("rootfs/etc/run"), Path::new("/usr/local/bin/run"), 0o755).unwrap();
+        overlay.text("said", Path::new("/etc/new/text"), 0o600).unwrap();
+        std::fs::write(path("packed"), zstd::encode_all(&b"unpacked"[..], 0).unwrap()).unwrap();
+        overlay.decompressed(&path("packed"), Path::new("/etc/new/archive"), 0o644).unwrap();
+        let fault = overlay.decompressed(&path("rootfs/etc/run"), Path::new("/x"), 0o644).unwrap_err();
+        assert!(fault.what().starts_with("cannot decompress "), "{fault}");
         overlay.finish().unwrap();
         let mut seen = Vec::new();
         for entry in tar::Archive::new(File::open(&archive).unwrap()).entries().unwrap() {
@@ -137,6 +159,9 @@ mod tests {
         0755 0 usr/local 0
         0755 0 usr/local/bin 0
         0755 0 usr/local/bin/run 7
+        0755 0 etc/new 0
+        0600 0 etc/new/text 4
+        0644 0 etc/new/archive 8
         "#);
     }
 }

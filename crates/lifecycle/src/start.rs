@@ -170,7 +170,7 @@ pub(crate) fn run_locked(
         pid: running.process.pid(),
         accelerator: running.record.accelerator.clone(),
         accelerator_reason: running.record.accelerator_reason.clone(),
-        distribution: describe(&image),
+        distribution: image.describe(),
         api: format!("https://{}", std::net::SocketAddr::new(readiness::reach(ports.bind), ports.api.number())),
         web: format!("http://localhost:{}", ports.web),
         kubeconfig: context.project.web().kubeconfig().display().to_string(),
@@ -219,6 +219,7 @@ fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Resu
 fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
     ImageRequest {
         config: &context.project.config.image,
+        k3s: &context.project.config.k3s,
         project: context.project.paths.root(),
         sources: &context.guest_sources,
         cache: &context.cache,
@@ -235,14 +236,14 @@ fn guest_image(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Res
     let image = match observed {
         Observed::Absent if rebuild => {
             let image = image::rebuild(&request)?;
-            let fact = format!("{}, built anew", describe(&image));
+            let fact = format!("{}, built anew", image.describe());
             return Ok(Outcome::Done(image, fact));
         }
         Observed::Absent => {
             let known = image::locate(&request)?;
             let was_there = known.is_some();
             let image = known.map_or_else(|| image::ensure(&request), Ok)?;
-            let fact = describe(&image);
+            let fact = image.describe();
             return Ok(if was_there {
                 Outcome::Skipped(image, format!("{fact}, built before"))
             } else {
@@ -252,18 +253,24 @@ fn guest_image(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Res
         Observed::Running(running) => image::open(&running.record.image_folder, &context.cache)?,
         Observed::Stopped | Observed::Orphan(_) => disk::guest_image(context)?,
     };
-    if image::locate(&request)?.is_none_or(|configured| configured.fingerprint != image.fingerprint) {
-        context.events.note(
-            "the guest image has changed since this instance's disk was made; `k3s-vm reset` makes a new disk from it"
-                .to_owned(),
-        );
-    }
-    let fact = format!("{}, as the instance's disk has it", describe(&image));
+    let image = match image::locate(&request) {
+        // The same, with the reason for its distribution.
+        Ok(Some(configured)) if configured.fingerprint == image.fingerprint => configured,
+        Ok(_) => {
+            context.events.note(
+                "the guest image has changed since this instance's disk was made; `k3s-vm reset` makes a new disk from it"
+                    .to_owned(),
+            );
+            image
+        }
+        // What a new disk would need is no obstacle for the one that is there.
+        Err(fault) => {
+            context.events.warning(format!("the next `k3s-vm reset` will fail: {fault}"));
+            image
+        }
+    };
+    let fact = format!("{}, as the instance's disk has it", image.describe());
     Ok(Outcome::Skipped(image, fact))
-}
-
-fn describe(image: &GuestImage) -> String {
-    format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version)
 }
 
 /// Starts QEMU, or takes the one that runs.
@@ -321,7 +328,7 @@ fn launch(
         api_port: ports.api,
         ssh_port: ports.ssh,
         web_port: ports.web,
-        distribution: describe(image),
+        distribution: image.describe(),
         image: image.fingerprint.clone(),
         image_folder: image.folder.clone(),
     };

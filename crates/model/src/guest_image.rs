@@ -60,9 +60,19 @@ pub struct GuestImage {
     pub manifest: GuestImageManifest,
     /// What identifies its content: the cache key, or a digest of a prebuilt image's manifest and disk.
     pub fingerprint: String,
+    /// Why it has this distribution, where the user left that open and it is not the first choice.
+    pub choice: Option<String>,
 }
 
 impl GuestImage {
+    /// What runs in it, for people: `kubernetes v1.37.2`, with the reason where there is one.
+    pub fn describe(&self) -> String {
+        let what = format!("{} {}", self.manifest.distribution, self.manifest.kubernetes_version);
+        match &self.choice {
+            Some(reason) => format!("{what} ({reason})"),
+            None => what,
+        }
+    }
     /// The Linux kernel.
     pub fn kernel(&self) -> PathBuf {
         self.folder.join(file::KERNEL)

@@ -32,6 +32,10 @@ impl ProjectPaths {
     pub fn config(&self) -> PathBuf {
         self.state_dir().join("config.toml")
     }
+    /// The K3s release of the project, with its digests; meant for version control.
+    pub fn k3s_lock(&self) -> PathBuf {
+        self.state_dir().join("k3s.lock")
+    }
     /// The project's `.env`, which has `WEB_PORT`.
     pub fn dot_env(&self) -> PathBuf {
         self.root.join(".env")
@@ -211,6 +215,14 @@ impl CachePaths {
     /// The versions of the host's kubectl, by file.
     pub fn kubectl_versions(&self) -> PathBuf {
         self.root.join("kubectl-versions.json")
+    }
+    /// Fetched files, each named by its digest.
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+    /// Which distribution was taken where the user left it open.
+    pub fn choices(&self) -> PathBuf {
+        self.root.join("choices")
     }
     /// Toolchains that `--yes` brought.
     pub fn toolchains(&self) -> PathBuf {

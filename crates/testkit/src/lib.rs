@@ -1,10 +1,15 @@
-//! What tests of all layers share: a scripted fake of QEMU, projects in temporary folders, a sink that records.
+//! What tests of all layers share: a scripted fake of QEMU, a stand-in for K3s, a web server and a proxy that
+//! misbehave as told, projects in temporary folders, a sink that records.
 //!
 //! For tests alone; nothing that is shipped depends on it.
 
+mod built;
+pub mod fake_k3s;
 pub mod fake_qemu;
+pub mod http_server;
 pub mod port;
 pub mod project;
+pub mod proxy_server;
 pub mod recording;
 pub mod script;
 

@@ -12,6 +12,7 @@ mod orphans;
 mod paths;
 mod ports;
 mod process;
+mod release;
 mod setup;
 mod state;
 mod storage;

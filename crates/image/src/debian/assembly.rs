@@ -4,13 +4,13 @@ use std::path::Path;
 
 use host::command::Command;
 use model::guest_image::file;
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Event, EventSink, Result};
 
 use super::disk;
 use super::recipe::Recipe;
 use super::tree_owner::TreeOwner;
 use crate::boot_files;
-use crate::contract::{Contract, filled};
+use crate::distribution::{Content, Payload};
 use crate::overlay::Overlay;
 use crate::tree_archive;
 use host::deadline::Deadline;
@@ -22,21 +22,17 @@ const TASK: &str = "image";
 pub(super) struct Inputs<'a> {
     /// The archive of the tree.
     pub(super) tree: &'a Path,
-    /// The folder of programs.
-    pub(super) programs: &'a Path,
-    /// `guest/debian`.
-    pub(super) debian: &'a Path,
-    /// The folder of the distribution's contract.
-    pub(super) distribution: &'a Path,
+    /// What the distribution brings.
+    pub(super) payload: &'a Payload,
+    /// Folders that are laid over the tree, one after the other.
+    pub(super) overlays: [&'a Path; 2],
 }
 
 /// Makes kernel, initrd and root disk in `into`.
-#[allow(clippy::too_many_arguments)]
 pub(super) fn assemble(
     into: &Path,
     inputs: &Inputs,
     recipe: &Recipe,
-    contract: &Contract,
     disk_size: u64,
     owner: TreeOwner,
     deadline: Deadline,
@@ -57,13 +53,15 @@ pub(super) fn assemble(
     }
 
     events.progress(TASK, "unpacking the tree".to_owned());
-    write_overlay(&overlay, inputs, contract)?;
+    write_overlay(&overlay, inputs)?;
     run(unpack(inputs.tree, &tree, owner))?;
     run(unpack(&overlay, &tree, owner))?;
     host::files::remove(&overlay)?;
 
-    events.progress(TASK, "placing container images".to_owned());
-    run(seed(contract, inputs.programs, &tree, owner)?)?;
+    if let Some(command) = seed(&inputs.payload.seed, &tree, owner) {
+        events.progress(TASK, "placing container images".to_owned());
+        run(command)?;
+    }
 
     events.progress(TASK, "writing the root disk".to_owned());
     let (raw, image) = (work.join("root.raw"), into.join(file::ROOT_DISK));
@@ -73,16 +71,17 @@ pub(super) fn assemble(
     Ok(())
 }
 
-fn write_overlay(path: &Path, inputs: &Inputs, contract: &Contract) -> Result<()> {
+fn write_overlay(path: &Path, inputs: &Inputs) -> Result<()> {
     let mut overlay = Overlay::create(path, tree_archive::folders(inputs.tree)?)?;
-    overlay.folder(&inputs.debian.join("rootfs"))?;
-    overlay.folder(&inputs.distribution.join(&contract.overlay))?;
-    for program in &contract.install {
-        let mode = u32::from_str_radix(&program.mode, 8).map_err(|_| {
-            Fault::new(FaultClass::Failed, format!("contract.json: {} has the mode {:?}", program.from, program.mode))
-                .because("a mode is an octal number such as \"0755\"")
-        })?;
-        overlay.file(&inputs.programs.join(&program.from), Path::new(&program.to), mode)?;
+    for folder in inputs.overlays {
+        overlay.folder(folder)?;
+    }
+    for file in &inputs.payload.files {
+        match &file.content {
+            Content::File(source) => overlay.file(source, &file.to, file.mode)?,
+            Content::Compressed(source) => overlay.decompressed(source, &file.to, file.mode)?,
+            Content::Text(text) => overlay.text(text, &file.to, file.mode)?,
+        }
     }
     overlay.finish()
 }
@@ -105,11 +104,10 @@ fn unpack(archive: &Path, tree: &Path, owner: TreeOwner) -> Command {
     owner.command("tar", arguments)
 }
 
-fn seed(contract: &Contract, programs: &Path, tree: &Path, owner: TreeOwner) -> Result<Command> {
-    let mut words = contract.seed_command.iter().map(|word| filled(word, programs, tree));
-    let program =
-        words.next().ok_or_else(|| Fault::new(FaultClass::Failed, "contract.json has an empty seedCommand"))?;
-    Ok(owner.command(&program, []).args(words))
+fn seed(words: &[String], tree: &Path, owner: TreeOwner) -> Option<Command> {
+    let mut words = words.iter().map(|word| word.replace("{root}", &tree.to_string_lossy()));
+    let program = words.next()?;
+    Some(owner.command(&program, []).args(words))
 }
 
 #[cfg(test)]
@@ -120,13 +118,9 @@ mod tests {
     fn the_command_lines() {
         let tree = Path::new("/work/tree");
         insta::assert_snapshot!(unpack(Path::new("/parts/tree.tar"), tree, TreeOwner::Root).display(), @"tar -x -f /parts/tree.tar -C /work/tree --numeric-owner --same-owner --same-permissions '--exclude=./dev/*' --keep-directory-symlink");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes");
-        let mut contract = Contract::read(&folder).unwrap();
-        contract.seed_command = ["{bin}/seed", "--root", "{root}"].map(str::to_owned).to_vec();
-        let seed = |owner| seed(&contract, Path::new("/parts/bin"), tree, owner).unwrap().display();
-        insta::assert_snapshot!(seed(TreeOwner::UserNamespace), @"unshare --map-root-user --map-auto -- /parts/bin/seed --root /work/tree");
-        contract.seed_command.clear();
-        let fault = super::seed(&contract, Path::new("/b"), tree, TreeOwner::Root).unwrap_err();
-        insta::assert_snapshot!(fault, @"contract.json has an empty seedCommand");
+        let words = ["/parts/bin/seed", "--root", "{root}"].map(str::to_owned);
+        let seed = |words| seed(words, tree, TreeOwner::UserNamespace).map(|command| command.display());
+        insta::assert_snapshot!(seed(&words).unwrap(), @"unshare --map-root-user --map-auto -- /parts/bin/seed --root /work/tree");
+        assert_eq!(seed(&[]), None);
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use host::packages::Consent;
-use model::config::{Distribution, ImageConfig};
+use model::config::{Distribution, ImageConfig, K3sConfig};
 use model::event::Silent;
 use model::guest_image::file;
 use model::paths::CachePaths;
@@ -23,6 +23,7 @@ struct Scratch {
     folder: tempfile::TempDir,
     cache: CachePaths,
     config: ImageConfig,
+    k3s: K3sConfig,
 }
 
 impl Scratch {
@@ -38,6 +39,8 @@ impl Scratch {
             "debian/rootfs/etc/hostname",
             "kubernetes/contract.json",
             "kubernetes/go.mod",
+            "k3s/contract.json",
+            "k3s/rootfs/etc/rancher/k3s/config.yaml",
         ] {
             let to = folder.path().join("guest").join(name);
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -50,7 +53,7 @@ impl Scratch {
             folder: None,
             disk: 20 << 30,
         };
-        Scratch { folder, cache, config }
+        Scratch { folder, cache, config, k3s: K3sConfig::default() }
     }
 
     fn sources(&self) -> PathBuf {
@@ -60,6 +63,7 @@ impl Scratch {
     fn with<T>(&self, act: impl FnOnce(&ImageRequest) -> T) -> T {
         act(&ImageRequest {
             config: &self.config,
+            k3s: &self.k3s,
             project: self.folder.path(),
             sources: &self.sources(),
             cache: &self.cache,
@@ -69,8 +73,12 @@ impl Scratch {
         })
     }
 
+    fn plan(&self) -> Plan {
+        self.with(|request| Plan::read(request, choice::decide(request).unwrap()).unwrap())
+    }
+
     fn key(&self) -> String {
-        self.with(|request| Plan::read(request).unwrap().key)
+        self.plan().key
     }
 }
 
@@ -103,7 +111,38 @@ fn the_key_changes_with_each_input_and_only_then() {
     let before = scratch.key();
     std::fs::write(scratch.sources().join("debian/README.md"), "words").unwrap();
     scratch.config.folder = Some("elsewhere".to_owned());
+    std::fs::write(scratch.sources().join("k3s/contract.json"), "").unwrap();
     assert_eq!(scratch.key(), before);
+}
+
+#[test]
+fn the_key_of_k3s_follows_its_files_and_what_is_left_out() {
+    let mut scratch = Scratch::new();
+    let program = std::env::current_exe().unwrap();
+    scratch.config.distribution = Distribution::K3s;
+    scratch.k3s.binary = Some("k3s".to_owned());
+    let place = |bytes: &[u8]| std::fs::write(scratch.folder.path().join("k3s"), bytes).unwrap();
+    let elf = std::fs::read(program).unwrap()[..4096].to_vec();
+    place(&elf);
+    let mut seen = vec![scratch.key()];
+    place(&[&elf[..], b"more"].concat());
+    let mut new = |scratch: &Scratch, what: &str| {
+        let key = scratch.key();
+        assert!(!seen.contains(&key), "{what}");
+        seen.push(key);
+    };
+    new(&scratch, "the program");
+    scratch.k3s.disable = vec!["traefik".to_owned()];
+    new(&scratch, "what is left out");
+    std::fs::write(scratch.folder.path().join("images.tar.gz"), [0x1f, 0x8b]).unwrap();
+    scratch.k3s.images = Some("images.tar.gz".to_owned());
+    new(&scratch, "the container images");
+    std::fs::write(scratch.sources().join("k3s/rootfs/etc/rancher/k3s/config.yaml"), "").unwrap();
+    new(&scratch, "the overlay");
+    let before = scratch.key();
+    std::fs::write(scratch.sources().join("kubernetes/go.mod"), "").unwrap();
+    assert_eq!(scratch.key(), before);
+    assert_eq!(scratch.plan().manifest(1 << 30).distribution, "k3s");
 }
 
 #[test]
@@ -126,9 +165,9 @@ fn an_image_in_the_cache_is_found_and_taken_without_running_anything() {
 #[test]
 fn the_manifest_says_what_the_contract_and_the_recipe_say() {
     let scratch = Scratch::new();
-    let plan = scratch.with(|request| Plan::read(request).unwrap());
-    let manifest = plan.manifest(scratch.config.disk);
-    assert_eq!(manifest.kubernetes_version, plan.contract.kubernetes_version);
+    let manifest = scratch.plan().manifest(scratch.config.disk);
+    assert_eq!(manifest.distribution, "kubernetes");
+    assert!(manifest.kubernetes_version.starts_with("v1."));
     assert_eq!(manifest.virtual_size, 20 << 30);
     assert!(manifest.kernel_command_line.contains("root=/dev/vda"));
 }

@@ -1,77 +1,142 @@
-//! The K3s of the distribution `k3s`: which version, from where, with which components.
+//! The section `[k3s]` of the configuration: which K3s release runs in the guest, and where it comes from.
+//!
+//! It reads texts; what a channel leads to is asked elsewhere.
 
-/// Which K3s runs in the guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use std::fmt;
+
+/// The K3s release for the distribution `k3s`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct K3sConfig {
-    /// The version, or the channel that names one.
+    /// A channel or an exact version.
     pub version: K3sVersion,
-    /// Base address of a mirror of the releases.
+    /// The base address of a mirror of the releases, instead of their own host.
     pub mirror: Option<String>,
-    /// A local binary, relative to the project.
+    /// A K3s program on this host instead of a released one, relative to the project.
     pub binary: Option<String>,
-    /// A local archive of air-gap images, relative to the project.
+    /// An archive of container images for `binary`, relative to the project.
     pub images: Option<String>,
-    /// Packaged components that are left out.
+    /// What K3s brings and this cluster leaves out (`traefik`, `servicelb`, …).
     pub disable: Vec<String>,
 }
 
-/// A version of K3s, or what names one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which release is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum K3sVersion {
-    /// A channel of the channel server: `stable`, `latest`, `v1.33`.
+    /// The release that a channel of the release server leads to: `stable`, `latest`, `testing`, or a minor version as `v1.33`.
     Channel(String),
-    /// A release: `v1.33.5+k3s1`.
+    /// This release: `v1.33.5+k3s1`.
     Exact(String),
 }
 
+impl Default for K3sVersion {
+    fn default() -> Self {
+        K3sVersion::Channel("stable".to_owned())
+    }
+}
+
+impl fmt::Display for K3sVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            K3sVersion::Channel(text) | K3sVersion::Exact(text) => f.write_str(text),
+        }
+    }
+}
+
 impl K3sVersion {
-    /// Reads what a user writes.
+    /// Reads `stable`, `latest`, `testing`, `v1.33` (channels) or `v1.33.5+k3s1` (a release; pre-releases as `v1.34.0-rc1+k3s1`).
     ///
     /// # Errors
-    /// Why it is neither, for people.
+    /// What is possible, as text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let numbers =
-            |text: &str| text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-        match text.strip_prefix('v') {
-            None if text == "stable" || text == "latest" || text == "testing" => {
-                Ok(K3sVersion::Channel(text.to_owned()))
-            }
-            Some(rest) if numbers(rest) && rest.split('.').count() == 2 => Ok(K3sVersion::Channel(text.to_owned())),
-            Some(rest) => match rest.split_once("+k3s") {
-                // Release candidates read v1.33.5-rc1+k3s1.
-                Some((kubernetes, release)) if is_release(kubernetes) && numbers(release) => {
-                    Ok(K3sVersion::Exact(text.to_owned()))
-                }
-                _ => Err(WANTED.to_owned()),
-            },
-            None => Err(WANTED.to_owned()),
+        if matches!(text, "stable" | "latest" | "testing") {
+            return Ok(K3sVersion::Channel(text.to_owned()));
         }
+        let numbers = text.strip_prefix('v').unwrap_or_default();
+        if is_numbers(numbers, 2) {
+            return Ok(K3sVersion::Channel(text.to_owned()));
+        }
+        if is_release(text) {
+            return Ok(K3sVersion::Exact(text.to_owned()));
+        }
+        Err(WANTED.to_owned())
     }
 }
 
 const WANTED: &str = "neither a channel (stable, latest, v1.33) nor a version (v1.33.5+k3s1)";
 
-fn is_release(text: &str) -> bool {
-    let (numbers, candidate) = text.split_once('-').unwrap_or((text, "rc"));
-    let numbers: Vec<&str> = numbers.split('.').collect();
-    let digits = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    numbers.len() == 3 && numbers.iter().all(digits) && candidate.starts_with("rc")
+/// Whether `text` names a release as its tag does: `v1.33.5+k3s1`, `v1.34.0-rc1+k3s1`.
+pub fn is_release(text: &str) -> bool {
+    let Some((version, build)) = text.strip_prefix('v').and_then(|rest| rest.split_once("+k3s")) else { return false };
+    let (numbers, candidate) = match version.split_once("-rc") {
+        Some((numbers, candidate)) => (numbers, Some(candidate)),
+        None => (version, None),
+    };
+    is_numbers(numbers, 3) && is_number(build) && candidate.is_none_or(is_number)
+}
+
+/// Whether `text` is `count` numbers with dots between them.
+fn is_numbers(text: &str, count: usize) -> bool {
+    text.split('.').count() == count && text.split('.').all(is_number)
+}
+
+fn is_number(text: &str) -> bool {
+    (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn channels_and_versions_are_told_apart() {
-        for text in ["stable", "latest", "testing", "v1.33"] {
-            assert_eq!(K3sVersion::parse(text), Ok(K3sVersion::Channel(text.to_owned())));
+    fn channels_and_releases_are_told_apart() {
+        for text in ["stable", "latest", "testing", "v1.33", "v1.9"] {
+            assert_eq!(K3sVersion::parse(text), Ok(K3sVersion::Channel(text.to_owned())), "{text}");
         }
-        for text in ["v1.33.5+k3s1", "v1.33.5-rc2+k3s12"] {
-            assert_eq!(K3sVersion::parse(text), Ok(K3sVersion::Exact(text.to_owned())));
+        for text in ["v1.33.5+k3s1", "v1.9.10+k3s12", "v1.34.0-rc1+k3s1"] {
+            assert_eq!(K3sVersion::parse(text), Ok(K3sVersion::Exact(text.to_owned())), "{text}");
         }
-        for text in ["", "v", "1.33", "v1", "v1.33.5", "v1.33.5+k3s", "v1.33+k3s1", "../x", "v1.33.5+rke2r1"] {
-            assert_eq!(K3sVersion::parse(text), Err(WANTED.to_owned()), "{text}");
+    }
+
+    #[test]
+    fn anything_else_is_told_what_is_possible() {
+        for text in [
+            "",
+            "v",
+            "1.33",
+            "v1",
+            "v1.33.5",
+            "v1.33.5+k3s",
+            "v1.33.5+rke2r1",
+            "v1.33.5%2Bk3s1",
+            "Stable",
+            "v1.x",
+            "v1.33.5-beta1+k3s1",
+            "v1.33+k3s1",
+            "v1.33.5+k3s1/../..",
+            " stable",
+            "v1.33.5+k3s1 ",
+            "v1.33.5-rc/../x+k3s1",
+        ] {
+            assert_eq!(K3sVersion::parse(text), Err(WANTED.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_the_stable_channel() {
+        assert_eq!(K3sVersion::parse("stable"), Ok(K3sVersion::default()));
+    }
+
+    proptest! {
+        /// It becomes part of addresses and file names.
+        #[test]
+        fn what_is_accepted_is_harmless_in_an_address_and_shown_as_it_was_typed(text in "[a-z0-9.+/%-]{0,24}|\\PC{0,12}") {
+            if let Ok(version) = K3sVersion::parse(&text) {
+                prop_assert_eq!(version.to_string(), text.clone());
+                prop_assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || ".+-".contains(c)));
+                prop_assert!(!text.contains(".."));
+            }
         }
     }
 }

@@ -1,0 +1,167 @@
+//! Files from the network: resumable, verified while they arrive, complete under their name or absent.
+//!
+//! It knows HTTP, proxies and trust, not what is fetched nor what to do where a host cannot be reached.
+
+mod address;
+mod answer;
+mod client;
+mod failure;
+mod partial;
+mod progress;
+mod proxy;
+
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use model::{Event, EventSink, Fault, FaultClass};
+
+use crate::digest::{Running, Sha256};
+use crate::io_fault::at_path;
+use crate::lock::FileLock;
+use answer::Answer;
+use partial::Partial;
+use progress::Progress;
+
+pub use client::{Client, Limits};
+pub use failure::{Failure, Reason};
+
+/// How often a download whose connection broke goes on by itself, provided that each try brought something.
+const MOST_RESUMPTIONS: u32 = 8;
+/// How long to wait for another process that fetches the same file.
+const LOCK_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// One file to fetch.
+#[derive(Clone, Copy)]
+pub struct Download<'a> {
+    /// Where it is.
+    pub url: &'a str,
+    /// Its name when it is complete; what has arrived so far is beside it.
+    pub to: &'a Path,
+    /// What it must be.
+    pub sha256: Sha256,
+    /// The lock that keeps two processes from fetching it at once.
+    pub lock: &'a Path,
+    /// The task that events name.
+    pub task: &'a str,
+    /// Its name for people ("k3s v1.33.5+k3s1").
+    pub what: &'a str,
+    /// Who is told.
+    pub events: &'a dyn EventSink,
+}
+
+impl Client {
+    /// Fetches the file unless it is there, whole and as it must be. What arrived before a failure is kept, and the
+    /// next call goes on from there if the server still has the same file.
+    ///
+    /// # Errors
+    /// The failure of the network, one of class Failed where the digest is another one, or that of the disk.
+    pub fn fetch(&self, download: &Download) -> Result<(), Failure> {
+        let _lock = FileLock::acquire(download.lock, download.what, LOCK_DEADLINE, download.events)?;
+        if download.to.is_file() {
+            if Sha256::of_file(download.to)? == download.sha256 {
+                return Ok(());
+            }
+            download.events.warning(format!("{} is damaged and is fetched again", download.to.display()));
+            crate::files::remove(download.to)?;
+        }
+        if let Some(folder) = download.to.parent() {
+            crate::files::create_dir(folder)?;
+        }
+        let result = self.fetch_in_steps(download);
+        download.events.emit(Event::TaskFinished { task: download.task.to_owned() });
+        result
+    }
+
+    fn fetch_in_steps(&self, download: &Download) -> Result<(), Failure> {
+        let mut resumptions = 0;
+        let mut may_resume = true;
+        loop {
+            let partial = Partial::of(download.to);
+            let before = partial.length();
+            match self.step(download, &partial, may_resume) {
+                Ok(Step::Complete) => return Ok(()),
+                Ok(Step::Anew) => may_resume = false,
+                Err(failure)
+                    if failure.reason() == Reason::Broken
+                        && partial.length() > before
+                        && resumptions < MOST_RESUMPTIONS =>
+                {
+                    resumptions += 1;
+                    download.events.debug(format!("going on with {}: {}", download.what, failure.fault()));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// One request: goes on where the last one stopped, or begins anew.
+    fn step(&self, download: &Download, partial: &Partial, may_resume: bool) -> Result<Step, Failure> {
+        let resume = if may_resume { partial.resumable(download.url)? } else { None };
+        let mut answer = self.get(download.url, resume.as_ref())?;
+        let begin = match (answer.status(), &resume) {
+            (206, Some(resume)) if answer.content_range_start() == Some(resume.length) => resume.length,
+            (206 | 416, Some(_)) => return Ok(Step::Anew),
+            (200, _) => 0,
+            (status, _) => return Err(Failure::status(download.url, status)),
+        };
+        let left = answer.content_length();
+        check_space(download, partial, left)?;
+        let mut file = partial.open(begin)?;
+        let mut digest = Running::default();
+        if begin > 0 {
+            download.events.debug(format!("{}: {begin} bytes are there already", download.what));
+            file.seek(SeekFrom::Start(0))
+                .and_then(|_| digest.add_all(&mut file))
+                .map_err(|error| at_path("read", partial.path(), &error))?;
+        } else {
+            partial.remember(download.url, answer.validator())?;
+        }
+        let mut progress = Progress::new(download, begin, left.map(|left| begin + left));
+        while let Some(bytes) = next_piece(download, &mut answer)? {
+            file.write_all(&bytes).map_err(|error| at_path("write", partial.path(), &error))?;
+            digest.add(&bytes);
+            progress.add(bytes.len() as u64);
+        }
+        file.sync_all().map_err(|error| at_path("write", partial.path(), &error))?;
+        let found = digest.finish();
+        if found == download.sha256 {
+            partial.complete(download.to)?;
+            return Ok(Step::Complete);
+        }
+        partial.discard()?;
+        // Two halves of different files, perhaps: a whole one decides.
+        if begin > 0 { Ok(Step::Anew) } else { Err(Failure::digest(download, found)) }
+    }
+}
+
+/// How one request ended.
+enum Step {
+    Complete,
+    /// What is there cannot be gone on with.
+    Anew,
+}
+
+fn next_piece(download: &Download, answer: &mut Answer) -> Result<Option<Vec<u8>>, Failure> {
+    answer.piece().map_err(|failure| failure.of(download.url))
+}
+
+fn check_space(download: &Download, partial: &Partial, needed: Option<u64>) -> Result<(), Failure> {
+    let Some(needed) = needed else { return Ok(()) };
+    let free = crate::files::free_space(partial.path())?;
+    if free >= needed {
+        return Ok(());
+    }
+    let folder = partial.path().parent().unwrap_or(partial.path());
+    let quoted = crate::command::quote(folder.as_os_str());
+    Err(Fault::new(
+        FaultClass::Host,
+        format!("there is too little space for {} in {}", download.what, folder.display()),
+    )
+    .because(format!("{} are free, it needs {}", bytesize::ByteSize(free), bytesize::ByteSize(needed)))
+    .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is"))
+    .into())
+}
+
+#[cfg(test)]
+mod tests;

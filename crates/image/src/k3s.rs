@@ -1,0 +1,223 @@
+//! The distribution `k3s`: a program and an archive of container images, released or the user's own.
+//!
+//! It places files; where they come from is the business of the modules below it.
+
+mod addresses;
+mod local;
+mod lock_file;
+mod release;
+mod sums;
+
+use std::path::{Path, PathBuf};
+
+use host::deadline::Deadline;
+use host::packages::Requirement;
+use model::config::K3sConfig;
+use model::paths::CachePaths;
+use model::{Fault, FaultClass, Result};
+
+use crate::ImageRequest;
+use crate::contract::Contract;
+use crate::distribution::{Content, Distribution, Payload, PayloadFile, Work};
+use crate::fingerprint::Fingerprint;
+use crate::store::Store;
+use local::LocalImages;
+use release::Release;
+
+pub(crate) use release::Source;
+
+/// The program's place in the guest.
+const PROGRAM: &str = "/usr/local/bin/k3s";
+/// Where K3s looks for archives of container images (docs.k3s.io, air-gap installation).
+const IMAGES: &str = "/var/lib/rancher/k3s/agent/images";
+/// Read beside `config.yaml` (docs.k3s.io, configuration file).
+const CONFIGURATION: &str = "/etc/rancher/k3s/config.yaml.d/k3s-vm.yaml";
+
+/// K3s.
+pub(crate) struct K3s {
+    folder: PathBuf,
+    contract: Contract,
+    program: Program,
+    images: Images,
+    disable: Vec<String>,
+}
+
+enum Program {
+    Released(Release),
+    Local(local::LocalProgram),
+}
+
+enum Images {
+    Released,
+    Local(LocalImages),
+    /// The guest fetches what it needs.
+    None,
+}
+
+impl K3s {
+    /// The one that the configuration names, as far as that is known without the network: nothing where the project
+    /// has no lock file for what is wanted.
+    ///
+    /// # Errors
+    /// Files of the user's that are missing or something else, a lock file that cannot be read.
+    pub(crate) fn known(request: &ImageRequest) -> Result<Option<Self>> {
+        match request.k3s.binary {
+            Some(_) => Self::local(request).map(Some),
+            None => match Source::of(request).locked()? {
+                Some(release) => Self::of_release(request, release).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// The same; what is not known is asked for, and the lock file is written.
+    ///
+    /// # Errors
+    /// As [`K3s::known`], and failures of the network.
+    pub(crate) fn resolved(request: &ImageRequest) -> Result<Self, release::Failure> {
+        match request.k3s.binary {
+            Some(_) => Ok(Self::local(request)?),
+            None => {
+                let release = Source::of(request).resolve()?;
+                Ok(Self::of_release(request, release)?)
+            }
+        }
+    }
+
+    fn local(request: &ImageRequest) -> Result<Self> {
+        let config = request.k3s;
+        let program = local::program(request.project, config.binary.as_deref().unwrap_or_default())?;
+        let images = match &config.images {
+            Some(file) => Images::Local(local::images(request.project, file)?),
+            None => Images::None,
+        };
+        Self::new(request, Program::Local(program), images)
+    }
+
+    fn of_release(request: &ImageRequest, release: Release) -> Result<Self> {
+        let images = match &request.k3s.images {
+            Some(file) => Images::Local(local::images(request.project, file)?),
+            None => Images::Released,
+        };
+        Self::new(request, Program::Released(release), images)
+    }
+
+    fn new(request: &ImageRequest, program: Program, images: Images) -> Result<Self> {
+        let folder = request.sources.join("k3s");
+        let contract = Contract::read(&folder)?;
+        Ok(K3s { folder, contract, program, images, disable: request.k3s.disable.clone() })
+    }
+}
+
+impl Distribution for K3s {
+    fn name(&self) -> &'static str {
+        "k3s"
+    }
+
+    fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn add_inputs(&self, print: Fingerprint) -> Fingerprint {
+        let program = match &self.program {
+            Program::Released(release) => release.program,
+            Program::Local(local) => local.digest,
+        };
+        let images = match (&self.images, &self.program) {
+            (Images::Local(local), _) => local.digest.to_string(),
+            (Images::Released, Program::Released(release)) => release.images.to_string(),
+            (Images::Released | Images::None, _) => String::new(),
+        };
+        print
+            .with("k3s program", program.to_string())
+            .with("k3s images", images)
+            .with("k3s configuration", configuration(&self.disable))
+    }
+
+    fn requirements(&self, _cache: &CachePaths) -> Vec<Requirement> {
+        Vec::new()
+    }
+
+    fn version(&self) -> String {
+        match &self.program {
+            Program::Released(release) => release.version.clone(),
+            Program::Local(local) => local.version(),
+        }
+    }
+
+    fn begin<'a>(&'a self, request: &ImageRequest<'a>, _store: Store<'a>, _deadline: Deadline) -> Result<Work<'a>> {
+        let source = Source::of(request);
+        if matches!(self.images, Images::None) {
+            request.events.note(
+                "k3s.images names no archive of container images, so the guest will fetch those of K3s itself"
+                    .to_owned(),
+            );
+        }
+        Ok(Box::new(move || {
+            let program = match &self.program {
+                Program::Released(release) => source.fetch_program(release)?,
+                Program::Local(local) => local.path.clone(),
+            };
+            let mut files = vec![
+                PayloadFile { content: Content::File(program), to: PROGRAM.into(), mode: 0o755 },
+                PayloadFile {
+                    content: Content::Text(configuration(&self.disable)),
+                    to: CONFIGURATION.into(),
+                    mode: 0o600,
+                },
+            ];
+            let images = match (&self.images, &self.program) {
+                (Images::Local(local), _) => Some((local.content(), local.name)),
+                (Images::Released, Program::Released(release)) => {
+                    Some((Content::Compressed(source.fetch_images(release)?), local::PLAIN_ARCHIVE))
+                }
+                (Images::Released | Images::None, _) => None,
+            };
+            if let Some((content, name)) = images {
+                files.push(PayloadFile { content, to: Path::new(IMAGES).join(name), mode: 0o644 });
+            }
+            Ok(Payload { files, seed: Vec::new() })
+        }))
+    }
+}
+
+/// The part of K3s's configuration that the user decides; a JSON text is YAML, too.
+fn configuration(disable: &[String]) -> String {
+    let mut text = String::from("# From the section [k3s] of .k3s-vm/config.toml.\n");
+    if !disable.is_empty() {
+        text.push_str("disable:\n");
+        for name in disable {
+            text.push_str(&format!("  - {}\n", serde_json::Value::from(name.as_str())));
+        }
+    }
+    text
+}
+
+/// The fault of a failure, with what to type where it does not say that itself.
+pub(crate) fn with_ways_out(failure: release::Failure, config: &K3sConfig) -> Fault {
+    let fault = Fault::from(failure);
+    if fault.next_steps().is_empty() && fault.class() != FaultClass::Interrupted {
+        ways_out(fault, config)
+    } else {
+        fault
+    }
+}
+
+/// What to type when a release cannot be had.
+fn ways_out(fault: Fault, config: &K3sConfig) -> Fault {
+    let fault = match config.mirror {
+        Some(_) => fault.next("correct k3s.mirror in .k3s-vm/config.toml, if it is wrong"),
+        None => fault.next("set k3s.mirror in .k3s-vm/config.toml, if your network has a mirror of the releases"),
+    };
+    fault
+        .next("export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy")
+        .next("k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files")
+        .next("or set image.distribution = \"kubernetes\": upstream Kubernetes, built on this machine")
+}
+
+#[cfg(test)]
+mod tests;

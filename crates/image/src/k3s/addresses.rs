@@ -1,0 +1,71 @@
+//! Where releases of K3s are. Pure.
+//!
+//! Channels and files have the layout that K3s's own installation script uses: a channel's address redirects to one
+//! that ends with the name of a release; the files of a release are in a folder of that name.
+
+use model::config::k3s::is_release;
+
+/// The channels' own server.
+const CHANNELS: &str = "https://update.k3s.io/v1-release/channels";
+/// The releases' own host.
+const FILES: &str = "https://github.com/k3s-io/k3s/releases/download";
+
+/// The program, for x86_64.
+pub(super) const PROGRAM: &str = "k3s";
+/// The archive of container images, for x86_64.
+pub(super) const IMAGES: &str = "k3s-airgap-images-amd64.tar.zst";
+/// The digests of both.
+pub(super) const SUMS: &str = "sha256sum-amd64.txt";
+
+/// The address of a channel: of `mirror` where there is one, which is asked for everything then.
+pub(super) fn channel(mirror: Option<&str>, name: &str) -> String {
+    match mirror {
+        Some(mirror) => format!("{}/channels/{name}", mirror.trim_end_matches('/')),
+        None => format!("{CHANNELS}/{name}"),
+    }
+}
+
+/// The address of a file of a release.
+pub(super) fn file(mirror: Option<&str>, release: &str, name: &str) -> String {
+    let base = mirror.map_or(FILES, |mirror| mirror.trim_end_matches('/'));
+    format!("{base}/{}/{name}", release.replace('+', "%2B"))
+}
+
+/// The release that a channel leads to: the end of the address that it redirects to, or the text that it answers.
+pub(super) fn release_of(answer: &str) -> Option<String> {
+    let last = answer.trim().trim_end_matches('/').rsplit('/').next()?.replace("%2B", "+").replace("%2b", "+");
+    is_release(&last).then_some(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_hosts_and_a_mirror() {
+        let release = "v1.33.5+k3s1";
+        for (address, expected) in [
+            (channel(None, "stable"), "https://update.k3s.io/v1-release/channels/stable"),
+            (channel(Some("https://m.example/k3s/"), "v1.33"), "https://m.example/k3s/channels/v1.33"),
+            (file(None, release, PROGRAM), "https://github.com/k3s-io/k3s/releases/download/v1.33.5%2Bk3s1/k3s"),
+            (file(Some("http://m.example"), release, SUMS), "http://m.example/v1.33.5%2Bk3s1/sha256sum-amd64.txt"),
+        ] {
+            assert_eq!(address, expected);
+        }
+    }
+
+    #[test]
+    fn a_channel_leads_to_a_release_or_nowhere() {
+        for (answer, expected) in [
+            ("https://github.com/k3s-io/k3s/releases/tag/v1.33.5+k3s1", Some("v1.33.5+k3s1")),
+            ("https://github.com/k3s-io/k3s/releases/tag/v1.33.5%2Bk3s1/", Some("v1.33.5+k3s1")),
+            ("../v1.34.0-rc1%2bk3s2", Some("v1.34.0-rc1+k3s2")),
+            ("v1.33.5+k3s1\n", Some("v1.33.5+k3s1")),
+            ("https://login.example/?next=v1.33.5+k3s1", None),
+            ("<html>", None),
+            ("", None),
+        ] {
+            assert_eq!(release_of(answer).as_deref(), expected, "{answer}");
+        }
+    }
+}

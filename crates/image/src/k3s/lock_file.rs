@@ -1,0 +1,142 @@
+//! `.k3s-vm/k3s.lock`: which release a channel led to, and the digests of its files, for everybody who has the project.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use host::digest::Sha256;
+use host::files::{self, Mode};
+use model::config::k3s::is_release;
+use model::{Fault, FaultClass, Result};
+use serde::Deserialize;
+
+use super::addresses;
+use super::release::Release;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    requested: String,
+    release: String,
+    sha256: BTreeMap<String, String>,
+}
+
+/// The release of the lock file at `path`, if it is there and was written for `requested`.
+///
+/// # Errors
+/// A Config fault where the file cannot be understood: what was meant must not be guessed.
+pub(super) fn read(path: &Path, requested: &str) -> Result<Option<Release>> {
+    let Some(text) = files::read_text_optional(path)? else { return Ok(None) };
+    let unusable = |why: String| {
+        let shown = path.display();
+        Fault::new(FaultClass::Config, format!("{shown} cannot be used"))
+            .because(why.trim_end())
+            .next(format!("rm {}    # the next start writes it anew", host::command::quote(path.as_os_str())))
+            .next("or take the one of your version control")
+    };
+    let document: Document = toml::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+    if document.version != VERSION {
+        return Err(unusable(format!("it has version {}, this k3s-vm reads version {VERSION}", document.version)));
+    }
+    if document.requested != requested {
+        return Ok(None);
+    }
+    if !is_release(&document.release) {
+        return Err(unusable(format!("{:?} is no release", document.release)));
+    }
+    let digest = |name: &str| {
+        let text = document.sha256.get(name).ok_or_else(|| unusable(format!("it has no digest of {name}")))?;
+        Sha256::parse(text).ok_or_else(|| unusable(format!("{text:?} is no SHA-256")))
+    };
+    let (program, images) = (digest(addresses::PROGRAM)?, digest(addresses::IMAGES)?);
+    Ok(Some(Release { version: document.release.clone(), program, images }))
+}
+
+/// Writes the lock file.
+pub(super) fn write(path: &Path, requested: &str, release: &Release) -> Result<()> {
+    files::write_atomic(path, render(requested, release).as_bytes(), Mode::Keep)
+}
+
+fn render(requested: &str, release: &Release) -> String {
+    format!(
+        "# Written by k3s-vm: the K3s release of this project. Commit it, and everybody gets the same; delete it, and the\n\
+         # next start looks for a newer one.\n\
+         version = {VERSION}\n\
+         requested = \"{requested}\"\n\
+         release = \"{}\"\n\
+         \n\
+         [sha256]\n\
+         \"{}\" = \"{}\"\n\
+         \"{}\" = \"{}\"\n",
+        release.version,
+        addresses::PROGRAM,
+        release.program,
+        addresses::IMAGES,
+        release.images,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release() -> Release {
+        Release { version: "v1.33.5+k3s1".to_owned(), program: Sha256::of(b"k3s"), images: Sha256::of(b"images") }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k3s.lock");
+        assert_eq!(read(&path, "stable").unwrap(), None);
+        write(&path, "stable", &release()).unwrap();
+        assert_eq!(read(&path, "stable").unwrap(), Some(release()));
+        assert_eq!(read(&path, "v1.33").unwrap(), None, "another request is not answered by it");
+        insta::assert_snapshot!(render("stable", &release()), @r#"
+        # Written by k3s-vm: the K3s release of this project. Commit it, and everybody gets the same; delete it, and the
+        # next start looks for a newer one.
+        version = 1
+        requested = "stable"
+        release = "v1.33.5+k3s1"
+
+        [sha256]
+        "k3s" = "86bd33ebf64e01aaafb7dab419436ac025d04abd933bbbb124ddb25c30b59dd7"
+        "k3s-airgap-images-amd64.tar.zst" = "21b2eed1e328a2c62fe4c17d51188bdea73450f29956dc5c8c95429313ddd72c"
+        "#);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_a_mistake_that_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k3s.lock");
+        let good = render("stable", &release());
+        let mut told = Vec::new();
+        for (from, to) in [
+            ("version = 1", "version = 2"),
+            ("v1.33.5+k3s1", "v1.33.5/../x"),
+            ("\"k3s\" =", "\"other\" ="),
+            (&release().images.to_string()[..60], "zz"),
+            ("requested", "<<<<<<< HEAD\nrequested"),
+        ] {
+            std::fs::write(&path, good.replace(from, to)).unwrap();
+            let fault = read(&path, "stable").unwrap_err();
+            assert_eq!(fault.class(), FaultClass::Config);
+            assert!(fault.what().ends_with("k3s.lock cannot be used") && fault.next_steps()[0].starts_with("rm "));
+            told.push(fault.why().join("; "));
+        }
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        it has version 2, this k3s-vm reads version 1
+        "v1.33.5/../x" is no release
+        it has no digest of k3s
+        "zzd72c" is no SHA-256
+        TOML parse error at line 4, column 9
+          |
+        4 | <<<<<<< HEAD
+          |         ^
+        key with no value, expected `=`
+        "#);
+    }
+}

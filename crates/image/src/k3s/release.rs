@@ -1,0 +1,211 @@
+//! The K3s release of a project: found through the lock file or the network, its files fetched into the cache.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::digest::Sha256;
+use host::download::{Client, Download, Limits, Reason};
+use model::config::k3s::{K3sConfig, K3sVersion};
+use model::paths::{CachePaths, ProjectPaths};
+use model::{EventSink, Fault, FaultClass, Result};
+
+pub(super) use host::download::Failure;
+
+use super::{addresses, lock_file, sums, ways_out, with_ways_out};
+use crate::ImageRequest;
+
+/// How patient to be. Whoever has no way out of their network should know soon.
+const LIMITS: Limits = Limits { connect: Duration::from_secs(5), silence: Duration::from_secs(30) };
+/// More than a checksum file or a channel's answer has.
+const MOST_TEXT: usize = 1 << 16;
+/// The task that events name.
+const TASK: &str = "k3s";
+
+/// A release and its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Release {
+    /// `v1.33.5+k3s1`.
+    pub(super) version: String,
+    /// The digest of the program.
+    pub(super) program: Sha256,
+    /// The digest of the archive of container images.
+    pub(super) images: Sha256,
+}
+
+/// Where a project's release comes from.
+pub(crate) struct Source<'a> {
+    config: &'a K3sConfig,
+    lock: PathBuf,
+    cache: &'a CachePaths,
+    events: &'a dyn EventSink,
+}
+
+impl<'a> Source<'a> {
+    /// The one of this request.
+    pub(crate) fn of(request: &ImageRequest<'a>) -> Self {
+        Source {
+            config: request.k3s,
+            lock: ProjectPaths::new(request.project).k3s_lock(),
+            cache: request.cache,
+            events: request.events,
+        }
+    }
+
+    /// The release that the lock file names.
+    pub(super) fn locked(&self) -> Result<Option<Release>> {
+        lock_file::read(&self.lock, &self.config.version.to_string())
+    }
+
+    /// The release that is wanted. Without the network where the lock file names it and its files are here; else the
+    /// release's own digests are asked for, which must be those of the lock file where there is one.
+    pub(super) fn resolve(&self) -> Result<Release, Failure> {
+        let locked = self.locked()?;
+        if let Some(release) = locked.as_ref().filter(|release| self.has_files(release)) {
+            return Ok(release.clone());
+        }
+        let client = Client::new(LIMITS);
+        self.events.progress(TASK, format!("looking for K3s {}", self.config.version));
+        let version = match (&locked, &self.config.version) {
+            (Some(release), _) => release.version.clone(),
+            (None, K3sVersion::Exact(version)) => version.clone(),
+            (None, K3sVersion::Channel(channel)) => self.ask_channel(client, channel)?,
+        };
+        let found = self.ask_digests(client, version)?;
+        self.events.emit(model::Event::TaskFinished { task: TASK.to_owned() });
+        match locked {
+            Some(locked) if locked != found => Err(self.changed(&locked, &found).into()),
+            Some(locked) => Ok(locked),
+            None => {
+                let requested = self.config.version.to_string();
+                lock_file::write(&self.lock, &requested, &found)?;
+                self.events.note(format!(
+                    "K3s {} for `{requested}`, from now on by {}; commit that file",
+                    found.version,
+                    self.lock_name()
+                ));
+                Ok(found)
+            }
+        }
+    }
+
+    fn has_files(&self, release: &Release) -> bool {
+        let wants_images = self.config.images.is_none();
+        self.path(addresses::PROGRAM, release.program).is_file()
+            && (!wants_images || self.path(addresses::IMAGES, release.images).is_file())
+    }
+
+    fn mirror(&self) -> Option<&'a str> {
+        self.config.mirror.as_deref()
+    }
+
+    fn ask_channel(&self, client: Client, channel: &str) -> Result<String, Failure> {
+        let url = addresses::channel(self.mirror(), channel);
+        let explained = |failure: Failure| match (failure.reason(), self.mirror()) {
+            (Reason::Status(404), Some(_)) => failure.map(|fault| {
+                fault
+                    .because("the mirror does not know this channel")
+                    .next("name a release in .k3s-vm/config.toml instead: k3s.version = \"v1.33.5+k3s1\", for example")
+            }),
+            (Reason::Status(404), None) => failure.map(|fault| {
+                fault
+                    .because(format!("K3s has no channel `{channel}`"))
+                    .next("correct k3s.version in .k3s-vm/config.toml")
+            }),
+            _ => failure,
+        };
+        let answer = match client.redirect(&url).map_err(explained)? {
+            Some(to) => to,
+            None => client.text(&url, MOST_TEXT).map_err(explained)?,
+        };
+        addresses::release_of(&answer).ok_or_else(|| {
+            let answer: String = answer.trim().chars().take(120).collect();
+            let fault = Fault::new(FaultClass::Failed, format!("the channel `{channel}` leads to no K3s release"))
+                .because(format!("{url} says {answer:?}"))
+                .because("something between here and there may answer in its place, such as a login page");
+            ways_out(fault, self.config).into()
+        })
+    }
+
+    fn ask_digests(&self, client: Client, version: String) -> Result<Release, Failure> {
+        let url = addresses::file(self.mirror(), &version, addresses::SUMS);
+        let text = client.text(&url, MOST_TEXT).map_err(|failure| match failure.reason() {
+            Reason::Status(404) => failure.map(|fault| {
+                fault
+                    .because(format!("there is no release {version}, or not for this architecture"))
+                    .next("correct k3s.version in .k3s-vm/config.toml; github.com/k3s-io/k3s/releases lists all")
+            }),
+            _ => failure,
+        })?;
+        let digest = |name: &str| {
+            sums::digest_of(&text, name).ok_or_else(|| {
+                Failure::from(
+                    Fault::new(FaultClass::Failed, format!("{url} cannot be used"))
+                        .because(format!("it has no SHA-256 of {name}"))
+                        .because("something between here and there may answer in its place, such as a login page"),
+                )
+            })
+        };
+        Ok(Release { program: digest(addresses::PROGRAM)?, images: digest(addresses::IMAGES)?, version })
+    }
+
+    fn changed(&self, locked: &Release, found: &Release) -> Fault {
+        let mut fault =
+            Fault::new(FaultClass::Failed, format!("K3s {} is not the one of {}", locked.version, self.lock_name()));
+        for (name, one, other) in
+            [(addresses::PROGRAM, locked.program, found.program), (addresses::IMAGES, locked.images, found.images)]
+        {
+            if one != other {
+                fault = fault
+                    .because(format!("{name}: the lock file has the SHA-256 {one}"))
+                    .because(format!("{name}: the release has the SHA-256 {other}"));
+            }
+        }
+        fault
+            .because("released files never change: the lock file is wrong, or the release has been tampered with")
+            .next(format!("rm {}    # only if you trust what is released now", self.lock_name()))
+    }
+
+    /// The lock file as people know it.
+    fn lock_name(&self) -> String {
+        format!("{}/k3s.lock", ProjectPaths::MARKER)
+    }
+
+    /// Fetches the program; its path on this host.
+    pub(super) fn fetch_program(&self, release: &Release) -> Result<PathBuf> {
+        self.fetch(release, addresses::PROGRAM, release.program, "K3s")
+    }
+
+    /// Fetches the archive of container images, compressed with zstd; its path on this host.
+    pub(super) fn fetch_images(&self, release: &Release) -> Result<PathBuf> {
+        self.fetch(release, addresses::IMAGES, release.images, "the container images of K3s")
+    }
+
+    fn fetch(&self, release: &Release, name: &str, sha256: Sha256, what: &str) -> Result<PathBuf> {
+        let to = self.path(name, sha256);
+        let url = addresses::file(self.mirror(), &release.version, name);
+        let download = Download {
+            url: &url,
+            to: &to,
+            sha256,
+            lock: &self.cache.locks().join(format!("download-{sha256}.lock")),
+            task: TASK,
+            what: &format!("{what} {}", release.version),
+            events: self.events,
+        };
+        let failure = match Client::new(LIMITS).fetch(&download) {
+            Ok(()) => return Ok(to),
+            Err(failure) => failure,
+        };
+        let again = match failure.reason() {
+            Reason::Broken => "run the command again: it goes on where it stopped",
+            Reason::Other if failure.fault().class() == FaultClass::Failed => "run the command again: it begins anew",
+            _ => return Err(with_ways_out(failure, self.config)),
+        };
+        Err(ways_out(Fault::from(failure).next(again), self.config))
+    }
+
+    /// Named by content, so that what is there is what is wanted.
+    fn path(&self, name: &str, sha256: Sha256) -> PathBuf {
+        self.cache.downloads().join(format!("{sha256}-{name}"))
+    }
+}
