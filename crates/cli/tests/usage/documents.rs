@@ -1,4 +1,4 @@
-//! The documents say what the program does: exit codes and keys of the configuration.
+//! The documents say what the program does: exit codes, keys of the configuration, tests of faults.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,5 +28,33 @@ fn the_readme_has_every_key() {
     let readme = read("README.md");
     for key in KEYS.iter().filter(|key| key.name != "version") {
         assert!(readme.contains(&format!("`{}`", key.name)), "{} is not documented", key.name);
+    }
+}
+
+/// Every row of the table of faults ends with the name of the test that shows its message.
+#[test]
+fn every_fault_of_the_table_has_its_test() {
+    let mut sources = String::new();
+    collect(&repository().join("crates"), &mut sources);
+    collect(&repository().join("tests-vm"), &mut sources);
+    let table = read("docs/faults.md");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && line.contains("`")).collect();
+    assert!(rows.len() > 40, "the table has {} rows", rows.len());
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        for test in tests.split(", ").map(|name| name.trim_matches('`')) {
+            assert!(sources.contains(&format!("fn {test}(")), "no test `{test}` of: {row}");
+        }
+    }
+}
+
+fn collect(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).unwrap());
+        }
     }
 }

@@ -100,7 +100,7 @@ fn fetch(version: &str, into: &Path) -> Command {
 
 fn missing(minimum: &str) -> Fault {
     Fault::new(FaultClass::Host, format!("the distribution `kubernetes` is built with Go {minimum}, which is not here"))
-        .next("run the command again with --yes, which fetches it into the cache")
+        .next("k3s-vm start --yes    # fetches it into the cache")
         .next(format!("or install Go {minimum} or newer (go.dev/dl) so that `go version` shows it"))
 }
 
@@ -145,6 +145,17 @@ mod tests {
             std::fs::write(&program, "").unwrap();
             assert_eq!(find(version, &cache), Some(Go { program, switches: false }));
         }
+    }
+
+    #[test]
+    fn whoever_has_no_go_is_told_what_to_install() {
+        let fault = missing("1.26.6");
+        assert_eq!(fault.class(), FaultClass::Host);
+        insta::assert_snapshot!(format!("{fault}\n{}", fault.next_steps().join("\n")), @r"
+        the distribution `kubernetes` is built with Go 1.26.6, which is not here
+        k3s-vm start --yes    # fetches it into the cache
+        or install Go 1.26.6 or newer (go.dev/dl) so that `go version` shows it
+        ");
     }
 
     #[test]
