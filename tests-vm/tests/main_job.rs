@@ -13,6 +13,8 @@ use model::dotenv::Document;
 use serde_json::Value;
 
 const WEB_PORT: u16 = 30080;
+/// A port that no Service has as its NodePort.
+const OTHER_WEB_PORT: u16 = 30081;
 
 fn main() -> ExitCode {
     let project = ExampleProject::copy();
@@ -105,17 +107,22 @@ fn main() -> ExitCode {
     steps.run("a_volume_keeps_its_data_over_stop_and_start", || {
         assert_eq!(state()["visits"], visits);
     });
-    steps.run("a_killed_vm_is_seen_as_stopped_and_starts_again_with_its_data", || {
+    steps.run("a_killed_vm_starts_again_with_its_data_on_the_ports_that_are_configured_now", || {
         let pid = status(&project)["pid"].as_u64().expect("a pid");
         let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill");
         assert!(killed.success());
         k3s_vm_tests_vm::steps::eventually("the end of QEMU", std::time::Duration::from_secs(20), || {
             (status(&project)["state"] == "stopped").then_some(())
         });
-        project.ok(&["start"]);
-        assert_eq!(state()["visits"], visits);
+        project.write(".env", &format!("WEB_PORT={OTHER_WEB_PORT}\n"));
+        project.ok(&["start", "--api-port", "7443", "--set", "ports.ssh=2667"]);
+        assert_eq!(state_at(OTHER_WEB_PORT)["visits"], visits);
+        assert!(project.read("web/.kube/config").contains("https://127.0.0.1:7443"));
+        project.kubectl(&["get", "nodes"]);
+        assert_eq!(project.ok(&["ssh", "--", "echo", "here"]), "here\n");
     });
     steps.run("reset_gives_a_new_cluster", || {
+        project.write(".env", &format!("WEB_PORT={WEB_PORT}\n"));
         project.ok(&["reset"]);
         assert_eq!(state()["visits"], 0, "the old volume survived");
         project.kubectl(&["get", "nodes"]);
@@ -142,7 +149,11 @@ fn status(project: &ExampleProject) -> Value {
 
 /// What the application says of itself. Asking is no visit.
 fn state() -> Value {
-    let (status, body) = http::get(WEB_PORT, "/api/state").expect("an answer");
+    state_at(WEB_PORT)
+}
+
+fn state_at(port: u16) -> Value {
+    let (status, body) = http::get(port, "/api/state").expect("an answer");
     assert_eq!(status, 200, "{body}");
     serde_json::from_str(&body).expect("JSON")
 }

@@ -42,20 +42,20 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
         debug("there is no kubectl on this host: using the VM's".to_owned());
         return in_guest(context, &running, arguments);
     };
-    let server = minor(&running.record.distribution);
+    let server = minor(running.record.version());
     let client = host_version::of(&program, &context.cache, context.events);
     let shown = client.as_deref().unwrap_or("of an unknown version");
     match (client.as_deref().and_then(minor), server) {
         (Some(client), Some(server)) if client.abs_diff(server) > SUPPORTED_SKEW => {}
         _ => {
-            debug(format!("using {} {shown}, the cluster runs {}", program.display(), running.record.distribution));
+            debug(format!("using {} {shown}, the cluster runs {}", program.display(), running.record.version()));
             return Ok(on_host(&program, &kubeconfig, arguments));
         }
     }
     let too_far = format!(
         "{} {shown} is too far from the cluster's {} (one minor version is supported)",
         program.display(),
-        running.record.distribution
+        running.record.version()
     );
     if let Some(reason) = arguments::needs_host(arguments) {
         context.events.note(format!("{too_far}; it is used nevertheless, since {reason}"));
@@ -91,7 +91,7 @@ fn on_host(program: &Path, kubeconfig: &Path, arguments: &[OsString]) -> Replace
 
 /// The guest's kubectl, through ssh. One file that the arguments name becomes its standard input.
 fn in_guest(context: &Context<'_>, running: &Running, arguments: &[OsString]) -> Result<Replacement> {
-    let version = &running.record.distribution;
+    let version = running.record.version();
     let install = format!("install a kubectl of about {version} on this host, which sees its files and ports");
     let (arguments, input): (Vec<OsString>, Option<PathBuf>) = match arguments::host_files(arguments) {
         HostFiles::None => (arguments.to_vec(), None),

@@ -45,6 +45,11 @@ impl Record {
         Ports { bind: self.bind, api: self.api_port, ssh: self.ssh_port, web: self.web_port }
     }
 
+    /// What runs in the guest, without the reason for it: `kubernetes v1.37.2`.
+    pub fn version(&self) -> &str {
+        self.distribution.split_once(" (").map_or(self.distribution.as_str(), |(version, _)| version)
+    }
+
     /// The record at `path`; a file that cannot be understood counts as none, since it is only a hint.
     ///
     /// # Errors

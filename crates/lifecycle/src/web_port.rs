@@ -8,8 +8,9 @@ use model::port::Port;
 use model::{Fault, FaultClass, Result};
 
 /// The NodePort behind the host's `web` port: that of the Service that the configuration names; else the same number
-/// where it can be a NodePort; else the only NodePort that the manifests' Services have, or the only one whose `port`
-/// is that number.
+/// where a Service of the manifests has it; else the only NodePort that the manifests' Services have, or the only one
+/// whose `port` is that number, so that another host port needs no other manifests. Where the manifests have none, or do
+/// not decide, it is the same number if that can be a NodePort.
 ///
 /// # Errors
 /// A Config fault where neither the configuration nor the manifests decide.
@@ -18,7 +19,7 @@ pub(crate) fn node_port(web: Port, service: Option<&WebService>, objects: &[Mani
     if let Some(service) = service {
         return named(service, &ports);
     }
-    if web.is_node_port() {
+    if is_served(web, objects) {
         return Ok(web);
     }
     let mut exposed: Vec<&ServicePort> = ports.iter().filter(|port| port.node_port.is_some()).collect();
@@ -28,6 +29,7 @@ pub(crate) fn node_port(web: Port, service: Option<&WebService>, objects: &[Mani
         exposed.iter().copied().filter(|port| port.port == Some(web.number())).collect();
     match (exposed.as_slice(), same_number.as_slice()) {
         ([only], _) | (_, [only]) => only.node_port.ok_or_else(|| undecided(web)),
+        _ if web.is_node_port() => Ok(web),
         ([], _) => Err(undecided(web).because("no Service of the manifests has a nodePort")),
         (several, _) => {
             let named: Vec<String> = several.iter().map(|port| port.to_string()).collect();
@@ -38,6 +40,10 @@ pub(crate) fn node_port(web: Port, service: Option<&WebService>, objects: &[Mani
 
 /// The NodePort of the Service that the configuration names.
 fn named(wanted: &WebService, ports: &[ServicePort]) -> Result<Port> {
+    // A Service that is not in the manifests is named by its NodePort.
+    if let Some(port) = Port::parse(&wanted.name) {
+        return Ok(port);
+    }
     let is_service = |port: &&ServicePort| {
         port.service == wanted.name && wanted.namespace.as_ref().is_none_or(|namespace| *namespace == port.namespace)
     };
@@ -150,9 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn a_node_port_is_itself() {
+    fn a_node_port_is_itself_where_the_manifests_have_it_or_do_not_decide() {
         assert_eq!(decide(30080, None, &[]).expect("itself"), 30080);
-        assert_eq!(decide(30080, None, &[("web", &[31000])]).expect("itself"), 30080);
+        assert_eq!(decide(30080, None, &[("web", &[30080]), ("api", &[31000])]).expect("itself"), 30080);
+        assert_eq!(decide(30080, None, &[("web", &[31001]), ("api", &[31000])]).expect("itself"), 30080);
+    }
+
+    #[test]
+    fn a_changed_web_port_needs_no_other_manifests() {
+        assert_eq!(decide(30081, None, &[("web", &[30080])]).expect("the only one"), 30080);
     }
 
     #[test]
@@ -170,6 +182,7 @@ mod tests {
         let both: &[(&str, &[u16])] = &[("api", &[31001]), ("web", &[31002, 31003])];
         assert_eq!(decide(8080, Some("api"), both).expect("named"), 31001);
         assert_eq!(decide(30080, Some("web:81"), both).expect("named"), 31003);
+        assert_eq!(decide(30080, Some("32000"), both).expect("by number"), 32000);
     }
 
     #[test]

@@ -114,8 +114,8 @@ pub const KEYS: &[Key] = &[
         name: "web.service",
         kind: Kind::Text,
         default: None,
-        about: "The Service behind the web port: [NAMESPACE/]NAME[:PORT]; needed where WEB_PORT is no NodePort and \
-                the manifests have several",
+        about: "The Service behind the web port: [NAMESPACE/]NAME[:PORT] of the manifests, or a NodePort; needed \
+                where the manifests do not decide",
     },
     key("manifests", Kind::List, ".k3s-vm/manifests", "Manifest files, and folders of them, relative to the project"),
     key(
