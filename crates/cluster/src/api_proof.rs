@@ -3,10 +3,11 @@
 //!
 //! Blocking and without a Kubernetes client, so that a look costs one connection and nothing is kept between looks.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::wait::Look;
 use model::{Fault, FaultClass, Result};
@@ -45,7 +46,12 @@ pub enum ApiProof {
 pub struct ApiProbe {
     address: SocketAddr,
     name: ServerName<'static>,
-    config: Arc<ClientConfig>,
+    /// Without a client certificate: its proof and check would cost the guest as much as the rest of the handshake, and
+    /// Kubernetes tells everybody whether it is ready.
+    anonymous: Arc<ClientConfig>,
+    /// For servers that tell it to known clients only, as K3s does.
+    identified: Arc<ClientConfig>,
+    wants_identity: Cell<bool>,
 }
 
 impl ApiProbe {
@@ -67,35 +73,46 @@ impl ApiProbe {
         for certificate in certificates(kubeconfig.certificate_authority())? {
             roots.add(certificate).map_err(|error| unusable(&error))?;
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(&error))?
-            .with_root_certificates(roots);
-        let config = match kubeconfig.client_identity() {
+        let builder = || {
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| unusable(&error))
+                .map(|builder| builder.with_root_certificates(roots.clone()))
+        };
+        let anonymous = Arc::new(builder()?.with_no_client_auth());
+        let identified = match kubeconfig.client_identity() {
             Some((certificate, key)) => {
                 let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(&error))?;
-                builder.with_client_auth_cert(certificates(certificate)?, key).map_err(|error| unusable(&error))?
+                let identity = builder()?.with_client_auth_cert(certificates(certificate)?, key);
+                Arc::new(identity.map_err(|error| unusable(&error))?)
             }
-            None => builder.with_no_client_auth(),
+            None => Arc::clone(&anonymous),
         };
         // The guest contract: the certificate is for 127.0.0.1 and localhost, whatever address is forwarded.
         let name = match address {
             SocketAddr::V4(address) if address.ip().is_loopback() => ServerName::from(*address.ip()),
             _ => ServerName::try_from(CERTIFICATE_NAME).map_err(|error| unusable(&error))?,
         };
-        Ok(ApiProbe { address, name, config: Arc::new(config) })
+        Ok(ApiProbe { address, name, anonymous, identified, wants_identity: Cell::new(false) })
     }
 
     /// One attempt, which takes no longer than `limit`.
     pub fn probe(&self, limit: Duration) -> ApiProof {
-        match self.attempt(limit) {
-            Ok(proof) | Err(proof) => proof,
+        let end = Instant::now() + limit;
+        if !self.wants_identity.get() {
+            let answer = self.attempt(&self.anonymous, end);
+            if !matches!(&answer, Ok(answer) if matches!(status_of(answer), "401" | "403")) {
+                return answer.map_or_else(|proof| proof, |answer| of_answer(&answer));
+            }
+            self.wants_identity.set(true);
         }
+        self.attempt(&self.identified, end).map_or_else(|proof| proof, |answer| of_answer(&answer))
     }
 
-    fn attempt(&self, limit: Duration) -> Result<ApiProof, ApiProof> {
+    /// What a server of ours answers until `end`; otherwise what is there instead.
+    fn attempt(&self, config: &Arc<ClientConfig>, end: Instant) -> Result<String, ApiProof> {
         let address = self.address;
-        let begin = std::time::Instant::now();
+        let limit = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let stream = TcpStream::connect_timeout(&address, limit).map_err(|error| match error.kind() {
             std::io::ErrorKind::ConnectionRefused => ApiProof::Refused(format!("nothing listens on {address}")),
             _ => ApiProof::Silent(format!("cannot connect to {address}: {error}")),
@@ -103,8 +120,8 @@ impl ApiProbe {
         // The end of the handshake and the request are two small segments: Nagle's algorithm (tcp(7)) would keep the
         // second back until the guest's delayed acknowledgement of the first, for some 40 ms. Without it nothing fails.
         let _ = stream.set_nodelay(true);
-        let mut stream = DeadlineStream::new(stream, begin + limit);
-        let mut connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone())
+        let mut stream = DeadlineStream::new(stream, end);
+        let mut connection = ClientConnection::new(Arc::clone(config), self.name.clone())
             .map_err(|error| ApiProof::Silent(error.to_string()))?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).map_err(|error| self.of_handshake(&error))?;
@@ -121,7 +138,7 @@ impl ApiProbe {
         match (answer.is_empty(), ended) {
             (true, Err(error)) => Err(interrupted(error)),
             // What came before the connection broke is still an answer.
-            _ => Ok(of_answer(&String::from_utf8_lossy(&answer))),
+            _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
         }
     }
 
@@ -169,9 +186,14 @@ fn read_answer(mut stream: impl Read, answer: &mut Vec<u8>) -> std::io::Result<(
     }
 }
 
+/// The status code of an HTTP answer; empty where it is none.
+fn status_of(answer: &str) -> &str {
+    answer.lines().next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default()
+}
+
 /// What an HTTP answer of `/readyz` says: 200 is ready; a check that fails has a line that begins with `[-]`.
 fn of_answer(answer: &str) -> ApiProof {
-    let status = answer.lines().next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let status = status_of(answer);
     if status == "200" {
         return ApiProof::Ready;
     }

@@ -7,7 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cluster::Kubeconfig;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 
 /// A certificate authority.
 pub(crate) struct Authority {
@@ -39,13 +41,38 @@ impl Authority {
         })
     }
 
-    fn server_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Arc<rustls::ServerConfig> {
+    /// What a server needs that asks for a client certificate of ours, and serves those without one, too.
+    pub(crate) fn server_that_asks(&self, names: &[&str]) -> Arc<rustls::ServerConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let verifier = verifier.allow_unauthenticated().build().unwrap();
+        let (certificate, key) = self.signed(names, |_| ());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        Arc::new(config)
+    }
+
+    fn signed(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut parameters = CertificateParams::new(names).unwrap();
         change(&mut parameters);
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateDer::from(parameters.signed_by(&key, &self.issuer).unwrap());
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        (certificate, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    fn server_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Arc<rustls::ServerConfig> {
+        let (certificate, key) = self.signed(names, change);
         let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()

@@ -63,6 +63,30 @@ fn ours_and_not_ready_names_the_failing_checks() {
 }
 
 #[test]
+fn a_server_that_tells_only_known_clients_is_asked_with_the_certificate_and_from_then_on() {
+    let ours = Authority::new();
+    let config = ours.server_that_asks(&CONTRACT_NAMES);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let mut known = Vec::new();
+        for stream in listener.incoming().take(3).flatten() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            let _ = stream.read(&mut [0; 1024]);
+            known.push(stream.conn.peer_certificates().is_some());
+            let answer = if known.ends_with(&[true]) { READY } else { "HTTP/1.1 401 Unauthorized\r\n\r\n" };
+            let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
+        }
+        known
+    });
+    let probe = ApiProbe::new(address, &ours.kubeconfig(address)).unwrap();
+    assert_eq!(probe.probe(LIMIT), ApiProof::Ready);
+    assert_eq!(probe.probe(LIMIT), ApiProof::Ready);
+    assert_eq!(server.join().unwrap(), [false, true, true]);
+}
+
+#[test]
 fn another_cluster_is_a_port_fault_even_if_it_would_say_ready() {
     let (ours, other) = (Authority::new(), Authority::new());
     let address = api(other.server(&CONTRACT_NAMES), READY);
