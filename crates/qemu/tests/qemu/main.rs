@@ -4,8 +4,10 @@
 
 mod accelerator;
 mod agent;
+mod boot_sector;
 mod launch;
 mod power;
 mod qmp;
 mod real;
+mod real_restore;
 mod vm;
