@@ -23,6 +23,7 @@ mod part {
     pub(super) const END: u8 = 0x03;
     pub(super) const SUBSECTION: u8 = 0x05;
     pub(super) const CONFIGURATION: u8 = 0x07;
+    pub(super) const COMMAND: u8 = 0x08;
     pub(super) const FOOTER: u8 = 0x7e;
 }
 /// What a record of RAM is (`RAM_SAVE_FLAG_…` of migration/ram.c), in the low bits of a page's address.
@@ -102,6 +103,13 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
                 return Ok(());
             }
             kind = self.keep_byte()?;
+            while kind == part::COMMAND {
+                // To the reader, such as that the last part begins; QEMU 10 sends it.
+                self.keep::<2>()?;
+                let length = u16::from_be_bytes(self.keep()?);
+                self.keep_bytes(usize::from(length))?;
+                kind = self.keep_byte()?;
+            }
             if !matches!(kind, part::PART | part::END) || self.keep_u32()? != section {
                 return Err(unknown(format!("a part of kind {kind:#04x} stands between those of RAM")));
             }
