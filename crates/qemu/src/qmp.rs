@@ -168,8 +168,10 @@ impl Qmp {
         let found = answer.as_array().and_then(|devices| devices.iter().find(|device| device["id"] == id));
         match found.map(|device| (device["size"].as_u64(), device["share"].as_bool())) {
             Some((Some(size), Some(shared))) => Ok(Memory { size, shared }),
-            _ => Err(Fault::new(FaultClass::Failed, "QEMU does not tell where the VM's RAM is")
-                .because(answer.to_string())),
+            _ => {
+                Err(Fault::new(FaultClass::Failed, "QEMU does not tell where the VM's RAM is")
+                    .because(answer.to_string()))
+            }
         }
     }
 

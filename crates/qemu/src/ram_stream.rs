@@ -180,7 +180,11 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
             }
             let mut fill = [0];
             self.input.read_exact(&mut fill)?;
-            return if fill == [0] { self.ram.zero(address) } else { Err(unknown("a page of one byte that is no zero")) };
+            return if fill == [0] {
+                self.ram.zero(address)
+            } else {
+                Err(unknown("a page of one byte that is no zero"))
+            };
         }
         self.state.write_all(word)?;
         if flags & flag::SAME_BLOCK == 0 {

@@ -4,34 +4,52 @@
 //! the guest's page cache is the caller's to sync first.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use host::io_fault::at_path;
 use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::qmp::{RunState, Transfer};
+use crate::sparse_copy::Copied;
 use crate::steps::Steps;
-use crate::{Qmp, Version, ram_stream};
+use crate::{Qmp, Version, ram_stream, sparse_copy};
 
 /// The name of the guest's RAM in a migration stream.
 const BLOCK: &str = "ram0";
 
-/// Where the RAM is when it is saved.
+/// Where the RAM is when it is saved, and where to it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ram<'a> {
-    /// It stays in the file that the VM shares (`MemoryBackend::File` with `share`), which must not be used otherwise
-    /// before the VM has ended. This takes milliseconds.
+    /// It stays in the file that the VM shares (`MemoryBackend::File` with `share`). This takes milliseconds, but the VM
+    /// must end before that file is used otherwise.
     InItsFile,
-    /// It is private to the VM, and is written into this new file, as large as the RAM and with holes for zeros, which
-    /// later VMs can map. This takes a second for each GiB that the guest has touched.
+    /// It is copied from the file that the VM shares into this new one, and the VM can go on. Where the filesystem can
+    /// refer to the same data twice this takes no time, elsewhere half a second for each GiB that the guest has touched.
+    Copied {
+        /// The file that the VM shares.
+        from: &'a Path,
+        /// The new file.
+        into: &'a Path,
+    },
+    /// It is private to the VM, which writes it into this new file, and can go on. This takes a second or two for each
+    /// GiB that the guest has touched.
     Into(&'a Path),
+}
+
+impl<'a> Ram<'a> {
+    /// The new file, as large as the RAM and with holes for zeros, which later VMs can map.
+    fn new_file(self) -> Option<&'a Path> {
+        match self {
+            Ram::InItsFile => None,
+            Ram::Copied { into, .. } | Ram::Into(into) => Some(into),
+        }
+    }
 }
 
 /// A VM to be saved, and where to.
@@ -41,7 +59,7 @@ pub struct Save<'a> {
     pub version: Version,
     /// The RAM.
     pub ram: Ram<'a>,
-    /// The new file for the state of the devices; 0600.
+    /// The new file for the state of the devices.
     pub state: &'a Path,
     /// How long QEMU may take to write.
     pub deadline: Duration,
@@ -52,13 +70,13 @@ pub struct Save<'a> {
 pub struct Saved {
     /// Bytes of device state.
     pub state: u64,
-    /// Bytes of RAM that were written; zero where it stays in its file.
+    /// Bytes of RAM that were written; zero where it stays in its file or is referred to.
     pub ram: u64,
 }
 
 impl Save<'_> {
-    /// Stops the guest and saves it. After it the guest stands still: it goes on by [`Qmp::cont`] or its QEMU ends by
-    /// [`Qmp::quit`]. After a fault it runs again if it ran before, and the files are gone.
+    /// Stops the guest and saves it; the files are 0600. After it the guest stands still: it goes on by [`Qmp::cont`] or
+    /// its QEMU ends by [`Qmp::quit`]. After a fault it runs again if it ran before, and the files are gone.
     ///
     /// # Errors
     /// Failed with QEMU's reason or where the RAM is not as told, Host when the files cannot be written, Timeout,
@@ -66,20 +84,31 @@ impl Save<'_> {
     pub fn run(&self, qmp: &mut Qmp, events: &dyn EventSink) -> Result<Saved> {
         let mut steps = Steps::begin("save", events);
         let ran = qmp.status()? == RunState::Running;
-        let size = self.size_of_ram(qmp)?;
-        qmp.prepare_migration()?;
-        steps.done("prepared");
-        let saved = qmp.stop().and_then(|()| {
-            steps.done("guest stopped");
-            self.write(qmp, size)
-        });
-        match &saved {
-            Ok(saved) => steps.done(&format!("{} bytes of devices, {} of RAM written", saved.state, saved.ram)),
-            Err(fault) => {
-                steps.done(&format!("not saved: {fault}"));
-                self.take_back(qmp, ran, events);
+        let prepare = |qmp: &mut Qmp| -> Result<(u64, NewFile<'_>, Option<NewFile<'_>>)> {
+            let size = self.size_of_ram(qmp)?;
+            let state = NewFile::create(self.state)?;
+            let ram = self.ram.new_file().map(NewFile::create).transpose()?;
+            qmp.prepare_migration()?;
+            Ok((size, state, ram))
+        };
+        let saved = prepare(qmp).and_then(|(size, state, ram)| {
+            steps.done("prepared");
+            let saved = qmp.stop().and_then(|()| {
+                steps.done("guest stopped");
+                self.write(qmp, size, &state, ram.as_ref(), &mut steps)
+            });
+            match saved {
+                Ok(saved) => {
+                    state.keep();
+                    ram.map(NewFile::keep);
+                    Ok(saved)
+                }
+                Err(fault) => {
+                    go_on(qmp, ran, events);
+                    Err(fault)
+                }
             }
-        }
+        });
         saved.map_err(|fault| fault.context("the VM was not saved"))
     }
 
@@ -87,80 +116,109 @@ impl Save<'_> {
     fn size_of_ram(&self, qmp: &mut Qmp) -> Result<u64> {
         let memory = qmp.memory(BLOCK)?;
         match (self.ram, memory.shared) {
-            (Ram::InItsFile, true) | (Ram::Into(_), false) => Ok(memory.size),
-            (Ram::InItsFile, false) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in no file that it shares")),
-            (Ram::Into(_), true) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in a file that it shares")),
+            (Ram::InItsFile | Ram::Copied { .. }, true) | (Ram::Into(_), false) => Ok(memory.size),
+            (_, false) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in no file that it shares")),
+            (_, true) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in a file that it shares")),
         }
     }
 
-    fn write(&self, qmp: &mut Qmp, size: u64) -> Result<Saved> {
-        let state = create(self.state)?;
-        let ram = match self.ram {
-            Ram::InItsFile => {
-                qmp.migrate_to(state.as_fd(), Transfer::File, self.version, self.deadline)?;
-                0
+    fn write(
+        &self,
+        qmp: &mut Qmp,
+        size: u64,
+        state: &NewFile<'_>,
+        ram: Option<&NewFile<'_>>,
+        steps: &mut Steps<'_>,
+    ) -> Result<Saved> {
+        let mut ram_bytes = 0;
+        if let (Ram::Into(_), Some(ram)) = (self.ram, ram) {
+            ram_bytes = self.split(qmp, size, state, ram)?;
+            steps.done(&format!("devices and {ram_bytes} bytes of RAM written"));
+        } else {
+            qmp.migrate_to(state.file.as_fd(), Transfer::File, self.version, self.deadline)?;
+            steps.done("devices written");
+        }
+        if let (Ram::Copied { from, .. }, Some(ram)) = (self.ram, ram) {
+            let source = File::open(from).map_err(|error| at_path("read", from, &error))?;
+            match sparse_copy::copy(&source, &ram.file).map_err(|error| at_path("write", ram.path, &error))? {
+                Copied::ByReference => steps.done("RAM referred to"),
+                Copied::Bytes(bytes) => {
+                    ram_bytes = bytes;
+                    steps.done(&format!("{bytes} bytes of RAM copied"));
+                }
             }
-            Ram::Into(path) => self.write_ram(qmp, size, path, &state)?,
-        };
-        let state = state.metadata().map_err(|error| at_path("look at", self.state, &error))?.len();
-        Ok(Saved { state, ram })
+        }
+        let state = state.file.metadata().map_err(|error| at_path("look at", self.state, &error))?.len();
+        Ok(Saved { state, ram: ram_bytes })
     }
 
-    fn write_ram(&self, qmp: &mut Qmp, size: u64, path: &Path, state: &File) -> Result<u64> {
-        let failed = |error| at_path("write", path, &error);
-        let ram = create(path)?;
-        ram.set_len(size).map_err(failed)?;
-        let state = state.try_clone().map_err(failed)?;
+    /// Lets QEMU write all into a socket, and takes the RAM out of that.
+    fn split(&self, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &NewFile<'_>) -> Result<u64> {
+        let failed = |error| at_path("write", ram.path, &error);
+        ram.file.set_len(size).map_err(failed)?;
         let (here, there) = UnixStream::pair().map_err(failed)?;
-        // So much is on its way at once; the default of some 200 KiB makes both sides wait for each other.
+        // So much is on its way at once; with the usual 200 KiB both sides wait for each other.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&there, 1 << 20);
-        let stream = here.try_clone().map_err(failed)?;
-        let splitting = std::thread::spawn(move || {
-            let ram_bytes = ram_stream::split(&stream, BLOCK, size, &ram, BufWriter::new(state));
-            // QEMU must not wait for a reader that has given up.
-            let _ = stream.shutdown(Shutdown::Both);
-            ram_bytes
+        let (sent, split) = std::thread::scope(|scope| {
+            let splitting = scope.spawn(|| {
+                let bytes = ram_stream::split(&here, BLOCK, size, &ram.file, BufWriter::new(&state.file));
+                // QEMU must not wait for a reader that has given up.
+                let _ = here.shutdown(Shutdown::Both);
+                bytes
+            });
+            let sent = qmp.migrate_to(there.as_fd(), Transfer::Socket, self.version, self.deadline);
+            drop(there);
+            if sent.is_err() {
+                // A QEMU that hangs still holds its end.
+                let _ = here.shutdown(Shutdown::Both);
+            }
+            let split = splitting.join();
+            (sent, split.unwrap_or_else(|_| Err(io::Error::other("the thread that writes it ended"))))
         });
-        let sent = qmp.migrate_to(there.as_fd(), Transfer::Socket, self.version, self.deadline);
-        drop(there);
-        if sent.is_err() {
-            // A QEMU that hangs still holds its end.
-            let _ = here.shutdown(Shutdown::Both);
-        }
-        match (sent, joined(splitting)) {
+        match (sent, split) {
             (Ok(()), Ok(bytes)) => Ok(bytes),
-            // What the reader met is the cause of what QEMU met, unless the stream just ended.
-            (Err(fault), Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(fault),
+            // A stream that just ends has its cause in QEMU; else what the reader met made QEMU fail.
+            (Err(fault), Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(fault),
             (_, Err(error)) => Err(failed(error)),
             (Err(fault), Ok(_)) => Err(fault),
         }
     }
+}
 
-    fn take_back(&self, qmp: &mut Qmp, ran: bool, events: &dyn EventSink) {
-        let mut files = vec![self.state];
-        if let Ram::Into(path) = self.ram {
-            files.push(path);
-        }
-        for file in files {
-            if let Err(fault) = host::files::remove(file) {
-                events.debug(fault.to_string());
-            }
-        }
-        if ran && !qmp.is_closed() {
-            // Also when it was the user who ended the work: a guest must not stand still because of it.
-            qmp.ignore_interrupts();
-            if let Err(fault) = qmp.cont() {
-                events.warning(format!("the VM was stopped to be saved and does not go on: {fault}"));
-            }
+/// A guest must not stand still because a save failed, also where it was the user who ended it.
+fn go_on(qmp: &mut Qmp, ran: bool, events: &dyn EventSink) {
+    if ran && !qmp.is_closed() {
+        qmp.ignore_interrupts();
+        if let Err(fault) = qmp.cont() {
+            events.warning(format!("the VM was stopped to be saved and does not go on: {fault}"));
         }
     }
 }
 
-fn joined(thread: JoinHandle<std::io::Result<u64>>) -> std::io::Result<u64> {
-    thread.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that writes it ended")))
+/// A file that did not exist, and is gone again unless it is kept.
+struct NewFile<'a> {
+    path: &'a Path,
+    file: File,
+    keep: bool,
 }
 
-fn create(path: &Path) -> Result<File> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-    file.map_err(|error| at_path("create", path, &error))
+impl<'a> NewFile<'a> {
+    fn create(path: &'a Path) -> Result<Self> {
+        // Readable, since a reference to another file's data needs it (ioctl_ficlone(2)).
+        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|error| at_path("create", path, &error))?;
+        Ok(NewFile { path, file, keep: false })
+    }
+
+    fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
 }

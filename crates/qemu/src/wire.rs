@@ -248,7 +248,9 @@ mod tests {
         let mut parts = [io::IoSliceMut::new(&mut bytes)];
         let received = recvmsg(&other, &mut parts, &mut ancillary, RecvFlags::empty()).unwrap();
         assert_eq!(received.bytes, 9);
-        let Some(RecvAncillaryMessage::ScmRights(mut files)) = ancillary.drain().next() else { panic!("no descriptor") };
+        let Some(RecvAncillaryMessage::ScmRights(mut files)) = ancillary.drain().next() else {
+            panic!("no descriptor")
+        };
         std::fs::File::from(files.next().unwrap()).write_all(b"written by the other").unwrap();
         file.rewind().unwrap();
         assert_eq!(io::read_to_string(file).unwrap(), "written by the other");

@@ -25,7 +25,8 @@ impl Qmp {
         let answer = self.execute("query-block", Value::Null)?;
         let devices = answer.as_array().map(Vec::as_slice).unwrap_or_default();
         // `/machine/peripheral/root-disk/virtio-backend`
-        let is_ours = |device: &&Value| device["qdev"].as_str().unwrap_or_default().split('/').any(|it| it == ROOT_DISK);
+        let is_ours =
+            |device: &&Value| device["qdev"].as_str().unwrap_or_default().split('/').any(|it| it == ROOT_DISK);
         let inserted = devices.iter().find(is_ours).map(|device| &device["inserted"]);
         let name = inserted.and_then(|inserted| inserted["node-name"].as_str());
         let size = inserted.and_then(|inserted| inserted["image"]["virtual-size"].as_u64());

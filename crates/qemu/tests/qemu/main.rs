@@ -10,4 +10,5 @@ mod power;
 mod qmp;
 mod real;
 mod real_restore;
+mod save;
 mod vm;
