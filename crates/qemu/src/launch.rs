@@ -99,7 +99,7 @@ impl Launch<'_> {
 
     fn until_it_answers(&self, child: &mut Child, begin: u64) -> Result<(ProcessIdentity, Qmp)> {
         let end = Instant::now() + self.deadline;
-        let wait = Wait { what: "QEMU to answer on QMP", deadline: self.deadline, interval: Duration::from_millis(5) };
+        let wait = Wait { what: "QEMU to answer on QMP", deadline: self.deadline, interval: Duration::from_millis(1) };
         let told = wait.until(|_| {
             if child.try_wait().is_ok_and(|status| status.is_some()) {
                 return Ok(Look::Ready(None));

@@ -18,7 +18,7 @@ use rustix::fs::{Advice, fadvise};
 
 const PAGE: u64 = 4096;
 /// Holes in what was touched that are read, too: one large read costs less than two small ones.
-const GAP: u64 = 256 * 1024;
+const GAP: u64 = 32 * 1024;
 
 /// Writes to `file` which parts of the RAM file `ram` the process `pid`, a QEMU restored from it, has touched by now;
 /// returns how many bytes that is. The moment to ask is when the guest has become useful.
