@@ -6,7 +6,7 @@ mod disk;
 mod migration;
 
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::paths::InstancePaths;
@@ -173,6 +173,12 @@ impl Qmp {
                     .because(answer.to_string()))
             }
         }
+    }
+
+    /// The file that the RAM of the object `id` is mapped from, if there is one.
+    pub(crate) fn memory_file(&mut self, id: &str) -> Option<PathBuf> {
+        let path = json!({"path": format!("/objects/{id}"), "property": "mem-path"});
+        self.execute("qom-get", path).ok()?.as_str().map(PathBuf::from)
     }
 
     /// Presses the power button.

@@ -45,6 +45,15 @@ pub fn write(file: &Path, pid: u32, ram: &Path) -> Result<u64> {
     Ok(touched.iter().map(|range| range.end - range.start).sum())
 }
 
+/// Begins to read all of a RAM file, in a thread that nobody waits for.
+pub(crate) fn start_whole(ram: PathBuf) {
+    std::thread::spawn(move || {
+        if let Ok(ram) = File::open(ram) {
+            let _ = fadvise(&ram, 0, None, Advice::WillNeed);
+        }
+    });
+}
+
 /// Begins to read what `working_set` names, in a thread that nobody waits for.
 pub(crate) fn start(ram: PathBuf, working_set: PathBuf) {
     std::thread::spawn(move || {

@@ -18,7 +18,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 use crate::qmp::{RunState, Transfer};
 use crate::sparse_copy::Copied;
 use crate::steps::Steps;
-use crate::{Qmp, Version, ram_stream, sparse_copy};
+use crate::{Qmp, Version, ram_stream, read_ahead, sparse_copy};
 
 /// The name of the guest's RAM in a migration stream.
 const BLOCK: &str = "ram0";
@@ -156,6 +156,10 @@ impl Save<'_> {
     fn split(&self, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &NewFile<'_>) -> Result<u64> {
         let failed = |error| at_path("write", ram.path, &error);
         ram.file.set_len(size).map_err(failed)?;
+        if let Some(mapped) = qmp.memory_file(BLOCK) {
+            // What the guest has never touched QEMU reads from there now, page by page.
+            read_ahead::start_whole(mapped);
+        }
         let (here, there) = UnixStream::pair().map_err(failed)?;
         // So much is on its way at once; with the usual 200 KiB both sides wait for each other.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&there, 1 << 20);

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::wait::{Look, Wait};
-use qemu::{MemoryBackend, Qemu, Ram, Save, disk, qemu_img};
+use qemu::template::{Ingredients, Unsealed};
+use qemu::{Machine, MemoryBackend, Qemu, Ram, Save, disk, qemu_img};
 
 use crate::boot_sector::COUNTING;
 use crate::real::{installed, prepared_with};
@@ -69,26 +70,44 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     }
     let qemu = Qemu::find().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (ram, state) = (folder.path().join("ram, \"a\" ü"), folder.path().join("state, \"a\" ü"));
+    let ram = folder.path().join("ram, \"a\" ü");
+    let unsealed = Unsealed::begin(&folder.path().join("the template, \"a\" ü")).unwrap();
     let mut saved = counting(&qemu, 1, &ram, true);
     let running = saved.launch_with(&qemu, LONG).unwrap();
     counts(&saved, 3);
     let mut qmp = saved.qmp();
-    let written =
-        Save { version: qemu.version, ram: Ram::InItsFile, state: &state, deadline: LONG }.run(&mut qmp, &saved.events);
-    let written = written.unwrap();
+    let written = Save { version: qemu.version, ram: Ram::InItsFile, state: &unsealed.paths().state(), deadline: LONG };
+    let written = written.run(&mut qmp, &saved.events).unwrap();
     assert_eq!(written.ram, 0);
     assert!((1..4 << 20).contains(&written.state), "{written:?}");
     quit(qmp, running);
     let before = *lines(&saved).last().unwrap();
-    let sealed = (std::fs::read(&ram).unwrap(), std::fs::read(&state).unwrap());
 
-    let mut clones = [counting(&qemu, 5, &ram, false), counting(&qemu, 9, &ram, false)];
+    std::fs::rename(&ram, unsealed.paths().ram()).unwrap();
+    let (disk, frozen) = (saved.machine.folder.join("disk.qcow2"), saved.machine.folder.join("frozen.qcow2"));
+    disk::freeze_stopped(&disk, &frozen, &saved.events).unwrap();
+    unsealed.link_disk(&frozen).unwrap();
+    let base = saved.machine.folder.join("base, 1.qcow2");
+    let ingredients = |machine: &Machine| {
+        // All VMs of the test boot the same code; that each has a copy of it is the test's doing.
+        let (kernel, initrd) = (saved.machine.kernel.clone(), saved.machine.initrd.clone());
+        Ingredients::of(&qemu, &Machine { kernel, initrd, ..machine.clone() }, &base, "counting 1").unwrap()
+    };
+    let template = unsealed.seal(&saved.machine, &ingredients(&saved.machine)).unwrap();
+    let paths = template.paths().clone();
+    let content = || [paths.ram(), paths.state(), paths.disk()].map(|path| std::fs::read(path).unwrap());
+    let sealed = content();
+
+    let mut clones = [counting(&qemu, 5, &paths.ram(), false), counting(&qemu, 9, &paths.ram(), false)];
     for (clone, byte) in clones.iter_mut().zip([5, 9]) {
+        let disk = clone.machine.folder.join("disk.qcow2");
+        qemu_img::create_overlay(&disk, &paths.disk(), "qcow2", None).unwrap();
+        clone.machine.memory_backend = template.memory_backend();
+        assert_eq!(template.fits(&ingredients(&clone.machine)), Ok(()));
         let forward = clone.forward(testkit::port::free(), 80);
         clone.machine.forwards.clear();
         clone
-            .restore_with(&qemu, &state, |qmp| {
+            .restore_with(&qemu, &paths.state(), |qmp| {
                 // Also one that the template had not.
                 qmp.add_forward(&forward)
             })
@@ -99,8 +118,38 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     let [first, second] = &clones;
     assert_ne!(counts(first, 4)[3].sum, counts(second, 4)[3].sum, "each has RAM of its own");
     drop(clones);
-    assert!(sealed.0 == std::fs::read(&ram).unwrap(), "the RAM file was written to");
-    assert!(sealed.1 == std::fs::read(&state).unwrap(), "the device state was written to");
+    assert!(sealed == content(), "the template was written to");
+}
+
+#[test]
+fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::find().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (ram, state) = (folder.path().join("ram"), folder.path().join("state"));
+    let mut saved = counting(&qemu, 1, &ram, true);
+    let running = saved.launch_with(&qemu, LONG).unwrap();
+    let mut qmp = saved.qmp();
+    Save { version: qemu.version, ram: Ram::InItsFile, state: &state, deadline: LONG }
+        .run(&mut qmp, &saved.events)
+        .unwrap();
+    quit(qmp, running);
+
+    let mut other = counting(&qemu, 5, &ram, false);
+    other.machine.cpus = 2;
+    let fault = other.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
+    assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
+    assert!(fault.log().unwrap().lines.iter().any(|line| line.contains("load of migration failed")), "{fault:?}");
+
+    let bytes = std::fs::read(&state).unwrap();
+    std::fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
+    let mut clone = counting(&qemu, 5, &ram, false);
+    let fault = clone.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
+    assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
+    std::fs::write(&state, &bytes).unwrap();
+    clone.restore_with(&qemu, &state, |_| Ok(())).expect("nothing is in the way of a good one");
 }
 
 #[test]
@@ -181,4 +230,8 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
     let running = vm.launch_with(&qemu, LONG).unwrap();
     quit(vm.qmp(), running);
     assert!(before == std::fs::read(&second).unwrap());
+
+    let base = folder.join("base, 1.qcow2");
+    qemu_img::rebase(&disk, &base).unwrap();
+    assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(base.as_path()));
 }
