@@ -100,7 +100,9 @@ impl Save<'_> {
             match saved {
                 Ok(saved) => {
                     state.keep();
-                    ram.map(NewFile::keep);
+                    if let Some(ram) = ram {
+                        ram.keep();
+                    }
                     Ok(saved)
                 }
                 Err(fault) => {
@@ -208,8 +210,8 @@ struct NewFile<'a> {
 
 impl<'a> NewFile<'a> {
     fn create(path: &'a Path) -> Result<Self> {
-        // Readable, since a reference to another file's data needs it (ioctl_ficlone(2)).
-        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+        // Not readable: QEMU looks in a set of descriptors for one with the very flags with which it would open a file.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| at_path("create", path, &error))?;
         Ok(NewFile { path, file, keep: false })
     }

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
 use super::{Fake, say};
@@ -33,6 +34,17 @@ impl Migrations {
         if command == "add-fd" { json!({"return": {"fdset-id": 1, "fd": 1}}) } else { json!({"return": {}}) }
     }
 
+    /// The answer to `migrate`, which takes from a set only a descriptor with the flags of a file that it would open.
+    pub(super) fn begin(&self, call: &Value) -> Value {
+        let is_set = call["arguments"]["uri"].as_str().is_some_and(|uri| uri.starts_with("file:/dev/fdset/"));
+        let flags = self.files.last().and_then(|file| rustix::fs::fcntl_getfl(file).ok());
+        if is_set && flags.is_none_or(|flags| flags & OFlags::RWMODE != OFlags::WRONLY) {
+            return json!({"error": {"class": "GenericError",
+                                    "desc": "Failed to find file descriptor with matching flags=0x41"}});
+        }
+        json!({"return": {}})
+    }
+
     /// `query-migrate`.
     pub(super) fn told(&self) -> Value {
         let mut told = json!({});
@@ -45,8 +57,8 @@ impl Migrations {
         json!({"return": told})
     }
 
-    /// What follows the answer to `migrate`; whether the VM's state has been written.
-    pub(super) fn write(&mut self, fake: &Arc<Fake>) -> std::io::Result<bool> {
+    /// What follows the answer to `migrate`; the VM's status once its state has been written.
+    pub(super) fn write(&mut self, fake: &Arc<Fake>) -> std::io::Result<Option<&'static str>> {
         self.say(fake, "setup");
         self.say(fake, "active");
         let file = self.files.pop();
@@ -56,19 +68,23 @@ impl Migrations {
                     fake.write_stream(BufWriter::new(File::from(file)))?;
                 }
                 self.say(fake, "completed");
-                Ok(true)
+                Ok(Some("postmigrate"))
             }
-            _ => self.fail(fake).map(|()| false),
+            _ => {
+                self.fail(fake);
+                Ok(None)
+            }
         }
     }
 
-    /// What follows the answer to `migrate-incoming`; whether a state has been read.
-    pub(super) fn read(&mut self, fake: &Arc<Fake>) -> std::io::Result<bool> {
+    /// What follows the answer to `migrate-incoming`; the VM's status once a state has been read.
+    pub(super) fn read(&mut self, fake: &Arc<Fake>) -> std::io::Result<Option<&'static str>> {
         self.say(fake, "setup");
         self.say(fake, "active");
-        let Some(file) = self.files.pop() else { return Ok(false) };
+        let Some(file) = self.files.pop() else { return Ok(None) };
         if fake.script.migration != Migration::Usual {
-            return self.fail(fake).map(|()| false);
+            self.fail(fake);
+            return Ok(None);
         }
         let mut bytes = Vec::new();
         File::from(file).read_to_end(&mut bytes)?;
@@ -76,10 +92,10 @@ impl Migrations {
             say("qemu-system-x86_64: Not a migration stream");
             say("qemu-system-x86_64: load of migration failed: Invalid argument");
             fake.exit(1);
-            return Ok(false);
+            return Ok(None);
         }
         self.say(fake, "completed");
-        Ok(true)
+        Ok(Some("paused"))
     }
 
     /// `migrate_cancel`.
@@ -88,7 +104,7 @@ impl Migrations {
         self.say(fake, "cancelled");
     }
 
-    fn fail(&mut self, fake: &Fake) -> std::io::Result<()> {
+    fn fail(&mut self, fake: &Fake) {
         match &fake.script.migration {
             Migration::Usual | Migration::Hang => {}
             Migration::Fail(why) => {
@@ -100,7 +116,6 @@ impl Migrations {
                 fake.exit(death.code);
             }
         }
-        Ok(())
     }
 
     fn say(&mut self, fake: &Fake, status: &'static str) {
@@ -130,7 +145,7 @@ impl Fake {
         stream.write_all(b"\x03\0\0\0\x02")?;
         let pages = if self.arguments.memory_is_shared { 0 } else { size / PAGE };
         for page in 0..pages {
-            stream.write_all(&(page * PAGE | 0x02).to_be_bytes())?;
+            stream.write_all(&((page * PAGE) | 0x02).to_be_bytes())?;
             stream.write_all(b"\x04ram0\0")?;
         }
         end(&mut stream)?;

@@ -70,12 +70,12 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         | "system_powerdown"
         | "migrate-set-capabilities"
         | "migrate-set-parameters"
-        | "migrate"
         | "migrate-incoming"
         | "migrate_cancel" => json!({"return": {}}),
         "query-memdev" => {
             json!({"return": [{"id": "ram0", "size": fake.arguments.memory, "share": fake.arguments.memory_is_shared}]})
         }
+        "migrate" => state.migrations.begin(call),
         "getfd" | "add-fd" => state.migrations.take(command),
         "query-migrate" => state.migrations.told(),
         "query-status" => json!({"return": {"status": state.status, "running": state.status == "running"}}),
@@ -121,16 +121,8 @@ fn after(fake: &Arc<Fake>, state: &mut State, call: &Value, stream: &UnixStream)
                 *client = Some(copy);
             }
         }
-        "migrate" => {
-            if state.migrations.write(fake)? {
-                state.status = "postmigrate".to_owned();
-            }
-        }
-        "migrate-incoming" => {
-            if state.migrations.read(fake)? {
-                state.status = "paused".to_owned();
-            }
-        }
+        "migrate" => state.status = state.migrations.write(fake)?.unwrap_or(&state.status).to_owned(),
+        "migrate-incoming" => state.status = state.migrations.read(fake)?.unwrap_or(&state.status).to_owned(),
         "migrate_cancel" => state.migrations.cancel(fake),
         "quit" if !fake.script.ignore_quit => fake.shut_down(false, "host-qmp-quit", 0),
         "system_powerdown" => {
