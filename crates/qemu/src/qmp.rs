@@ -148,7 +148,8 @@ impl Qmp {
         let answer = self.execute("query-status", Value::Null)?;
         Ok(match answer["status"].as_str().unwrap_or("unknown") {
             "running" => RunState::Running,
-            "paused" => RunState::Paused,
+            // The latter after its state was written, by a program that may have been killed since.
+            "paused" | "postmigrate" => RunState::Paused,
             other => RunState::Other(other.to_owned()),
         })
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -86,6 +86,7 @@ impl Save<'_> {
         let ran = qmp.status()? == RunState::Running;
         let prepare = |qmp: &mut Qmp| -> Result<(u64, NewFile<'_>, Option<NewFile<'_>>)> {
             let size = self.size_of_ram(qmp)?;
+            self.check_room(qmp, size)?;
             let state = NewFile::create(self.state)?;
             let ram = self.ram.new_file().map(NewFile::create).transpose()?;
             qmp.prepare_migration()?;
@@ -122,6 +123,21 @@ impl Save<'_> {
             (_, false) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in no file that it shares")),
             (_, true) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in a file that it shares")),
         }
+    }
+
+    /// Whether there is room for the RAM's file. Of private RAM only an upper bound is known.
+    fn check_room(&self, qmp: &mut Qmp, size: u64) -> Result<()> {
+        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+        let data_of = |file: &Path| file.metadata().map_or(0, |metadata| metadata.blocks() * 512);
+        let needed = match self.ram {
+            Ram::InItsFile => return Ok(()),
+            Ram::Copied { from, .. } => data_of(from),
+            Ram::Into(_) => {
+                let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
+                resident(qmp.peer_pid()).saturating_add(mapped).min(size)
+            }
+        };
+        self.ram.new_file().map_or(Ok(()), |file| room(file, needed))
     }
 
     fn write(
@@ -191,6 +207,29 @@ impl Save<'_> {
     }
 }
 
+/// Memory that a process has now, in bytes; as much as there can be where that is not told.
+fn resident(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    // The second number counts pages (proc(5)).
+    let pages = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.map_or(u64::MAX, |pages| pages.saturating_mul(ram_stream::PAGE as u64))
+}
+
+/// Whether `file` has room for so many bytes.
+fn room(file: &Path, needed: u64) -> Result<()> {
+    let free = host::files::free_space(file)?;
+    if needed <= free {
+        return Ok(());
+    }
+    let mebibytes = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let folder = file.parent().unwrap_or(file);
+    let what = format!("there is too little space for the VM's RAM in {}", folder.display());
+    let quoted = host::command::quote(folder.as_os_str());
+    Err(Fault::new(FaultClass::Host, what)
+        .because(format!("{} MiB are free, it needs up to {} MiB", mebibytes(free), mebibytes(needed)))
+        .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is")))
+}
+
 /// A guest must not stand still because a save failed, also where it was the user who ended it.
 fn go_on(qmp: &mut Qmp, ran: bool, events: &dyn EventSink) {
     if ran && !qmp.is_closed() {
@@ -226,5 +265,26 @@ impl Drop for NewFile<'_> {
         if !self.keep {
             let _ = std::fs::remove_file(self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_is_told_with_what_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ram");
+        room(&file, 1).unwrap();
+        let fault = room(&file, 1 << 62).unwrap_err();
+        assert_eq!(fault.class(), FaultClass::Host);
+        assert!(fault.to_string().ends_with(" MiB are free, it needs up to 4398046511104 MiB"), "{fault}");
+    }
+
+    #[test]
+    fn a_process_has_memory_and_one_that_is_not_there_might_have_all() {
+        assert!((1 << 20..1 << 40).contains(&resident(std::process::id())));
+        assert_eq!(resident(u32::MAX), u64::MAX);
     }
 }

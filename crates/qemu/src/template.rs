@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::workarounds::{self, Change};
 use crate::{Machine, MemoryBackend};
 
-pub use ingredients::Ingredients;
+pub use ingredients::{FileStamp, Ingredients};
 
 /// The version of `template.json`; another one is not understood.
 const SCHEMA: u32 = 1;

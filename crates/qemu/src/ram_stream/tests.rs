@@ -79,7 +79,7 @@ impl Stream {
     fn page(self, block: Option<&str>, number: u64, fill: u8) -> Self {
         let kind = if fill == 0 { flag::ZERO } else { flag::PAGE };
         let same = if block.is_none() { flag::SAME_BLOCK } else { 0 };
-        let stream = self.u64(number * PAGE as u64 | kind | same);
+        let stream = self.u64((number * PAGE as u64) | kind | same);
         let stream = match block {
             Some(block) => stream.text(block),
             None => stream,

@@ -32,9 +32,9 @@ pub struct Ingredients {
 }
 
 /// Tells a file from what it was before it was written anew. No number of a device or inode: those may change when the
-/// host boots or a cache is moved.
+/// host boots or a cache is moved. Beside saved RAM it tells whether the disk is still the one that the RAM belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct FileStamp {
+pub struct FileStamp {
     path: PathBuf,
     size: u64,
     modified: (i64, i64),
@@ -129,7 +129,11 @@ fn cpu(text: &str) -> String {
 }
 
 impl FileStamp {
-    fn of(path: &Path) -> Result<Self> {
+    /// That of the file now.
+    ///
+    /// # Errors
+    /// A fault that names the path.
+    pub fn of(path: &Path) -> Result<Self> {
         let look = || path.canonicalize().and_then(|path| path.metadata().map(|metadata| (path, metadata)));
         let (path, metadata) = look().map_err(|error| at_path("look at", path, &error))?;
         Ok(FileStamp { path, size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) })

@@ -55,7 +55,7 @@ fn a_saved_vm_stands_still_and_is_restored_and_each_step_is_told() {
     let saved = save(&vm, Ram::InItsFile, LONG).unwrap();
     assert_eq!(saved.ram, 0);
     assert_eq!(saved.state, std::fs::metadata(file(&vm, "state")).unwrap().len());
-    assert_eq!(vm.qmp().status().unwrap(), RunState::Other("postmigrate".to_owned()));
+    assert_eq!(vm.qmp().status().unwrap(), RunState::Paused);
     insta::assert_snapshot!(commands(&vm, "query-memdev").join(" "), @"query-memdev migrate-set-capabilities stop migrate-set-parameters getfd migrate qmp_capabilities query-status");
 
     let mut clone = self::vm(&Script::default(), false);
@@ -254,6 +254,15 @@ fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_make_it_anew() {
     let fault = not_restored(&mut vm, "QEVM");
     assert!(fault.to_string().ends_with("ram: No such file or directory"), "{fault}");
     assert!(!ram.exists() && !vm.log().exists(), "no QEMU was started");
+}
+
+#[test]
+fn a_sealed_template_is_never_shared_with_a_vm() {
+    let mut vm = self::vm(&Script::default(), true);
+    std::fs::write(file(&vm, "template.json"), "{}").unwrap();
+    let fault = not_restored(&mut vm, "QEVM");
+    assert!(fault.to_string().ends_with("ram is a template's and cannot be shared with a VM"), "{fault}");
+    assert!(!vm.log().exists(), "no QEMU was started");
 }
 
 #[test]
