@@ -14,8 +14,6 @@ use crate::Version;
 
 /// The name that the descriptor has inside QEMU.
 const NAME: &str = "state";
-/// The number of the set of descriptors that stands for a file.
-const SET: u32 = 1;
 /// The first version whose `file:` takes a set of descriptors. `fd:` with a plain file is deprecated since 9.1.
 const FILE_URI: Version = Version::new(8, 2, 0);
 /// Bytes a second: as good as no limit. The default of 128 MiB would let a guest that stands still wait.
@@ -80,8 +78,9 @@ impl Qmp {
     /// Gives QEMU a copy of the descriptor; returns the URI by which a migration takes it.
     fn pass(&mut self, file: BorrowedFd<'_>, transfer: Transfer, version: Version) -> Result<String> {
         if transfer == Transfer::File && version >= FILE_URI {
-            self.call("add-fd", json!({"fdset-id": SET}), Some(file))?;
-            Ok(format!("file:/dev/fdset/{SET}"))
+            // QEMU gives the set a new number: from one that exists it might take another file.
+            let answer = self.call("add-fd", Value::Null, Some(file))?;
+            Ok(format!("file:/dev/fdset/{}", answer["fdset-id"]))
         } else {
             self.call("getfd", json!({"fdname": NAME}), Some(file))?;
             Ok(format!("fd:{NAME}"))
