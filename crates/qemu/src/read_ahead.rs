@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use host::files::{self, Mode};
 use host::io_fault::at_path;
 use model::{Fault, FaultClass, Result};
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 
 const PAGE: u64 = 4096;
 /// Holes in what was touched that are read, too: one large read costs less than two small ones.
@@ -45,11 +45,16 @@ pub fn write(file: &Path, pid: u32, ram: &Path) -> Result<u64> {
     Ok(touched.iter().map(|range| range.end - range.start).sum())
 }
 
-/// Begins to read all of a RAM file, in a thread that nobody waits for.
+/// Begins to read all data of a RAM file, in a thread that nobody waits for. Not its holes: they would become pages of
+/// zeros in the host's memory.
 pub(crate) fn start_whole(ram: PathBuf) {
     std::thread::spawn(move || {
-        if let Ok(ram) = File::open(ram) {
-            let _ = fadvise(&ram, 0, None, Advice::WillNeed);
+        let Ok(ram) = File::open(ram) else { return };
+        let mut begin = 0;
+        while let Ok(data) = seek(&ram, SeekFrom::Data(begin)) {
+            let Ok(hole) = seek(&ram, SeekFrom::Hole(data)) else { return };
+            let _ = fadvise(&ram, data, NonZeroU64::new(hole - data), Advice::WillNeed);
+            begin = hole;
         }
     });
 }
