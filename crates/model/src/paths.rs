@@ -177,6 +177,43 @@ impl InstancePaths {
     pub const AGENT_SOCKET: &'static str = "agent.sock";
 }
 
+/// The files of a saved VM: a template or a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplatePaths {
+    dir: PathBuf,
+}
+
+impl TemplatePaths {
+    /// The template at `dir`, an absolute path.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        TemplatePaths { dir: dir.into() }
+    }
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+    /// The RAM: as large as the VM's, with holes.
+    pub fn ram(&self) -> PathBuf {
+        self.dir.join("ram")
+    }
+    /// The state of the devices, a migration stream of QEMU's.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+    /// The frozen disk: the read-only base of what restored VMs write.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.join("disk.qcow2")
+    }
+    /// What it fits, written last.
+    pub fn description(&self) -> PathBuf {
+        self.dir.join("template.json")
+    }
+    /// Which parts of the RAM a restored VM touches first; a help that may come later or be missing.
+    pub fn working_set(&self) -> PathBuf {
+        self.dir.join("working-set")
+    }
+}
+
 /// The cache that projects share: `$XDG_CACHE_HOME/k3s-vm`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachePaths {

@@ -7,16 +7,20 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use model::instance::InstanceName;
 use model::paths::InstancePaths;
 use serde_json::{Value, json};
 
 use crate::accelerator::ProbeMachine;
-use crate::machine::MemoryBackend;
+use crate::machine::{FirmwareFile, MemoryBackend};
 use crate::workarounds::{self, Change};
 use crate::{Accelerator, Machine, Version};
 
 /// The id of the network backend, by which ports are added to a running VM.
 pub const NETDEV: &str = "net0";
+
+/// The id of the root disk's device.
+pub(crate) const ROOT_DISK: &str = "root-disk";
 
 /// The address of the guest's network card. slirp gives every VM a network of its own, so all may share it, and a RAM
 /// template needs it constant.
@@ -43,6 +47,34 @@ pub fn arguments(machine: &Machine) -> Vec<OsString> {
     argv.devices(machine);
     argv.option("-qmp", format!("unix:{},server=on,wait=off", InstancePaths::QMP_SOCKET));
     argv.0
+}
+
+/// The arguments of a QEMU that waits with a standing guest for a saved state.
+pub(crate) fn waiting_arguments(machine: &Machine) -> Vec<OsString> {
+    let mut argv = Argv(arguments(machine));
+    argv.option("-incoming", "defer");
+    // Without it a state that was saved while the guest ran would run at once.
+    argv.0.push("-S".into());
+    argv.0
+}
+
+/// What of the arguments a saved state depends on: all but names, paths, ports and whether RAM is shared.
+pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
+    let firmware_files = machine.firmware_files.iter().map(|file| FirmwareFile { path: "file".into(), ..file.clone() });
+    let lasting = Machine {
+        name: InstanceName::default(),
+        uuid: "uuid".to_owned(),
+        pid_file: "pid".into(),
+        folder: "folder".into(),
+        memory_backend: MemoryBackend::File { path: "ram".into(), share: true },
+        kernel: "kernel".into(),
+        initrd: "initrd".into(),
+        disk: "disk".into(),
+        forwards: Vec::new(),
+        firmware_files: firmware_files.collect(),
+        ..machine.clone()
+    };
+    arguments(&lasting).into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The arguments of the guest that proves an accelerator: the board, CPUs and console of the real VM, no disk, no
@@ -177,19 +209,9 @@ impl Argv {
         self.json("-device", &json!({"driver": "vmgenid", "guid": "auto"}));
         self.json("-device", &json!({"driver": "pvpanic"}));
 
-        // The disk is the truth. Writes go to the host's page cache, which outlives a killed QEMU, and the guest's
-        // flushes become fdatasync, so that a host that loses power keeps what the guest was promised.
-        let cache = json!({"direct": false, "no-flush": false});
-        self.json(
-            "-blockdev",
-            &json!({"driver": "file", "node-name": "disk-file", "filename": text(&machine.disk), "discard": "unmap",
-                    "cache": cache}),
-        );
-        self.json(
-            "-blockdev",
-            &json!({"driver": "qcow2", "node-name": "disk", "file": "disk-file", "discard": "unmap", "cache": cache}),
-        );
-        self.json("-device", &pci(0x2, json!({"driver": "virtio-blk-pci", "id": "root-disk", "drive": "disk"})));
+        self.json("-blockdev", &disk_file(Some("disk-file"), &machine.disk));
+        self.json("-blockdev", &disk_image("disk", json!("disk-file")));
+        self.json("-device", &pci(0x2, json!({"driver": "virtio-blk-pci", "id": ROOT_DISK, "drive": "disk"})));
 
         let mut network = json!({"type": "user", "id": NETDEV});
         if !machine.forwards.is_empty() {
@@ -211,6 +233,29 @@ impl Argv {
         self.json("-object", &json!({"qom-type": "rng-builtin", "id": "entropy"}));
         self.json("-device", &pci(0x5, json!({"driver": "virtio-rng-pci", "id": "rng", "rng": "entropy"})));
     }
+}
+
+/// The disk is the truth. Writes go to the host's page cache, which outlives a killed QEMU, and the guest's flushes
+/// become fdatasync, so that a host that loses power keeps what the guest was promised.
+fn disk_cache() -> Value {
+    json!({"direct": false, "no-flush": false})
+}
+
+/// The file of a disk as a block node.
+pub(crate) fn disk_file(name: Option<&str>, path: &Path) -> Value {
+    let mut node = json!({"driver": "file"});
+    if let Some(name) = name {
+        node["node-name"] = json!(name);
+    }
+    node["filename"] = json!(text(path));
+    node["discard"] = json!("unmap");
+    node["cache"] = disk_cache();
+    node
+}
+
+/// A qcow2 image as a block node; `file` is the name of its file's node, or that node itself.
+pub(crate) fn disk_image(name: &str, file: Value) -> Value {
+    json!({"driver": "qcow2", "node-name": name, "file": file, "discard": "unmap", "cache": disk_cache()})
 }
 
 fn pci(slot: u8, mut device: Value) -> Value {

@@ -1,7 +1,9 @@
 //! Starts QEMU so that it outlives the program that started it, and tells why it did not come up.
 
 mod early_death;
+mod restore;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -17,6 +19,8 @@ use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::wire::{Wire, WireError};
 use crate::{Machine, Qemu, Qmp, argv};
+
+pub use restore::Restore;
 
 /// Run by a shell that becomes QEMU: closes what scripts hold open when they call us (`flock 9; … 9>lock`), which a VM
 /// that outlives them would keep open, and locked, for its whole life. Our own files close by themselves.
@@ -50,28 +54,30 @@ impl Launch<'_> {
     /// accelerator or memory cannot be had, Timeout when QMP stays silent (QEMU is killed), Guest for any other early
     /// death, with its last lines.
     pub fn run(&self, events: &dyn EventSink) -> Result<Launched> {
+        self.start(argv::arguments(self.machine), events).map(|(launched, _)| launched)
+    }
+
+    fn start(&self, arguments: Vec<OsString>, events: &dyn EventSink) -> Result<(Launched, Qmp)> {
         self.machine.check()?;
         let (log, begin) = open_log(&self.log)?;
-        let mut command = self.command(&log)?;
+        let mut command = self.command(arguments, &log)?;
         events.debug(shown(&command, &self.machine.folder));
         let mut child = command.spawn().map_err(|error| {
             Fault::new(FaultClass::Host, format!("cannot start {}", self.qemu.program.display())).because(error)
         })?;
         match self.until_it_answers(&mut child, begin) {
-            Ok(identity) => {
+            Ok((identity, qmp)) => {
                 events.debug(format!("QEMU runs as pid {}", identity.pid));
-                Ok(Launched { identity, child })
+                Ok((Launched { identity, child }, qmp))
             }
             Err(fault) => {
-                // Only this process can reap it, and std signals no child that was reaped: the pid is nobody else's.
-                let _ = child.kill();
-                let _ = child.wait();
+                end(&mut child);
                 Err(fault)
             }
         }
     }
 
-    fn command(&self, log: &File) -> Result<Command> {
+    fn command(&self, arguments: Vec<OsString>, log: &File) -> Result<Command> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", CLOSE_AND_EXEC, "sh"]);
         // A session of its own, so that neither the terminal's end nor its keys reach QEMU. std has no setsid yet;
@@ -83,7 +89,7 @@ impl Launch<'_> {
         command.arg(&self.qemu.program);
         let copy = |log: &File| log.try_clone().map_err(|error| cannot_open(&self.log, &error));
         command
-            .args(argv::arguments(self.machine))
+            .args(arguments)
             .current_dir(&self.machine.folder)
             .stdin(Stdio::null())
             .stdout(copy(log)?)
@@ -91,19 +97,19 @@ impl Launch<'_> {
         Ok(command)
     }
 
-    fn until_it_answers(&self, child: &mut Child, begin: u64) -> Result<ProcessIdentity> {
+    fn until_it_answers(&self, child: &mut Child, begin: u64) -> Result<(ProcessIdentity, Qmp)> {
         let end = Instant::now() + self.deadline;
-        let wait = Wait { what: "QEMU to answer on QMP", deadline: self.deadline, interval: Duration::from_millis(5) };
+        let wait = Wait { what: "QEMU to answer on QMP", deadline: self.deadline, interval: Duration::from_millis(1) };
         let told = wait.until(|_| {
             if child.try_wait().is_ok_and(|status| status.is_some()) {
-                return Ok(Look::Ready(()));
+                return Ok(Look::Ready(None));
             }
             // A socket that was left behind, or is another QEMU's, does not count.
             match Wire::connect(&self.machine.folder, InstancePaths::QMP_SOCKET) {
                 Ok(wire) if wire.peer_pid() == child.id() => {
                     match Qmp::negotiate(wire, end.saturating_duration_since(Instant::now())) {
                         Err(fault) if fault.class() == FaultClass::Guest => Ok(Look::NotYet(fault.to_string())),
-                        other => other.map(|_| Look::Ready(())),
+                        other => other.map(|qmp| Look::Ready(Some(qmp))),
                     }
                 }
                 Ok(wire) => Ok(Look::NotYet(format!("pid {} answers in its place", wire.peer_pid()))),
@@ -119,10 +125,11 @@ impl Launch<'_> {
             }
             Ok(Some(status)) => Err(early_death::fault(self.machine, &self.log, begin, status)),
             Ok(None) => {
-                told.map_err(|fault| {
+                let qmp = told.map_err(|fault| {
                     early_death::with_log(fault.context("QEMU was started and does not answer"), &self.log, begin)
                 })?;
                 ProcessIdentity::of(child.id())?
+                    .zip(qmp)
                     .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended while it was being looked at"))
             }
             Err(error) => Err(Fault::new(FaultClass::Failed, "cannot look after QEMU").because(error)),
@@ -136,10 +143,21 @@ impl Launched {
         &self.identity
     }
 
+    /// Ends it at once.
+    fn kill(&mut self) {
+        end(&mut self.child);
+    }
+
     /// How it ended ("exit status: 1", "signal: 9 (SIGKILL)"), or nothing while it runs. Reaps it.
     pub fn ended(&mut self) -> Option<String> {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
+}
+
+/// Kills and reaps it. Only this process can reap it, and std signals no child that was reaped: the pid is nobody else's.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The command as a line for a shell.

@@ -58,6 +58,21 @@ pub fn create_overlay(overlay: &Path, base: &Path, base_format: &str, size: Opti
     command.run().map(drop).map_err(|fault| fault.context(format!("cannot make the disk {}", overlay.display())))
 }
 
+/// Makes `overlay` as [`create_overlay`] does, on a qcow2 `base` of `size` bytes that is not looked at: a running QEMU may
+/// hold it.
+///
+/// # Errors
+/// As [`create_overlay`].
+pub(crate) fn create_overlay_unseen(overlay: &Path, base: &Path, size: u64) -> Result<()> {
+    let command = qemu_img()?
+        .args(["create", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .arg(absolute(base)?)
+        .arg(absolute(overlay)?)
+        .arg(size.to_string())
+        .deadline(SHORT);
+    command.run().map(drop).map_err(|fault| fault.context(format!("cannot make the disk {}", overlay.display())))
+}
+
 /// Describes an image; also one that a running QEMU holds.
 ///
 /// # Errors
@@ -107,6 +122,20 @@ pub fn grow(image: &Path, size: u64) -> Result<()> {
     let command =
         qemu_img()?.args(["resize", "-q", "-f", "qcow2"]).arg(absolute(image)?).arg(size.to_string()).deadline(SHORT);
     command.run().map(drop).map_err(|fault| fault.context(format!("cannot resize the disk {}", image.display())))
+}
+
+/// Puts a qcow2 image that no QEMU holds onto another qcow2 `base` of its chain, by taking over what lay between: the
+/// chain is shorter, the guest sees no difference. That which lay between is not touched.
+///
+/// # Errors
+/// As [`create_overlay`].
+pub fn rebase(image: &Path, base: &Path) -> Result<()> {
+    let command = qemu_img()?
+        .args(["rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .arg(absolute(base)?)
+        .arg(absolute(image)?)
+        .deadline(LONG);
+    command.run().map(drop).map_err(|fault| fault.context(format!("cannot shorten the disk {}", image.display())))
 }
 
 fn qemu_img() -> Result<Command> {

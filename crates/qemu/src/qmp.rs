@@ -2,7 +2,11 @@
 //!
 //! Source of the protocol: docs/interop/qmp-spec.txt and the qapi schemas of QEMU.
 
-use std::path::Path;
+mod disk;
+mod migration;
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::paths::InstancePaths;
@@ -12,6 +16,8 @@ use serde_json::{Value, json};
 use crate::Forward;
 use crate::argv::NETDEV;
 use crate::wire::{Wire, WireError};
+
+pub(crate) use migration::Transfer;
 
 /// An event that QEMU sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +37,15 @@ pub enum RunState {
     Paused,
     /// Any other state, by its name: `guest-panicked`, `shutdown`, `prelaunch`, `inmigrate`, `io-error`, …
     Other(String),
+}
+
+/// A VM's RAM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Whether what the guest writes reaches a file.
+    pub(crate) shared: bool,
 }
 
 /// A connection to QMP.
@@ -66,6 +81,11 @@ impl Qmp {
         Ok(qmp)
     }
 
+    /// From now on the user's request to stop ends no call: for what must be put right before the end.
+    pub(crate) fn ignore_interrupts(&mut self) {
+        self.wire.ignore_interrupts();
+    }
+
     /// The process that listens on the socket.
     pub fn peer_pid(&self) -> u32 {
         self.wire.peer_pid()
@@ -81,13 +101,23 @@ impl Qmp {
     /// # Errors
     /// Failed with QEMU's text when it refuses; Guest when it closes the connection; Timeout.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+        self.call(command, arguments, None)
+    }
+
+    /// Runs a command; a copy of the descriptor goes with it, as `getfd` and `add-fd` want it.
+    fn call(&mut self, command: &str, arguments: Value, file: Option<BorrowedFd<'_>>) -> Result<Value> {
         self.last_id += 1;
         let mut request = json!({"execute": command, "id": self.last_id});
         if !arguments.is_null() {
             request["arguments"] = arguments;
         }
         let deadline = Instant::now() + self.deadline;
-        if let Err(error) = self.wire.send(format!("{request}\n").as_bytes(), deadline) {
+        let line = format!("{request}\n");
+        let sent = match file {
+            None => self.wire.send(line.as_bytes(), deadline),
+            Some(file) => self.wire.send_with(line.as_bytes(), file, deadline),
+        };
+        if let Err(error) = sent {
             return Err(self.failed(command, error));
         }
         loop {
@@ -118,7 +148,8 @@ impl Qmp {
         let answer = self.execute("query-status", Value::Null)?;
         Ok(match answer["status"].as_str().unwrap_or("unknown") {
             "running" => RunState::Running,
-            "paused" => RunState::Paused,
+            // The latter after its state was written, by a program that may have been killed since.
+            "paused" | "postmigrate" => RunState::Paused,
             other => RunState::Other(other.to_owned()),
         })
     }
@@ -130,6 +161,25 @@ impl Qmp {
     pub fn uuid(&mut self) -> Result<String> {
         let answer = self.execute("query-uuid", Value::Null)?;
         Ok(answer["UUID"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The RAM that the object `id` gives (`query-memdev` of qapi/machine.json).
+    pub(crate) fn memory(&mut self, id: &str) -> Result<Memory> {
+        let answer = self.execute("query-memdev", Value::Null)?;
+        let found = answer.as_array().and_then(|devices| devices.iter().find(|device| device["id"] == id));
+        match found.map(|device| (device["size"].as_u64(), device["share"].as_bool())) {
+            Some((Some(size), Some(shared))) => Ok(Memory { size, shared }),
+            _ => {
+                Err(Fault::new(FaultClass::Failed, "QEMU does not tell where the VM's RAM is")
+                    .because(answer.to_string()))
+            }
+        }
+    }
+
+    /// The file that the RAM of the object `id` is mapped from, if there is one.
+    pub(crate) fn memory_file(&mut self, id: &str) -> Option<PathBuf> {
+        let path = json!({"path": format!("/objects/{id}"), "property": "mem-path"});
+        self.execute("qom-get", path).ok()?.as_str().map(PathBuf::from)
     }
 
     /// Presses the power button.

@@ -1,13 +1,15 @@
 //! JSON lines over a Unix socket, with one deadline for a whole exchange. It knows no protocol.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use model::Fault;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
 
 /// The longest line: an answer of the guest agent holds twice 16 MiB in base64.
 const LONGEST_LINE: usize = 64 << 20;
@@ -51,6 +53,8 @@ pub(crate) struct Wire {
     /// Bytes at the start of `received` that are known to hold no end of line.
     searched: usize,
     peer_pid: u32,
+    /// Whether a request of the user to stop ends an exchange.
+    interruptible: bool,
 }
 
 impl Wire {
@@ -69,7 +73,7 @@ impl Wire {
         let stream = UnixStream::from(fd);
         stream.set_nonblocking(false)?;
         let peer_pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or(0);
-        Ok(Wire { stream, received: Vec::new(), searched: 0, peer_pid })
+        Ok(Wire { stream, received: Vec::new(), searched: 0, peer_pid, interruptible: true })
     }
 
     /// The process that listens (SO_PEERCRED, unix(7)).
@@ -77,10 +81,28 @@ impl Wire {
         self.peer_pid
     }
 
+    /// From now on the user's request to stop ends no exchange: for what must be put right before the end.
+    pub(crate) fn ignore_interrupts(&mut self) {
+        self.interruptible = false;
+    }
+
+    /// Sends all of `bytes`, and with the first of them a copy of the descriptor (SCM_RIGHTS, unix(7)).
+    pub(crate) fn send_with(&mut self, bytes: &[u8], file: BorrowedFd<'_>, deadline: Instant) -> Result<(), WireError> {
+        self.stream.set_write_timeout(Some(self.slice(deadline)?))?;
+        let files = [file];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&files));
+        let message = [io::IoSlice::new(bytes)];
+        let sent = rustix::net::sendmsg(&self.stream, &message, &mut ancillary, SendFlags::NOSIGNAL)
+            .map_err(|error| WireError::from(io::Error::from(error)))?;
+        self.send(&bytes[sent..], deadline)
+    }
+
     /// Sends all of `bytes`.
     pub(crate) fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<(), WireError> {
         while !bytes.is_empty() {
-            self.stream.set_write_timeout(Some(slice(deadline)?))?;
+            self.stream.set_write_timeout(Some(self.slice(deadline)?))?;
             match self.stream.write(bytes) {
                 Ok(0) => return Err(WireError::Closed),
                 Ok(count) => bytes = &bytes[count..],
@@ -121,7 +143,7 @@ impl Wire {
     fn receive(&mut self, deadline: Instant) -> Result<(), WireError> {
         let mut chunk = [0; 64 * 1024];
         loop {
-            self.stream.set_read_timeout(Some(slice(deadline)?))?;
+            self.stream.set_read_timeout(Some(self.slice(deadline)?))?;
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(WireError::Closed),
                 Ok(count) => {
@@ -133,14 +155,16 @@ impl Wire {
             }
         }
     }
-}
 
-/// How long to block now; a zero timeout would mean for ever.
-fn slice(deadline: Instant) -> Result<Duration, WireError> {
-    host::interrupt::check().map_err(WireError::Interrupted)?;
-    match deadline.checked_duration_since(Instant::now()) {
-        Some(left) if !left.is_zero() => Ok(left.clamp(Duration::from_millis(1), SLICE)),
-        _ => Err(WireError::Deadline),
+    /// How long to block now; a zero timeout would mean for ever.
+    fn slice(&self, deadline: Instant) -> Result<Duration, WireError> {
+        if self.interruptible {
+            host::interrupt::check().map_err(WireError::Interrupted)?;
+        }
+        match deadline.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Ok(left.clamp(Duration::from_millis(1), SLICE)),
+            _ => Err(WireError::Deadline),
+        }
     }
 }
 
@@ -207,6 +231,29 @@ mod tests {
             proptest::prop_assert!(matches!(wire.line(later()), Err(WireError::Closed)));
             writer.join().unwrap();
         }
+    }
+
+    #[test]
+    fn a_descriptor_goes_with_the_bytes() {
+        use std::io::Seek;
+
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+        let (_folder, mut wire, other) = pair();
+        let mut file = tempfile::tempfile().unwrap();
+        wire.send_with(b"take this", std::os::fd::AsFd::as_fd(&file), later()).unwrap();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut bytes = [0; 100];
+        let mut parts = [io::IoSliceMut::new(&mut bytes)];
+        let received = recvmsg(&other, &mut parts, &mut ancillary, RecvFlags::empty()).unwrap();
+        assert_eq!(received.bytes, 9);
+        let Some(RecvAncillaryMessage::ScmRights(mut files)) = ancillary.drain().next() else {
+            panic!("no descriptor")
+        };
+        std::fs::File::from(files.next().unwrap()).write_all(b"written by the other").unwrap();
+        file.rewind().unwrap();
+        assert_eq!(io::read_to_string(file).unwrap(), "written by the other");
     }
 
     #[test]

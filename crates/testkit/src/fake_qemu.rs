@@ -5,6 +5,8 @@
 mod agent;
 mod arguments;
 mod forwards;
+mod lines;
+mod migration;
 mod probe;
 mod qmp;
 

@@ -47,6 +47,8 @@ pub struct Script {
     pub listen: bool,
     /// With `listen`: guest port -> `address:port` on the host to which its connections go. Others are closed.
     pub guest_ports: BTreeMap<u16, String>,
+    /// How the VM's state is written or read.
+    pub migration: Migration,
     /// The guest agent.
     pub agent: AgentScript,
 }
@@ -68,6 +70,7 @@ impl Default for Script {
             console: Vec::new(),
             listen: false,
             guest_ports: BTreeMap::new(),
+            migration: Migration::Usual,
             agent: AgentScript::default(),
         }
     }
@@ -121,6 +124,20 @@ pub enum Probe {
     Print,
     /// It prints this at most, and goes on for ever.
     Hang(String),
+    /// QEMU dies.
+    Die(Death),
+}
+
+/// How a migration goes, out or in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Migration {
+    /// It succeeds; what comes in must be a stream of QEMU's.
+    Usual,
+    /// It fails for this reason.
+    Fail(String),
+    /// It never ends.
+    Hang,
     /// QEMU dies.
     Die(Death),
 }

@@ -101,6 +101,25 @@ fn the_whole_command_line() {
 }
 
 #[test]
+fn one_that_waits_for_a_saved_state_has_the_same_devices_and_a_standing_guest() {
+    let (started, waiting) = (arguments(&machine()), waiting_arguments(&machine()));
+    assert_eq!(waiting[..started.len()], started);
+    assert_eq!(waiting[started.len()..], ["-incoming", "defer", "-S"]);
+}
+
+#[test]
+fn what_lasts_has_no_name_path_or_port_of_the_instance() {
+    let words = lasting_arguments(&machine()).join(" ");
+    for part in ["/", "6f1b9f0a", "6443", "2666", "30080"] {
+        assert!(
+            !words.replace("opt/k3s-vm/authorized_keys", "").replace("/dev/vda", "").contains(part),
+            "{part}: {words}"
+        );
+    }
+    assert!(words.contains("-m 2048M") && words.contains("name=opt/k3s-vm/authorized_keys,file=file"), "{words}");
+}
+
+#[test]
 fn the_seeds_pattern_finds_every_instance() {
     let mut machine = machine();
     machine.name = InstanceName::with_suffix("ci").unwrap();

@@ -4,8 +4,11 @@
 
 mod accelerator;
 mod agent;
+mod boot_sector;
 mod launch;
 mod power;
 mod qmp;
 mod real;
+mod real_restore;
+mod save;
 mod vm;

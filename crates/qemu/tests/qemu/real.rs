@@ -14,6 +14,7 @@ use qemu::qmp::RunState;
 use qemu::{Qemu, Qmp};
 use testkit::Script;
 
+use crate::boot_sector;
 use crate::vm::{LONG, Vm};
 
 /// Whether the programs are there; otherwise a visible word that the test did not run.
@@ -33,33 +34,28 @@ fn make_base(base: &Path) {
     create.run().unwrap();
 }
 
-/// A boot sector of Linux' form (Documentation/arch/x86/boot.rst) whose code prints `text` on the first serial port
-/// and halts for ever.
-fn kernel(text: &str) -> Vec<u8> {
-    let mut kernel = vec![0; 8192];
-    // Four sectors of setup code follow; magic of the boot sector; magic and version 2.0 of the header.
-    kernel[0x1f1] = 4;
-    kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
-    kernel[0x202..0x206].copy_from_slice(b"HdrS");
-    kernel[0x206..0x208].copy_from_slice(&[0x00, 0x02]);
-    // The entry at 0x200 has room for a short jump, here over the header.
-    kernel[0x200..0x202].copy_from_slice(&[0xeb, 0x66]);
+/// Code that prints `text` on the first serial port and halts for ever.
+fn printing(text: &str) -> Vec<u8> {
     let mut code = vec![0xfa, 0xba, 0xf8, 0x03]; // cli; mov dx, 0x3f8
     for byte in text.bytes() {
         code.extend_from_slice(&[0xb0, byte, 0xee]); // mov al, byte; out dx, al
     }
     code.extend_from_slice(&[0xf4, 0xeb, 0xfd]); // hlt; jmp to it
-    kernel[0x268..0x268 + code.len()].copy_from_slice(&code);
-    kernel
+    code
 }
 
 /// A VM that the real QEMU can start, in a folder that is hard to quote.
 fn prepared(qemu: &Qemu) -> Vm {
+    prepared_with(qemu, &printing("the guest speaks\r\n"))
+}
+
+/// The same, whose guest runs `code`.
+pub(crate) fn prepared_with(qemu: &Qemu, code: &[u8]) -> Vm {
     let mut vm = Vm::in_folder("a, b \"c\" ü", &Script::default());
     let folder = vm.machine.folder.clone();
     make_base(&folder.join("base, 1.qcow2"));
     qemu_img::create_overlay(&folder.join("disk.qcow2"), &folder.join("base, 1.qcow2"), "qcow2", None).unwrap();
-    std::fs::write(folder.join("kernel"), kernel("the guest speaks\r\n")).unwrap();
+    std::fs::write(folder.join("kernel"), boot_sector::with(code)).unwrap();
     std::fs::write(folder.join("initrd"), b"nothing").unwrap();
     std::fs::write(folder.join("keys"), b"keys").unwrap();
     vm.machine.version = qemu.version;

@@ -1,16 +1,17 @@
 //! A VM of a temporary project that ends with the test.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use host::identity::{ProcessHandle, ProcessIdentity};
+use host::wait::{Look, Wait};
 use model::Result;
 use model::instance::InstanceName;
 use model::paths::InstancePaths;
 use model::port::Port;
-use qemu::{Accelerator, Forward, Launch, Launched, Machine, MemoryBackend, Qemu};
+use qemu::{Accelerator, Forward, Launch, Launched, Machine, MemoryBackend, Qemu, Qmp, Restore};
 use testkit::{RecordingSink, Script, TempProject};
 
 /// Long enough for a loaded machine; only what is meant to fail reaches a deadline, and that has a short one.
@@ -73,6 +74,24 @@ impl Vm {
         Ok(launched)
     }
 
+    /// Goes on where a saved VM stood; `paused` as in [`Restore::run`].
+    pub(crate) fn restore_with(
+        &mut self,
+        qemu: &Qemu,
+        state: &Path,
+        paused: impl FnOnce(&mut Qmp) -> Result<()>,
+    ) -> Result<Launched> {
+        let launch = Launch { qemu, machine: &self.machine, log: self.log(), deadline: LONG };
+        let restore = Restore { launch, state, deadline: LONG, working_set: None };
+        let launched = restore.run(&self.events, paused)?;
+        self.identity = Some(launched.identity().clone());
+        Ok(launched)
+    }
+
+    pub(crate) fn qmp(&self) -> Qmp {
+        Qmp::connect(&self.machine.folder, LONG).unwrap()
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.project.paths().instance(&self.machine.name).log()
     }
@@ -109,6 +128,13 @@ impl Drop for Vm {
             let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
         }
     }
+}
+
+/// Ends QEMU by QMP and waits for its end.
+pub(crate) fn quit(mut qmp: Qmp, mut launched: Launched) {
+    qmp.quit().unwrap();
+    let wait = Wait { what: "QEMU's end", deadline: LONG, interval: Duration::from_millis(2) };
+    wait.until(|_| Ok(launched.ended().map_or(Look::NotYet(String::new()), Look::Ready))).unwrap();
 }
 
 /// The fake in QEMU's place.

@@ -1,4 +1,4 @@
-//! What of QEMU's command line the fake needs: sockets, pid file, uuid, forwards.
+//! What of QEMU's command line the fake needs: sockets, pid file, uuid, forwards, RAM.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +16,12 @@ pub(super) struct Arguments {
     pub(super) netdev: String,
     /// Its forwarding rules.
     pub(super) forwards: Vec<String>,
+    /// Bytes of RAM.
+    pub(super) memory: u64,
+    /// Whether they are in a file that others can see.
+    pub(super) memory_is_shared: bool,
+    /// Whether it waits for a saved state.
+    pub(super) waits: bool,
 }
 
 impl Arguments {
@@ -36,6 +42,8 @@ impl Arguments {
         let netdev = value("-netdev", "").unwrap_or_else(|| "{}".to_owned());
         let network: Value = serde_json::from_str(&netdev).map_err(|error| format!("-netdev {netdev}: {error}"))?;
         let rules = network["hostfwd"].as_array().cloned().unwrap_or_default();
+        let memory = value("-object", "\"ram0\"").unwrap_or_else(|| "{}".to_owned());
+        let memory: Value = serde_json::from_str(&memory).map_err(|error| format!("-object {memory}: {error}"))?;
         let pid_file = words.windows(2).find(|pair| pair[0] == "-pidfile").map(|pair| PathBuf::from(&pair[1]));
         Ok(Arguments {
             uuid: value("-uuid", "").unwrap_or_default(),
@@ -44,6 +52,9 @@ impl Arguments {
             agent: value("-chardev", "id=agent").map(|text| path(&text, "path=")).transpose()?,
             netdev,
             forwards: rules.iter().filter_map(|rule| rule["str"].as_str().map(str::to_owned)).collect(),
+            memory: memory["size"].as_u64().unwrap_or_default(),
+            memory_is_shared: memory["share"] == true,
+            waits: words.iter().any(|word| word == "-incoming"),
         })
     }
 }

@@ -1,23 +1,27 @@
 //! The fake's QMP server: one client at a time, as QEMU's.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Fake;
+use super::lines::Lines;
+use super::migration::Migrations;
 use crate::script::{Greeting, PowerButton};
 
 /// What changes while the fake runs.
 struct State {
     status: String,
     presses: u32,
+    migrations: Migrations,
 }
 
 /// Serves clients for ever.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
-    let mut state = State { status: fake.script.status.clone(), presses: 0 };
+    let status = if fake.arguments.waits { "inmigrate" } else { &fake.script.status };
+    let mut state = State { status: status.to_owned(), presses: 0, migrations: Migrations::default() };
     for stream in listener.incoming().map_while(Result::ok) {
         // A client that goes away in the middle is no reason to end.
         let _ = converse(fake, &mut state, stream);
@@ -37,9 +41,10 @@ fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std:
         Greeting::Hang => {}
         Greeting::Garbage(line) => stream.write_all(format!("{line}\r\n").as_bytes())?,
     }
-    let lines = BufReader::new(stream.try_clone()?).lines();
-    for line in lines {
-        let call: Value = serde_json::from_str(&line?).unwrap_or_default();
+    let mut lines = Lines::of(stream.try_clone()?);
+    while let Some(line) = lines.next()? {
+        state.migrations.files.append(&mut lines.files);
+        let call: Value = serde_json::from_str(&line).unwrap_or_default();
         if fake.script.greeting == Greeting::Hang {
             continue;
         }
@@ -60,7 +65,19 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         return scripted.clone();
     }
     match command {
-        "qmp_capabilities" | "quit" | "system_powerdown" => json!({"return": {}}),
+        "qmp_capabilities"
+        | "quit"
+        | "system_powerdown"
+        | "migrate-set-capabilities"
+        | "migrate-set-parameters"
+        | "migrate-incoming"
+        | "migrate_cancel" => json!({"return": {}}),
+        "query-memdev" => {
+            json!({"return": [{"id": "ram0", "size": fake.arguments.memory, "share": fake.arguments.memory_is_shared}]})
+        }
+        "migrate" => state.migrations.begin(call),
+        "getfd" | "add-fd" => state.migrations.take(command),
+        "query-migrate" => state.migrations.told(),
         "query-status" => json!({"return": {"status": state.status, "running": state.status == "running"}}),
         "query-uuid" => json!({"return": {"UUID": fake.arguments.uuid}}),
         "stop" => {
@@ -104,6 +121,9 @@ fn after(fake: &Arc<Fake>, state: &mut State, call: &Value, stream: &UnixStream)
                 *client = Some(copy);
             }
         }
+        "migrate" => state.status = state.migrations.write(fake)?.unwrap_or(&state.status).to_owned(),
+        "migrate-incoming" => state.status = state.migrations.read(fake)?.unwrap_or(&state.status).to_owned(),
+        "migrate_cancel" => state.migrations.cancel(fake),
         "quit" if !fake.script.ignore_quit => fake.shut_down(false, "host-qmp-quit", 0),
         "system_powerdown" => {
             state.presses += 1;

@@ -1,0 +1,80 @@
+//! Freezes the disk of a VM: what it has written so far becomes a read-only base, an overlay takes the rest.
+//!
+//! The base gets a name that it keeps, since overlays find it by that. Templates hold it by a hard link of their own
+//! ([`crate::template::Unsealed::link_disk`]), so that no removal of one takes the disk from another.
+
+use std::path::{Path, PathBuf};
+
+use host::files;
+use host::io_fault::at_path;
+use model::{EventSink, Result};
+
+use crate::steps::Steps;
+use crate::{Qmp, qemu_img};
+
+/// Makes `frozen` the name of what the running VM's `disk` holds now, and `disk` a new overlay on it, into which the VM
+/// writes from now on. The guest should stand still and have synced. Both names are absolute and of one filesystem.
+///
+/// At any moment `disk` is one from which the VM can start, with all that it has written: the overlay takes its name
+/// before QEMU uses it. Until this returns, `frozen` may still be written to.
+///
+/// # Errors
+/// Failed with QEMU's or qemu-img's reason, Host when files cannot be made; then all is as it was.
+pub fn freeze(qmp: &mut Qmp, disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
+    let top = qmp.top_of_root_disk()?;
+    Freeze { disk, frozen, size: top.virtual_size }.run(events, |overlay| {
+        // A VM may be frozen many times, and a node's name has at most 31 characters.
+        let name = format!("disk-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
+        qmp.open_overlay(&name, overlay)?;
+        let put = files::rename(overlay, disk).and_then(|()| qmp.put_on_top(&top.name, &name));
+        if put.is_err() {
+            let _ = qmp.close_node(&name);
+        }
+        put
+    })
+}
+
+/// The same for a VM that does not run.
+///
+/// # Errors
+/// As [`freeze`].
+pub fn freeze_stopped(disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
+    let size = qemu_img::info(disk)?.virtual_size;
+    Freeze { disk, frozen, size }.run(events, |overlay| files::rename(overlay, disk))
+}
+
+struct Freeze<'a> {
+    disk: &'a Path,
+    frozen: &'a Path,
+    /// What the guest sees, in bytes.
+    size: u64,
+}
+
+impl Freeze<'_> {
+    /// `put` makes the VM use the overlay, and gives it the name of the disk.
+    fn run(&self, events: &dyn EventSink, put: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let mut steps = Steps::begin("freeze the disk", events);
+        let told = format!("the disk {} was not frozen", self.disk.display());
+        std::fs::hard_link(self.disk, self.frozen)
+            .map_err(|error| at_path("create", self.frozen, &error).context(&told))?;
+        let mut overlay = self.disk.as_os_str().to_owned();
+        overlay.push(".overlay");
+        let overlay = PathBuf::from(overlay);
+        let done = files::remove(&overlay)
+            .and_then(|()| qemu_img::create_overlay_unseen(&overlay, self.frozen, self.size))
+            .and_then(|()| {
+                steps.done("overlay made");
+                put(&overlay)
+            });
+        match &done {
+            Ok(()) => steps.done("overlay in use"),
+            Err(_) => {
+                // The disk has its name again; where it still has it, the two names of one file stay (rename(2)).
+                let _ = files::remove(&overlay);
+                let _ = files::rename(self.frozen, self.disk);
+                let _ = files::remove(self.frozen);
+            }
+        }
+        done.map_err(|fault| fault.context(told))
+    }
+}

@@ -1,0 +1,136 @@
+//! Migration over QMP: a VM's state written to a descriptor, or read from one, with events instead of questions.
+//!
+//! It knows the protocol (qapi/migration.json of QEMU), not what files mean. The descriptor travels over the socket, so
+//! that no path has to be quoted.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use model::{Fault, FaultClass, Result};
+use serde_json::{Value, json};
+
+use super::Qmp;
+use crate::Version;
+
+/// The name that the descriptor has inside QEMU.
+const NAME: &str = "state";
+/// The first version whose `file:` takes a set of descriptors. `fd:` with a plain file is deprecated since 9.1.
+const FILE_URI: Version = Version::new(8, 2, 0);
+/// Bytes a second: as good as no limit. The default of 128 MiB would let a guest that stands still wait.
+const BANDWIDTH: u64 = 1 << 50;
+/// How long a wait lasts before the user's interrupt is looked at.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// What the descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// A plain file.
+    File,
+    /// A socket.
+    Socket,
+}
+
+impl Qmp {
+    /// Asks for events of migrations, and that RAM which is a shared, named file stays where it is
+    /// (`x-ignore-shared`). Both sides must agree on the latter, also where the RAM of one is private.
+    pub(crate) fn prepare_migration(&mut self) -> Result<()> {
+        let capability = |name: &str| json!({"capability": name, "state": true});
+        let capabilities = json!([capability("events"), capability("x-ignore-shared")]);
+        self.execute("migrate-set-capabilities", json!({"capabilities": capabilities})).map(drop)
+    }
+
+    /// Writes the state of the VM, which must stand still, to `target`; waits at most `deadline`. A transfer that does
+    /// not end is cancelled.
+    ///
+    /// # Errors
+    /// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted, or as [`Qmp::execute`].
+    pub(crate) fn migrate_to(
+        &mut self,
+        target: BorrowedFd<'_>,
+        transfer: Transfer,
+        version: Version,
+        deadline: Duration,
+    ) -> Result<()> {
+        self.execute("migrate-set-parameters", json!({"max-bandwidth": BANDWIDTH}))?;
+        let uri = self.pass(target, transfer, version)?;
+        self.execute("migrate", json!({"uri": uri}))?;
+        let ended = self.until_migrated("the VM's state to be written", deadline);
+        let goes_on = |fault: &Fault| matches!(fault.class(), FaultClass::Timeout | FaultClass::Interrupted);
+        if ended.as_ref().is_err_and(goes_on) && !self.closed {
+            self.ignore_interrupts();
+            // Only then QEMU lets go of the descriptor and lets the VM run again. The first fault is the one to tell.
+            let _ = self.execute("migrate_cancel", Value::Null);
+            let _ = self.until_migrated("the cancelled transfer to end", self.deadline);
+        }
+        ended
+    }
+
+    /// Reads the state of the VM, which was started with `-incoming defer`, from the file `source`.
+    ///
+    /// # Errors
+    /// Guest when QEMU ends, which it does at a state that it cannot load; Failed, Timeout, Interrupted.
+    pub(crate) fn migrate_from(&mut self, source: BorrowedFd<'_>, version: Version, deadline: Duration) -> Result<()> {
+        let uri = self.pass(source, Transfer::File, version)?;
+        self.execute("migrate-incoming", json!({"uri": uri}))?;
+        self.until_migrated("the VM's state to be read", deadline)
+    }
+
+    /// Gives QEMU a copy of the descriptor; returns the URI by which a migration takes it.
+    fn pass(&mut self, file: BorrowedFd<'_>, transfer: Transfer, version: Version) -> Result<String> {
+        if transfer == Transfer::File && version >= FILE_URI {
+            // QEMU gives the set a new number: from one that exists it might take another file.
+            let answer = self.call("add-fd", Value::Null, Some(file))?;
+            Ok(format!("file:/dev/fdset/{}", answer["fdset-id"]))
+        } else {
+            self.call("getfd", json!({"fdname": NAME}), Some(file))?;
+            Ok(format!("fd:{NAME}"))
+        }
+    }
+
+    /// Waits for the event that ends a migration (`MIGRATION`, with `MigrationStatus` in `status`).
+    fn until_migrated(&mut self, what: &str, deadline: Duration) -> Result<()> {
+        let end = Instant::now() + deadline;
+        let mut last = "QEMU says nothing about it".to_owned();
+        let mut others = Vec::new();
+        let ended = loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let news = match self.events(left.min(SLICE)) {
+                Ok(news) => news,
+                Err(fault) => break Err(fault),
+            };
+            let mut completed = None;
+            for event in news {
+                match event.data["status"].as_str() {
+                    Some(status) if event.name == "MIGRATION" => match status {
+                        "completed" => completed = Some(true),
+                        "failed" | "cancelled" => completed = Some(false),
+                        other => last = format!("QEMU says: {other}"),
+                    },
+                    _ => others.push(event),
+                }
+            }
+            match completed {
+                Some(true) => break Ok(()),
+                Some(false) => break Err(self.migration_fault()),
+                None => {}
+            }
+            if self.closed {
+                break Err(Fault::new(FaultClass::Guest, format!("QEMU ended while we waited for {what}")));
+            }
+            if left.is_zero() {
+                let limit = humantime::format_duration(deadline);
+                let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {what} after {limit}"));
+                break Err(fault.because(last));
+            }
+        };
+        self.events.splice(0..0, others);
+        ended
+    }
+
+    /// What QEMU says of a migration that failed.
+    fn migration_fault(&mut self) -> Fault {
+        let told = self.execute("query-migrate", Value::Null).unwrap_or_default();
+        let why = told["error-desc"].as_str().unwrap_or("it gave no reason").to_owned();
+        Fault::new(FaultClass::Failed, "QEMU could not transfer the VM's state").because(why)
+    }
+}

@@ -1,0 +1,301 @@
+//! Takes the RAM out of a migration stream: its pages go to their places in a file that can be mapped, the rest is a
+//! stream of device state as QEMU writes it for RAM that stays in its file.
+//!
+//! Source of the format: migration/savevm.c and migration/ram.c of QEMU 7.2 and 10.0, which are the same here. The
+//! stream must have been made with `x-ignore-shared`, so that the reader may set it, too. Whatever is not known for
+//! certain is an error: a saved state is whole or it is none.
+
+use std::fs::File;
+use std::io::{self, BufReader, Error, ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
+
+/// Bytes of a page of x86.
+pub(crate) const PAGE: usize = 4096;
+/// How much is read from the stream, and written into the file, at once.
+const CHUNK: usize = 1 << 20;
+
+/// "QEVM", then version 3.
+const HEADER: [u8; 8] = *b"QEVM\0\0\0\x03";
+/// What a part of the stream is (`QEMU_VM_…` of migration/savevm.h).
+mod part {
+    pub(super) const START: u8 = 0x01;
+    pub(super) const PART: u8 = 0x02;
+    pub(super) const END: u8 = 0x03;
+    pub(super) const SUBSECTION: u8 = 0x05;
+    pub(super) const CONFIGURATION: u8 = 0x07;
+    pub(super) const COMMAND: u8 = 0x08;
+    pub(super) const FOOTER: u8 = 0x7e;
+}
+/// What a record of RAM is (`RAM_SAVE_FLAG_…` of migration/ram.c), in the low bits of a page's address.
+mod flag {
+    pub(super) const ZERO: u64 = 0x02;
+    pub(super) const MEMORY_SIZE: u64 = 0x04;
+    pub(super) const PAGE: u64 = 0x08;
+    pub(super) const END: u64 = 0x10;
+    pub(super) const SAME_BLOCK: u64 = 0x20;
+    pub(super) const ALL: u64 = 0xfff;
+}
+/// The version of the section "ram", in QEMU since 2011.
+const RAM_VERSION: u32 = 4;
+
+/// Splits `stream`, whose RAM block `block` has `size` bytes, into `ram`, an empty file of that size, and `state`;
+/// returns how many bytes of RAM are no zeros. Each page must be there once.
+///
+/// # Errors
+/// Of kind `InvalidData` for a stream that is not understood, `UnexpectedEof` for one that ends early; those of files.
+pub(crate) fn split(stream: impl Read, block: &str, size: u64, ram: &File, state: impl Write) -> io::Result<u64> {
+    let input = BufReader::with_capacity(CHUNK, stream);
+    let mut splitter = Splitter { input, state, block, of_block: false, ram: Pages::new(ram, size) };
+    splitter.header()?;
+    splitter.ram_sections()?;
+    let Splitter { mut input, mut state, ram, .. } = splitter;
+    io::copy(&mut input, &mut state)?;
+    state.flush()?;
+    ram.finish()
+}
+
+struct Splitter<'a, R, W> {
+    input: BufReader<R>,
+    state: W,
+    block: &'a str,
+    /// Whether the newest record was of that block.
+    of_block: bool,
+    ram: Pages<'a>,
+}
+
+impl<R: Read, W: Write> Splitter<'_, R, W> {
+    /// Up to the first section, whose kind has not been read.
+    fn header(&mut self) -> io::Result<()> {
+        if self.keep::<8>()? != HEADER {
+            return Err(unknown("it is no migration stream of version 3"));
+        }
+        Ok(())
+    }
+
+    /// The configuration and all sections of RAM.
+    fn ram_sections(&mut self) -> io::Result<()> {
+        let mut kind = self.keep_byte()?;
+        if kind == part::CONFIGURATION {
+            let length = self.keep_u32()?;
+            self.keep_bytes(length as usize)?;
+            kind = self.keep_byte()?;
+            while kind == part::SUBSECTION {
+                self.subsection()?;
+                kind = self.keep_byte()?;
+            }
+        }
+        if kind != part::START {
+            return Err(unknown(format!("RAM does not come first but a part of kind {kind:#04x}")));
+        }
+        let section = self.keep_u32()?;
+        let name = self.keep_text()?;
+        self.keep_u32()?; // the instance
+        let version = self.keep_u32()?;
+        if (name.as_str(), version) != ("ram", RAM_VERSION) {
+            return Err(unknown(format!("a section {name:?} of version {version} stands in the place of RAM")));
+        }
+        loop {
+            self.records()?;
+            if (self.keep_byte()?, self.keep_u32()?) != (part::FOOTER, section) {
+                return Err(unknown("the section of RAM has no end"));
+            }
+            if kind == part::END {
+                return Ok(());
+            }
+            kind = self.keep_byte()?;
+            while kind == part::COMMAND {
+                // To the reader, such as that the last part begins; QEMU 10 sends it.
+                self.keep::<2>()?;
+                let length = u16::from_be_bytes(self.keep()?);
+                self.keep_bytes(usize::from(length))?;
+                kind = self.keep_byte()?;
+            }
+            if !matches!(kind, part::PART | part::END) || self.keep_u32()? != section {
+                return Err(unknown(format!("a part of kind {kind:#04x} stands between those of RAM")));
+            }
+        }
+    }
+
+    /// One that belongs to the configuration.
+    fn subsection(&mut self) -> io::Result<()> {
+        let name = self.keep_text()?;
+        self.keep_u32()?; // the version
+        match name.as_str() {
+            "configuration/capabilities" => {
+                for _ in 0..self.keep_u32()? {
+                    self.keep_text()?;
+                }
+                Ok(())
+            }
+            _ => Err(unknown(format!("the subsection {name:?}"))),
+        }
+    }
+
+    /// The records of one section of RAM.
+    fn records(&mut self) -> io::Result<()> {
+        loop {
+            let mut word = [0; 8];
+            self.input.read_exact(&mut word)?;
+            let head = u64::from_be_bytes(word);
+            let (address, flags) = (head & !flag::ALL, head & flag::ALL);
+            match flags & !flag::SAME_BLOCK {
+                flag::END => return self.state.write_all(&word),
+                flag::MEMORY_SIZE => {
+                    self.state.write_all(&word)?;
+                    self.blocks(address)?;
+                }
+                flag::ZERO | flag::PAGE => self.page(&word, address, flags)?,
+                _ => return Err(unknown(format!("a record of RAM with the flags {flags:#x}"))),
+            }
+        }
+    }
+
+    /// The list of blocks, `total` bytes together.
+    fn blocks(&mut self, mut total: u64) -> io::Result<()> {
+        while total > 0 {
+            let name = self.keep_text()?;
+            let length = self.keep_u64()?;
+            self.keep_u64()?; // its address, which is there because of x-ignore-shared
+            if name == self.block && length != self.ram.size {
+                return Err(unknown(format!("RAM has {length} bytes, not {}", self.ram.size)));
+            }
+            total = total.checked_sub(length).ok_or_else(|| unknown("the blocks of RAM are larger than their sum"))?;
+        }
+        Ok(())
+    }
+
+    fn page(&mut self, word: &[u8; 8], address: u64, flags: u64) -> io::Result<()> {
+        let mut name = Vec::new();
+        if flags & flag::SAME_BLOCK == 0 {
+            let mut length = [0];
+            self.input.read_exact(&mut length)?;
+            name = vec![0; usize::from(length[0])];
+            self.input.read_exact(&mut name)?;
+            self.of_block = name == self.block.as_bytes();
+        }
+        let is_zero = flags & flag::ZERO != 0;
+        if self.of_block {
+            if !is_zero {
+                return self.ram.data(address, &mut self.input);
+            }
+            let mut fill = [0];
+            self.input.read_exact(&mut fill)?;
+            return if fill == [0] {
+                self.ram.zero(address)
+            } else {
+                Err(unknown("a page of one byte that is no zero"))
+            };
+        }
+        self.state.write_all(word)?;
+        if flags & flag::SAME_BLOCK == 0 {
+            self.state.write_all(&[name.len() as u8])?;
+            self.state.write_all(&name)?;
+        }
+        self.keep_bytes(if is_zero { 1 } else { PAGE }).map(drop)
+    }
+
+    /// Reads bytes that also go into the state.
+    fn keep<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes)?;
+        self.state.write_all(&bytes)?;
+        Ok(bytes)
+    }
+
+    fn keep_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        if count > CHUNK {
+            return Err(unknown(format!("{count} bytes in one piece")));
+        }
+        let mut bytes = vec![0; count];
+        self.input.read_exact(&mut bytes)?;
+        self.state.write_all(&bytes)?;
+        Ok(bytes)
+    }
+
+    fn keep_byte(&mut self) -> io::Result<u8> {
+        Ok(self.keep::<1>()?[0])
+    }
+
+    fn keep_u32(&mut self) -> io::Result<u32> {
+        self.keep().map(u32::from_be_bytes)
+    }
+
+    fn keep_u64(&mut self) -> io::Result<u64> {
+        self.keep().map(u64::from_be_bytes)
+    }
+
+    /// A text behind one byte with its length.
+    fn keep_text(&mut self) -> io::Result<String> {
+        let length = self.keep_byte()?;
+        let bytes = self.keep_bytes(usize::from(length))?;
+        String::from_utf8(bytes).map_err(|_| unknown("a name that is no text"))
+    }
+}
+
+/// The file of RAM; pages that follow each other are written at once, zeros stay holes.
+struct Pages<'a> {
+    file: &'a File,
+    size: u64,
+    /// Which pages have come.
+    seen: Vec<bool>,
+    run: Vec<u8>,
+    /// Where the run belongs.
+    begin: u64,
+    data: u64,
+}
+
+impl<'a> Pages<'a> {
+    fn new(file: &'a File, size: u64) -> Self {
+        let seen = vec![false; (size / PAGE as u64) as usize];
+        Pages { file, size, seen, run: Vec::with_capacity(CHUNK), begin: 0, data: 0 }
+    }
+
+    fn data(&mut self, address: u64, input: &mut impl Read) -> io::Result<()> {
+        self.mark(address)?;
+        if self.run.len() + PAGE > CHUNK || self.begin + self.run.len() as u64 != address {
+            self.write()?;
+            self.begin = address;
+        }
+        let end = self.run.len();
+        self.run.resize(end + PAGE, 0);
+        self.data += PAGE as u64;
+        input.read_exact(&mut self.run[end..])
+    }
+
+    fn zero(&mut self, address: u64) -> io::Result<()> {
+        self.mark(address)
+    }
+
+    /// A page that comes twice would be one that a standing guest has changed, and a hole is never filled with zeros.
+    fn mark(&mut self, address: u64) -> io::Result<()> {
+        match self.seen.get_mut((address / PAGE as u64) as usize) {
+            Some(seen) if !*seen => {
+                *seen = true;
+                Ok(())
+            }
+            Some(_) => Err(unknown(format!("the page at {address:#x} comes twice"))),
+            None => Err(unknown(format!("a page at {address:#x}, behind the end of RAM"))),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.run, self.begin)?;
+        self.run.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<u64> {
+        self.write()?;
+        match self.seen.iter().filter(|seen| !**seen).count() {
+            0 => Ok(self.data),
+            missing => Err(unknown(format!("{missing} pages of RAM are missing"))),
+        }
+    }
+}
+
+fn unknown(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidData, format!("QEMU's stream is not understood: {}", what.into()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Reads ahead what a restored guest will touch of its RAM file, so that it does not wait for the host's disk page by
+//! page. What that is, an earlier restored guest has shown.
+//!
+//! Reading ahead is help, never a need: what fails there costs time only.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use host::files::{self, Mode};
+use host::io_fault::at_path;
+use model::{Fault, FaultClass, Result};
+use rustix::fs::{Advice, SeekFrom, fadvise, seek};
+
+const PAGE: u64 = 4096;
+/// Holes in what was touched that are read, too: one large read costs less than two small ones.
+const GAP: u64 = 32 * 1024;
+
+/// Writes to `file` which parts of the RAM file `ram` the process `pid`, a QEMU restored from it, has touched by now;
+/// returns how many bytes that is. The moment to ask is when the guest has become useful.
+///
+/// # Errors
+/// Failed when the process does not map the file; a fault of `/proc` or of writing `file`.
+pub fn write(file: &Path, pid: u32, ram: &Path) -> Result<u64> {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let read = |name: &str| {
+        let path = proc.join(name);
+        std::fs::read_to_string(&path).map_err(|error| at_path("read", &path, &error))
+    };
+    let inode = std::fs::metadata(ram).map_err(|error| at_path("look at", ram, &error))?.ino();
+    let Some(mapping) = mapping(&read("maps")?, inode) else {
+        return Err(Fault::new(FaultClass::Failed, format!("process {pid} does not map {}", ram.display())));
+    };
+    let pagemap = proc.join("pagemap");
+    let touched = touched(&pagemap, &mapping).map_err(|error| at_path("read", &pagemap, &error))?;
+    let mut text = String::new();
+    for range in &touched {
+        let _ = writeln!(text, "{} {}", range.start, range.end);
+    }
+    files::write_atomic(file, text.as_bytes(), Mode::Exactly(0o600))?;
+    Ok(touched.iter().map(|range| range.end - range.start).sum())
+}
+
+/// Begins to read all data of a RAM file, in a thread that nobody waits for. Not its holes: they would become pages of
+/// zeros in the host's memory.
+pub(crate) fn start_whole(ram: PathBuf) {
+    std::thread::spawn(move || {
+        let Ok(ram) = File::open(ram) else { return };
+        let mut begin = 0;
+        while let Ok(data) = seek(&ram, SeekFrom::Data(begin)) {
+            let Ok(hole) = seek(&ram, SeekFrom::Hole(data)) else { return };
+            let _ = fadvise(&ram, data, NonZeroU64::new(hole - data), Advice::WillNeed);
+            begin = hole;
+        }
+    });
+}
+
+/// Begins to read what `working_set` names, in a thread that nobody waits for.
+pub(crate) fn start(ram: PathBuf, working_set: PathBuf) {
+    std::thread::spawn(move || {
+        let Ok(text) = std::fs::read_to_string(working_set) else { return };
+        let Ok(ram) = File::open(ram) else { return };
+        for range in parse(&text) {
+            // posix_fadvise(2): begins to read into the page cache, and waits only where the disk's queue is full.
+            let _ = fadvise(&ram, range.start, NonZeroU64::new(range.end - range.start), Advice::WillNeed);
+        }
+    });
+}
+
+fn parse(text: &str) -> impl Iterator<Item = Range<u64>> {
+    text.lines().filter_map(|line| {
+        let (start, end) = line.split_once(' ')?;
+        let range = start.parse().ok()?..end.parse().ok()?;
+        (range.start < range.end).then_some(range)
+    })
+}
+
+/// Where the file of that inode is mapped from its beginning (`/proc/PID/maps`, proc(5)).
+fn mapping(maps: &str, inode: u64) -> Option<Range<u64>> {
+    maps.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let offset = words.nth(1)?;
+        let found: u64 = words.nth(1)?.parse().ok()?;
+        let hexadecimal = |text| u64::from_str_radix(text, 16).ok();
+        (found == inode && hexadecimal(offset)? == 0).then_some(hexadecimal(start)?..hexadecimal(end)?)
+    })
+}
+
+/// The parts of the mapping that the process has in its memory, relative to its begin.
+fn touched(pagemap: &Path, mapping: &Range<u64>) -> io::Result<Vec<Range<u64>>> {
+    let file = File::open(pagemap)?;
+    let mut entries = vec![0; 8 * 64 * 1024];
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    let mut at = mapping.start;
+    while at < mapping.end {
+        let wanted = usize::try_from((mapping.end - at) / PAGE * 8).unwrap_or(usize::MAX).min(entries.len());
+        file.read_exact_at(&mut entries[..wanted], at / PAGE * 8)?;
+        for entry in entries[..wanted].chunks_exact(8) {
+            // Documentation/admin-guide/mm/pagemap.rst: bit 63 is set for a page in memory, bit 62 for one swapped out.
+            if entry[7] & 0xc0 != 0 {
+                add(&mut ranges, at - mapping.start);
+            }
+            at += PAGE;
+        }
+    }
+    Ok(ranges)
+}
+
+fn add(ranges: &mut Vec<Range<u64>>, page: u64) {
+    match ranges.last_mut() {
+        Some(last) if page - last.end <= GAP => last.end = page + PAGE,
+        _ => ranges.push(page..page + PAGE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mapping_is_found_by_its_inode() {
+        let maps = "55d0-55d1 r--p 00000000 fe:00 12 /usr/bin/qemu-system-x86_64\n\
+                    7f0000000000-7f0080000000 rw-p 00000000 fe:00 4711    /tmp/a b/ram\n\
+                    7f0080000000-7f0080001000 rw-p 00001000 fe:00 4711    /tmp/a b/ram\n";
+        assert_eq!(mapping(maps, 4711), Some(0x7f00_0000_0000..0x7f00_8000_0000));
+        assert_eq!(mapping(maps, 4), None);
+    }
+
+    #[test]
+    fn near_pages_are_one_range_and_nonsense_is_none() {
+        let mut ranges = Vec::new();
+        for page in [0, PAGE, PAGE + GAP, 100 * GAP] {
+            add(&mut ranges, page);
+        }
+        assert_eq!(ranges, [0..2 * PAGE + GAP, 100 * GAP..100 * GAP + PAGE]);
+        assert_eq!(parse("0 4096\nx y\n8 8\n9 8\n\n4096 8192\n").collect::<Vec<_>>(), [0..4096, 4096..8192]);
+    }
+
+    #[test]
+    fn what_this_process_touched_of_itself_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = std::env::current_exe().unwrap();
+        let bytes = write(&folder.path().join("set"), std::process::id(), &program).unwrap();
+        assert!(bytes > 0);
+        let fault = write(&folder.path().join("set"), std::process::id(), folder.path()).unwrap_err();
+        assert!(fault.to_string().contains("does not map"), "{fault}");
+    }
+}

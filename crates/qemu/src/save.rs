@@ -1,0 +1,290 @@
+//! Saves a running VM: its device state into one file, its RAM into another if it is not in one already.
+//!
+//! Both together can be restored ([`crate::Restore`]). It does not touch disks ([`crate::disk::freeze`]), and what is in
+//! the guest's page cache is the caller's to sync first.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use host::io_fault::at_path;
+use model::{EventSink, Fault, FaultClass, Result};
+
+use crate::qmp::{RunState, Transfer};
+use crate::sparse_copy::Copied;
+use crate::steps::Steps;
+use crate::{Qmp, Version, ram_stream, read_ahead, sparse_copy};
+
+/// The name of the guest's RAM in a migration stream.
+const BLOCK: &str = "ram0";
+
+/// Where the RAM is when it is saved, and where to it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ram<'a> {
+    /// It stays in the file that the VM shares (`MemoryBackend::File` with `share`). This takes milliseconds, but the VM
+    /// must end before that file is used otherwise.
+    InItsFile,
+    /// It is copied from the file that the VM shares into this new one, and the VM can go on. Where the filesystem can
+    /// refer to the same data twice this takes no time, elsewhere half a second for each GiB that the guest has touched.
+    Copied {
+        /// The file that the VM shares.
+        from: &'a Path,
+        /// The new file.
+        into: &'a Path,
+    },
+    /// It is private to the VM, which writes it into this new file, and can go on. This takes a second or two for each
+    /// GiB that the guest has touched.
+    Into(&'a Path),
+}
+
+impl<'a> Ram<'a> {
+    /// The new file, as large as the RAM and with holes for zeros, which later VMs can map.
+    fn new_file(self) -> Option<&'a Path> {
+        match self {
+            Ram::InItsFile => None,
+            Ram::Copied { into, .. } | Ram::Into(into) => Some(into),
+        }
+    }
+}
+
+/// A VM to be saved, and where to.
+#[derive(Debug, Clone, Copy)]
+pub struct Save<'a> {
+    /// Of the QEMU that runs it.
+    pub version: Version,
+    /// The RAM.
+    pub ram: Ram<'a>,
+    /// The new file for the state of the devices.
+    pub state: &'a Path,
+    /// How long QEMU may take to write.
+    pub deadline: Duration,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saved {
+    /// Bytes of device state.
+    pub state: u64,
+    /// Bytes of RAM that were written; zero where it stays in its file or is referred to.
+    pub ram: u64,
+}
+
+impl Save<'_> {
+    /// Stops the guest and saves it; the files are 0600. After it the guest stands still: it goes on by [`Qmp::cont`] or
+    /// its QEMU ends by [`Qmp::quit`]. After a fault it runs again if it ran before, and the files are gone.
+    ///
+    /// # Errors
+    /// Failed with QEMU's reason or where the RAM is not as told, Host when the files cannot be written, Timeout,
+    /// Guest when QEMU ended, Interrupted.
+    pub fn run(&self, qmp: &mut Qmp, events: &dyn EventSink) -> Result<Saved> {
+        let mut steps = Steps::begin("save", events);
+        let ran = qmp.status()? == RunState::Running;
+        let prepare = |qmp: &mut Qmp| -> Result<(u64, NewFile<'_>, Option<NewFile<'_>>)> {
+            let size = self.size_of_ram(qmp)?;
+            self.check_room(qmp, size)?;
+            let state = NewFile::create(self.state)?;
+            let ram = self.ram.new_file().map(NewFile::create).transpose()?;
+            qmp.prepare_migration()?;
+            Ok((size, state, ram))
+        };
+        let saved = prepare(qmp).and_then(|(size, state, ram)| {
+            steps.done("prepared");
+            let saved = qmp.stop().and_then(|()| {
+                steps.done("guest stopped");
+                self.write(qmp, size, &state, ram.as_ref(), &mut steps)
+            });
+            match saved {
+                Ok(saved) => {
+                    state.keep();
+                    if let Some(ram) = ram {
+                        ram.keep();
+                    }
+                    Ok(saved)
+                }
+                Err(fault) => {
+                    go_on(qmp, ran, events);
+                    Err(fault)
+                }
+            }
+        });
+        saved.map_err(|fault| fault.context("the VM was not saved"))
+    }
+
+    /// Bytes of RAM; also checks that it is where the caller believes it to be.
+    fn size_of_ram(&self, qmp: &mut Qmp) -> Result<u64> {
+        let memory = qmp.memory(BLOCK)?;
+        match (self.ram, memory.shared) {
+            (Ram::InItsFile | Ram::Copied { .. }, true) | (Ram::Into(_), false) => Ok(memory.size),
+            (_, false) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in no file that it shares")),
+            (_, true) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in a file that it shares")),
+        }
+    }
+
+    /// Whether there is room for the RAM's file. Of private RAM only an upper bound is known.
+    fn check_room(&self, qmp: &mut Qmp, size: u64) -> Result<()> {
+        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+        let data_of = |file: &Path| file.metadata().map_or(0, |metadata| metadata.blocks() * 512);
+        let needed = match self.ram {
+            Ram::InItsFile => return Ok(()),
+            Ram::Copied { from, .. } => data_of(from),
+            Ram::Into(_) => {
+                let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
+                resident(qmp.peer_pid()).saturating_add(mapped).min(size)
+            }
+        };
+        self.ram.new_file().map_or(Ok(()), |file| room(file, needed))
+    }
+
+    fn write(
+        &self,
+        qmp: &mut Qmp,
+        size: u64,
+        state: &NewFile<'_>,
+        ram: Option<&NewFile<'_>>,
+        steps: &mut Steps<'_>,
+    ) -> Result<Saved> {
+        let mut ram_bytes = 0;
+        if let (Ram::Into(_), Some(ram)) = (self.ram, ram) {
+            ram_bytes = self.split(qmp, size, state, ram)?;
+            steps.done(&format!("devices and {ram_bytes} bytes of RAM written"));
+        } else {
+            qmp.migrate_to(state.file.as_fd(), Transfer::File, self.version, self.deadline)?;
+            steps.done("devices written");
+        }
+        if let (Ram::Copied { from, .. }, Some(ram)) = (self.ram, ram) {
+            let source = File::open(from).map_err(|error| at_path("read", from, &error))?;
+            match sparse_copy::copy(&source, &ram.file).map_err(|error| at_path("write", ram.path, &error))? {
+                Copied::ByReference => steps.done("RAM referred to"),
+                Copied::Bytes(bytes) => {
+                    ram_bytes = bytes;
+                    steps.done(&format!("{bytes} bytes of RAM copied"));
+                }
+            }
+        }
+        let state = state.file.metadata().map_err(|error| at_path("look at", self.state, &error))?.len();
+        Ok(Saved { state, ram: ram_bytes })
+    }
+
+    /// Lets QEMU write all into a socket, and takes the RAM out of that.
+    fn split(&self, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &NewFile<'_>) -> Result<u64> {
+        let failed = |error| at_path("write", ram.path, &error);
+        ram.file.set_len(size).map_err(failed)?;
+        if let Some(mapped) = qmp.memory_file(BLOCK) {
+            // What the guest has never touched QEMU reads from there now, page by page.
+            read_ahead::start_whole(mapped);
+        }
+        let (here, there) = UnixStream::pair().map_err(failed)?;
+        // So much is on its way at once; with the usual 200 KiB both sides wait for each other.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&there, 1 << 20);
+        let (sent, split) = std::thread::scope(|scope| {
+            let splitting = scope.spawn(|| {
+                let bytes = ram_stream::split(&here, BLOCK, size, &ram.file, BufWriter::new(&state.file));
+                // QEMU must not wait for a reader that has given up.
+                let _ = here.shutdown(Shutdown::Both);
+                bytes
+            });
+            let sent = qmp.migrate_to(there.as_fd(), Transfer::Socket, self.version, self.deadline);
+            drop(there);
+            if sent.is_err() {
+                // A QEMU that hangs still holds its end.
+                let _ = here.shutdown(Shutdown::Both);
+            }
+            let split = splitting.join();
+            (sent, split.unwrap_or_else(|_| Err(io::Error::other("the thread that writes it ended"))))
+        });
+        match (sent, split) {
+            (Ok(()), Ok(bytes)) => Ok(bytes),
+            // A stream that just ends has its cause in QEMU; else what the reader met made QEMU fail.
+            (Err(fault), Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(fault),
+            (_, Err(error)) => Err(failed(error)),
+            (Err(fault), Ok(_)) => Err(fault),
+        }
+    }
+}
+
+/// Memory that a process has now, in bytes; as much as there can be where that is not told.
+fn resident(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    // The second number counts pages (proc(5)).
+    let pages = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.map_or(u64::MAX, |pages| pages.saturating_mul(ram_stream::PAGE as u64))
+}
+
+/// Whether `file` has room for so many bytes.
+fn room(file: &Path, needed: u64) -> Result<()> {
+    let free = host::files::free_space(file)?;
+    if needed <= free {
+        return Ok(());
+    }
+    let mebibytes = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let folder = file.parent().unwrap_or(file);
+    let what = format!("there is too little space for the VM's RAM in {}", folder.display());
+    let quoted = host::command::quote(folder.as_os_str());
+    Err(Fault::new(FaultClass::Host, what)
+        .because(format!("{} MiB are free, it needs up to {} MiB", mebibytes(free), mebibytes(needed)))
+        .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is")))
+}
+
+/// A guest must not stand still because a save failed, also where it was the user who ended it.
+fn go_on(qmp: &mut Qmp, ran: bool, events: &dyn EventSink) {
+    if ran && !qmp.is_closed() {
+        qmp.ignore_interrupts();
+        if let Err(fault) = qmp.cont() {
+            events.warning(format!("the VM was stopped to be saved and does not go on: {fault}"));
+        }
+    }
+}
+
+/// A file that did not exist, and is gone again unless it is kept.
+struct NewFile<'a> {
+    path: &'a Path,
+    file: File,
+    keep: bool,
+}
+
+impl<'a> NewFile<'a> {
+    fn create(path: &'a Path) -> Result<Self> {
+        // Not readable: QEMU looks in a set of descriptors for one with the very flags with which it would open a file.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|error| at_path("create", path, &error))?;
+        Ok(NewFile { path, file, keep: false })
+    }
+
+    fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_is_told_with_what_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ram");
+        room(&file, 1).unwrap();
+        let fault = room(&file, 1 << 62).unwrap_err();
+        assert_eq!(fault.class(), FaultClass::Host);
+        assert!(fault.to_string().ends_with(" MiB are free, it needs up to 4398046511104 MiB"), "{fault}");
+    }
+
+    #[test]
+    fn a_process_has_memory_and_one_that_is_not_there_might_have_all() {
+        assert!((1 << 20..1 << 40).contains(&resident(std::process::id())));
+        assert_eq!(resident(u32::MAX), u64::MAX);
+    }
+}

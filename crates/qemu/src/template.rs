@@ -1,0 +1,235 @@
+//! A saved VM as a thing on disk: a folder with its RAM, its device state, its frozen disk, and `template.json`, which
+//! says what they fit. Templates and snapshots are such folders.
+//!
+//! A folder has its name only once everything in it is complete and on the disk, and is never written to again. It
+//! knows nothing of what the guest runs, and of the age at which a cluster's certificates end.
+
+mod ingredients;
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use host::files::{self, Mode};
+use host::io_fault::at_path;
+use model::paths::TemplatePaths;
+use model::{Fault, FaultClass, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::workarounds::{self, Change};
+use crate::{Machine, MemoryBackend};
+
+pub use ingredients::{FileStamp, Ingredients};
+
+/// The version of `template.json`; another one is not understood.
+const SCHEMA: u32 = 1;
+/// What the name of an unsealed folder ends with.
+const UNSEALED: &str = ".unsealed";
+
+/// `template.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Description {
+    schema: u32,
+    /// Seconds since 1970.
+    created: u64,
+    /// Sizes of the files in bytes; that of the RAM is the VM's.
+    ram: u64,
+    state: u64,
+    disk: u64,
+    /// [`Ingredients::key`] of those below, for people.
+    key: String,
+    ingredients: Ingredients,
+}
+
+/// A folder that is being made. Dropped, it is gone with all that is in it; that of a process that was killed goes at
+/// the next [`sweep`].
+#[derive(Debug)]
+pub struct Unsealed {
+    folder: tempfile::TempDir,
+    paths: TemplatePaths,
+    target: PathBuf,
+    /// Locked, so that a sweep tells the folder from one whose maker is dead.
+    _lock: File,
+}
+
+impl Unsealed {
+    /// Makes the folder beside `target`, the name that it is to have; 0700.
+    ///
+    /// # Errors
+    /// A fault that names the folder.
+    pub fn begin(target: &Path) -> Result<Self> {
+        let parent = target.parent().unwrap_or(Path::new("."));
+        files::create_private_dir(parent)?;
+        let failed = |error| at_path("create a folder in", parent, &error);
+        loop {
+            let folder = tempfile::Builder::new()
+                .prefix(".")
+                .suffix(UNSEALED)
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir_in(parent)
+                .map_err(failed)?;
+            let lock = File::open(folder.path()).map_err(failed)?;
+            lock.lock().map_err(failed)?;
+            // A sweep may have come between the two lines above.
+            if folder.path().exists() {
+                let paths = TemplatePaths::new(folder.path());
+                return Ok(Unsealed { folder, paths, target: target.to_owned(), _lock: lock });
+            }
+        }
+    }
+
+    /// Where RAM and state are to be put, by a rename or by writing them there.
+    pub fn paths(&self) -> &TemplatePaths {
+        &self.paths
+    }
+
+    /// Puts a frozen disk there, by another name of the same file: the disk is never only here.
+    ///
+    /// # Errors
+    /// A fault that names the path; a disk on another filesystem cannot be linked.
+    pub fn link_disk(&self, frozen: &Path) -> Result<()> {
+        std::fs::hard_link(frozen, self.paths.disk()).map_err(|error| at_path("link", frozen, &error))
+    }
+
+    /// Writes everything to the disk, takes away the permission to write, and gives the folder its name. RAM that was
+    /// synced shortly before makes it quick.
+    ///
+    /// # Errors
+    /// State when the name is taken; Failed when a file is missing or RAM is not as large as that of `machine`; a fault
+    /// that names the path.
+    pub fn seal(self, machine: &Machine, ingredients: &Ingredients) -> Result<Template> {
+        if self.target.symlink_metadata().is_ok() {
+            return Err(Fault::new(FaultClass::State, format!("{} exists already", self.target.display())));
+        }
+        // QEMU before 8.2 opens for writing also what it maps privately.
+        let ram_is_opened_for_writing = workarounds::applying(machine.version, machine.accelerator)
+            .any(|workaround| workaround.change == Change::WritablePrivateRam);
+        let ram = settle(&self.paths.ram(), if ram_is_opened_for_writing { 0o600 } else { 0o400 })?;
+        if ram != machine.memory {
+            return Err(Fault::new(FaultClass::Failed, format!("{} is incomplete", self.paths.ram().display()))
+                .because(format!("it has {ram} bytes, the VM has {}", machine.memory)));
+        }
+        let description = Description {
+            schema: SCHEMA,
+            created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            ram,
+            state: settle(&self.paths.state(), 0o400)?,
+            disk: settle(&self.paths.disk(), 0o400)?,
+            key: ingredients.key(),
+            ingredients: ingredients.clone(),
+        };
+        let text = serde_json::to_vec_pretty(&description)
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe the template").because(error))?;
+        files::write_atomic(&self.paths.description(), &text, Mode::Exactly(0o400))?;
+        files::rename(self.folder.path(), &self.target)?;
+        let _ = self.folder.keep();
+        Ok(Template { paths: TemplatePaths::new(&self.target), description })
+    }
+}
+
+/// A sealed folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    paths: TemplatePaths,
+    description: Description,
+}
+
+impl Template {
+    /// The one at `folder`.
+    ///
+    /// # Errors
+    /// Why there is none that can be used, as a part of a sentence ("there is none"); it is never worth a failure.
+    pub fn open(folder: &Path) -> Result<Self, String> {
+        let paths = TemplatePaths::new(folder);
+        let text = match files::read_optional(&paths.description()) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Err("there is none".to_owned()),
+            Err(fault) => return Err(fault.to_string()),
+        };
+        let description: Description = match serde_json::from_slice(&text) {
+            Ok(description) => description,
+            Err(_) => return Err("it was made by another version of k3s-vm, or is damaged".to_owned()),
+        };
+        if description.schema != SCHEMA {
+            return Err("it was made by another version of k3s-vm".to_owned());
+        }
+        for (path, expected) in
+            [(paths.ram(), description.ram), (paths.state(), description.state), (paths.disk(), description.disk)]
+        {
+            match path.metadata() {
+                Ok(metadata) if metadata.len() == expected => {}
+                Ok(metadata) => {
+                    return Err(format!("{} has {} of its {expected} bytes", path.display(), metadata.len()));
+                }
+                Err(error) => return Err(format!("{}: {}", path.display(), host::io_fault::text(&error))),
+            }
+        }
+        Ok(Template { paths, description })
+    }
+
+    /// Whether it can be restored with what is there now.
+    ///
+    /// # Errors
+    /// What differs, as a part of a sentence.
+    pub fn fits(&self, now: &Ingredients) -> Result<(), String> {
+        self.description.ingredients.difference(now).map_or(Ok(()), Err)
+    }
+
+    /// Its files.
+    pub fn paths(&self) -> &TemplatePaths {
+        &self.paths
+    }
+
+    /// The RAM of a VM that is restored from it: its own in what it changes.
+    pub fn memory_backend(&self) -> MemoryBackend {
+        MemoryBackend::File { path: self.paths.ram(), share: false }
+    }
+
+    /// How long ago it was made; nothing where the host's clock has gone back behind that.
+    pub fn age(&self) -> Option<Duration> {
+        SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(self.description.created)).ok()
+    }
+
+    /// The bytes that it takes on the disk.
+    pub fn disk_usage(&self) -> u64 {
+        let files = [self.paths.ram(), self.paths.state(), self.paths.disk(), self.paths.working_set()];
+        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+        files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.blocks() * 512).sum()
+    }
+}
+
+/// Removes folders in `parent` whose makers are dead; returns how many.
+///
+/// # Errors
+/// A fault that names the path.
+pub fn sweep(parent: &Path) -> Result<usize> {
+    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(0) };
+    let mut removed = 0;
+    for entry in entries.filter_map(std::io::Result::ok) {
+        let path = entry.path();
+        if !entry.file_name().to_string_lossy().ends_with(UNSEALED) {
+            continue;
+        }
+        // One that is gone meanwhile, or whose maker lives, is left alone.
+        let Ok(folder) = File::open(&path) else { continue };
+        if folder.try_lock().is_ok() {
+            files::remove(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Makes a file last and read-only; its size.
+fn settle(path: &Path, mode: u32) -> Result<u64> {
+    let failed = |error| at_path("complete", path, &error);
+    let file = File::open(path).map_err(failed)?;
+    file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    Ok(file.metadata().map_err(failed)?.len())
+}
+
+#[cfg(test)]
+mod tests;

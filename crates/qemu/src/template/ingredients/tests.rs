@@ -1,0 +1,127 @@
+//! Each ingredient counts, and is named.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use model::instance::InstanceName;
+use model::port::Port;
+
+use super::*;
+use crate::machine::{FirmwareFile, Forward};
+use crate::{MemoryBackend, Version};
+
+/// Files that stand for QEMU and an image, and a machine of them.
+pub(in crate::template) struct Parts {
+    pub(in crate::template) folder: tempfile::TempDir,
+    pub(in crate::template) qemu: Qemu,
+    pub(in crate::template) machine: Machine,
+}
+
+impl Parts {
+    pub(in crate::template) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["qemu", "kernel", "initrd", "root.qcow2"] {
+            std::fs::write(path(name), name).unwrap();
+        }
+        let version = Version::new(7, 2, 22);
+        let machine = Machine {
+            name: InstanceName::default(),
+            uuid: "6f1b9f0a-7a0e-4f0e-8f5e-0123456789ab".to_owned(),
+            pid_file: path("vm.pid"),
+            folder: folder.path().to_owned(),
+            version,
+            accelerator: Accelerator::Tcg,
+            cpus: 2,
+            memory: 1 << 20,
+            memory_backend: MemoryBackend::File { path: path("ram"), share: true },
+            kernel: path("kernel"),
+            initrd: path("initrd"),
+            kernel_command_line: "quiet".to_owned(),
+            disk: path("disk.qcow2"),
+            forwards: Vec::new(),
+            firmware_files: vec![FirmwareFile { name: "opt/k3s-vm/keys".to_owned(), path: path("keys") }],
+        };
+        Parts { qemu: Qemu { program: path("qemu"), version }, folder, machine }
+    }
+
+    pub(in crate::template) fn ingredients(&self) -> Ingredients {
+        let base = self.folder.path().join("root.qcow2");
+        Ingredients::of(&self.qemu, &self.machine, &base, "kubernetes 1.37.2").unwrap()
+    }
+}
+
+#[test]
+fn names_paths_ports_and_sharing_do_not_count() {
+    let mut parts = Parts::new();
+    let then = parts.ingredients();
+    let machine = &mut parts.machine;
+    machine.name = InstanceName::with_suffix("ci").unwrap();
+    machine.uuid = "00000000-7a0e-4f0e-8f5e-0123456789ab".to_owned();
+    machine.pid_file = "/elsewhere/vm.pid".into();
+    machine.folder = "/elsewhere".into();
+    machine.disk = "/elsewhere/disk.qcow2".into();
+    machine.memory_backend = MemoryBackend::Ram;
+    machine.firmware_files[0].path = "/elsewhere/keys".into();
+    let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    machine.forwards.push(Forward { bind, host: Port::literal(7443), guest: 6443 });
+    let now = parts.ingredients();
+    assert_eq!(then.difference(&now), None);
+    assert_eq!(then.key(), now.key());
+    assert_eq!(then.key().len(), 32);
+}
+
+#[test]
+fn whatever_counts_changes_the_key_and_is_told() {
+    let mut lines = String::new();
+    let mut check = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = Parts::new();
+        let then = parts.ingredients();
+        change(&mut parts);
+        let now = parts.ingredients();
+        assert_ne!(then.key(), now.key());
+        let difference = then.difference(&now).expect("a difference");
+        lines.push_str(&difference.replace(&parts.folder.path().display().to_string(), "/f"));
+        lines.push('\n');
+    };
+    check(&|parts| parts.qemu.version = Version::new(7, 2, 23));
+    check(&|parts| std::fs::write(&parts.qemu.program, "upgraded").unwrap());
+    check(&|parts| {
+        let other = parts.folder.path().join("other");
+        std::fs::copy(&parts.machine.kernel, &other).unwrap();
+        parts.machine.kernel = other;
+    });
+    check(&|parts| std::fs::write(parts.folder.path().join("initrd"), "other").unwrap());
+    check(&|parts| std::fs::write(parts.folder.path().join("root.qcow2"), "other").unwrap());
+    check(&|parts| parts.machine.memory = 2 << 20);
+    check(&|parts| parts.machine.cpus = 4);
+    check(&|parts| parts.machine.kernel_command_line = "quiet debug".to_owned());
+    check(&|parts| parts.machine.firmware_files.clear());
+    insta::assert_snapshot!(lines, @r"
+    QEMU was 7.2.22 and is 7.2.23
+    QEMU's program, /f/qemu, has changed
+    the guest's kernel was /f/kernel and is /f/other
+    the guest's initial RAM disk, /f/initrd, has changed
+    the guest image's disk, /f/root.qcow2, has changed
+    -m was 1M and is 2M
+    -smp was cpus=2,sockets=1,cores=2,threads=1 and is cpus=4,sockets=1,cores=4,threads=1
+    -append was quiet and is quiet debug
+    the VM had -fw_cfg and has it no more, or elsewhere
+    ");
+}
+
+#[test]
+fn the_distribution_and_the_cpu_count_and_are_told() {
+    let then = Parts::new().ingredients();
+    let now = Ingredients { distribution: "kubernetes 1.38.0".to_owned(), ..then.clone() };
+    insta::assert_snapshot!(then.difference(&now).unwrap(), @"the cluster was kubernetes 1.37.2 and is to be kubernetes 1.38.0");
+    let now = Ingredients { host_cpu: Some("x".to_owned()), ..then.clone() };
+    insta::assert_snapshot!(then.difference(&now).unwrap(), @"the host's CPU is another one");
+    assert_ne!(then.key(), now.key());
+}
+
+#[test]
+fn of_the_cpu_what_a_guest_sees_is_taken() {
+    let text = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Xeon  8\ncpu MHz\t\t: 2100.1\nflags\t\t: fpu vme\n\n\
+                processor\t: 1\nvendor_id\t: Other\n";
+    assert_eq!(cpu(text), "vendor_id : GenuineIntel; model name : Xeon 8; flags : fpu vme");
+}

@@ -1,0 +1,128 @@
+//! A template is whole or it is none.
+
+use super::ingredients::tests::Parts;
+use super::*;
+
+/// A folder with everything in it but the seal.
+fn filled(parts: &Parts, name: &str) -> Unsealed {
+    let unsealed = Unsealed::begin(&parts.folder.path().join("templates").join(name)).unwrap();
+    let ram = File::create(unsealed.paths().ram()).unwrap();
+    ram.set_len(parts.machine.memory).unwrap();
+    std::fs::write(unsealed.paths().state(), "state").unwrap();
+    let frozen = parts.folder.path().join(format!("frozen {name}"));
+    std::fs::write(&frozen, "disk").unwrap();
+    unsealed.link_disk(&frozen).unwrap();
+    unsealed
+}
+
+fn sealed(parts: &Parts) -> Template {
+    filled(parts, "one").seal(&parts.machine, &parts.ingredients()).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_was_sealed_is_opened_and_closed_to_writers() {
+    let parts = Parts::new();
+    let template = sealed(&parts);
+    assert_eq!(Template::open(template.paths().dir()), Ok(template.clone()));
+    assert_eq!(template.fits(&parts.ingredients()), Ok(()));
+    assert!(template.age().unwrap() < Duration::from_secs(3600));
+    assert!(template.disk_usage() > 0);
+    assert_eq!(
+        template.memory_backend(),
+        MemoryBackend::File { path: parts.folder.path().join("templates/one/ram"), share: false }
+    );
+    let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o7777;
+    let paths = template.paths();
+    // This QEMU opens RAM for writing although it maps it privately.
+    assert_eq!(mode(paths.ram()), 0o600);
+    for path in [paths.state(), paths.disk(), paths.description()] {
+        assert_eq!(mode(path), 0o400);
+    }
+    assert_eq!(mode(paths.dir().to_owned()), 0o700);
+    let mut newer = Parts::new();
+    newer.machine.version = crate::Version::new(8, 2, 0);
+    assert_eq!(mode(sealed(&newer).paths().ram()), 0o400);
+}
+
+#[test]
+fn unsealed_is_as_absent_and_goes_when_its_maker_is_gone() {
+    let parts = Parts::new();
+    let unsealed = filled(&parts, "one");
+    let templates = parts.folder.path().join("templates");
+    let target = templates.join("one");
+    assert_eq!(Template::open(&target).unwrap_err(), "there is none");
+    // A maker that lives is left alone.
+    assert_eq!(sweep(&templates).unwrap(), 0);
+    assert_eq!(names(&templates).len(), 1);
+    drop(unsealed);
+    assert!(names(&templates).is_empty());
+    assert_eq!(
+        std::fs::read_to_string(parts.folder.path().join("frozen one")).unwrap(),
+        "disk",
+        "it is never only here"
+    );
+
+    // One that was killed left everything, at whatever moment.
+    let Unsealed { folder, .. } = filled(&parts, "two");
+    let left = folder.keep();
+    assert_eq!(sweep(&templates).unwrap(), 1);
+    assert!(!left.exists());
+    assert_eq!(sweep(&templates.join("none")).unwrap(), 0);
+}
+
+#[test]
+fn incomplete_things_are_not_sealed() {
+    let parts = Parts::new();
+    for missing in ["ram", "state", "disk.qcow2"] {
+        let unsealed = filled(&parts, "one");
+        std::fs::remove_file(unsealed.paths().dir().join(missing)).unwrap();
+        let fault = unsealed.seal(&parts.machine, &parts.ingredients()).unwrap_err();
+        assert!(fault.to_string().contains(missing), "{fault}");
+    }
+    let unsealed = filled(&parts, "one");
+    File::options().write(true).open(unsealed.paths().ram()).unwrap().set_len(4096).unwrap();
+    let fault = unsealed.seal(&parts.machine, &parts.ingredients()).unwrap_err();
+    assert!(fault.to_string().ends_with("is incomplete: it has 4096 bytes, the VM has 1048576"), "{fault}");
+    assert!(names(&parts.folder.path().join("templates")).is_empty());
+
+    sealed(&parts);
+    let second = filled(&parts, "one").seal(&parts.machine, &parts.ingredients()).unwrap_err();
+    assert_eq!(second.class(), FaultClass::State);
+}
+
+#[test]
+fn damage_is_told_and_never_believed() {
+    let parts = Parts::new();
+    let template = sealed(&parts);
+    let paths = template.paths();
+    let open = || {
+        let why = Template::open(paths.dir()).unwrap_err();
+        why.replace(&parts.folder.path().display().to_string(), "/f")
+    };
+    File::options().write(true).open(paths.ram()).unwrap().set_len(4096).unwrap();
+    insta::assert_snapshot!(open(), @"/f/templates/one/ram has 4096 of its 1048576 bytes");
+    std::fs::remove_file(paths.ram()).unwrap();
+    insta::assert_snapshot!(open(), @"/f/templates/one/ram: No such file or directory");
+    files::remove(&paths.description()).unwrap();
+    std::fs::write(paths.description(), "{\"schema\": 1, \"cre").unwrap();
+    insta::assert_snapshot!(open(), @"it was made by another version of k3s-vm, or is damaged");
+    std::fs::remove_file(paths.description()).unwrap();
+    insta::assert_snapshot!(open(), @"there is none");
+}
+
+#[test]
+fn the_description_is_for_people_too() {
+    let parts = Parts::new();
+    let text = std::fs::read_to_string(sealed(&parts).paths().description()).unwrap();
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let keys: Vec<&String> = description.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["schema", "created", "ram", "state", "disk", "key", "ingredients"]);
+    assert_eq!(description["key"], parts.ingredients().key());
+}

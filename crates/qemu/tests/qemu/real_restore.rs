@@ -1,0 +1,237 @@
+//! Save and restore with the real QEMU: a guest that counts goes on where it stood.
+
+use std::path::Path;
+use std::time::Duration;
+
+use host::wait::{Look, Wait};
+use qemu::template::{Ingredients, Unsealed};
+use qemu::{Machine, MemoryBackend, Qemu, Ram, Save, disk, qemu_img};
+
+use crate::boot_sector::COUNTING;
+use crate::real::{installed, prepared_with};
+use crate::vm::{LONG, Vm, quit};
+
+/// A line of the guest's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line {
+    count: u16,
+    sum: u16,
+    uuid: u16,
+}
+
+/// The whole lines of a log.
+fn lines(vm: &Vm) -> Vec<Line> {
+    let log = std::fs::read_to_string(vm.log()).unwrap_or_default();
+    let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let numbers = |line: &str| -> Option<Line> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.iter().any(|word| word.len() != 4) || words.len() != 3 {
+            return None;
+        }
+        let mut numbers = words.iter().filter_map(|word| u16::from_str_radix(word, 16).ok());
+        Some(Line { count: numbers.next()?, sum: numbers.next()?, uuid: numbers.next()? })
+    };
+    whole.lines().filter_map(numbers).collect()
+}
+
+/// Waits until the guest has printed so many whole lines; all of them.
+fn counts(vm: &Vm, least: usize) -> Vec<Line> {
+    let wait = Wait { what: "the guest to count", deadline: LONG, interval: Duration::from_millis(5) };
+    wait.until(|_| {
+        let lines = lines(vm);
+        Ok(if lines.len() >= least { Look::Ready(lines) } else { Look::NotYet(format!("{lines:?}")) })
+    })
+    .unwrap()
+}
+
+/// A VM with that guest, RAM in `ram` and a uuid that ends with `byte`.
+fn counting(qemu: &Qemu, byte: u8, ram: &Path, share: bool) -> Vm {
+    let mut vm = prepared_with(qemu, COUNTING);
+    vm.machine.uuid.replace_range(34.., &format!("{byte:02x}"));
+    vm.machine.memory_backend = MemoryBackend::File { path: ram.to_owned(), share };
+    vm
+}
+
+/// Whether `restored` goes on after `before`, with its own uuid.
+fn goes_on(before: Line, restored: &[Line], byte: u8) {
+    // The rest of a line that the saved guest had begun is no whole line.
+    let first = restored[0];
+    assert!((1..=2).contains(&(first.count - before.count)), "{before:?}, then {first:?}");
+    for pair in restored.windows(2) {
+        let expected = Line { count: pair[0].count + 1, sum: pair[0].sum + u16::from(byte), uuid: u16::from(byte) };
+        assert_eq!(pair[1], expected);
+    }
+}
+
+#[test]
+fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::find().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ram = folder.path().join("ram, \"a\" ü");
+    let unsealed = Unsealed::begin(&folder.path().join("the template, \"a\" ü")).unwrap();
+    let mut saved = counting(&qemu, 1, &ram, true);
+    let running = saved.launch_with(&qemu, LONG).unwrap();
+    counts(&saved, 3);
+    let mut qmp = saved.qmp();
+    let written = Save { version: qemu.version, ram: Ram::InItsFile, state: &unsealed.paths().state(), deadline: LONG };
+    let written = written.run(&mut qmp, &saved.events).unwrap();
+    assert_eq!(written.ram, 0);
+    assert!((1..4 << 20).contains(&written.state), "{written:?}");
+    quit(qmp, running);
+    let before = *lines(&saved).last().unwrap();
+
+    std::fs::rename(&ram, unsealed.paths().ram()).unwrap();
+    let (disk, frozen) = (saved.machine.folder.join("disk.qcow2"), saved.machine.folder.join("frozen.qcow2"));
+    disk::freeze_stopped(&disk, &frozen, &saved.events).unwrap();
+    unsealed.link_disk(&frozen).unwrap();
+    let base = saved.machine.folder.join("base, 1.qcow2");
+    let ingredients = |machine: &Machine| {
+        // All VMs of the test boot the same code; that each has a copy of it is the test's doing.
+        let (kernel, initrd) = (saved.machine.kernel.clone(), saved.machine.initrd.clone());
+        Ingredients::of(&qemu, &Machine { kernel, initrd, ..machine.clone() }, &base, "counting 1").unwrap()
+    };
+    let template = unsealed.seal(&saved.machine, &ingredients(&saved.machine)).unwrap();
+    let paths = template.paths().clone();
+    let content = || [paths.ram(), paths.state(), paths.disk()].map(|path| std::fs::read(path).unwrap());
+    let sealed = content();
+
+    let mut clones = [counting(&qemu, 5, &paths.ram(), false), counting(&qemu, 9, &paths.ram(), false)];
+    for (clone, byte) in clones.iter_mut().zip([5, 9]) {
+        let disk = clone.machine.folder.join("disk.qcow2");
+        qemu_img::create_overlay(&disk, &paths.disk(), "qcow2", None).unwrap();
+        clone.machine.memory_backend = template.memory_backend();
+        assert_eq!(template.fits(&ingredients(&clone.machine)), Ok(()));
+        let forward = clone.forward(testkit::port::free(), 80);
+        clone.machine.forwards.clear();
+        clone
+            .restore_with(&qemu, &paths.state(), |qmp| {
+                // Also one that the template had not.
+                qmp.add_forward(&forward)
+            })
+            .unwrap();
+        goes_on(before, &counts(clone, 3), byte);
+        drop(std::net::TcpStream::connect((forward.bind, forward.host.number())).unwrap());
+    }
+    let [first, second] = &clones;
+    assert_ne!(counts(first, 4)[3].sum, counts(second, 4)[3].sum, "each has RAM of its own");
+    drop(clones);
+    assert!(sealed == content(), "the template was written to");
+}
+
+#[test]
+fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::find().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (ram, state) = (folder.path().join("ram"), folder.path().join("state"));
+    let mut saved = counting(&qemu, 1, &ram, true);
+    let running = saved.launch_with(&qemu, LONG).unwrap();
+    let mut qmp = saved.qmp();
+    Save { version: qemu.version, ram: Ram::InItsFile, state: &state, deadline: LONG }
+        .run(&mut qmp, &saved.events)
+        .unwrap();
+    quit(qmp, running);
+
+    let mut other = counting(&qemu, 5, &ram, false);
+    other.machine.cpus = 2;
+    let fault = other.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
+    assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
+    assert!(fault.log().unwrap().lines.iter().any(|line| line.contains("load of migration failed")), "{fault:?}");
+
+    let bytes = std::fs::read(&state).unwrap();
+    std::fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
+    let mut clone = counting(&qemu, 5, &ram, false);
+    let fault = clone.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
+    assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
+    std::fs::write(&state, &bytes).unwrap();
+    clone.restore_with(&qemu, &state, |_| Ok(())).expect("nothing is in the way of a good one");
+}
+
+#[test]
+fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::find().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| folder.path().join(name);
+    let mut first = counting(&qemu, 1, Path::new("unused"), false);
+    first.machine.memory_backend = MemoryBackend::Ram;
+    let running = first.launch_with(&qemu, LONG).unwrap();
+    counts(&first, 2);
+    let mut qmp = first.qmp();
+    let save = Save { version: qemu.version, ram: Ram::Into(&name("ram")), state: &name("1"), deadline: LONG };
+    let written = save.run(&mut qmp, &first.events).unwrap();
+    assert!(written.ram > 0 && written.state < 4 << 20, "{written:?}");
+    assert_eq!(std::fs::metadata(name("ram")).unwrap().len(), first.machine.memory);
+    let at_save = lines(&first);
+    // It goes on, and the saved RAM does not.
+    qmp.cont().unwrap();
+    goes_on(*at_save.last().unwrap(), &counts(&first, at_save.len() + 3)[at_save.len()..], 1);
+    quit(qmp, running);
+
+    // A file of its own may be shared; then the next save costs milliseconds.
+    let mut second = counting(&qemu, 7, &name("ram"), true);
+    let running = second.restore_with(&qemu, &name("1"), |_| Ok(())).unwrap();
+    goes_on(*at_save.last().unwrap(), &counts(&second, 3), 7);
+    let mut qmp = second.qmp();
+    let ram = Ram::Copied { from: &name("ram"), into: &name("copy") };
+    Save { version: qemu.version, ram, state: &name("copy's state"), deadline: LONG }
+        .run(&mut qmp, &second.events)
+        .unwrap();
+    let at_copy = *lines(&second).last().unwrap();
+    qmp.cont().unwrap();
+    counts(&second, 6);
+    let save = Save { version: qemu.version, ram: Ram::InItsFile, state: &name("2"), deadline: LONG };
+    save.run(&mut qmp, &second.events).unwrap();
+    quit(qmp, running);
+    let before = *lines(&second).last().unwrap();
+    let mut third = counting(&qemu, 9, &name("ram"), false);
+    third.restore_with(&qemu, &name("2"), |_| Ok(())).unwrap();
+    goes_on(before, &counts(&third, 3), 9);
+    // The copy is as old as its save.
+    let mut fourth = counting(&qemu, 9, &name("copy"), false);
+    fourth.restore_with(&qemu, &name("copy's state"), |_| Ok(())).unwrap();
+    goes_on(at_copy, &counts(&fourth, 3), 9);
+}
+
+#[test]
+fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::find().unwrap();
+    let mut vm = prepared_with(&qemu, COUNTING);
+    let folder = vm.machine.folder.clone();
+    let disk = folder.join("disk.qcow2");
+    vm.machine.disk = disk.clone();
+    let running = vm.launch_with(&qemu, LONG).unwrap();
+    let mut qmp = vm.qmp();
+    let (first, second) = (folder.join("frozen, 1"), folder.join("frozen: \"2\""));
+    for frozen in [&first, &second] {
+        qmp.stop().unwrap();
+        disk::freeze(&mut qmp, &disk, frozen, &vm.events).unwrap();
+        qmp.cont().unwrap();
+        assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(frozen.as_path()));
+    }
+    assert_eq!(qemu_img::info(&second).unwrap().backing_file.as_deref(), Some(first.as_path()));
+
+    // A name that is taken is left alone, and so is the disk.
+    disk::freeze(&mut qmp, &disk, &first, &vm.events).unwrap_err();
+    assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(second.as_path()));
+    quit(qmp, running);
+
+    let before = std::fs::read(&second).unwrap();
+    let running = vm.launch_with(&qemu, LONG).unwrap();
+    quit(vm.qmp(), running);
+    assert!(before == std::fs::read(&second).unwrap());
+
+    let base = folder.join("base, 1.qcow2");
+    qemu_img::rebase(&disk, &base).unwrap();
+    assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(base.as_path()));
+}

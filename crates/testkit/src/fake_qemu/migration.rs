@@ -1,0 +1,155 @@
+//! The fake's migrations: a small stream in QEMU's form is written or read, or what its script says goes wrong.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use serde_json::{Value, json};
+
+use super::{Fake, say};
+use crate::script::Migration;
+
+/// "QEVM", then version 3: so each stream begins.
+const HEADER: &[u8] = b"QEVM\0\0\0\x03";
+const PAGE: u64 = 4096;
+
+/// What is known of migrations so far.
+#[derive(Debug, Default)]
+pub(super) struct Migrations {
+    /// Descriptors that came with a command and were not used yet.
+    pub(super) files: Vec<OwnedFd>,
+    status: Option<&'static str>,
+    error: Option<String>,
+}
+
+impl Migrations {
+    /// `getfd` or `add-fd`: the descriptor is kept.
+    pub(super) fn take(&self, command: &str) -> Value {
+        if self.files.is_empty() {
+            return json!({"error": {"class": "GenericError",
+                                    "desc": "No file descriptor supplied via SCM_RIGHTS"}});
+        }
+        if command == "add-fd" { json!({"return": {"fdset-id": 1, "fd": 1}}) } else { json!({"return": {}}) }
+    }
+
+    /// The answer to `migrate`, which takes from a set only a descriptor with the flags of a file that it would open.
+    pub(super) fn begin(&self, call: &Value) -> Value {
+        let is_set = call["arguments"]["uri"].as_str().is_some_and(|uri| uri.starts_with("file:/dev/fdset/"));
+        let flags = self.files.last().and_then(|file| rustix::fs::fcntl_getfl(file).ok());
+        if is_set && flags.is_none_or(|flags| flags & OFlags::RWMODE != OFlags::WRONLY) {
+            return json!({"error": {"class": "GenericError",
+                                    "desc": "Failed to find file descriptor with matching flags=0x41"}});
+        }
+        json!({"return": {}})
+    }
+
+    /// `query-migrate`.
+    pub(super) fn told(&self) -> Value {
+        let mut told = json!({});
+        if let Some(status) = self.status {
+            told["status"] = json!(status);
+        }
+        if let Some(error) = &self.error {
+            told["error-desc"] = json!(error);
+        }
+        json!({"return": told})
+    }
+
+    /// What follows the answer to `migrate`; the VM's status once its state has been written.
+    pub(super) fn write(&mut self, fake: &Arc<Fake>) -> std::io::Result<Option<&'static str>> {
+        self.say(fake, "setup");
+        self.say(fake, "active");
+        let file = self.files.pop();
+        match &fake.script.migration {
+            Migration::Usual => {
+                if let Some(file) = file {
+                    fake.write_stream(BufWriter::new(File::from(file)))?;
+                }
+                self.say(fake, "completed");
+                Ok(Some("postmigrate"))
+            }
+            _ => {
+                self.fail(fake);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What follows the answer to `migrate-incoming`; the VM's status once a state has been read.
+    pub(super) fn read(&mut self, fake: &Arc<Fake>) -> std::io::Result<Option<&'static str>> {
+        self.say(fake, "setup");
+        self.say(fake, "active");
+        let Some(file) = self.files.pop() else { return Ok(None) };
+        if fake.script.migration != Migration::Usual {
+            self.fail(fake);
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        File::from(file).read_to_end(&mut bytes)?;
+        if !bytes.starts_with(HEADER) {
+            say("qemu-system-x86_64: Not a migration stream");
+            say("qemu-system-x86_64: load of migration failed: Invalid argument");
+            fake.exit(1);
+            return Ok(None);
+        }
+        self.say(fake, "completed");
+        Ok(Some("paused"))
+    }
+
+    /// `migrate_cancel`.
+    pub(super) fn cancel(&mut self, fake: &Fake) {
+        self.say(fake, "cancelling");
+        self.say(fake, "cancelled");
+    }
+
+    fn fail(&mut self, fake: &Fake) {
+        match &fake.script.migration {
+            Migration::Usual | Migration::Hang => {}
+            Migration::Fail(why) => {
+                self.error = Some(why.clone());
+                self.say(fake, "failed");
+            }
+            Migration::Die(death) => {
+                say(&death.stderr);
+                fake.exit(death.code);
+            }
+        }
+    }
+
+    fn say(&mut self, fake: &Fake, status: &'static str) {
+        self.status = Some(status);
+        fake.event("MIGRATION", &json!({"status": status}));
+    }
+}
+
+impl Fake {
+    /// The VM's state in QEMU's form: RAM of zeros where it is private, and no devices.
+    fn write_stream(&self, mut stream: impl Write) -> std::io::Result<()> {
+        let size = self.arguments.memory;
+        let start = |stream: &mut dyn Write| {
+            stream.write_all(HEADER)?;
+            stream.write_all(b"\x01\0\0\0\x02\x03ram\0\0\0\0\0\0\0\x04")?;
+            stream.write_all(&(size | 0x04).to_be_bytes())?;
+            stream.write_all(b"\x04ram0")?;
+            stream.write_all(&size.to_be_bytes())?;
+            stream.write_all(&0_u64.to_be_bytes())
+        };
+        let end = |stream: &mut dyn Write| {
+            stream.write_all(&0x10_u64.to_be_bytes())?;
+            stream.write_all(b"\x7e\0\0\0\x02")
+        };
+        start(&mut stream)?;
+        end(&mut stream)?;
+        stream.write_all(b"\x03\0\0\0\x02")?;
+        let pages = if self.arguments.memory_is_shared { 0 } else { size / PAGE };
+        for page in 0..pages {
+            stream.write_all(&((page * PAGE) | 0x02).to_be_bytes())?;
+            stream.write_all(b"\x04ram0\0")?;
+        }
+        end(&mut stream)?;
+        stream.write_all(b"\0")?;
+        stream.flush()
+    }
+}
