@@ -36,10 +36,11 @@ const KVM_DEVICE_VARIABLE: &str = "K3S_VM_KVM_DEVICE";
 /// The fault of the verb.
 pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
     if invocation.verb == Verb::Config(ConfigVerb::Schema) {
+        // It is the same for all projects, so none is needed.
         output.result_json(&model::config::schema::schema())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let project = Project::load(find(&invocation.globals)?, &overrides(&invocation)?)?;
+    let project = Project::load(find(&invocation.globals)?, &overrides(&invocation))?;
     let consent = output.consent();
     let context = Context {
         project,
@@ -61,21 +62,16 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
         }
         Verb::Stop { timeout, output: arguments } => {
             let report = stop::run(&context, timeout)?;
-            if arguments.output == Format::Json {
-                output.result_json(&report)?;
-            }
+            // People have read it in the phase's line.
+            output.report(arguments, &report, |_, _| String::new())?;
         }
-        Verb::Config(ConfigVerb::Show { output: arguments, .. }) => match arguments.output {
-            Format::Json => output.result_json(&context.project.settings)?,
-            Format::Human => output.result(&report::settings(&context.project.settings, output.result_style()))?,
-        },
+        Verb::Config(ConfigVerb::Show { output: arguments, .. }) => {
+            output.report(arguments, &context.project.settings, |settings, style| report::settings(settings, style))?;
+        }
         Verb::Config(ConfigVerb::Schema) => {}
         Verb::Status(arguments) => {
             let report = status::run(&context)?;
-            match arguments.output {
-                Format::Json => output.result_json(&report)?,
-                Format::Human => output.result(&report::status(&report, output.program(), output.result_style()))?,
-            }
+            output.report(arguments, &report, |report, style| report::status(report, output.program(), style))?;
         }
         Verb::Apply(arguments) => return apply(context, arguments, output),
         Verb::Load { archive, output: arguments } => {
@@ -83,10 +79,7 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
             let source =
                 if archive == Path::new("-") { load::Source::Stream(&mut stdin) } else { load::Source::File(&archive) };
             let images = load::run(&context, source, None)?;
-            match arguments.output {
-                Format::Json => output.result_json(&images)?,
-                Format::Human => output.result(&report::images(&images, output.result_style()))?,
-            }
+            output.report(arguments, &images, |images, style| report::images(images, style))?;
         }
         Verb::Logs { follow, lines, previous } => {
             let text = logs::lines(&context, previous.unwrap_or(0), lines)?;
@@ -102,19 +95,18 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
 }
 
 /// Flags and variables that count before the configuration file.
-fn overrides(invocation: &Invocation) -> Result<Overrides> {
+fn overrides(invocation: &Invocation) -> Overrides {
     let mut others = args::own_variables();
     others.extend([HOME_VARIABLE, KVM_DEVICE_VARIABLE, PROGRAM_VARIABLE].map(str::to_owned));
     let (arguments, set) = (invocation.verb.config(), &invocation.globals.set);
-    Ok(args::config::overrides(arguments, set, std::env::vars_os(), &others, &working_directory()?))
+    // Only flags that name files need it: `--project DIR` also works from a folder that has been removed.
+    let here = std::env::current_dir().unwrap_or_default();
+    args::config::overrides(arguments, set, std::env::vars_os(), &others, &here)
 }
 
 /// Tells what a start came to.
 fn started(report: &StartReport, arguments: OutputArgs, output: &Output) -> Result<()> {
-    match arguments.output {
-        Format::Json => output.result_json(report),
-        Format::Human => output.result(&summary(report, output).render(output.result_style())),
-    }
+    output.report(arguments, report, |report, style| summary(report, output).render(style))
 }
 
 fn apply(context: Context<'_>, arguments: ApplyArgs, output: &Output) -> Result<ExitCode> {
@@ -128,10 +120,7 @@ fn apply(context: Context<'_>, arguments: ApplyArgs, output: &Output) -> Result<
     let (json, style) = (arguments.output.output == Format::Json, output.result_style());
     if arguments.dry_run {
         let preview = apply::preview(&context, &options)?;
-        match json {
-            true => output.result_json(&preview)?,
-            false => output.result(&report::preview(&preview, style))?,
-        }
+        output.report(arguments.output, &preview, report::preview)?;
     } else if arguments.watch {
         apply::watch(context, &options, &mut |outcome| match outcome {
             Ok(report) if json => output.result_json_line(&report),
@@ -144,10 +133,7 @@ fn apply(context: Context<'_>, arguments: ApplyArgs, output: &Output) -> Result<
         })?;
     } else {
         let report = apply::run(&context, &options)?;
-        match json {
-            true => output.result_json(&report)?,
-            false => output.result(&report::apply(&report, style))?,
-        }
+        output.report(arguments.output, &report, report::apply)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use host::packages::Consent;
 use model::{EventSink, Fault, FaultClass, Result};
 
-use crate::args::{Format, Globals};
+use crate::args::{Format, Globals, OutputArgs};
 use consent::{Asking, TerminalConsent};
 use human::Human;
 use json::JsonLines;
@@ -100,14 +100,28 @@ impl Output {
         }
     }
 
+    /// Writes what a verb reports, in the format that is asked for.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn report<T: serde::Serialize>(
+        &self,
+        arguments: OutputArgs,
+        value: &T,
+        human: impl FnOnce(&T, Style) -> String,
+    ) -> Result<()> {
+        match arguments.output {
+            Format::Json => self.result_json(value),
+            Format::Human => self.result(&human(value, self.result_style())),
+        }
+    }
+
     /// Writes a value as JSON.
     ///
     /// # Errors
     /// As [`Output::result`].
     pub(crate) fn result_json(&self, value: &impl serde::Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the result as JSON").because(error))?;
-        self.result(&(text + "\n"))
+        self.written_json(serde_json::to_string_pretty(value))
     }
 
     /// Writes a value as JSON on one line, for results that come one after the other.
@@ -115,8 +129,12 @@ impl Output {
     /// # Errors
     /// As [`Output::result`].
     pub(crate) fn result_json_line(&self, value: &impl serde::Serialize) -> Result<()> {
-        let text = serde_json::to_string(value)
-            .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the result as JSON").because(error))?;
+        self.written_json(serde_json::to_string(value))
+    }
+
+    fn written_json(&self, text: serde_json::Result<String>) -> Result<()> {
+        let text =
+            text.map_err(|error| Fault::new(FaultClass::Failed, "cannot write the result as JSON").because(error))?;
         self.result(&(text + "\n"))
     }
 
