@@ -3,8 +3,8 @@
 //!
 //! Pure: objects in, objects out.
 
+use host::digest::Sha256;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::image_name::ImageName;
 use crate::manifest::ManifestObject;
@@ -26,8 +26,8 @@ pub fn annotate(objects: Vec<ManifestObject>, loaded: &[(String, String)]) -> Ve
             }
             used.sort_unstable();
             used.dedup();
-            let hash: String = Sha256::digest(used.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect();
-            note(object.value_mut(), Value::String(hash));
+            let hash = Sha256::of(used.join("\n").as_bytes());
+            note(object.value_mut(), Value::String(hash.to_string()));
             object
         })
         .collect()

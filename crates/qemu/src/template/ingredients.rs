@@ -5,10 +5,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use host::digest::Sha256;
 use host::io_fault::at_path;
 use model::Result;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{Accelerator, Machine, Qemu, Version, argv};
 
@@ -71,7 +71,7 @@ impl Ingredients {
     pub fn key(&self) -> String {
         // A struct of texts and numbers, in the order of its fields: it has one form, and that cannot fail.
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        format!("{:.32}", Sha256::of(&text).to_string())
     }
 
     /// The most telling difference to what is there now, as a part of a sentence; nothing where all is the same.
