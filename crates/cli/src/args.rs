@@ -13,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use config::ConfigArgs;
+use model::instance::InstanceName;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -109,6 +110,9 @@ pub(crate) struct Globals {
     /// Work on the project in DIR, not on the one around the working directory
     #[arg(long, global = true, value_name = "DIR", env = "K3S_VM_PROJECT", hide_env_values = true)]
     pub(crate) project: Option<PathBuf>,
+    /// Work on the instance NAME, not on the project's default one; `list` shows them
+    #[arg(long, global = true, value_name = "NAME", env = "K3S_VM_NAME", hide_env_values = true, value_parser = parse_name)]
+    pub(crate) name: Option<InstanceName>,
     /// Tell every command, request and step
     #[arg(long, global = true, env = "K3S_VM_DEBUG", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) debug: bool,
@@ -376,6 +380,14 @@ pub(crate) struct OutputArgs {
     /// Write the result for people or as JSON
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) output: Format,
+}
+
+fn parse_name(text: &str) -> Result<InstanceName, String> {
+    // An empty variable is how CI systems say "not set".
+    match text {
+        "" | InstanceName::DEFAULT => Ok(InstanceName::default()),
+        suffix => InstanceName::with_suffix(suffix).map_err(|fault| fault.why().join("; ")),
+    }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

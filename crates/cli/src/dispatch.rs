@@ -11,7 +11,6 @@ use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::{Context, apply, kubectl, load, logs, reset, ssh, start, status, stop};
 use model::config::Overrides;
-use model::instance::InstanceName;
 use model::paths::CachePaths;
 use model::{Fault, FaultClass, Result};
 
@@ -44,7 +43,7 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
     let consent = output.consent();
     let context = Context {
         project,
-        name: InstanceName::default(),
+        name: invocation.globals.name.clone().unwrap_or_default(),
         cache: CachePaths::new(cache_root()?),
         guest_sources: checkout()?.join("guest"),
         kvm_device: std::env::var_os(KVM_DEVICE_VARIABLE).map_or_else(|| KVM_DEVICE.into(), PathBuf::from),

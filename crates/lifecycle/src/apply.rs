@@ -13,6 +13,7 @@ use std::time::Duration;
 use cluster::ManifestObject;
 pub use cluster::{Applied, Change, KubeconfigContext, Previewed, PruneOutcome, Pruned};
 use host::deadline::Deadline;
+use host::files::{self, Mode};
 use model::config::Ports;
 use model::{Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
@@ -86,7 +87,7 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
         return shared::run(context, target, options);
     }
     let _lock = context.lock()?;
-    web_integration::check(&context.project.web())?;
+    check_web(context)?;
     let running = running(context)?;
     desired::check(context)?;
     let deadline = options.deadline(context);
@@ -119,12 +120,24 @@ fn prove(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, d
     readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline)
 }
 
-/// Writes kubeconfig, link and variables for a cluster that has proved to be ours.
+/// Whether [`write_web`] would find something in its way.
+///
+/// # Errors
+/// A State fault that names each file that has to be moved or made writable.
+pub(crate) fn check_web(context: &Context<'_>) -> Result<()> {
+    if context.is_default() { web_integration::check(&context.project.web()) } else { Ok(()) }
+}
+
+/// Writes kubeconfig, link and variables for a cluster that has proved to be ours; of an instance with a name, the
+/// kubeconfig alone.
 ///
 /// # Errors
 /// Faults of reading and writing.
 pub(crate) fn write_web(context: &Context<'_>, access: &Access) -> Result<()> {
     let yaml = access.kubeconfig.to_yaml();
+    if !context.is_default() {
+        return files::write_atomic(&context.kubeconfig(), yaml.as_bytes(), Mode::Exactly(0o600));
+    }
     let primary = access.kubeconfig.to_json_base64();
     web_integration::write(
         &context.project.web(),

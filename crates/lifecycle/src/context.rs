@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use host::lock::FileLock;
 use host::packages::Consent;
+use model::config::Ports;
 use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
 use model::{EventSink, Result};
 
+use crate::instance_ports;
 use crate::ownership::Asker;
 use crate::project::Project;
 use crate::vm_log;
@@ -38,6 +40,32 @@ impl Context<'_> {
     /// The instance's files.
     pub fn paths(&self) -> InstancePaths {
         self.project.paths.instance(&self.name)
+    }
+
+    /// Whether it is the instance that the web application's files are for.
+    pub fn is_default(&self) -> bool {
+        self.name.suffix().is_none()
+    }
+
+    /// The host ports of the instance: those of the configuration; one with a name has its own.
+    ///
+    /// # Errors
+    /// Faults of reading, and a Port fault where none is free.
+    pub fn ports(&self) -> Result<Ports> {
+        if self.is_default() { Ok(self.project.config.ports) } else { instance_ports::of(self) }
+    }
+
+    /// The instance's kubeconfig on this host.
+    pub fn kubeconfig(&self) -> PathBuf {
+        if self.is_default() { self.project.web().kubeconfig() } else { self.paths().kubeconfig() }
+    }
+
+    /// `verb` as it is to be typed for this instance: `k3s-vm stop --name NAME`.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        match self.name.suffix() {
+            None => format!("k3s-vm {verb}"),
+            Some(name) => format!("k3s-vm {verb} --name {name}"),
+        }
     }
 
     /// In whose name it is asked whose a process is.

@@ -26,7 +26,7 @@ const SUPPORTED_SKEW: u32 = 1;
 /// A State fault when there is no cluster to talk to; a Config fault for what only a kubectl of the host can do, where
 /// the host has none.
 pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement> {
-    let kubeconfig = context.project.web().kubeconfig();
+    let kubeconfig = context.kubeconfig();
     if !kubeconfig.exists() {
         return Err(Fault::new(FaultClass::State, "there is no cluster to talk to yet")
             .because(format!("{} does not exist", kubeconfig.display()))

@@ -83,8 +83,9 @@ pub fn look(context: &Context<'_>, own: Option<u32>) -> Result<Vec<Leftover>> {
 }
 
 fn add_holders(context: &Context<'_>, found: &mut Vec<Leftover>) -> Result<()> {
-    for port in wanted(context) {
-        for holder in port_holders(context.project.config.ports.bind, port.number)? {
+    let bind = context.project.config.ports.bind;
+    for port in wanted(context)? {
+        for holder in port_holders(bind, port.number)? {
             add_holder(context, found, port, &holder);
         }
     }
@@ -115,14 +116,19 @@ fn add_holder(context: &Context<'_>, found: &mut Vec<Leftover>, port: WantedPort
     found.push(leftover);
 }
 
-/// The ports of the configuration, with the place where each is set.
-fn wanted(context: &Context<'_>) -> [WantedPort; 3] {
-    let ports = context.project.config.ports;
-    [
-        WantedPort { number: ports.api, setting: "ports.api in .k3s-vm/config.toml" },
-        WantedPort { number: ports.ssh, setting: "ports.ssh in .k3s-vm/config.toml" },
-        WantedPort { number: ports.web, setting: "WEB_PORT in .env" },
-    ]
+/// The ports of the instance, with the place where each is set.
+fn wanted(context: &Context<'_>) -> Result<[WantedPort; 3]> {
+    let ports = context.ports()?;
+    let settings = match context.is_default() {
+        true => ["ports.api in .k3s-vm/config.toml", "ports.ssh in .k3s-vm/config.toml", "WEB_PORT in .env"],
+        false => ["--set ports.api=PORT", "--set ports.ssh=PORT", "--set ports.web=PORT"],
+    };
+    let [api, ssh, web] = settings;
+    Ok([
+        WantedPort { number: ports.api, setting: api },
+        WantedPort { number: ports.ssh, setting: ssh },
+        WantedPort { number: ports.web, setting: web },
+    ])
 }
 
 /// Ends the VMs whose folder is gone, and tells of each. The others are told of by [`look`].
@@ -156,7 +162,7 @@ pub(crate) fn end_abandoned(context: &Context<'_>) -> Result<u32> {
 pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
     let bind = context.project.config.ports.bind;
     let taken = |port: &WantedPort| !own.contains(&port.number) && !can_listen(bind, port.number);
-    let taken: Vec<WantedPort> = wanted(context).into_iter().filter(taken).collect();
+    let taken: Vec<WantedPort> = wanted(context)?.into_iter().filter(taken).collect();
     if taken.is_empty() {
         return Ok(());
     }
@@ -174,8 +180,9 @@ pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
 /// `fault` says that QEMU could not open a port; the answer says whose all the taken ones are.
 pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Fault {
     let Ok(holders) = holders(context) else { return fault };
+    let Ok(wanted) = wanted(context) else { return fault };
     let is_held = |port: &WantedPort| holders.iter().any(|holder| holder.holds(port));
-    let taken: Vec<WantedPort> = wanted(context).into_iter().filter(is_held).collect();
+    let taken: Vec<WantedPort> = wanted.into_iter().filter(is_held).collect();
     // Nobody is seen: QEMU's own words say more.
     if taken.is_empty() { fault } else { told(context.project.config.ports.bind, &taken, &holders) }
 }

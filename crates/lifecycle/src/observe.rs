@@ -109,5 +109,5 @@ pub(crate) fn not_running(context: &Context<'_>) -> Fault {
         Ok(Some(end)) => fault.because(end),
         Ok(None) | Err(_) => fault,
     };
-    fault.next("k3s-vm start")
+    fault.next(context.command("start"))
 }

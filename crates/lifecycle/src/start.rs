@@ -8,13 +8,11 @@ use host::identity::ProcessHandle;
 use host::packages::{self, Requirement};
 use image::ImageRequest;
 use model::guest_image::GuestImage;
-use model::paths::InstancePaths;
 use model::port::Port;
 use model::{Fault, FaultClass, Result};
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
-use qemu::machine::FirmwareFile;
-use qemu::{Forward, Launch, Machine, MemoryBackend, Qemu};
+use qemu::{Launch, MemoryBackend, Qemu};
 use serde::Serialize;
 
 use crate::accelerator;
@@ -23,13 +21,14 @@ use crate::context::Context;
 use crate::disk;
 use crate::guest_watch::GuestWatch;
 use crate::instance_files;
+use crate::instance_ports;
 use crate::launch_fault;
+use crate::machine::MachinePlan;
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
 use crate::record::Record;
 use crate::vm_log;
-use crate::web_integration;
 use crate::web_port;
 use host::deadline::Deadline;
 
@@ -136,7 +135,7 @@ pub(crate) fn run_locked(
     let waiting = if options.wait { PHASES } else { PHASES_WITHOUT_WAIT };
     let destroying = u32::from(matches!(beginning, Beginning::Anew { .. }));
     let paths = context.paths();
-    web_integration::check(&context.project.web())?;
+    apply::check_web(context)?;
     // A mistake in a manifest is told now, not after a minute of booting.
     let node_port = {
         let config = &context.project.config;
@@ -173,7 +172,7 @@ pub(crate) fn run_locked(
         distribution: image.describe(),
         api: format!("https://{}", std::net::SocketAddr::new(readiness::reach(ports.bind), ports.api.number())),
         web: format!("http://localhost:{}", ports.web),
-        kubeconfig: context.project.web().kubeconfig().display().to_string(),
+        kubeconfig: context.kubeconfig().display().to_string(),
         context: context.name.to_string(),
         variables: context.project.web().dot_env().display().to_string(),
         ssh_port: ports.ssh.number(),
@@ -284,7 +283,7 @@ fn launch(
     let paths = context.paths();
     match observed {
         Observed::Running(running) => {
-            let wanted = context.project.config.ports;
+            let wanted = context.ports()?;
             if running.record.ports() != wanted {
                 context.events.note("changed ports take effect after `k3s-vm stop` and `k3s-vm start`".to_owned());
             }
@@ -308,14 +307,16 @@ fn launch(
     }
     let qemu = Qemu::find()?;
     let uuid = uuid::Uuid::new_v4().to_string();
-    let ports = context.project.config.ports;
+    let ports = context.ports()?;
     instance_files::prepare(&paths, &context.name, &uuid, &ports)
+        .and_then(|()| instance_ports::keep(context, &ports))
         .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))?;
     if !paths.disk().exists() {
         disk::make(&paths, image)?;
     }
     vm_log::rotate(&paths)?;
-    let machine = machine(context, &paths, image, &qemu, choice, &uuid, node_port);
+    let plan = MachinePlan { image, qemu: &qemu, accelerator: choice.accelerator, node_port };
+    let machine = plan.machine(context, &ports, &uuid, MemoryBackend::Ram);
     machine.check()?;
     let console = ConsoleReader::from_end(paths.log())?;
     let mut record = Record {
@@ -348,41 +349,4 @@ fn launch(
         .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))?;
     let fact = format!("QEMU {} under {choice}, pid {}", qemu.version, process.pid());
     Ok(Outcome::Done((Box::new(Running { record, process }), console), fact))
-}
-
-/// The VM of this instance.
-fn machine(
-    context: &Context<'_>,
-    paths: &InstancePaths,
-    image: &GuestImage,
-    qemu: &Qemu,
-    choice: &Choice,
-    uuid: &str,
-    node_port: Port,
-) -> Machine {
-    let ports = &context.project.config.ports;
-    let config = &context.project.config.vm;
-    let forward = |host: Port, guest: u16| Forward { bind: ports.bind, host, guest };
-    let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
-    Machine {
-        name: context.name.clone(),
-        uuid: uuid.to_owned(),
-        pid_file: paths.pid(),
-        folder: paths.vm_dir(),
-        version: qemu.version,
-        accelerator: choice.accelerator,
-        cpus: config.cpus,
-        memory: config.memory,
-        memory_backend: MemoryBackend::Ram,
-        kernel: image.kernel(),
-        initrd: image.initrd(),
-        kernel_command_line: image.manifest.kernel_command_line.clone(),
-        disk: paths.disk(),
-        forwards: vec![forward(ports.api, 6443), forward(ports.ssh, 22), forward(ports.web, node_port.number())],
-        firmware_files: vec![
-            firmware_file("authorized_keys", paths.authorized_keys()),
-            firmware_file("ssh_host_ed25519_key", paths.ssh_host_key()),
-            firmware_file("instance.json", paths.instance_data()),
-        ],
-    }
 }

@@ -104,7 +104,7 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
 
 fn describe(context: &Context<'_>, running: &Running) -> Result<RunningReport> {
     let record = &running.record;
-    let kubeconfig = context.project.web().kubeconfig();
+    let kubeconfig = context.kubeconfig();
     let address = SocketAddr::new(reach(record.bind), record.api_port.number());
     let api_state = match files::read_text_optional(&kubeconfig)? {
         None => "unknown: there is no kubeconfig yet".to_owned(),

@@ -40,11 +40,27 @@ impl ProjectPaths {
     pub fn dot_env(&self) -> PathBuf {
         self.root.join(".env")
     }
+    /// The folders of the instances that have a name; the default one lives in [`ProjectPaths::state_dir`].
+    pub fn instances(&self) -> PathBuf {
+        self.state_dir().join("instances")
+    }
+    /// Saved VMs to begin anew with, one folder each.
+    pub fn templates(&self) -> PathBuf {
+        self.state_dir().join("templates")
+    }
+    /// Saved VMs that the user asked for, one folder each, by their names.
+    pub fn snapshots(&self) -> PathBuf {
+        self.state_dir().join("snapshots")
+    }
+    /// Frozen disks, on which those of saved VMs and instances are overlays.
+    pub fn disks(&self) -> PathBuf {
+        self.state_dir().join("disks")
+    }
     /// The files of an instance.
     pub fn instance(&self, name: &InstanceName) -> InstancePaths {
         let dir = match name.suffix() {
             None => self.state_dir(),
-            Some(suffix) => self.state_dir().join("instances").join(suffix),
+            Some(suffix) => self.instances().join(suffix),
         };
         InstancePaths { dir }
     }
@@ -135,6 +151,18 @@ impl InstancePaths {
     pub fn partial_disk(&self) -> PathBuf {
         self.vm_dir().join("disk.partial.qcow2")
     }
+    /// The host ports that an instance with a name was given.
+    pub fn ports(&self) -> PathBuf {
+        self.dir.join("ports.json")
+    }
+    /// The kubeconfig of an instance with a name; that of the default one is the web application's.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig.yaml")
+    }
+    /// The RAM of a suspended VM, and what belongs to it; a cache.
+    pub fn suspended(&self) -> SuspendedPaths {
+        SuspendedPaths { dir: self.vm_dir() }
+    }
     /// The private key that opens the guest; 0600.
     pub fn ssh_key(&self) -> PathBuf {
         self.vm_dir().join("id_ed25519")
@@ -177,6 +205,27 @@ impl InstancePaths {
     pub const AGENT_SOCKET: &'static str = "agent.sock";
 }
 
+/// The files of a suspended VM, in the folder of its disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuspendedPaths {
+    dir: PathBuf,
+}
+
+impl SuspendedPaths {
+    /// The RAM.
+    pub fn ram(&self) -> PathBuf {
+        self.dir.join("suspended.ram")
+    }
+    /// The state of the devices.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("suspended.state")
+    }
+    /// What both fit, written last and removed before the VM runs again.
+    pub fn description(&self) -> PathBuf {
+        self.dir.join("suspended.json")
+    }
+}
+
 /// The files of a saved VM: a template or a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplatePaths {
@@ -207,6 +256,10 @@ impl TemplatePaths {
     /// What it fits, written last.
     pub fn description(&self) -> PathBuf {
         self.dir.join("template.json")
+    }
+    /// What the cluster in it is: whoever restores it need not ask the guest. 0600, it lets into the cluster.
+    pub fn cluster(&self) -> PathBuf {
+        self.dir.join("cluster.json")
     }
     /// Which parts of the RAM a restored VM touches first; a help that may come later or be missing.
     pub fn working_set(&self) -> PathBuf {
