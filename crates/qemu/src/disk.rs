@@ -10,7 +10,7 @@ use host::io_fault::at_path;
 use model::{EventSink, Result};
 
 use crate::steps::Steps;
-use crate::{Qmp, qemu_img};
+use crate::{Qmp, qcow2};
 
 /// Makes `frozen` the name of what the running VM's `disk` holds now, and `disk` a new overlay on it, into which the VM
 /// writes from now on. The guest should stand still and have synced. Both names are absolute and of one filesystem.
@@ -19,7 +19,7 @@ use crate::{Qmp, qemu_img};
 /// before QEMU uses it. Until this returns, `frozen` may still be written to.
 ///
 /// # Errors
-/// Failed with QEMU's or qemu-img's reason, Host when files cannot be made; then all is as it was.
+/// Failed with QEMU's reason, Host when files cannot be made; then all is as it was.
 pub fn freeze(qmp: &mut Qmp, disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
     let top = qmp.top_of_root_disk()?;
     Freeze { disk, frozen, size: top.virtual_size }.run(events, |overlay| {
@@ -39,7 +39,7 @@ pub fn freeze(qmp: &mut Qmp, disk: &Path, frozen: &Path, events: &dyn EventSink)
 /// # Errors
 /// As [`freeze`].
 pub fn freeze_stopped(disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
-    let size = qemu_img::info(disk)?.virtual_size;
+    let size = qcow2::header(disk)?.virtual_size;
     Freeze { disk, frozen, size }.run(events, |overlay| files::rename(overlay, disk))
 }
 
@@ -61,7 +61,7 @@ impl Freeze<'_> {
         overlay.push(".overlay");
         let overlay = PathBuf::from(overlay);
         let done = files::remove(&overlay)
-            .and_then(|()| qemu_img::create_overlay_unseen(&overlay, self.frozen, self.size))
+            .and_then(|()| qcow2::create_overlay(&overlay, self.frozen, self.size))
             .and_then(|()| {
                 steps.done("overlay made");
                 put(&overlay)

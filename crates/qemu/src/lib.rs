@@ -12,6 +12,7 @@ pub mod launch;
 pub mod machine;
 mod port_fault;
 pub mod power;
+pub mod qcow2;
 pub mod qemu_img;
 pub mod qmp;
 mod ram_stream;

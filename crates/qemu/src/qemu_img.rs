@@ -58,21 +58,6 @@ pub fn create_overlay(overlay: &Path, base: &Path, base_format: &str, size: Opti
     command.run().map(drop).map_err(|fault| fault.context(format!("cannot make the disk {}", overlay.display())))
 }
 
-/// Makes `overlay` as [`create_overlay`] does, on a qcow2 `base` of `size` bytes that is not looked at: a running QEMU may
-/// hold it.
-///
-/// # Errors
-/// As [`create_overlay`].
-pub(crate) fn create_overlay_unseen(overlay: &Path, base: &Path, size: u64) -> Result<()> {
-    let command = qemu_img()?
-        .args(["create", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b"])
-        .arg(absolute(base)?)
-        .arg(absolute(overlay)?)
-        .arg(size.to_string())
-        .deadline(SHORT);
-    command.run().map(drop).map_err(|fault| fault.context(format!("cannot make the disk {}", overlay.display())))
-}
-
 /// Describes an image; also one that a running QEMU holds.
 ///
 /// # Errors

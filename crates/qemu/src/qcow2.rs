@@ -1,0 +1,220 @@
+//! The header of a qcow2 image: what it says of the image under it, and new overlays that hold nothing yet.
+//!
+//! Source: docs/interop/qcow2 of QEMU. It knows nothing of clusters with data: that is qemu-img's and QEMU's. A start from
+//! a template waits for each program that it starts; this takes the time of one small write.
+
+use std::ffi::OsStr;
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use host::files::{self, Mode};
+use host::io_fault::at_path;
+use model::{Fault, FaultClass, Result};
+
+const MAGIC: [u8; 4] = *b"QFI\xfb";
+/// The size of a cluster of new overlays, QEMU's default.
+const CLUSTER_BITS: u32 = 16;
+const CLUSTER: u64 = 1 << CLUSTER_BITS;
+/// Length of the header of version 3 without optional fields, and of that of version 2.
+const HEADER: usize = 104;
+const OLD_HEADER: usize = 72;
+/// The longest name of a backing file, in bytes.
+const LONGEST_NAME: usize = 1023;
+/// The largest table of the first level that QEMU opens, in bytes.
+const LARGEST_TABLE: u64 = 32 << 20;
+/// The header extension that holds the format of the backing file.
+const BACKING_FORMAT: u32 = 0xe279_2aca;
+
+/// What the header of an image says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The size that the guest sees, in bytes.
+    pub virtual_size: u64,
+    /// The path of the image under it; a relative name was taken from the folder of this one, as QEMU does.
+    pub backing_file: Option<PathBuf>,
+}
+
+/// Reads the header, also of an image that a running QEMU holds.
+///
+/// # Errors
+/// Failed when it is no qcow2 image; a fault that names the path.
+pub fn header(image: &Path) -> Result<Header> {
+    let file = File::open(image).map_err(|error| at_path("read the disk", image, &error))?;
+    let place = Place::read(&file).map_err(|error| unreadable(image, &error))?;
+    let name = place.name(&file).map_err(|error| unreadable(image, &error))?;
+    let folder = image.parent().unwrap_or(Path::new("."));
+    let backing_file = name.map(|name| folder.join(OsStr::from_bytes(&name)));
+    Ok(Header { virtual_size: place.virtual_size, backing_file })
+}
+
+/// Makes `overlay`, whole or not at all and 0600: an image of `size` bytes that is `base` until something is written to
+/// it. `base`, a qcow2 image with an absolute path, is not looked at: a running QEMU may hold it.
+///
+/// # Errors
+/// Failed when the path of the base is too long for the format; a fault that names the path.
+pub fn create_overlay(overlay: &Path, base: &Path, size: u64) -> Result<()> {
+    let told = |fault: Fault| fault.context(format!("cannot make the disk {}", overlay.display()));
+    let name = absolute_name(base).map_err(told)?;
+    let bytes = empty_overlay(name, size)
+        .ok_or_else(|| told(Fault::new(FaultClass::Failed, format!("{size} bytes are too large for it"))))?;
+    files::write_atomic(overlay, &bytes, Mode::Exactly(0o600)).map_err(told)
+}
+
+/// Writes another name for the image under `image`, which must be the same image; the name only is changed. A running
+/// QEMU that has opened it for reading does not notice.
+///
+/// # Errors
+/// As [`create_overlay`]; Failed when it has no image under it.
+pub fn rename_base(image: &Path, base: &Path) -> Result<()> {
+    let told = |fault: Fault| fault.context(format!("cannot name another base in the disk {}", image.display()));
+    let name = absolute_name(base).map_err(told)?;
+    let write = || -> io::Result<()> {
+        let permissions = image.metadata()?.permissions();
+        // Frozen disks are write-protected. One that a crash leaves writable is as good.
+        std::fs::set_permissions(image, Permissions::from_mode(permissions.mode() | 0o200))?;
+        let written = File::options().read(true).write(true).open(image).and_then(|file| {
+            Place::read(&file)?.write_name(&file, name)?;
+            file.sync_all()
+        });
+        std::fs::set_permissions(image, permissions)?;
+        written
+    };
+    write().map_err(|error| told(at_path("write", image, &error)))
+}
+
+/// Where a header has the name of the image under it.
+struct Place {
+    virtual_size: u64,
+    cluster: u64,
+    offset: u64,
+    length: usize,
+}
+
+impl Place {
+    fn read(file: &File) -> io::Result<Self> {
+        let mut header = [0; OLD_HEADER];
+        file.read_exact_at(&mut header, 0)?;
+        let (version, cluster_bits) = (number_4(&header, 4), number_4(&header, 20));
+        if header[..4] != MAGIC || !matches!(version, 2 | 3) || !(9..=21).contains(&cluster_bits) {
+            return Err(io::Error::other("it is no qcow2 image"));
+        }
+        let place = Place {
+            virtual_size: number_8(&header, 24),
+            cluster: 1 << cluster_bits,
+            offset: number_8(&header, 8),
+            length: number_4(&header, 16) as usize,
+        };
+        let end = place.offset.checked_add(place.length as u64);
+        if place.offset > 0 && (place.length > LONGEST_NAME || end.is_none_or(|end| end > place.cluster)) {
+            return Err(io::Error::other("its header is damaged"));
+        }
+        Ok(place)
+    }
+
+    fn name(&self, file: &File) -> io::Result<Option<Vec<u8>>> {
+        if self.offset == 0 {
+            return Ok(None);
+        }
+        let mut name = vec![0; self.length];
+        file.read_exact_at(&mut name, self.offset)?;
+        Ok(Some(name))
+    }
+
+    /// All in one write, from the header's begin to the name's end. What follows the extensions in the first cluster is
+    /// free for the name, and nothing else may be there.
+    fn write_name(&self, file: &File, name: &[u8]) -> io::Result<()> {
+        if self.offset == 0 || self.offset + name.len() as u64 > self.cluster {
+            return Err(io::Error::other("its header has no room for the name"));
+        }
+        let mut begin = vec![0; usize::try_from(self.offset).map_err(io::Error::other)?];
+        file.read_exact_at(&mut begin, 0)?;
+        begin[16..20].copy_from_slice(&length_of(name).to_be_bytes());
+        begin.extend_from_slice(name);
+        file.write_all_at(&begin, 0)
+    }
+}
+
+/// The clusters of an image without data: header, table of reference counts, its one block, and the table of the first
+/// level, all of whose entries say that the data is in the backing file.
+fn empty_overlay(name: &[u8], size: u64) -> Option<Vec<u8>> {
+    // An entry of the first level is for a cluster of entries of the second level, eight bytes each.
+    let entries = size.div_ceil(CLUSTER * (CLUSTER / 8)).max(1);
+    let table = entries * 8;
+    if table > LARGEST_TABLE {
+        return None;
+    }
+    let clusters = 3 + table.div_ceil(CLUSTER);
+    let mut extensions = [BACKING_FORMAT.to_be_bytes(), 5_u32.to_be_bytes()].concat();
+    extensions.extend_from_slice(b"qcow2\0\0\0");
+    // The end of the extensions.
+    extensions.extend_from_slice(&[0; 8]);
+    let mut image = Vec::with_capacity(usize::try_from(clusters * CLUSTER).ok()?);
+    let put_4 = |image: &mut Vec<u8>, number: u32| image.extend_from_slice(&number.to_be_bytes());
+    let put_8 = |image: &mut Vec<u8>, number: u64| image.extend_from_slice(&number.to_be_bytes());
+    image.extend_from_slice(&MAGIC);
+    put_4(&mut image, 3); // version
+    put_8(&mut image, (HEADER + extensions.len()) as u64); // offset of the backing file's name
+    put_4(&mut image, length_of(name));
+    put_4(&mut image, CLUSTER_BITS);
+    put_8(&mut image, size);
+    put_4(&mut image, 0); // no encryption
+    put_4(&mut image, u32::try_from(entries).ok()?);
+    put_8(&mut image, 3 * CLUSTER); // table of the first level
+    put_8(&mut image, CLUSTER); // table of reference counts
+    put_4(&mut image, 1); // its clusters
+    put_4(&mut image, 0); // no internal snapshots
+    put_8(&mut image, 0);
+    for _ in 0..3 {
+        put_8(&mut image, 0); // no incompatible, compatible, autoclear features
+    }
+    put_4(&mut image, 4); // reference counts of 1 << 4 bits
+    put_4(&mut image, u32::try_from(HEADER).ok()?);
+    image.extend_from_slice(&extensions);
+    image.extend_from_slice(name);
+    let at = |cluster: u64| usize::try_from(cluster * CLUSTER);
+    image.resize(at(1).ok()?, 0);
+    put_8(&mut image, 2 * CLUSTER);
+    image.resize(at(2).ok()?, 0);
+    for _ in 0..clusters {
+        image.extend_from_slice(&1_u16.to_be_bytes());
+    }
+    image.resize(at(clusters).ok()?, 0);
+    Some(image)
+}
+
+fn absolute_name(base: &Path) -> Result<&[u8]> {
+    let name = base.as_os_str().as_bytes();
+    let refused = |why: String| Err(Fault::new(FaultClass::Failed, why));
+    match name.len() {
+        length if length > LONGEST_NAME => {
+            refused(format!("the path {} has {length} bytes, a disk can name {LONGEST_NAME} at most", base.display()))
+        }
+        _ if base.is_relative() => refused(format!("{} is not absolute", base.display())),
+        _ => Ok(name),
+    }
+}
+
+/// [`absolute_name`] has looked at it.
+fn length_of(name: &[u8]) -> u32 {
+    u32::try_from(name.len()).unwrap_or(u32::MAX)
+}
+
+fn number_4(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+fn number_8(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn unreadable(image: &Path, error: &io::Error) -> Fault {
+    let cut = error.kind() == io::ErrorKind::UnexpectedEof;
+    let why = if cut { "it is no qcow2 image".to_owned() } else { host::io_fault::text(error) };
+    Fault::new(FaultClass::Failed, format!("cannot read the disk {}", image.display())).because(why)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Without qemu-img; `tests/qemu/real_disk.rs` shows that it agrees.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn in_folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    (folder, path)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn an_overlay_says_what_it_was_made_with_and_takes_another_name(
+        size in 0..1_u64 << 45,
+        name in "/[^\0]{0,200}",
+        other in "/[^\0]{0,200}",
+    ) {
+        let (_folder, folder) = in_folder();
+        let (overlay, size) = (folder.join("overlay"), size / 512 * 512);
+        create_overlay(&overlay, Path::new(&name), size).unwrap();
+        let said = Header { virtual_size: size, backing_file: Some(name.into()) };
+        prop_assert_eq!(header(&overlay).unwrap(), said.clone());
+        let length = overlay.metadata().unwrap().len();
+        rename_base(&overlay, Path::new(&other)).unwrap();
+        prop_assert_eq!(header(&overlay).unwrap(), Header { backing_file: Some(other.into()), ..said });
+        prop_assert_eq!(overlay.metadata().unwrap().len(), length);
+    }
+}
+
+#[test]
+fn a_write_protected_image_takes_another_name_and_stays_protected() {
+    let (_folder, folder) = in_folder();
+    let overlay = folder.join("overlay");
+    create_overlay(&overlay, Path::new("/base"), 1 << 30).unwrap();
+    std::fs::set_permissions(&overlay, Permissions::from_mode(0o400)).unwrap();
+    rename_base(&overlay, Path::new("/a longer name")).unwrap();
+    assert_eq!(overlay.metadata().unwrap().permissions().mode() & 0o777, 0o400);
+    assert_eq!(header(&overlay).unwrap().backing_file.as_deref(), Some(Path::new("/a longer name")));
+}
+
+#[test]
+fn what_is_no_qcow2_image_is_told_with_its_path() {
+    let (_folder, folder) = in_folder();
+    let said = |bytes: &[u8]| {
+        std::fs::write(folder.join("disk"), bytes).unwrap();
+        header(&folder.join("disk")).unwrap_err().to_string().replace(folder.to_str().unwrap(), "")
+    };
+    assert_eq!(said(b""), "cannot read the disk /disk: it is no qcow2 image");
+    assert_eq!(said(&[7; 4096]), "cannot read the disk /disk: it is no qcow2 image");
+    let mut overlay = empty_overlay(b"/base", 1 << 30).unwrap();
+    overlay[16..20].copy_from_slice(&1024_u32.to_be_bytes());
+    assert_eq!(said(&overlay), "cannot read the disk /disk: its header is damaged");
+    overlay[16..20].copy_from_slice(&5_u32.to_be_bytes());
+    overlay[8..16].copy_from_slice(&u64::MAX.to_be_bytes());
+    assert_eq!(said(&overlay), "cannot read the disk /disk: its header is damaged");
+    assert_eq!(said(&overlay[..80]), "cannot read the disk /disk: its header is damaged");
+}
+
+#[test]
+fn names_and_sizes_that_the_format_cannot_hold_are_refused() {
+    let (_folder, folder) = in_folder();
+    let overlay = folder.join("overlay");
+    let long = format!("/{}", "n".repeat(LONGEST_NAME));
+    for (base, size) in [(long.as_str(), 512), ("relative", 512), ("/base", 1 << 62)] {
+        let fault = create_overlay(&overlay, Path::new(base), size).unwrap_err();
+        assert!(fault.to_string().starts_with("cannot make the disk "), "{fault}");
+        assert!(!overlay.exists());
+    }
+}
+
+#[test]
+fn a_relative_name_is_taken_from_the_folder_of_the_image() {
+    let (_folder, folder) = in_folder();
+    let overlay = folder.join("overlay");
+    std::fs::write(&overlay, empty_overlay(b"../base", 1 << 30).unwrap()).unwrap();
+    assert_eq!(header(&overlay).unwrap().backing_file, Some(folder.join("../base")));
+    std::fs::write(&overlay, empty_overlay(b"", 1 << 30).unwrap()).unwrap();
+    let without = std::fs::read(&overlay).unwrap();
+    std::fs::write(&overlay, [&without[..8], &[0; 8], &without[16..]].concat()).unwrap();
+    assert_eq!(header(&overlay).unwrap().backing_file, None);
+    rename_base(&overlay, Path::new("/base")).unwrap_err();
+}

@@ -1,0 +1,85 @@
+//! Disks that we write ourselves, against the real qemu-img and qemu-io.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use qemu::qemu_img::{self, CheckResult};
+use qemu::qcow2;
+
+use crate::real::installed;
+
+const GIB: u64 = 1 << 30;
+
+/// Has qemu-io do `command` with a qcow2 image; what it printed.
+fn io(image: &Path, command: &str) -> String {
+    let output = Command::new("qemu-io").args(["-f", "qcow2", "-c", command]).arg(image).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && !text.contains("verification failed"), "{command}: {text}");
+    text
+}
+
+fn create(image: &Path, size: u64) {
+    let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(image).arg(size.to_string()).status();
+    assert!(made.unwrap().success());
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap().join("a, b: \"ü\"");
+    std::fs::create_dir(&path).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn an_overlay_that_we_write_is_one_of_qemu_s() {
+    if !installed(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let (_folder, folder) = folder();
+    let (base, overlay) = (folder.join("base.qcow2"), folder.join("overlay.qcow2"));
+    for size in [1 << 20, 20 * GIB, 4096 * GIB + 512, 40_000 * GIB] {
+        for file in [&base, &overlay] {
+            host::files::remove(file).unwrap();
+        }
+        create(&base, size);
+        assert_eq!(qcow2::header(&base).unwrap(), qcow2::Header { virtual_size: size, backing_file: None });
+        io(&base, "write -P 1 0 1M");
+        qcow2::create_overlay(&overlay, &base, size).unwrap();
+        assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
+        let info = qemu_img::info(&overlay).unwrap();
+        assert_eq!((info.format.as_str(), info.virtual_size), ("qcow2", size));
+        assert_eq!(info.backing_file.as_deref(), Some(base.as_path()));
+        assert_eq!(info.backing_format.as_deref(), Some("qcow2"));
+        // It gives the base's data, takes others, also at its end, and is still sound.
+        io(&overlay, "read -P 1 0 1M");
+        io(&overlay, "write -P 2 0 64k");
+        let end = size - 512;
+        io(&overlay, &format!("write -P 3 {end} 512"));
+        io(&overlay, &format!("read -P 3 {end} 512"));
+        io(&overlay, "read -P 2 0 64k");
+        io(&overlay, "read -P 1 64k 64k");
+        io(&base, "read -P 1 0 1M");
+        assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
+        assert_eq!(qcow2::header(&overlay).unwrap().backing_file.as_deref(), Some(base.as_path()));
+    }
+}
+
+#[test]
+fn a_base_that_has_moved_gets_its_new_name_also_in_an_image_of_qemu_img_s() {
+    if !installed(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let (_folder, folder) = folder();
+    let (old, new, overlay) = (folder.join("b"), folder.join("a new and longer name"), folder.join("overlay"));
+    create(&old, GIB);
+    io(&old, "write -P 1 0 1M");
+    qemu_img::create_overlay(&overlay, &old, "qcow2", Some(2 * GIB)).unwrap();
+    io(&overlay, "write -P 2 1M 1M");
+    std::fs::rename(&old, &new).unwrap();
+    qcow2::rename_base(&overlay, &new).unwrap();
+    assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
+    let info = qemu_img::info(&overlay).unwrap();
+    assert_eq!((info.backing_file.as_deref(), info.backing_format.as_deref()), (Some(new.as_path()), Some("qcow2")));
+    io(&overlay, "read -P 1 0 1M");
+    io(&overlay, "read -P 2 1M 1M");
+}
