@@ -20,7 +20,7 @@ Examples:
   k3s-vm                        Build what is missing, start, wait until the web application answers
   k3s-vm apply                  Apply changed manifests and variables to the running cluster
   k3s-vm kubectl get pods -A    Talk to the cluster
-  k3s-vm stop                   Power off; the data stay
+  k3s-vm stop                   Suspend; the next start goes on where it is
   k3s-vm reset                  Throw the data away and start anew";
 
 const EXIT_CODES: &str = "\
@@ -182,10 +182,14 @@ Examples:
   k3s-vm start --yes --timeout 30m    For CI: install host packages unasked, allow a slow machine
   k3s-vm start --no-wait              Return once the VM runs")]
     Start(StartArgs),
-    /// Power the VM off; the cluster's data stay
+    /// Stop the VM; the next `start` goes on where it is
     ///
-    /// A guest that does not power off in time is ended. A stopped cluster stays stopped, which is success.
+    /// The VM is suspended: its RAM is kept beside its disk, for the next start alone. Where that cannot be done, or is not
+    /// wanted, the guest powers off; one that does not in time is ended. A stopped cluster stays stopped, which is success.
     Stop {
+        /// Shut the guest down; the next start boots it
+        #[arg(long)]
+        power_off: bool,
         /// End the VM by force when the guest has not powered off after DURATION, for example 90s
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         timeout: Option<Duration>,

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use lifecycle::apply::KubeconfigContext;
 use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
+use lifecycle::stop::StopOptions;
 use lifecycle::{Context, apply, kubectl, load, logs, reset, ssh, start, status, stop};
 use model::config::Overrides;
 use model::paths::CachePaths;
@@ -59,8 +60,8 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
             let report = reset::run(&context, options(&arguments.wait), rebuild)?;
             started(&report, arguments.output, output)?;
         }
-        Verb::Stop { timeout, output: arguments } => {
-            let report = stop::run(&context, timeout)?;
+        Verb::Stop { power_off, timeout, output: arguments } => {
+            let report = stop::run(&context, StopOptions { power_off, timeout })?;
             // People have read it in the phase's line.
             output.report(arguments, &report, |_, _| String::new())?;
         }

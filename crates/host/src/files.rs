@@ -84,6 +84,14 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| at_path("create the folder", path, &error))
 }
 
+/// Writes to the disk what the system holds of a file, or of the names in a folder.
+///
+/// # Errors
+/// A fault that names the path.
+pub fn sync(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| at_path("complete", path, &error))
+}
+
 /// Removes a file, a link or a whole folder; one that is not there is success. Folders without write permission
 /// (such as those of Go's module cache) are made writable first. A link is removed, never what it points to.
 ///

@@ -19,5 +19,6 @@ pub mod lock;
 pub mod packages;
 pub mod port_holder;
 pub mod process_table;
+pub mod program_version;
 pub mod tools;
 pub mod wait;

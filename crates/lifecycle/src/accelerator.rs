@@ -22,7 +22,7 @@ pub(crate) fn is_open(context: &Context<'_>, observed: &Observed) -> bool {
 pub(crate) fn choose(context: &Context<'_>, image: &GuestImage) -> Result<Outcome<Choice>> {
     let config = &context.project.config;
     let only_kvm = config.vm.accel == Accel::Kvm;
-    let qemu = Qemu::find()?;
+    let qemu = Qemu::find(&context.cache, context.events)?;
     let test = SelfTest {
         qemu: &qemu,
         device: &context.kvm_device,

@@ -2,6 +2,7 @@
 //! is deleted.
 
 mod desired;
+mod inputs;
 mod objects;
 mod preview;
 mod settings;
@@ -30,6 +31,7 @@ use crate::web_integration;
 use crate::web_port;
 use desired::Destination;
 pub(crate) use desired::read_manifests;
+pub(crate) use inputs::{AppliedInputs, manifests_digest};
 pub use preview::{PreviewReport, preview};
 pub use settings::Settings;
 pub use watch::watch;
@@ -204,19 +206,42 @@ fn rolled_out(
             },
         )?;
     }
-    let service = context.project.config.web_service.as_ref();
-    let node_port = web_port::node_port(ports.web, service, objects)?;
-    if !web_port::is_served(node_port, objects) {
-        let reason = format!("no Service has the NodePort {node_port}");
+    if let Some(unserved) = unserved(context, objects)? {
         return Ok(if deployments.is_empty() {
-            Outcome::Skipped(None, reason)
+            Outcome::Skipped(None, unserved)
         } else {
-            Outcome::Done(None, format!("{} rolled out; {reason}", count(deployments.len(), "Deployment")))
+            Outcome::Done(None, format!("{} rolled out; {unserved}", count(deployments.len(), "Deployment")))
         });
     }
     readiness::web(watch, ports, deadline)?;
     let url = format!("http://localhost:{} answers", ports.web);
     Ok(Outcome::Done(Some(true), url))
+}
+
+/// Why nothing can answer on the web port; nothing where a Service of `objects` is behind it.
+fn unserved(context: &Context<'_>, objects: &[ManifestObject]) -> Result<Option<String>> {
+    let config = &context.project.config;
+    let node_port = web_port::node_port(config.ports.web, config.web_service.as_ref(), objects)?;
+    Ok((!web_port::is_served(node_port, objects)).then(|| format!("no Service has the NodePort {node_port}")))
+}
+
+/// Waits until the application answers that was applied before the cluster was saved.
+///
+/// # Errors
+/// Timeout and Guest faults of the watch.
+pub(crate) fn answers(
+    context: &Context<'_>,
+    ports: &Ports,
+    watch: &mut GuestWatch<'_>,
+    deadline: Deadline,
+) -> Result<Outcome<ApplyReport>> {
+    let report = |web_answers| ApplyReport { web_answers, ..ApplyReport::default() };
+    if let Some(unserved) = unserved(context, &read_manifests(context)?)? {
+        return Ok(Outcome::Skipped(report(None), unserved));
+    }
+    readiness::web(watch, ports, deadline)?;
+    let fact = format!("http://localhost:{} answers; manifests, variables and images are unchanged", ports.web);
+    Ok(Outcome::Done(report(Some(true)), fact))
 }
 
 fn images_fact(images: &[LoadedImage]) -> String {

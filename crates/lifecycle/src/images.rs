@@ -14,6 +14,7 @@ use qemu::agent::GuestCommand;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::project::Project;
 use crate::ssh::guest_input;
 
 /// How long the build of one image may take.
@@ -46,29 +47,61 @@ pub struct LoadedImage {
 pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>> {
     let mut loaded = Vec::new();
     for image in &context.project.config.images {
-        let archive = prepare(context, image)?;
+        let archive = prepare(&context.project, &context.paths(), image, context.events)?;
         loaded.extend(load_archive(&context.paths(), &archive, context.events)?);
     }
     Ok(loaded)
 }
 
+/// Builds and packs the images of the configuration; name and digest of each, as [`load_configured`] would give them.
+///
+/// # Errors
+/// As [`load_configured`], but for faults of the transfer.
+pub(crate) fn digests(
+    project: &Project,
+    paths: &InstancePaths,
+    events: &dyn EventSink,
+) -> Result<Vec<(String, String)>> {
+    let mut digests = Vec::new();
+    for image in &project.config.images {
+        digests.extend(named(&prepare(project, paths, image, events)?));
+    }
+    Ok(digests)
+}
+
+/// Name and digest of each image of an archive; an empty digest where it has none.
+fn named(archive: &ImageArchive) -> Vec<(String, String)> {
+    let images = archive.images().iter();
+    images
+        .flat_map(|image| {
+            let digest = image.config_digest.clone().unwrap_or_default();
+            image.names.iter().map(move |name| (name.as_str().to_owned(), digest.clone()))
+        })
+        .collect()
+}
+
 /// Makes the archive of one configured image.
-fn prepare(context: &Context<'_>, image: &ContainerImage) -> Result<ImageArchive> {
-    let root = context.project.paths.root();
+fn prepare(
+    project: &Project,
+    paths: &InstancePaths,
+    image: &ContainerImage,
+    events: &dyn EventSink,
+) -> Result<ImageArchive> {
+    let root = project.paths.root();
     if let Some(build) = &image.build {
-        context.events.progress(&image.name, "building".to_owned());
-        context.events.debug(format!("{}: {build}", image.name));
+        events.progress(&image.name, "building".to_owned());
+        events.debug(format!("{}: {build}", image.name));
         Command::new("/bin/sh")
             .args(["-e", "-c", build])
             .current_dir(root)
             .deadline(BUILD_DEADLINE)
-            .run_streaming(context.events, &mut |line| context.events.progress(&image.name, line.to_owned()))
+            .run_streaming(events, &mut |line| events.progress(&image.name, line.to_owned()))
             .map_err(|fault| {
                 fault
                     .context(format!("the container image {} could not be built", image.name))
                     .next("correct `build` of [[images]] in .k3s-vm/config.toml, or the sources that it builds")
             })?;
-        context.events.emit(Event::TaskFinished { task: image.name.clone() });
+        events.emit(Event::TaskFinished { task: image.name.clone() });
     }
     match &image.source {
         ContainerImageSource::Archive(file) => {
@@ -84,7 +117,7 @@ fn prepare(context: &Context<'_>, image: &ContainerImage) -> Result<ImageArchive
                 environment: Vec::new(),
                 architecture: std::env::consts::ARCH.to_owned(),
             };
-            let folder = context.paths().image_archives();
+            let folder = paths.image_archives();
             files::create_private_dir(&folder)?;
             let destination = folder.join(archive_file_name(recipe.name.as_str()));
             recipe.pack(&destination)?;
@@ -118,12 +151,7 @@ pub(crate) fn load_archive(
     archive: &ImageArchive,
     events: &dyn EventSink,
 ) -> Result<Vec<LoadedImage>> {
-    let mut images = Vec::new();
-    for image in archive.images() {
-        for name in &image.names {
-            images.push((name.as_str().to_owned(), image.config_digest.clone().unwrap_or_default()));
-        }
-    }
+    let images = named(archive);
     if !images.iter().any(|(_, digest)| digest.is_empty()) && guest_has(paths, &images)? {
         return Ok(report(images, false));
     }

@@ -26,6 +26,11 @@ impl<'a> Phases<'a> {
         Phases { events, total, next: 1 }
     }
 
+    /// Tells how many phases are still to come, now that it is known.
+    pub(crate) fn expect(&mut self, coming: u32) {
+        self.total = self.next - 1 + coming;
+    }
+
     /// Runs one phase.
     ///
     /// # Errors

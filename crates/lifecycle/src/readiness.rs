@@ -33,7 +33,8 @@ const REQUEST: &[u8] = b"OPTIONS / HTTP/1.0\r\nHost: localhost\r\n\r\n";
 pub(crate) struct Access {
     /// For the host: the forwarded port, our names.
     pub(crate) kubeconfig: Kubeconfig,
-    /// For a pod: the server address inside the cluster.
+    /// For a pod: the server address inside the cluster. It has the default instance's name in all instances, so that an
+    /// application that was saved with one is what another one would have.
     pub(crate) inside: Kubeconfig,
     /// The client.
     pub(crate) client: ClusterClient,
@@ -119,7 +120,7 @@ pub(crate) fn api(
     watch.wait(&format!("the Kubernetes API on {address}"), deadline, |left| probe.look(left))?;
     let kubeconfig = admin.for_host(name, address.ip(), ports.api);
     let client = ClusterClient::new(&kubeconfig)?;
-    Ok(Access { inside: admin.inside_cluster(name), kubeconfig, client })
+    Ok(Access { inside: admin.inside_cluster(&InstanceName::default()), kubeconfig, client })
 }
 
 /// Waits until the node is Ready; returns its kubelet's version.

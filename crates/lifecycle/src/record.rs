@@ -7,6 +7,7 @@ use host::identity::ProcessIdentity;
 use model::config::Ports;
 use model::port::Port;
 use model::{Fault, FaultClass, Result};
+use qemu::template::Ingredients;
 use serde::{Deserialize, Serialize};
 
 /// What was started.
@@ -37,6 +38,10 @@ pub struct Record {
     pub image: String,
     /// The folder of that image.
     pub image_folder: std::path::PathBuf,
+    /// What a saved state of it depends on.
+    pub ingredients: Ingredients,
+    /// Bytes of RAM.
+    pub memory: u64,
 }
 
 impl Record {

@@ -9,6 +9,7 @@ use crate::leftovers;
 use crate::observe::{Observed, observe};
 use crate::start::{self, Beginning, StartOptions, StartReport};
 use crate::stop;
+use crate::suspend;
 
 /// Destroys the instance with all VMs that are left of it, ends those whose project is gone, and starts a new one.
 /// What the new one needs is made first, so that a mistake in the configuration, a failed build or a taken port leaves
@@ -48,15 +49,13 @@ fn destroy(context: &Context<'_>) -> Result<String> {
     }
     let abandoned = leftovers::end_abandoned(context)?;
     let had_disk = paths.disk().exists();
+    suspend::discard(&paths.suspended())?;
     for file in [
         paths.record(),
         paths.pid(),
         paths.disk(),
         paths.partial_disk(),
-        paths.ssh_key(),
-        paths.ssh_public_key(),
-        paths.ssh_host_key(),
-        paths.ssh_host_public_key(),
+        paths.cluster(),
         paths.known_hosts(),
         paths.ssh_config(),
         paths.authorized_keys(),
@@ -66,8 +65,8 @@ fn destroy(context: &Context<'_>) -> Result<String> {
         files::remove(&file)?;
     }
     let fact = match (ended > 0, had_disk) {
-        (true, _) => "VM ended, disk and keys removed",
-        (false, true) => "disk and keys removed",
+        (true, _) => "VM ended, disk removed",
+        (false, true) => "disk removed",
         (false, false) => "there was none",
     };
     Ok(match abandoned {

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::leftovers::{self, Leftover};
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::readiness::reach;
+use crate::suspend;
 use crate::vm_log;
 
 /// How long the API may take to answer.
@@ -25,6 +26,8 @@ pub enum State {
     Absent,
     /// The disk is there, nothing runs.
     Stopped,
+    /// The same, and RAM is kept with which it can go on.
+    Suspended,
     /// QEMU runs.
     Running,
     /// A QEMU of this instance runs without a record.
@@ -88,6 +91,7 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
     }
     let (state, running) = match observe(context)? {
         Observed::Absent => (State::Absent, None),
+        Observed::Stopped if suspend::is_kept(&context.paths().suspended()) => (State::Suspended, None),
         Observed::Stopped => (State::Stopped, None),
         Observed::Orphan(_) => (State::Orphan, None),
         Observed::Running(running) => (State::Running, Some(describe(context, &running)?)),

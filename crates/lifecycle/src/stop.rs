@@ -1,4 +1,4 @@
-//! `stop`: the guest powers off; if it does not, QEMU is ended by a bounded ladder.
+//! `stop`: the VM is suspended, or the guest powers off; if it does not, QEMU is ended by a bounded ladder.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::leftovers;
-use crate::observe::{Observed, observe, unexpected_end};
+use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::ownership::Owner;
 use crate::phases::{Outcome, Phases};
+use crate::suspend;
 
 /// How an instance was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,34 +22,53 @@ use crate::phases::{Outcome, Phases};
 pub enum StopReport {
     /// It did not run.
     WasStopped,
+    /// Its RAM is kept, so that it can go on.
+    Suspended,
     /// The guest shut itself down.
     Clean,
     /// QEMU was ended while the guest ran; its journal repairs the disk at the next start.
     Forced,
 }
 
-/// Stops the instance; one that does not run is success.
+/// How to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopOptions {
+    /// Whether the guest is to power off, instead of being suspended.
+    pub power_off: bool,
+    /// How long it may take for that, instead of the configured time.
+    pub timeout: Option<Duration>,
+}
+
+/// Stops the instance; one that does not run is success. A VM that cannot be suspended is powered off.
 ///
 /// # Errors
 /// A Timeout fault when not even SIGKILL ends the process.
-pub fn run(context: &Context<'_>, timeout: Option<Duration>) -> Result<StopReport> {
+pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
     let _lock = context.lock()?;
     let mut phases = Phases::new(context.events, 1);
-    let ladder = Ladder::with_clean(timeout.unwrap_or(context.project.config.timeouts.stop));
+    let ladder = Ladder::with_clean(options.timeout.unwrap_or(context.project.config.timeouts.stop));
     let report = phases.run("Stopping the VM", || {
         let process = match observe(context)? {
+            Observed::Running(running) if !options.power_off && suspended(context, &running)? => {
+                settle(&context.paths())?;
+                let fact = format!("suspended; `{}` goes on where it is", context.command("start"));
+                return Ok(Outcome::Done(StopReport::Suspended, fact));
+            }
             Observed::Running(running) => running.process,
             Observed::Orphan(process) => process,
             Observed::Stopped | Observed::Absent => {
                 let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
                 settle(&context.paths())?;
+                if suspend::is_kept(&context.paths().suspended()) {
+                    return Ok(Outcome::Skipped(StopReport::WasStopped, "it is suspended".to_owned()));
+                }
                 return Ok(Outcome::Skipped(StopReport::WasStopped, format!("it is not running{end}")));
             }
         };
         let report = end(&process, &context.paths(), &ladder, context.events)?;
         let fact = match report {
             StopReport::Forced => "ended by force: the guest did not power off in time",
-            StopReport::Clean | StopReport::WasStopped => "the guest powered off",
+            StopReport::Clean | StopReport::Suspended | StopReport::WasStopped => "the guest powered off",
         };
         Ok(Outcome::Done(report, fact.to_owned()))
     })?;
@@ -58,6 +78,24 @@ pub fn run(context: &Context<'_>, timeout: Option<Duration>) -> Result<StopRepor
         }
     }
     Ok(report)
+}
+
+/// Suspends it; whether that worked. Why it did not is told.
+fn suspended(context: &Context<'_>, running: &Running) -> Result<bool> {
+    let Err(fault) = suspend::save(context, running) else { return Ok(true) };
+    suspend::discard(&context.paths().suspended())?;
+    match fault.class() {
+        FaultClass::Interrupted => Err(fault),
+        // QEMU's end was asked for, and what was to be kept is not.
+        _ if !running.process.is_alive() => {
+            context.events.warning(format!("its RAM is not kept: {fault}; the next start boots from the disk"));
+            Ok(true)
+        }
+        _ => {
+            context.events.note(format!("it cannot be suspended: {fault}; powering off"));
+            Ok(false)
+        }
+    }
 }
 
 /// Removes what says that it runs.

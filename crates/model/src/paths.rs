@@ -143,6 +143,10 @@ impl InstancePaths {
     pub fn record(&self) -> PathBuf {
         self.vm_dir().join("record.json")
     }
+    /// What the cluster on the instance's disk is, as soon as it has proved to be ours; 0600, it lets into the cluster.
+    pub fn cluster(&self) -> PathBuf {
+        self.vm_dir().join("cluster.json")
+    }
     /// The instance disk: a qcow2 overlay on the image's root disk. The truth.
     pub fn disk(&self) -> PathBuf {
         self.vm_dir().join("disk.qcow2")
@@ -212,6 +216,10 @@ pub struct SuspendedPaths {
 }
 
 impl SuspendedPaths {
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
     /// The RAM.
     pub fn ram(&self) -> PathBuf {
         self.dir.join("suspended.ram")
@@ -302,9 +310,9 @@ impl CachePaths {
     pub fn accelerator_lock(&self) -> PathBuf {
         self.locks().join("accelerator.lock")
     }
-    /// The versions of the host's kubectl, by file.
-    pub fn kubectl_versions(&self) -> PathBuf {
-        self.root.join("kubectl-versions.json")
+    /// The versions of host programs, by file.
+    pub fn program_versions(&self) -> PathBuf {
+        self.root.join("program-versions.json")
     }
     /// Fetched files, each named by its digest.
     pub fn downloads(&self) -> PathBuf {

@@ -18,7 +18,7 @@ use model::{Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::workarounds::{self, Change};
-use crate::{Machine, MemoryBackend};
+use crate::MemoryBackend;
 
 pub use ingredients::{FileStamp, Ingredients};
 
@@ -97,19 +97,19 @@ impl Unsealed {
     /// synced shortly before makes it quick.
     ///
     /// # Errors
-    /// State when the name is taken; Failed when a file is missing or RAM is not as large as that of `machine`; a fault
-    /// that names the path.
-    pub fn seal(self, machine: &Machine, ingredients: &Ingredients) -> Result<Template> {
+    /// State when the name is taken; Failed when a file is missing or RAM is not of `memory` bytes; a fault that names the
+    /// path.
+    pub fn seal(self, memory: u64, ingredients: &Ingredients) -> Result<Template> {
         if self.target.symlink_metadata().is_ok() {
             return Err(Fault::new(FaultClass::State, format!("{} exists already", self.target.display())));
         }
         // QEMU before 8.2 opens for writing also what it maps privately.
-        let ram_is_opened_for_writing = workarounds::applying(machine.version, machine.accelerator)
+        let ram_is_opened_for_writing = workarounds::applying(ingredients.version(), ingredients.accelerator())
             .any(|workaround| workaround.change == Change::WritablePrivateRam);
         let ram = settle(&self.paths.ram(), if ram_is_opened_for_writing { 0o600 } else { 0o400 })?;
-        if ram != machine.memory {
+        if ram != memory {
             return Err(Fault::new(FaultClass::Failed, format!("{} is incomplete", self.paths.ram().display()))
-                .because(format!("it has {ram} bytes, the VM has {}", machine.memory)));
+                .because(format!("it has {ram} bytes, the VM has {memory}")));
         }
         let description = Description {
             schema: SCHEMA,

@@ -1,12 +1,14 @@
 //! The QEMU of this host: where it is, which version it has, whether that is new enough.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
 use host::packages::Requirement;
-use model::{Fault, FaultClass, Result};
+use host::program_version;
+use model::paths::CachePaths;
+use model::{EventSink, Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
 
 /// The emulator.
@@ -86,13 +88,16 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Finds `qemu-system-x86_64` on this host and asks for its version.
+    /// Finds `qemu-system-x86_64` on this host and asks for its version, where that is not in the cache.
     ///
     /// # Errors
     /// A Host fault when it is not there, does not run, or is older than [`LEAST`].
-    pub fn find() -> Result<Self> {
+    pub fn find(cache: &CachePaths, events: &dyn EventSink) -> Result<Self> {
         match host::tools::find(QEMU_SYSTEM.program) {
-            Some(program) => Self::at(program),
+            Some(program) => {
+                let text = program_version::remembered(&program, cache, events, ask)?;
+                Self::of(program, &text)
+            }
             None => Err(Fault::new(FaultClass::Host, format!("{} is not installed", QEMU_SYSTEM.program))
                 .because(format!("it {}", QEMU_SYSTEM.purpose))
                 .next("k3s-vm --yes    # installs it")
@@ -100,18 +105,17 @@ impl Qemu {
         }
     }
 
-    /// The emulator at `program`.
+    /// The emulator at `program`, which is asked for its version.
     ///
     /// # Errors
     /// As [`Qemu::find`].
     pub fn at(program: PathBuf) -> Result<Self> {
-        let text =
-            Command::new(&program).arg("--version").deadline(Duration::from_secs(20)).run().map_err(|fault| {
-                Fault::new(FaultClass::Host, format!("{} does not run", program.display()))
-                    .because(fault)
-                    .next(format!("{} --version", program.display()))
-            })?;
-        let version = Version::parse(&text).ok_or_else(|| {
+        let text = ask(&program)?;
+        Self::of(program, &text)
+    }
+
+    fn of(program: PathBuf, text: &str) -> Result<Self> {
+        let version = Version::parse(text).ok_or_else(|| {
             Fault::new(FaultClass::Host, format!("{} is not QEMU", program.display()))
                 .because(format!("its version reads: {}", text.lines().next().unwrap_or_default()))
                 .next(format!("{} --version", program.display()))
@@ -121,6 +125,14 @@ impl Qemu {
         }
         Ok(Qemu { program, version })
     }
+}
+
+fn ask(program: &Path) -> Result<String> {
+    Command::new(program).arg("--version").deadline(Duration::from_secs(20)).run().map_err(|fault| {
+        Fault::new(FaultClass::Host, format!("{} does not run", program.display()))
+            .because(fault)
+            .next(format!("{} --version", program.display()))
+    })
 }
 
 fn too_old(program: &std::path::Path, version: Version) -> Fault {

@@ -90,6 +90,7 @@ mod tests {
     fn globals() -> Globals {
         Globals {
             project: None,
+            name: None,
             debug: false,
             set: Vec::new(),
             yes: false,

@@ -15,6 +15,7 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
     let mut entries = vec![("Instance", report.instance.clone()), ("Project", report.project.clone())];
     let (state, next) = match report.state {
         State::Absent => ("not made yet", Some(format!("{program} start"))),
+        State::Suspended => ("suspended; it goes on where it is", Some(format!("{program} start"))),
         State::Stopped => ("stopped; its data are kept", Some(format!("{program} start"))),
         State::Orphan => ("runs without a record", Some(format!("{program} stop"))),
         State::Running => ("running", None),

@@ -47,7 +47,7 @@ impl Summary {
             vec![
                 (format!("{program} kubectl get pods -A"), "talk to the cluster"),
                 (format!("{program} apply"), "after a change of manifests or variables"),
-                (format!("{program} stop"), "power off; the data stay"),
+                (format!("{program} stop"), "stop; the next start goes on where it is"),
                 (format!("{program} reset"), "throw the data away and start anew"),
             ]
         } else {

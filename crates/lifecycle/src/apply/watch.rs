@@ -12,6 +12,7 @@ use host::files;
 use model::dotenv::Document;
 use model::{FaultClass, Result};
 
+use super::inputs::OWN_VARIABLES;
 use super::{ApplyReport, Options, run};
 use crate::context::Context;
 use crate::project::Project;
@@ -20,8 +21,6 @@ use crate::project::Project;
 const QUIET: Duration = Duration::from_millis(200);
 /// How often the files are looked at unasked, for what inotify does not tell.
 const LOOK: Duration = Duration::from_secs(2);
-/// What the tool itself writes into `web/.env`.
-const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
 
 /// Applies now and after every change; `tell` gets each outcome. Returns when the user interrupts between two applies.
 ///

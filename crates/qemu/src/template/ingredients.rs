@@ -21,6 +21,7 @@ const CPU_INFO: &str = "/proc/cpuinfo";
 pub struct Ingredients {
     version: Version,
     qemu: FileStamp,
+    accelerator: Accelerator,
     distribution: String,
     kernel: FileStamp,
     initrd: FileStamp,
@@ -58,6 +59,7 @@ impl Ingredients {
         Ok(Ingredients {
             version: qemu.version,
             qemu: FileStamp::of(&qemu.program)?,
+            accelerator: machine.accelerator,
             distribution: distribution.to_owned(),
             kernel: FileStamp::of(&machine.kernel)?,
             initrd: FileStamp::of(&machine.initrd)?,
@@ -65,6 +67,16 @@ impl Ingredients {
             host_cpu,
             arguments: argv::lasting_arguments(machine),
         })
+    }
+
+    /// The version of QEMU.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What executed the guest.
+    pub(crate) fn accelerator(&self) -> Accelerator {
+        self.accelerator
     }
 
     /// 32 hexadecimal digits that are others for other ingredients.
@@ -78,6 +90,9 @@ impl Ingredients {
     pub fn difference(&self, now: &Self) -> Option<String> {
         if self.version != now.version {
             return Some(format!("QEMU was {} and is {}", self.version, now.version));
+        }
+        if self.accelerator != now.accelerator {
+            return Some(format!("it ran under {} and is to run under {}", self.accelerator.name(), now.accelerator.name()));
         }
         if self.distribution != now.distribution {
             return Some(format!("the cluster was {} and is to be {}", self.distribution, now.distribution));

@@ -16,7 +16,7 @@ fn filled(parts: &Parts, name: &str) -> Unsealed {
 }
 
 fn sealed(parts: &Parts) -> Template {
-    filled(parts, "one").seal(&parts.machine, &parts.ingredients()).unwrap()
+    filled(parts, "one").seal(parts.machine.memory, &parts.ingredients()).unwrap()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -83,17 +83,17 @@ fn incomplete_things_are_not_sealed() {
     for missing in ["ram", "state", "disk.qcow2"] {
         let unsealed = filled(&parts, "one");
         std::fs::remove_file(unsealed.paths().dir().join(missing)).unwrap();
-        let fault = unsealed.seal(&parts.machine, &parts.ingredients()).unwrap_err();
+        let fault = unsealed.seal(parts.machine.memory, &parts.ingredients()).unwrap_err();
         assert!(fault.to_string().contains(missing), "{fault}");
     }
     let unsealed = filled(&parts, "one");
     File::options().write(true).open(unsealed.paths().ram()).unwrap().set_len(4096).unwrap();
-    let fault = unsealed.seal(&parts.machine, &parts.ingredients()).unwrap_err();
+    let fault = unsealed.seal(parts.machine.memory, &parts.ingredients()).unwrap_err();
     assert!(fault.to_string().ends_with("is incomplete: it has 4096 bytes, the VM has 1048576"), "{fault}");
     assert!(names(&parts.folder.path().join("templates")).is_empty());
 
     sealed(&parts);
-    let second = filled(&parts, "one").seal(&parts.machine, &parts.ingredients()).unwrap_err();
+    let second = filled(&parts, "one").seal(parts.machine.memory, &parts.ingredients()).unwrap_err();
     assert_eq!(second.class(), FaultClass::State);
 }
 

@@ -40,7 +40,7 @@ fn a_real_guest_prints_its_nonce_under_emulation() {
         std::io::stderr().write_all(b"SKIPPED: no Linux kernel in the image cache or in /boot\n").unwrap();
         return;
     };
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let machine = ProbeMachine {
         version: qemu.version,
         accelerator: Accelerator::Tcg,

@@ -71,7 +71,7 @@ fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let mut vm = prepared(&qemu);
     let port = testkit::port::free();
     let forward = vm.forward(port, 22);
@@ -116,7 +116,7 @@ fn the_real_qemus_refusals_are_understood() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let mut first = prepared(&qemu);
     let port: Port = testkit::port::free();
     first.forward(port, 22);

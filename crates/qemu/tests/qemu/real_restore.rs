@@ -68,7 +68,7 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ram = folder.path().join("ram, \"a\" ü");
     let unsealed = Unsealed::begin(&folder.path().join("the template, \"a\" ü")).unwrap();
@@ -93,7 +93,7 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
         let (kernel, initrd) = (saved.machine.kernel.clone(), saved.machine.initrd.clone());
         Ingredients::of(&qemu, &Machine { kernel, initrd, ..machine.clone() }, &base, "counting 1").unwrap()
     };
-    let template = unsealed.seal(&saved.machine, &ingredients(&saved.machine)).unwrap();
+    let template = unsealed.seal(saved.machine.memory, &ingredients(&saved.machine)).unwrap();
     let paths = template.paths().clone();
     let content = || [paths.ram(), paths.state(), paths.disk()].map(|path| std::fs::read(path).unwrap());
     let sealed = content();
@@ -126,7 +126,7 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (ram, state) = (folder.path().join("ram"), folder.path().join("state"));
     let mut saved = counting(&qemu, 1, &ram, true);
@@ -157,7 +157,7 @@ fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(name);
     let mut first = counting(&qemu, 1, Path::new("unused"), false);
@@ -205,7 +205,7 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let mut vm = prepared_with(&qemu, COUNTING);
     let folder = vm.machine.folder.clone();
     let disk = folder.join("disk.qcow2");

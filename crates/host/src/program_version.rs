@@ -1,0 +1,109 @@
+//! Versions of host programs, each asked for once and kept by file: to start a program only to hear its version costs
+//! up to a tenth of a second.
+//!
+//! How a program is asked and what its answer means belongs to the caller.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use model::paths::CachePaths;
+use model::{EventSink, Fault, FaultClass, Result};
+
+use crate::files::{self, Mode};
+
+/// What `ask` tells of `program`, or what it told before of this very file. A cache that cannot be read or written only
+/// costs time.
+///
+/// # Errors
+/// Those of `ask`.
+pub fn remembered(
+    program: &Path,
+    cache: &CachePaths,
+    events: &dyn EventSink,
+    ask: impl FnOnce(&Path) -> Result<String>,
+) -> Result<String> {
+    let Some(key) = key(program) else { return ask(program) };
+    let file = cache.program_versions();
+    let mut known: BTreeMap<String, String> = match files::read_optional(&file) {
+        Ok(bytes) => bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default(),
+        Err(fault) => {
+            events.debug(fault.to_string());
+            BTreeMap::new()
+        }
+    };
+    if let Some(version) = known.get(&key) {
+        return Ok(version.clone());
+    }
+    let version = ask(program)?;
+    // The former file under this path is no more.
+    let path = program.display().to_string();
+    known.retain(|other, _| other.split_once(' ').is_none_or(|(_, of)| of != path));
+    known.insert(key, version.clone());
+    if let Err(fault) = keep(&file, cache, &known) {
+        events.debug(fault.to_string());
+    }
+    Ok(version)
+}
+
+/// What changes when another program comes under the path: the time, size and inode of the file behind all links.
+fn key(program: &Path) -> Option<String> {
+    let facts = std::fs::metadata(program).ok()?;
+    let (time, nanoseconds) = (facts.mtime(), facts.mtime_nsec());
+    Some(format!("{time}.{nanoseconds:09}-{}-{} {}", facts.size(), facts.ino(), program.display()))
+}
+
+fn keep(file: &Path, cache: &CachePaths, known: &BTreeMap<String, String>) -> Result<()> {
+    files::create_dir(cache.root())?;
+    let text = serde_json::to_vec_pretty(known)
+        .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the versions of programs").because(error))?;
+    files::write_atomic(file, &text, Mode::Keep)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use model::event::Silent;
+
+    use super::*;
+
+    #[test]
+    fn it_is_asked_once_and_again_when_the_program_is_another() {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let program = scratch.path().join("program");
+        let cache = CachePaths::new(scratch.path().join("cache"));
+        let asked = Cell::new(0);
+        let version = || {
+            remembered(&program, &cache, &Silent, |program| {
+                asked.set(asked.get() + 1);
+                Ok(std::fs::read_to_string(program).expect("readable"))
+            })
+            .expect("told")
+        };
+        std::fs::write(&program, "v1.32.4").expect("written");
+        for _ in 0..3 {
+            assert_eq!(version(), "v1.32.4");
+        }
+        assert_eq!(asked.get(), 1);
+        std::fs::write(&program, "v1.37.10").expect("written");
+        assert_eq!(version(), "v1.37.10");
+        assert_eq!(asked.get(), 2);
+        let kept = std::fs::read_to_string(cache.program_versions()).expect("kept");
+        assert!(!kept.contains("v1.32.4"), "{kept}");
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_is_no_fault_and_a_refusal_is_not_kept() {
+        let cache = CachePaths::new("/proc/no/such/folder");
+        let told = |program: &str| {
+            remembered(Path::new(program), &cache, &Silent, |_| match program {
+                "/bin/true" => Ok("1".to_owned()),
+                _ => Err(Fault::new(FaultClass::Host, "it does not run")),
+            })
+        };
+        assert_eq!(told("/bin/true").expect("told"), "1");
+        assert!(told("/bin/false").is_err());
+        assert!(told("/nonexistent").is_err());
+    }
+}

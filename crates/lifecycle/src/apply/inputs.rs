@@ -1,0 +1,50 @@
+//! What an apply depends on, so that a cluster to which the very same was applied before needs none.
+
+use cluster::manifest_files;
+use host::digest::Sha256;
+use host::files;
+use model::Result;
+use model::dotenv::Document;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+
+/// Variables that the tool writes itself.
+pub(super) const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
+
+/// What was applied to a pristine cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct AppliedInputs {
+    /// A digest of manifests, variables and the rules of their injection.
+    pub(crate) manifests: String,
+    /// Name and digest of each container image of the configuration.
+    pub(crate) images: Vec<(String, String)>,
+}
+
+impl AppliedInputs {
+    /// What is to be applied now, given the container images.
+    ///
+    /// # Errors
+    /// Faults of reading manifests and variables.
+    pub(crate) fn of(context: &Context<'_>, images: Vec<(String, String)>) -> Result<Self> {
+        Ok(AppliedInputs { manifests: manifests_digest(context)?, images })
+    }
+}
+
+/// The digest of everything but the images.
+///
+/// # Errors
+/// As [`AppliedInputs::of`].
+pub(crate) fn manifests_digest(context: &Context<'_>) -> Result<String> {
+    let config = &context.project.config;
+    let manifests = manifest_files::read_all(context.project.paths.root(), &config.manifests)?;
+    let variables = match files::read_optional(&context.project.web().dot_env())? {
+        Some(bytes) => Document::parse(&bytes).variables(),
+        None => Vec::new(),
+    };
+    let variables: Vec<_> = variables.into_iter().filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect();
+    // The order and the names of the fields are those of this version, which is a part of it.
+    let text = format!("{} {manifests:?} {variables:?} {:?}", env!("CARGO_PKG_VERSION"), config.inject);
+    Ok(Sha256::of(text.as_bytes()).to_string())
+}

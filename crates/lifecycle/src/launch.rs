@@ -1,0 +1,146 @@
+//! Puts a QEMU under the instance: one that boots, or one that goes on from saved RAM.
+//!
+//! What RAM fits which disk is decided before (`start`); what the guest then has to do is waited for after (`start`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::files;
+use host::identity::ProcessHandle;
+use model::guest_image::GuestImage;
+use model::port::Port;
+use model::{Fault, FaultClass, Result};
+use qemu::accelerator::Choice;
+use qemu::console::ConsoleReader;
+use qemu::template::Ingredients;
+use qemu::{Launch, MemoryBackend, Qemu, Restore};
+
+use crate::context::Context;
+use crate::instance_files;
+use crate::instance_ports;
+use crate::launch_fault;
+use crate::machine::MachinePlan;
+use crate::observe::Running;
+use crate::record::Record;
+use crate::vm_log;
+
+/// How long QEMU itself may take until it answers: it reads kernel and initrd, and opens the disk.
+const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
+/// How long QEMU may take to read the state of the devices.
+const LOAD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The RAM and the device state that a VM begins with.
+pub(crate) struct SavedRam<'a> {
+    /// The RAM.
+    pub(crate) ram: PathBuf,
+    /// The state of the devices.
+    pub(crate) state: PathBuf,
+    /// What of the RAM is read ahead; it may be missing.
+    pub(crate) working_set: Option<PathBuf>,
+    /// Called once QEMU has taken both, right before the guest goes on: from then on they no longer fit the disk.
+    pub(crate) taken: &'a dyn Fn() -> Result<()>,
+}
+
+/// A VM that is to run.
+pub(crate) struct VmLaunch<'a> {
+    /// Whose.
+    pub(crate) context: &'a Context<'a>,
+    /// What it boots; its disk, which is there, is an overlay on this image.
+    pub(crate) image: &'a GuestImage,
+    /// The emulator.
+    pub(crate) qemu: &'a Qemu,
+    /// What executes it.
+    pub(crate) choice: &'a Choice,
+    /// The guest's port of the web application.
+    pub(crate) node_port: Port,
+}
+
+impl VmLaunch<'_> {
+    /// What a saved state of this VM depends on.
+    ///
+    /// # Errors
+    /// A fault when a file of the image or QEMU cannot be looked at.
+    pub(crate) fn ingredients(&self) -> Result<Ingredients> {
+        let ports = self.context.project.config.ports;
+        let machine = self.plan().machine(self.context, &ports, "", MemoryBackend::Ram);
+        Ingredients::of(self.qemu, &machine, &self.image.root_disk(), &distribution(self.image))
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Those of QEMU's start, with who holds a port that it wants; no QEMU is left behind.
+    pub(crate) fn run(&self, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
+        let context = self.context;
+        let paths = context.paths();
+        let uuid = uuid::Uuid::new_v4().to_string();
+        let ports = context.ports()?;
+        instance_files::prepare(&paths, &context.name, &uuid, &ports)
+            .and_then(|()| instance_ports::keep(context, &ports))
+            .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))?;
+        vm_log::rotate(&paths)?;
+        let memory = match saved {
+            None => MemoryBackend::Ram,
+            Some(saved) => MemoryBackend::File { path: saved.ram.clone(), share: false },
+        };
+        let machine = self.plan().machine(context, &ports, &uuid, memory);
+        machine.check()?;
+        let console = ConsoleReader::from_end(paths.log())?;
+        let mut record = Record {
+            process: None,
+            uuid,
+            qemu: self.qemu.version.to_string(),
+            accelerator: machine.accelerator.name().to_owned(),
+            accelerator_reason: self.choice.reason.clone(),
+            bind: ports.bind,
+            api_port: ports.api,
+            ssh_port: ports.ssh,
+            web_port: ports.web,
+            distribution: self.image.describe(),
+            image: self.image.fingerprint.clone(),
+            image_folder: self.image.folder.clone(),
+            ingredients: self.ingredients()?,
+            memory: machine.memory,
+        };
+        // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take over.
+        record.write(&paths.record())?;
+        let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE };
+        let launched = match saved {
+            None => launch.run(context.events),
+            Some(saved) => Restore {
+                launch,
+                state: &saved.state,
+                deadline: LOAD_DEADLINE,
+                working_set: saved.working_set.clone(),
+            }
+            .run(context.events, |_| (saved.taken)()),
+        };
+        let launched = launched.map_err(|fault| {
+            if let Err(second) = files::remove(&paths.record()) {
+                context.events.debug(second.to_string());
+            }
+            launch_fault::explain(context, fault)
+        })?;
+        let identity = launched.identity().clone();
+        record.process = Some(identity.clone());
+        record.write(&paths.record())?;
+        let process = ProcessHandle::open(&identity, &record.uuid)?.ok_or_else(|| {
+            Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs")
+        })?;
+        Ok((Box::new(Running { record, process }), console))
+    }
+
+    fn plan(&self) -> MachinePlan<'_> {
+        MachinePlan {
+            image: self.image,
+            qemu: self.qemu,
+            accelerator: self.choice.accelerator,
+            node_port: self.node_port,
+        }
+    }
+}
+
+/// What runs in the guest, without the reason for it: `kubernetes v1.37.2`.
+pub(crate) fn distribution(image: &GuestImage) -> String {
+    format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version)
+}

@@ -1,0 +1,95 @@
+//! What a saved VM is, beside RAM, state and disk: the cluster in it, written into its folder before it is sealed.
+//!
+//! Whoever restores it knows by this what would otherwise have to be asked of a guest that has just woken up.
+
+use std::path::{Path, PathBuf};
+
+use cluster::Kubeconfig;
+use host::files::{self, Mode};
+use model::{Fault, FaultClass, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::apply::AppliedInputs;
+
+/// The version of the format; another one is not understood.
+const SCHEMA: u32 = 1;
+
+/// `cluster.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct SavedCluster {
+    schema: u32,
+    /// The folder of the guest image.
+    pub(crate) image_folder: PathBuf,
+    /// What runs in the guest: `kubernetes v1.37.2`.
+    pub(crate) distribution: String,
+    /// The node's name.
+    pub(crate) node: String,
+    /// The kubelet's version: `v1.37.2`.
+    pub(crate) version: String,
+    /// The admin kubeconfig as the guest has it.
+    kubeconfig: String,
+    /// What was applied to the pristine cluster, where that is all that happened to it.
+    pub(crate) applied: Option<AppliedInputs>,
+}
+
+impl SavedCluster {
+    /// A pristine cluster.
+    pub(crate) fn pristine(
+        image_folder: &Path,
+        distribution: &str,
+        node: &str,
+        version: &str,
+        admin: &Kubeconfig,
+    ) -> Self {
+        SavedCluster {
+            schema: SCHEMA,
+            image_folder: image_folder.to_owned(),
+            distribution: distribution.to_owned(),
+            node: node.to_owned(),
+            version: version.to_owned(),
+            kubeconfig: admin.to_yaml(),
+            applied: None,
+        }
+    }
+
+    /// The same cluster with what was applied to it.
+    pub(crate) fn with_applied(mut self, applied: Option<AppliedInputs>) -> Self {
+        self.applied = applied;
+        self
+    }
+
+    /// The admin kubeconfig as the guest has it.
+    ///
+    /// # Errors
+    /// A fault that names what is wrong with it.
+    pub(crate) fn admin(&self) -> Result<Kubeconfig> {
+        Kubeconfig::parse("the saved cluster's kubeconfig", &self.kubeconfig)
+    }
+
+    /// The one in `file`.
+    ///
+    /// # Errors
+    /// Why there is none that can be used, as a part of a sentence; it is never worth a failure.
+    pub(crate) fn read(file: &Path) -> Result<Self, String> {
+        let bytes = match files::read_optional(file) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(format!("{} is missing", file.display())),
+            Err(fault) => return Err(fault.to_string()),
+        };
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(saved) if saved.schema == SCHEMA => Ok(saved),
+            _ => Err("it was made by another version of k3s-vm, or is damaged".to_owned()),
+        }
+    }
+
+    /// Writes it, 0600: it lets into the cluster.
+    ///
+    /// # Errors
+    /// A fault that names the path.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe the saved cluster").because(error))?;
+        files::write_atomic(file, &text, Mode::Exactly(0o600))
+    }
+}

@@ -1,0 +1,140 @@
+//! From a VM that runs to a cluster that is proven ours with the project's application on it, and what is kept of it for
+//! the next one.
+
+use cluster::Kubeconfig;
+use host::deadline::Deadline;
+use model::guest_image::GuestImage;
+use model::{FaultClass, Result};
+use qemu::console::ConsoleReader;
+use qemu::read_ahead;
+
+use super::begin::From;
+use crate::apply::{self, AppliedInputs, ApplyReport};
+use crate::context::Context;
+use crate::guest_watch::GuestWatch;
+use crate::launch::distribution;
+use crate::observe::Running;
+use crate::phases::{Outcome, Phases};
+use crate::readiness::{self, Access};
+use crate::saved::SavedCluster;
+use crate::template::{self, Base, Kind};
+
+/// What is waited for.
+pub(super) struct Arrival<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) image: &'a GuestImage,
+    pub(super) deadline: Deadline,
+    pub(super) running: &'a Running,
+    pub(super) from: From,
+    /// The cluster, where the RAM was saved.
+    pub(super) cluster: Option<&'a SavedCluster>,
+    /// The saved VM that it was restored from.
+    pub(super) base: Option<&'a Base>,
+}
+
+impl Arrival<'_> {
+    /// Waits, applies, and keeps a new cluster for the next reset.
+    pub(super) fn run(&self, console: ConsoleReader, phases: &mut Phases<'_>) -> Result<ApplyReport> {
+        let paths = self.context.paths();
+        let watch = &mut GuestWatch::new(&self.running.process, console, &paths, self.context.events);
+        let (access, cluster) = match self.cluster {
+            Some(cluster) => (phases.run("Waking the cluster", || self.wake(watch, cluster))?, cluster.clone()),
+            None => self.wait(watch, phases)?,
+        };
+        let ports = self.running.record.ports();
+        if cluster.applied.is_some() {
+            return phases.run("Waiting for the application", || {
+                apply::answers(self.context, &ports, watch, self.deadline)
+            });
+        }
+        if self.from == From::NewDisk {
+            phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
+        }
+        let settings = apply::Settings { required: false, ..apply::Settings::default() };
+        let report = apply::deploy(self.context, phases, watch, &access, Some(ports), settings, self.deadline)?;
+        if matches!(self.from, From::NewDisk | From::Template) {
+            phases.run("Keeping the application for resets", || {
+                let images = report.images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
+                let applied = Some(AppliedInputs::of(self.context, images)?);
+                self.keep(Kind::Applied, &cluster.with_applied(applied))
+            })?;
+        }
+        Ok(report)
+    }
+
+    /// The cluster goes on where it stood: its clock is set, and the API behind the new ports proves to be ours.
+    fn wake(&self, watch: &mut GuestWatch<'_>, cluster: &SavedCluster) -> Result<Outcome<Access>> {
+        let paths = self.context.paths();
+        let admin = cluster.admin()?;
+        let events = self.context.events;
+        let access = std::thread::scope(|scope| {
+            // Both at once: the guest's kernel has reseeded its random numbers by then, as vmgenid tells it to.
+            let clock = scope.spawn(|| readiness::set_clock(&paths, events));
+            let access = self.access(watch, &admin);
+            // It tells by events what it could not do.
+            let _ = clock.join();
+            access
+        })?;
+        apply::write_web(self.context, &access)?;
+        cluster.clone().with_applied(None).write(&paths.cluster())?;
+        self.learn();
+        let fact = format!("node {} goes on ({})", cluster.node, cluster.version);
+        Ok(Outcome::Done(access, fact))
+    }
+
+    /// The cluster boots.
+    fn wait(&self, watch: &mut GuestWatch<'_>, phases: &mut Phases<'_>) -> Result<(Access, SavedCluster)> {
+        let paths = self.context.paths();
+        let manifest = &self.image.manifest;
+        let admin: Kubeconfig = phases.run("Booting the guest", || {
+            let admin = readiness::admin_kubeconfig(watch, &paths, manifest, self.deadline)?;
+            if self.from == From::Running {
+                readiness::set_clock(&paths, self.context.events);
+            }
+            Ok(Outcome::Done(admin, manifest.operating_system.clone()))
+        })?;
+        phases.run("Waiting for Kubernetes", || {
+            let access = self.access(watch, &admin)?;
+            let node = &manifest.node_name;
+            let version = readiness::node(watch, &access, node, self.deadline)?;
+            readiness::ssh(watch, &paths, self.deadline)?;
+            apply::write_web(self.context, &access)?;
+            let cluster =
+                SavedCluster::pristine(&self.image.folder, &distribution(self.image), node, &version, &admin);
+            cluster.write(&paths.cluster())?;
+            Ok(Outcome::Done((access, cluster), format!("node {node} is Ready ({version})")))
+        })
+    }
+
+    fn access(&self, watch: &mut GuestWatch<'_>, admin: &Kubeconfig) -> Result<Access> {
+        readiness::api(watch, &self.context.name, &self.running.record.ports(), admin, self.deadline)
+    }
+
+    /// Keeps the instance as it stands. What cannot be kept costs the next reset time, and nobody else anything.
+    fn keep(&self, kind: Kind, cluster: &SavedCluster) -> Result<Outcome<()>> {
+        match template::make(self.context, kind, self.running, cluster) {
+            Ok(kept) => {
+                let (size, stood_still) = (kept.template.disk_usage() >> 20, kept.stood_still.as_millis());
+                Ok(Outcome::Done((), format!("{size} MiB, for which the guest stood still {stood_still} ms")))
+            }
+            Err(fault) if fault.class() == FaultClass::Interrupted => Err(fault),
+            Err(fault) => {
+                self.context.events.warning(format!("the next reset will boot: {}", fault));
+                Ok(Outcome::Skipped((), "it could not be kept".to_owned()))
+            }
+        }
+    }
+
+    /// Notes what of the saved RAM a restored cluster needs first, once for each saved VM.
+    fn learn(&self) {
+        let Some(base) = self.base else { return };
+        let files = base.template.paths();
+        if files.working_set().exists() {
+            return;
+        }
+        match read_ahead::write(&files.working_set(), self.running.process.pid(), &files.ram()) {
+            Ok(bytes) => self.context.events.debug(format!("{bytes} bytes of RAM will be read ahead from now on")),
+            Err(fault) => self.context.events.debug(fault.to_string()),
+        }
+    }
+}

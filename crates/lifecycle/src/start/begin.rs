@@ -1,0 +1,303 @@
+//! Where the VM begins: it runs already, goes on from saved RAM, or boots. RAM is a cache: whatever is wrong with it, the
+//! disk or a new one is booted, with one line that says why.
+
+use host::files;
+use model::guest_image::GuestImage;
+use model::port::Port;
+use model::{Fault, FaultClass, Result};
+use qemu::Qemu;
+use qemu::accelerator::Choice;
+use qemu::console::ConsoleReader;
+use qemu::power::Ladder;
+use serde::Serialize;
+
+use crate::apply;
+use crate::context::Context;
+use crate::disk;
+use crate::disks::Pool;
+use crate::images;
+use crate::instance_files;
+use crate::launch::{SavedRam, VmLaunch};
+use crate::observe::{Observed, Running, unexpected_end};
+use crate::phases::{Outcome, Phases};
+use crate::saved::SavedCluster;
+use crate::stop;
+use crate::suspend;
+use crate::template::{self, Base, Kind};
+
+/// What a start began from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum From {
+    /// It ran.
+    Running,
+    /// The RAM that `stop` kept.
+    SuspendedRam,
+    /// A saved VM of the project.
+    Template,
+    /// Its disk.
+    Disk,
+    /// A new disk.
+    NewDisk,
+}
+
+/// The phases from the VM's start on: of one that boots a new disk,
+const NEW: u32 = 8;
+/// of one that boots the disk that is there, or runs,
+const BOOTING: u32 = 6;
+/// of one that goes on from RAM,
+const GOING_ON: u32 = 5;
+/// of one that begins anew from RAM and gets its application,
+const ANEW: u32 = 6;
+/// of one that has it already,
+const WITH_APPLICATION: u32 = 3;
+/// and without waiting.
+const NOT_WAITING: u32 = 1;
+
+/// A VM that runs now.
+pub(super) struct Begun {
+    pub(super) running: Box<Running>,
+    pub(super) console: ConsoleReader,
+    pub(super) from: From,
+    /// The cluster, where the RAM was saved.
+    pub(super) cluster: Option<SavedCluster>,
+    /// The saved VM that it was restored from.
+    pub(super) base: Option<Base>,
+}
+
+impl Begun {}
+
+/// The beginning.
+pub(super) struct Begin<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) image: &'a GuestImage,
+    pub(super) choice: &'a Choice,
+    pub(super) node_port: Port,
+    /// Whether no template may be used.
+    pub(super) rebuild: bool,
+}
+
+impl Begin<'_> {
+    /// Gets the VM to run.
+    pub(super) fn run(&self, observed: Observed, waits: bool, phases: &mut Phases<'_>) -> Result<Begun> {
+        let expect = |phases: &mut Phases<'_>, waiting: u32| phases.expect(if waits { waiting } else { NOT_WAITING });
+        let is_new = match observed {
+            Observed::Running(running) => {
+                expect(phases, BOOTING);
+                return phases.run("Starting the VM", || self.already(running));
+            }
+            Observed::Orphan(process) => {
+                return Err(Fault::new(
+                    FaultClass::State,
+                    format!("pid {} is a QEMU of this instance that lost its record", process.pid()),
+                )
+                .because("its state cannot be known")
+                .next(format!("{}     # powers it off; data are kept", self.context.command("stop --power-off")))
+                .next(format!("{}    # destroys it and starts anew", self.context.command("reset"))));
+            }
+            Observed::Stopped => false,
+            Observed::Absent => true,
+        };
+        let qemu = Qemu::find(&self.context.cache, self.context.events)?;
+        let vm = VmLaunch {
+            context: self.context,
+            image: self.image,
+            qemu: &qemu,
+            choice: self.choice,
+            node_port: self.node_port,
+        };
+        if is_new {
+            if let Some(begun) = self.restored(&vm, phases, &expect)? {
+                return Ok(begun);
+            }
+        } else if let Some(begun) = self.resumed(&vm, phases, &expect)? {
+            return Ok(begun);
+        }
+        expect(phases, if is_new { NEW } else { BOOTING });
+        phases.run("Starting the VM", || self.boot(&vm, is_new))
+    }
+
+    fn already(&self, running: Box<Running>) -> Result<Outcome<Begun>> {
+        let paths = self.context.paths();
+        if running.record.ports() != self.context.ports()? {
+            self.context.events.note(format!(
+                "changed ports take effect after `{}` and `{}`",
+                self.context.command("stop"),
+                self.context.command("start")
+            ));
+        }
+        instance_files::follow_folder(&paths, &running.record.ports())?;
+        let fact = format!("it runs already, pid {}", running.process.pid());
+        let console = ConsoleReader::from_end(paths.log())?;
+        Ok(Outcome::Skipped(Begun { running, console, from: From::Running, cluster: None, base: None }, fact))
+    }
+
+    fn boot(&self, vm: &VmLaunch<'_>, is_new: bool) -> Result<Outcome<Begun>> {
+        if let Some(end) = unexpected_end(self.context)? {
+            self.context.events.note(format!("{end}; its disk is used as it is"));
+        }
+        let paths = self.context.paths();
+        if is_new && !paths.disk().exists() {
+            files::create_private_dir(&paths.vm_dir())?;
+            disk::make(&paths, self.image)?;
+        }
+        // The cluster may not be what it was.
+        files::remove(&paths.cluster())?;
+        let (running, console) = vm.run(None)?;
+        let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
+        let from = if is_new { From::NewDisk } else { From::Disk };
+        Ok(Outcome::Done(Begun { running, console, from, cluster: None, base: None }, fact))
+    }
+
+    /// Goes on with the RAM that `stop` kept, where it fits.
+    fn resumed(
+        &self,
+        vm: &VmLaunch<'_>,
+        phases: &mut Phases<'_>,
+        expect: &dyn Fn(&mut Phases<'_>, u32),
+    ) -> Result<Option<Begun>> {
+        let paths = self.context.paths();
+        let kept = paths.suspended();
+        let why = match suspend::find(&kept, &paths.disk(), &vm.ingredients()?) {
+            Ok(None) => return Ok(None),
+            Ok(Some(suspended)) => {
+                expect(phases, GOING_ON);
+                let resumed = phases.run("Resuming the VM", || {
+                    let ram = SavedRam {
+                        ram: kept.ram(),
+                        state: kept.state(),
+                        working_set: None,
+                        taken: &|| suspend::discard(&kept),
+                    };
+                    match vm.run(Some(&ram)) {
+                        Ok((running, console)) => {
+                            let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
+                            let cluster = Some(suspended.cluster);
+                            let begun = Begun { running, console, from: From::SuspendedRam, cluster, base: None };
+                            Ok(Outcome::Done(Ok(begun), fact))
+                        }
+                        Err(fault) if may_boot_instead(&fault) => {
+                            let why = fault.to_string();
+                            Ok(Outcome::Skipped(Err(why), "it could not go on".to_owned()))
+                        }
+                        Err(fault) => Err(fault),
+                    }
+                })?;
+                match resumed {
+                    Ok(begun) => return Ok(Some(begun)),
+                    Err(why) => why,
+                }
+            }
+            Err(why) => why,
+        };
+        self.context.events.note(format!("the suspended RAM is not used: {why}; booting from the disk"));
+        suspend::discard(&kept)?;
+        Ok(None)
+    }
+
+    /// Restores a saved VM onto a new disk, where one fits.
+    fn restored(
+        &self,
+        vm: &VmLaunch<'_>,
+        phases: &mut Phases<'_>,
+        expect: &dyn Fn(&mut Phases<'_>, u32),
+    ) -> Result<Option<Begun>> {
+        if self.rebuild {
+            template::remove(self.context, Kind::Applied)?;
+            template::remove(self.context, Kind::Ready)?;
+            return Ok(None);
+        }
+        let now = vm.ingredients()?;
+        let days = self.image.manifest.certificate_days;
+        if let Ok(base) = template::find(self.context, Kind::Applied, &now, days)
+            && let Some(applied) = &base.cluster.applied
+            && applied.manifests == apply::manifests_digest(self.context)?
+        {
+            expect(phases, WITH_APPLICATION);
+            if let Some(begun) = self.with_application(vm, &base, phases)? {
+                return Ok(Some(begun));
+            }
+        }
+        match template::find(self.context, Kind::Ready, &now, days) {
+            Ok(base) => {
+                expect(phases, ANEW);
+                phases.run("Restoring the cluster", || self.restore(vm, &base))
+            }
+            Err(why) => {
+                if self.context.project.paths.templates().join(Kind::Ready.name()).exists() {
+                    self.context.events.note(format!("the kept cluster is not used: {why}; booting a new one"));
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Restores the cluster with the application, while the container images are built: if they came out as others than
+    /// those in it, it is given up.
+    fn with_application(&self, vm: &VmLaunch<'_>, base: &Base, phases: &mut Phases<'_>) -> Result<Option<Begun>> {
+        let project = &self.context.project;
+        let (paths, events) = (self.context.paths(), self.context.events);
+        let begun = phases.run("Restoring the cluster with the application", || {
+            std::thread::scope(|scope| {
+                let built = scope.spawn(|| images::digests(project, &paths, events));
+                let restored = self.restore(vm, base);
+                let digests = built
+                    .join()
+                    .unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "the build of container images died")));
+                Ok(match (restored?, digests) {
+                    (Outcome::Done(Some(begun), fact), Ok(digests))
+                        if begun.cluster.as_ref().and_then(|cluster| cluster.applied.as_ref()).is_some_and(|applied| applied.images == digests) =>
+                    {
+                        Outcome::Done(Ok(Some(begun)), fact)
+                    }
+                    (Outcome::Done(Some(begun), _), digests) => {
+                        stop::end(&begun.running.process, &paths, &Ladder::hard(), events)?;
+                        files::remove(&paths.disk())?;
+                        digests?;
+                        Outcome::Skipped(Ok(None), "container images have changed".to_owned())
+                    }
+                    (_, digests) => {
+                        digests?;
+                        Outcome::Skipped(Ok(None), "it could not be restored".to_owned())
+                    }
+                })
+            })
+        })?;
+        begun
+    }
+
+    fn restore(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<Outcome<Option<Begun>>> {
+        let paths = self.context.paths();
+        let pool = Pool::of(&self.context.project.paths);
+        files::create_private_dir(&paths.vm_dir())?;
+        let launched = {
+            let pool = pool.lock(self.context.events)?;
+            pool.name_of(&base.template.paths().disk()).and_then(|frozen| pool.overlay(&frozen, &paths.disk()))
+        };
+        let files_of = base.template.paths();
+        let ram = SavedRam {
+            ram: files_of.ram(),
+            state: files_of.state(),
+            working_set: Some(files_of.working_set()),
+            taken: &|| Ok(()),
+        };
+        match launched.and_then(|()| vm.run(Some(&ram))) {
+            Ok((running, console)) => {
+                let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
+                let (cluster, base) = (Some(base.cluster.clone()), Some(base.clone()));
+                Ok(Outcome::Done(Some(Begun { running, console, from: From::Template, cluster, base }), fact))
+            }
+            Err(fault) if may_boot_instead(&fault) => {
+                files::remove(&paths.disk())?;
+                self.context.events.note(format!("the kept cluster is not used: {fault}; booting a new one"));
+                Ok(Outcome::Skipped(None, "it could not be restored".to_owned()))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// Whether a fault of going on from saved RAM says nothing of a boot.
+fn may_boot_instead(fault: &Fault) -> bool {
+    matches!(fault.class(), FaultClass::Guest | FaultClass::Failed | FaultClass::Timeout)
+}

@@ -1,0 +1,99 @@
+//! What a start needs before there is a VM: tools of the host and a guest image.
+
+use host::packages::{self, Requirement};
+use image::ImageRequest;
+use model::Result;
+use model::guest_image::GuestImage;
+
+use crate::context::Context;
+use crate::disk;
+use crate::observe::Observed;
+use crate::phases::Outcome;
+
+/// ssh and the tool that makes its keys.
+const SSH: [Requirement; 2] = [
+    Requirement {
+        program: "ssh",
+        apt: "openssh-client",
+        dnf: "openssh-clients",
+        pacman: "openssh",
+        purpose: "opens a shell in the VM",
+    },
+    Requirement {
+        program: "ssh-keygen",
+        apt: "openssh-client",
+        dnf: "openssh-clients",
+        pacman: "openssh",
+        purpose: "makes the VM's keys",
+    },
+];
+
+/// Installs what the rest of the verb needs.
+pub(super) fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Result<Outcome<()>> {
+    let mut requirements: Vec<Requirement> = SSH.to_vec();
+    if !matches!(observed, Observed::Running(_)) {
+        requirements.extend([qemu::version::QEMU_SYSTEM, qemu::version::QEMU_IMG]);
+    }
+    if matches!(observed, Observed::Absent) {
+        requirements.extend(image::requirements(&image_request(context), rebuild)?);
+    }
+    packages::ensure(&requirements, context.consent, context.events)?;
+    Ok(Outcome::Done((), "all tools are there".to_owned()))
+}
+
+fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
+    ImageRequest {
+        config: &context.project.config.image,
+        k3s: &context.project.config.k3s,
+        project: context.project.paths.root(),
+        sources: &context.guest_sources,
+        cache: &context.cache,
+        deadline: context.project.config.timeouts.build,
+        consent: context.consent,
+        events: context.events,
+    }
+}
+
+/// The image of the instance: that of its disk where there is one, since a disk and its kernel belong together; the
+/// configured one for a new disk.
+pub(super) fn guest_image(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Result<Outcome<GuestImage>> {
+    let request = image_request(context);
+    let image = match observed {
+        Observed::Absent if rebuild => {
+            let image = image::rebuild(&request)?;
+            let fact = format!("{}, built anew", image.describe());
+            return Ok(Outcome::Done(image, fact));
+        }
+        Observed::Absent => {
+            let known = image::locate(&request)?;
+            let was_there = known.is_some();
+            let image = known.map_or_else(|| image::ensure(&request), Ok)?;
+            let fact = image.describe();
+            return Ok(if was_there {
+                Outcome::Skipped(image, format!("{fact}, built before"))
+            } else {
+                Outcome::Done(image, fact)
+            });
+        }
+        Observed::Running(running) => image::open(&running.record.image_folder, &context.cache)?,
+        Observed::Stopped | Observed::Orphan(_) => disk::guest_image(context)?,
+    };
+    let image = match image::locate(&request) {
+        // The same, with the reason for its distribution.
+        Ok(Some(configured)) if configured.fingerprint == image.fingerprint => configured,
+        Ok(_) => {
+            context.events.note(
+                "the guest image has changed since this instance's disk was made; `k3s-vm reset` makes a new disk from it"
+                    .to_owned(),
+            );
+            image
+        }
+        // What a new disk would need is no obstacle for the one that is there.
+        Err(fault) => {
+            context.events.warning(format!("the next `k3s-vm reset` will fail: {fault}"));
+            image
+        }
+    };
+    let fact = format!("{}, as the instance's disk has it", image.describe());
+    Ok(Outcome::Skipped(image, fact))
+}

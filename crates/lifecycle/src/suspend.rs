@@ -1,0 +1,117 @@
+//! RAM of an instance that was stopped, kept so that the next start goes on at once. A cache beside the disk, valid for
+//! the very disk that it was saved with, and taken away before the guest runs again.
+
+use std::path::Path;
+
+use host::files::{self, Mode};
+use model::paths::SuspendedPaths;
+use model::{Fault, FaultClass, Result};
+use qemu::template::{FileStamp, Ingredients};
+use qemu::{Qmp, Ram, Save};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::observe::Running;
+use crate::saved::SavedCluster;
+use crate::template::{QMP_DEADLINE, SAVE_DEADLINE, sync_guest};
+
+/// The version of the format; another one is not understood.
+const SCHEMA: u32 = 1;
+
+/// `suspended.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Suspended {
+    schema: u32,
+    /// What the VM was.
+    ingredients: Ingredients,
+    /// The disk as it was when QEMU had ended.
+    disk: FileStamp,
+    /// The cluster.
+    pub(crate) cluster: SavedCluster,
+}
+
+/// Writes RAM and state of a running instance and ends its QEMU. Until the last file is written, the instance is one
+/// that was stopped without its RAM.
+///
+/// # Errors
+/// Why it could not be done; the instance runs on unless QEMU had ended already.
+pub(crate) fn save(context: &Context<'_>, running: &Running) -> Result<()> {
+    let paths = context.paths();
+    let kept = paths.suspended();
+    let cluster = SavedCluster::read(&paths.cluster())
+        .map_err(|why| Fault::new(FaultClass::State, "its cluster has not become Ready yet").because(why))?;
+    discard(&kept)?;
+    sync_guest(context)?;
+    let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
+    let (ram, state) = (kept.ram(), kept.state());
+    let version = running.record.ingredients.version();
+    let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: SAVE_DEADLINE };
+    save.run(&mut qmp, context.events)?;
+    // QEMU writes the rest of its disk cache as it ends.
+    qmp.quit()?;
+    drop(qmp);
+    let synced = std::thread::scope(|scope| {
+        let synced = scope.spawn(|| files::sync(&ram).and_then(|()| files::sync(&state)));
+        let ended = running.process.wait(QMP_DEADLINE);
+        let synced = synced.join();
+        ended?;
+        synced.unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "the RAM's file was not synced")))
+    });
+    if running.process.is_alive() {
+        return Err(Fault::new(FaultClass::Timeout, format!("QEMU (pid {}) does not end", running.process.pid())));
+    }
+    synced?;
+    let suspended = Suspended {
+        schema: SCHEMA,
+        ingredients: running.record.ingredients.clone(),
+        disk: FileStamp::of(&paths.disk())?,
+        cluster,
+    };
+    let text = serde_json::to_vec_pretty(&suspended)
+        .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe the suspended VM").because(error))?;
+    files::write_atomic(&kept.description(), &text, Mode::Exactly(0o600))
+}
+
+/// The suspended VM, where it can go on as what is there now.
+///
+/// # Errors
+/// Why there is none that can, as a part of a sentence; `None` where none was kept.
+pub(crate) fn find(kept: &SuspendedPaths, disk: &Path, now: &Ingredients) -> Result<Option<Suspended>, String> {
+    let bytes = match files::read_optional(&kept.description()) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(fault) => return Err(fault.to_string()),
+    };
+    let suspended: Suspended = match serde_json::from_slice::<Suspended>(&bytes) {
+        Ok(suspended) if suspended.schema == SCHEMA => suspended,
+        _ => return Err("it was kept by another version of k3s-vm, or is damaged".to_owned()),
+    };
+    if let Some(difference) = suspended.ingredients.difference(now) {
+        return Err(difference);
+    }
+    match FileStamp::of(disk) {
+        Ok(stamp) if stamp == suspended.disk => Ok(Some(suspended)),
+        Ok(_) => Err("the disk has changed since".to_owned()),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+/// Whether RAM is kept.
+pub(crate) fn is_kept(kept: &SuspendedPaths) -> bool {
+    kept.description().exists()
+}
+
+/// Removes it, its validity first. A QEMU that has it open keeps it until it ends.
+///
+/// # Errors
+/// A fault that names the path.
+pub(crate) fn discard(kept: &SuspendedPaths) -> Result<()> {
+    if kept.description().exists() {
+        files::remove(&kept.description())?;
+        // Not even a power cut may bring it back.
+        files::sync(kept.folder())?;
+    }
+    files::remove(&kept.ram())?;
+    files::remove(&kept.state())
+}

@@ -1,0 +1,178 @@
+//! Templates of a project: saved VMs of its cluster to begin anew with. Caches: whatever is wrong with one, the way
+//! without it is taken, with one line that says why.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use host::deadline::Deadline;
+use model::{Fault, FaultClass, Result};
+use qemu::agent::GuestCommand;
+use qemu::template::{Ingredients, Template, Unsealed};
+use qemu::{Agent, Qmp, Ram, Save, disk};
+
+use crate::context::Context;
+use crate::disks::Pool;
+use crate::observe::Running;
+use crate::saved::SavedCluster;
+
+/// How long QEMU may take to write a VM's RAM and state.
+pub(crate) const SAVE_DEADLINE: Duration = Duration::from_secs(120);
+/// How long the guest may take to write its page cache to the disk.
+const SYNC_DEADLINE: Duration = Duration::from_secs(60);
+/// How long one QMP call may take.
+pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(20);
+/// No template is older, in days.
+const OLDEST: u64 = 30;
+/// Nor older than this part of the life of the API's certificates: they are renewed only by a cluster that boots.
+const CERTIFICATE_PART: u64 = 4;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a template holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A cluster that has just become Ready.
+    Ready,
+    /// The same, with the project's manifests applied and its application answering.
+    Applied,
+}
+
+impl Kind {
+    /// The name of its folder.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Ready => "ready",
+            Kind::Applied => "applied",
+        }
+    }
+}
+
+/// What was saved.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The sealed folder.
+    pub(crate) template: Template,
+    /// How long the guest stood still.
+    pub(crate) stood_still: Duration,
+}
+
+/// A saved VM that can be restored: a template or a snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    /// The folder.
+    pub(crate) template: Template,
+    /// The cluster in it.
+    pub(crate) cluster: SavedCluster,
+}
+
+impl Base {
+    /// The one in `folder`.
+    ///
+    /// # Errors
+    /// Why there is none that can be used, as a part of a sentence.
+    pub(crate) fn open(folder: &Path) -> Result<Self, String> {
+        let template = Template::open(folder)?;
+        let cluster = SavedCluster::read(&template.paths().cluster())?;
+        Ok(Base { template, cluster })
+    }
+
+    /// Whether it can be restored with what is there now, and its certificates are good for long.
+    ///
+    /// # Errors
+    /// Why not, as a part of a sentence.
+    pub(crate) fn fits(&self, now: &Ingredients, certificate_days: u32) -> Result<(), String> {
+        self.template.fits(now)?;
+        let Some(age) = self.template.age() else { return Err("it is from the future: the clock went back".to_owned()) };
+        let limit = OLDEST.min(u64::from(certificate_days) / CERTIFICATE_PART);
+        if age < DAY * u32::try_from(limit).unwrap_or(u32::MAX) {
+            return Ok(());
+        }
+        Err(format!("it is more than {limit} days old"))
+    }
+}
+
+/// The template of this kind, where one fits.
+///
+/// # Errors
+/// Why there is none that can be used, as a part of a sentence.
+pub(crate) fn find(
+    context: &Context<'_>,
+    kind: Kind,
+    now: &Ingredients,
+    certificate_days: u32,
+) -> Result<Base, String> {
+    let base = Base::open(&context.project.paths.templates().join(kind.name()))?;
+    base.fits(now, certificate_days)?;
+    Ok(base)
+}
+
+/// Removes the template of this kind.
+///
+/// # Errors
+/// A fault that names the path.
+pub(crate) fn remove(context: &Context<'_>, kind: Kind) -> Result<()> {
+    discard(&context.project.paths.templates().join(kind.name()))
+}
+
+/// Makes a template of the running instance as it stands, in place of the one of this kind. The guest goes on after a
+/// second or less.
+///
+/// # Errors
+/// Faults of the guest's sync, of saving and of writing; the instance runs on whatever happens.
+pub(crate) fn make(context: &Context<'_>, kind: Kind, running: &Running, cluster: &SavedCluster) -> Result<Kept> {
+    let target = context.project.paths.templates().join(kind.name());
+    save_running(context, running, &target, cluster)
+}
+
+/// Saves the running instance into the sealed folder `target`, which takes the place of what is there.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) fn save_running(
+    context: &Context<'_>,
+    running: &Running,
+    target: &Path,
+    cluster: &SavedCluster,
+) -> Result<Kept> {
+    let paths = context.paths();
+    let pool = Pool::of(&context.project.paths);
+    let pool = pool.lock(context.events)?;
+    let unsealed = Unsealed::begin(target)?;
+    sync_guest(context)?;
+    let record = &running.record;
+    let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
+    let (ram, state) = (unsealed.paths().ram(), unsealed.paths().state());
+    let version = record.ingredients.version();
+    let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: SAVE_DEADLINE };
+    let frozen = pool.new_name();
+    let begin = Instant::now();
+    save.run(&mut qmp, context.events)?;
+    let done = disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events);
+    // It goes on whatever happened.
+    let goes_on = qmp.cont();
+    done.and(goes_on)?;
+    let stood_still = begin.elapsed();
+    drop(qmp);
+    unsealed.link_disk(&frozen)?;
+    cluster.write(&unsealed.paths().cluster())?;
+    discard(target)?;
+    let template = unsealed.seal(record.memory, &record.ingredients)?;
+    Ok(Kept { template, stood_still })
+}
+
+/// Has the guest write what it holds in memory of its disk, so that RAM and disk can also be parted.
+///
+/// # Errors
+/// Timeout and Guest faults of the agent.
+pub(crate) fn sync_guest(context: &Context<'_>) -> Result<()> {
+    let deadline = Deadline::after(SYNC_DEADLINE);
+    let mut agent = Agent::connect(&context.paths().vm_dir(), deadline.left())?;
+    agent.run(&GuestCommand::new("/bin/sync", [] as [&str; 0]), deadline.left()).map(drop).map_err(|fault| {
+        Fault::new(FaultClass::Guest, "the guest did not write its data to the disk").because(fault)
+    })
+}
+
+/// Removes a sealed folder: first what makes it one, so that nobody takes the rest for whole.
+fn discard(folder: &Path) -> Result<()> {
+    host::files::remove(&model::paths::TemplatePaths::new(folder).description())?;
+    host::files::remove(folder)
+}
