@@ -52,7 +52,6 @@ fn destroy(context: &Context<'_>) -> Result<String> {
         paths.record(),
         paths.pid(),
         paths.disk(),
-        paths.partial_disk(),
         paths.ssh_key(),
         paths.ssh_public_key(),
         paths.ssh_host_key(),

@@ -311,7 +311,9 @@ fn launch(
     instance_files::prepare(&paths, &context.name, &uuid, &ports)
         .and_then(|()| instance_ports::keep(context, &ports))
         .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))?;
-    if !paths.disk().exists() {
+    if paths.disk().exists() {
+        disk::settle(context)?;
+    } else {
         disk::make(&paths, image)?;
     }
     vm_log::rotate(&paths)?;

@@ -1,0 +1,142 @@
+//! The pool: the frozen disks of a project (`.k3s-vm/disks/`), on which disks of instances and of saved VMs are overlays.
+//!
+//! A frozen disk is never written to, and has here the name by which overlays find it. It knows chains of disks, not what
+//! is on them, nor what the instances do.
+
+mod chain;
+mod collect;
+mod room;
+mod shorten;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::files;
+use host::io_fault::at_path;
+use host::lock::FileLock;
+use model::paths::ProjectPaths;
+use model::{EventSink, Result};
+use qemu::qcow2;
+
+pub use chain::Chain;
+pub use collect::Collected;
+pub use room::check_room;
+pub use shorten::{shorten_running, shorten_stopped};
+
+/// How long a verb waits for another one that works on the pool; all do so for moments.
+const LOCK_DEADLINE: Duration = Duration::from_secs(60);
+/// What names of frozen disks end with.
+const SUFFIX: &str = "qcow2";
+
+/// The pool of a project.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    project: ProjectPaths,
+    folder: PathBuf,
+}
+
+impl Pool {
+    /// That of this project; it need not exist.
+    pub fn of(project: &ProjectPaths) -> Self {
+        Pool { project: project.clone(), folder: project.disks() }
+    }
+
+    /// Takes the pool for oneself. It is held from before a disk is frozen, or chosen as a base, until what needs it has
+    /// its name in place: otherwise a collection could come between.
+    ///
+    /// # Errors
+    /// A State fault that names the holder when it is not released in time; a fault that names the path.
+    pub fn lock(&self, events: &dyn EventSink) -> Result<LockedPool> {
+        files::create_private_dir(&self.folder)?;
+        let lock = FileLock::acquire(&self.folder.join("lock"), "the project's frozen disks", LOCK_DEADLINE, events)?;
+        Ok(LockedPool { pool: self.clone(), _lock: lock })
+    }
+
+    /// Its frozen disks.
+    fn disks(&self) -> Result<Vec<Frozen>> {
+        let mut disks = Vec::new();
+        for path in entries(&self.folder)? {
+            if path.extension().is_some_and(|suffix| suffix == SUFFIX) {
+                let metadata = path.symlink_metadata().map_err(|error| at_path("look at", &path, &error))?;
+                disks.push(Frozen { file: File::of(&metadata), links: metadata.nlink(), path });
+            }
+        }
+        Ok(disks)
+    }
+}
+
+/// The pool while nobody else changes it.
+#[derive(Debug)]
+pub struct LockedPool {
+    pool: Pool,
+    _lock: FileLock,
+}
+
+impl LockedPool {
+    /// A name for a disk that is about to be frozen.
+    pub fn new_name(&self) -> PathBuf {
+        self.pool.folder.join(format!("{}.{SUFFIX}", uuid::Uuid::new_v4().simple()))
+    }
+
+    /// Makes `disk`, whole or not at all: an overlay that is `frozen`, a name of this pool, until something is written
+    /// to it. A disk that is there is replaced.
+    ///
+    /// # Errors
+    /// Failed when `frozen` is no disk; a fault that names the path.
+    pub fn overlay(&self, frozen: &Path, disk: &Path) -> Result<()> {
+        qcow2::create_overlay(disk, frozen, qcow2::header(frozen)?.virtual_size)
+    }
+
+    /// The name in the pool of the frozen disk of a saved VM; it gets one if it has none, as in a copy of a project.
+    ///
+    /// # Errors
+    /// A fault that names the path.
+    pub fn name_of(&self, saved: &Path) -> Result<PathBuf> {
+        let metadata = saved.metadata().map_err(|error| at_path("look at", saved, &error))?;
+        let wanted = File::of(&metadata);
+        if let Some(known) = self.pool.disks()?.into_iter().find(|disk| disk.file == wanted) {
+            return Ok(known.path);
+        }
+        let name = self.new_name();
+        fs::hard_link(saved, &name).map_err(|error| at_path("create", &name, &error))?;
+        Ok(name)
+    }
+}
+
+/// What tells a file from every other, and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct File {
+    device: u64,
+    inode: u64,
+    /// Bytes on the disk.
+    bytes: u64,
+}
+
+impl File {
+    fn of(metadata: &fs::Metadata) -> Self {
+        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+        File { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.blocks() * 512 }
+    }
+}
+
+/// A frozen disk.
+#[derive(Debug)]
+struct Frozen {
+    path: PathBuf,
+    file: File,
+    links: u64,
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(at_path("read the folder", folder, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
