@@ -1,44 +1,60 @@
-//! The instance's disk: an overlay on the guest image that it was made from.
+//! The instance's disk: an overlay on the guest image that it was made from, perhaps with frozen disks between.
 
 use std::path::Path;
 
-use host::files;
 use model::guest_image::GuestImage;
 use model::paths::InstancePaths;
 use model::{Fault, FaultClass, Result};
-use qemu::qemu_img;
+use qemu::qcow2;
 
 use crate::context::Context;
+use crate::disks::{Pool, shorten_stopped};
 use crate::launch_fault;
 
 /// Makes the instance's disk, whole or not at all: what lies under its name is the truth.
 ///
 /// # Errors
-/// Those of qemu-img, and that there is no space.
+/// A fault that names the path, and that there is no space.
 pub(crate) fn make(paths: &InstancePaths, image: &GuestImage) -> Result<()> {
-    let made = qemu_img::create_overlay(&paths.partial_disk(), &image.root_disk(), "qcow2", None);
-    if let Err(fault) = made {
-        let fault = launch_fault::without_space(&paths.vm_dir(), fault);
-        // The first fault is the one to tell.
-        let _ = files::remove(&paths.partial_disk());
-        return Err(fault);
-    }
-    files::rename(&paths.partial_disk(), &paths.disk())
+    let base = image.root_disk();
+    qcow2::header(&base)
+        .and_then(|header| qcow2::create_overlay(&paths.disk(), &base, header.virtual_size))
+        .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))
 }
 
-/// The image that the instance's disk is an overlay of.
+/// Makes the disk of a VM that does not run ready for a start: its bases have the names that they have where the project
+/// is now, and they are not too many.
 ///
 /// # Errors
-/// A State fault when the image is gone: the disk cannot be read without it.
+/// State when a frozen disk is gone; a fault that names a disk that cannot be written.
+pub(crate) fn settle(context: &Context<'_>) -> Result<()> {
+    let (pool, disk) = (Pool::of(&context.project.paths), context.paths().disk());
+    if pool.depth(&disk)? == 1 {
+        return Ok(());
+    }
+    if pool.lock(context.events)?.mend(&disk)? > 0 {
+        context.events.debug("the project has moved: the disk names its bases anew".to_owned());
+    }
+    // A longer chain is slower, not wrong.
+    if let Err(fault) = shorten_stopped(&pool, &disk) {
+        context.events.warning(fault.to_string());
+    }
+    Ok(())
+}
+
+/// The image under the instance's disk.
+///
+/// # Errors
+/// A State fault when the image, or a disk above it, is gone: the disk cannot be read without them.
 pub(crate) fn guest_image(context: &Context<'_>) -> Result<GuestImage> {
-    let paths = context.paths();
-    let info = qemu_img::info(&paths.disk())?;
-    let folder = info.backing_file.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    let disk = context.paths().disk();
     let gone = |why: String| {
-        Fault::new(FaultClass::State, format!("the guest image under {} is gone", paths.disk().display()))
+        Fault::new(FaultClass::State, format!("the guest image under {} is gone", disk.display()))
             .because(why)
             .next("k3s-vm reset    # makes a new disk; data on the old one cannot be read without its image")
     };
+    let root_disk = Pool::of(&context.project.paths).chain(&disk)?.image;
+    let folder = root_disk.as_deref().and_then(Path::parent);
     let folder = folder.ok_or_else(|| gone("the disk names no image".to_owned()))?;
-    image::open(&folder, &context.cache).map_err(|fault| gone(fault.to_string()))
+    image::open(folder, &context.cache).map_err(|fault| gone(fault.to_string()))
 }

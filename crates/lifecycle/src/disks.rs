@@ -3,6 +3,11 @@
 //! A frozen disk is never written to, and has here the name by which overlays find it. It knows chains of disks, not what
 //! is on them, nor what the instances do.
 
+mod chain;
+mod collect;
+mod room;
+mod shorten;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +20,10 @@ use model::paths::ProjectPaths;
 use model::{EventSink, Result};
 use qemu::qcow2;
 
+pub use chain::Chain;
+pub use collect::Collected;
+pub use room::check_room;
+pub use shorten::{shorten_running, shorten_stopped};
 
 /// How long a verb waits for another one that works on the pool; all do so for moments.
 const LOCK_DEADLINE: Duration = Duration::from_secs(60);
@@ -23,14 +32,14 @@ const SUFFIX: &str = "qcow2";
 
 /// The pool of a project.
 #[derive(Debug, Clone)]
-pub(crate) struct Pool {
+pub struct Pool {
     project: ProjectPaths,
     folder: PathBuf,
 }
 
 impl Pool {
     /// That of this project; it need not exist.
-    pub(crate) fn of(project: &ProjectPaths) -> Self {
+    pub fn of(project: &ProjectPaths) -> Self {
         Pool { project: project.clone(), folder: project.disks() }
     }
 
@@ -39,7 +48,7 @@ impl Pool {
     ///
     /// # Errors
     /// A State fault that names the holder when it is not released in time; a fault that names the path.
-    pub(crate) fn lock(&self, events: &dyn EventSink) -> Result<LockedPool> {
+    pub fn lock(&self, events: &dyn EventSink) -> Result<LockedPool> {
         files::create_private_dir(&self.folder)?;
         let lock = FileLock::acquire(&self.folder.join("lock"), "the project's frozen disks", LOCK_DEADLINE, events)?;
         Ok(LockedPool { pool: self.clone(), _lock: lock })
@@ -60,14 +69,14 @@ impl Pool {
 
 /// The pool while nobody else changes it.
 #[derive(Debug)]
-pub(crate) struct LockedPool {
+pub struct LockedPool {
     pool: Pool,
     _lock: FileLock,
 }
 
 impl LockedPool {
     /// A name for a disk that is about to be frozen.
-    pub(crate) fn new_name(&self) -> PathBuf {
+    pub fn new_name(&self) -> PathBuf {
         self.pool.folder.join(format!("{}.{SUFFIX}", uuid::Uuid::new_v4().simple()))
     }
 
@@ -76,7 +85,7 @@ impl LockedPool {
     ///
     /// # Errors
     /// Failed when `frozen` is no disk; a fault that names the path.
-    pub(crate) fn overlay(&self, frozen: &Path, disk: &Path) -> Result<()> {
+    pub fn overlay(&self, frozen: &Path, disk: &Path) -> Result<()> {
         qcow2::create_overlay(disk, frozen, qcow2::header(frozen)?.virtual_size)
     }
 
@@ -84,7 +93,7 @@ impl LockedPool {
     ///
     /// # Errors
     /// A fault that names the path.
-    pub(crate) fn name_of(&self, saved: &Path) -> Result<PathBuf> {
+    pub fn name_of(&self, saved: &Path) -> Result<PathBuf> {
         let metadata = saved.metadata().map_err(|error| at_path("look at", saved, &error))?;
         let wanted = File::of(&metadata);
         if let Some(known) = self.pool.disks()?.into_iter().find(|disk| disk.file == wanted) {
@@ -129,3 +138,5 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+#[cfg(test)]
+mod tests;

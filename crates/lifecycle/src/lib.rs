@@ -6,7 +6,7 @@ mod accelerator;
 pub mod apply;
 pub mod context;
 mod disk;
-mod disks;
+pub mod disks;
 mod guest_health;
 mod guest_watch;
 pub mod images;

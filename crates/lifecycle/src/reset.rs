@@ -54,7 +54,6 @@ fn destroy(context: &Context<'_>) -> Result<String> {
         paths.record(),
         paths.pid(),
         paths.disk(),
-        paths.partial_disk(),
         paths.cluster(),
         paths.known_hosts(),
         paths.ssh_config(),

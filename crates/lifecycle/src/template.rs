@@ -156,6 +156,8 @@ pub(crate) fn save_running(
     cluster.write(&unsealed.paths().cluster())?;
     discard(target)?;
     let template = unsealed.seal(record.memory, &record.ingredients)?;
+    // That of what was there before, if nothing else needs it.
+    pool.collect(context.events)?;
     Ok(Kept { template, stood_still })
 }
 

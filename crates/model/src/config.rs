@@ -46,6 +46,8 @@ pub struct Config {
     pub inject: InjectConfig,
     /// What the project is called in a cluster that it shares with others.
     pub apply_name: Option<String>,
+    /// What may be kept.
+    pub limits: Limits,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// Container images loaded before the manifests are applied.
@@ -155,6 +157,13 @@ pub struct WebService {
     pub name: String,
     /// The number or the name of its port, where it has several.
     pub port: Option<String>,
+}
+
+/// What may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that templates and snapshots of the project may take on the disk.
+    pub saved: u64,
 }
 
 /// Deadlines that the user can set.

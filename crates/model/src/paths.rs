@@ -151,10 +151,6 @@ impl InstancePaths {
     pub fn disk(&self) -> PathBuf {
         self.vm_dir().join("disk.qcow2")
     }
-    /// The disk while it is made.
-    pub fn partial_disk(&self) -> PathBuf {
-        self.vm_dir().join("disk.partial.qcow2")
-    }
     /// The host ports that an instance with a name was given.
     pub fn ports(&self) -> PathBuf {
         self.dir.join("ports.json")

@@ -4,6 +4,7 @@
 //! ([`crate::template::Unsealed::link_disk`]), so that no removal of one takes the disk from another.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use host::files;
 use host::io_fault::at_path;
@@ -21,6 +22,7 @@ use crate::{Qmp, qcow2};
 /// # Errors
 /// Failed with QEMU's reason, Host when files cannot be made; then all is as it was.
 pub fn freeze(qmp: &mut Qmp, disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
+    qmp.cancel_stream()?;
     let top = qmp.top_of_root_disk()?;
     Freeze { disk, frozen, size: top.virtual_size }.run(events, |overlay| {
         // A VM may be frozen many times, and a node's name has at most 31 characters.
@@ -41,6 +43,19 @@ pub fn freeze(qmp: &mut Qmp, disk: &Path, frozen: &Path, events: &dyn EventSink)
 pub fn freeze_stopped(disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
     let size = qcow2::header(disk)?.virtual_size;
     Freeze { disk, frozen, size }.run(events, |overlay| files::rename(overlay, disk))
+}
+
+/// Puts the disk of a running VM onto `base`, a disk of its chain, by taking over what lies between. The guest goes on
+/// meanwhile. Whatever is killed at whatever moment: the disk is made of its old chain until it has everything. What lay
+/// between is not touched.
+///
+/// # Errors
+/// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted; the chain is the old one then.
+pub fn shorten(qmp: &mut Qmp, base: &Path, deadline: Duration, events: &dyn EventSink) -> Result<()> {
+    let mut steps = Steps::begin("shorten the disk", events);
+    let done = qmp.cancel_stream().and_then(|()| qmp.stream_to(base, deadline, events));
+    steps.done(if done.is_ok() { "layers merged" } else { "layers not merged" });
+    done.map_err(|fault| fault.context("the disk's chain was not shortened"))
 }
 
 struct Freeze<'a> {

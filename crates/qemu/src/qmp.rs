@@ -2,6 +2,7 @@
 //!
 //! Source of the protocol: docs/interop/qmp-spec.txt and the qapi schemas of QEMU.
 
+mod block_stream;
 mod disk;
 mod migration;
 

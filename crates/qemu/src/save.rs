@@ -83,6 +83,8 @@ impl Save<'_> {
     /// Guest when QEMU ended, Interrupted.
     pub fn run(&self, qmp: &mut Qmp, events: &dyn EventSink) -> Result<Saved> {
         let mut steps = Steps::begin("save", events);
+        // A VM whose disk is worked on cannot be saved.
+        qmp.cancel_stream()?;
         let ran = qmp.status()? == RunState::Running;
         let prepare = |qmp: &mut Qmp| -> Result<(u64, NewFile<'_>, Option<NewFile<'_>>)> {
             let size = self.size_of_ram(qmp)?;

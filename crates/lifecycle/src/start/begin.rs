@@ -140,6 +140,8 @@ impl Begin<'_> {
         if is_new && !paths.disk().exists() {
             files::create_private_dir(&paths.vm_dir())?;
             disk::make(&paths, self.image)?;
+        } else {
+            disk::settle(self.context)?;
         }
         // The cluster may not be what it was.
         files::remove(&paths.cluster())?;

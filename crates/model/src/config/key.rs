@@ -133,6 +133,7 @@ pub const KEYS: &[Key] = &[
         default: None,
         about: "What the project is called in a cluster that it shares with others; nothing is pruned there without it",
     },
+    key("limits.saved", Kind::Size(GIB), "20GiB", "What templates and snapshots of the project may take on the disk"),
     key("timeouts.start", Kind::Duration, "15m", "From QEMU's start to the answering web application"),
     key("timeouts.stop", Kind::Duration, "1m", "The clean part of `stop`, after which QEMU is ended"),
     key("timeouts.build", Kind::Duration, "1h", "The build of a guest image"),

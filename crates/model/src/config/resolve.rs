@@ -7,8 +7,8 @@ use super::reader::Reader;
 use super::setting::{self, Setting};
 use super::source::Overrides;
 use super::{
-    Accel, Config, Distribution, ImageConfig, InjectConfig, InjectMode, K3sConfig, Patterns, Ports, Provider, Timeouts,
-    VmConfig, WebService,
+    Accel, Config, Distribution, ImageConfig, InjectConfig, InjectMode, K3sConfig, Limits, Patterns, Ports, Provider,
+    Timeouts, VmConfig, WebService,
 };
 use crate::Result;
 
@@ -67,6 +67,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let web_service = reader.parse("web.service", web_service);
     let inject = inject(reader);
     let apply_name = reader.parse("apply.name", label);
+    let saved = reader.size("limits.saved");
     let timeouts = timeouts(reader);
     Some(Config {
         ports: ports?,
@@ -78,6 +79,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         manifests: reader.list("manifests"),
         inject: inject?,
         apply_name,
+        limits: Limits { saved: saved? },
         timeouts: timeouts?,
         images: reader.document.images.as_ref().map(|(_, images)| images.clone()).unwrap_or_default(),
     })

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use qemu::qemu_img::{self, CheckResult};
 use qemu::qcow2;
+use qemu::qemu_img::{self, CheckResult};
 
 use crate::real::installed;
 
