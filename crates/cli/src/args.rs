@@ -3,6 +3,7 @@
 //! It says what may be typed and what was typed; what a verb does is not here.
 
 pub(crate) mod config;
+mod verb;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use config::ConfigArgs;
 use model::instance::InstanceName;
+pub(crate) use verb::{RunArgs, Verb};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,6 +92,8 @@ impl Verb {
     pub(crate) fn config(&self) -> Option<&ConfigArgs> {
         match self {
             Verb::Start(start) | Verb::Reset { start, .. } => Some(&start.config),
+            Verb::Clone(clone) => Some(&clone.start.config),
+            Verb::Run(run) => Some(&run.config),
             Verb::Config(ConfigVerb::Show { config, .. }) => Some(config),
             _ => None,
         }
@@ -169,140 +173,6 @@ pub(crate) enum Format {
     Human,
     /// For programs
     Json,
-}
-
-/// The verbs.
-#[derive(Debug, PartialEq, Eq, Subcommand)]
-pub(crate) enum Verb {
-    /// Start the cluster, building first what is missing
-    ///
-    /// A running cluster is verified, and its kubeconfig, variables and manifests are brought up to date.
-    #[command(after_long_help = "\
-Examples:
-  k3s-vm start --yes --timeout 30m    For CI: install host packages unasked, allow a slow machine
-  k3s-vm start --no-wait              Return once the VM runs")]
-    Start(StartArgs),
-    /// Stop the VM; the next `start` goes on where it is
-    ///
-    /// The VM is suspended: its RAM is kept beside its disk, for the next start alone. Where that cannot be done, or is not
-    /// wanted, the guest powers off; one that does not in time is ended. A stopped cluster stays stopped, which is success.
-    Stop {
-        /// Shut the guest down; the next start boots it
-        #[arg(long)]
-        power_off: bool,
-        /// End the VM by force when the guest has not powered off after DURATION, for example 90s
-        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-        timeout: Option<Duration>,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Show whether the cluster runs and where it answers
-    #[command(after_long_help = "\
-Examples:
-  k3s-vm status
-  k3s-vm status -o json    For scripts")]
-    Status(OutputArgs),
-    /// Open a shell in the VM, or run a command there
-    #[command(after_long_help = "\
-Examples:
-  k3s-vm ssh
-  k3s-vm ssh -- journalctl -b -u containerd")]
-    Ssh {
-        /// The command; the guest's shell reads it
-        #[arg(trailing_var_arg = true, value_name = "CMD")]
-        command: Vec<String>,
-    },
-    /// Destroy the cluster with its data and start a new one
-    ///
-    /// Ends what is left of former runs, too, and VMs whose project is gone. Configuration, manifests and built guest
-    /// images stay.
-    #[command(after_long_help = "\
-Examples:
-  k3s-vm reset
-  k3s-vm reset --rebuild    The guest image is built anew, too")]
-    Reset {
-        /// Build the guest image anew, from the parts in the cache; other instances keep the one they have
-        #[arg(long)]
-        rebuild: bool,
-        #[command(flatten)]
-        start: StartArgs,
-    },
-    /// Apply the manifests and the web application's variables, without rebuilding
-    ///
-    /// Container images of the configuration are loaded first; pods are replaced only where something changed. Objects
-    /// that have left the manifests are deleted, but for namespaces, volumes and definitions of kinds.
-    #[command(after_long_help = "\
-Examples:
-  k3s-vm apply
-  k3s-vm apply --dry-run     What would change, as a diff; nothing is written
-  k3s-vm apply --watch       Apply whenever manifests or variables are saved
-  k3s-vm apply -o json       Every object with what happened to it
-  k3s-vm apply --kubeconfig ~/.kube/config --context staging
-                             To another cluster; no VM is needed")]
-    Apply(ApplyArgs),
-    /// Show the console of the VM and the words of QEMU
-    #[command(after_long_help = "\
-Examples:
-  k3s-vm logs -n 50
-  k3s-vm logs -f
-  k3s-vm logs --previous    The run before: why it failed")]
-    Logs {
-        /// Go on with what is added, until the VM stops
-        #[arg(short, long)]
-        follow: bool,
-        /// Begin with the last N lines; all of them by default
-        #[arg(short = 'n', long, value_name = "N")]
-        lines: Option<usize>,
-        /// Show the log of the run before, or of N runs ago; those of three are kept
-        #[arg(
-            short,
-            long,
-            value_name = "N",
-            num_args = 0..=1,
-            default_missing_value = "1",
-            conflicts_with = "follow",
-            value_parser = clap::value_parser!(u32).range(1..)
-        )]
-        previous: Option<u32>,
-    },
-    /// Load container images from a docker or OCI archive into the cluster
-    #[command(after_long_help = "\
-Examples:
-  k3s-vm load web.tar
-  docker save local/web:dev | k3s-vm load -")]
-    Load {
-        /// The archive, or `-` for the standard input
-        #[arg(value_name = "FILE")]
-        archive: PathBuf,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Show what is configured, and where each value is from
-    ///
-    /// A flag counts before a variable (`K3S_VM_PORTS_API` for `ports.api`), a variable before `.k3s-vm/config.toml`,
-    /// the file before the default.
-    #[command(
-        subcommand,
-        after_long_help = "\
-Examples:
-  k3s-vm config show
-  k3s-vm config show --set vm.memory=4GiB -o json
-  k3s-vm config schema > .k3s-vm/config.schema.json"
-    )]
-    Config(ConfigVerb),
-    /// Run kubectl on the cluster; the arguments are passed on untouched
-    #[command(
-        disable_help_flag = true,
-        after_long_help = "\
-Examples:
-  k3s-vm kubectl get nodes
-  k3s-vm kubectl -- exec -it deploy/web -- /web resolve kubernetes.default.svc"
-    )]
-    Kubectl {
-        /// The arguments of kubectl
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-        arguments: Vec<OsString>,
-    },
 }
 
 /// Flags of `start`.

@@ -10,7 +10,7 @@ use lifecycle::apply::KubeconfigContext;
 use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
-use lifecycle::{Context, apply, kubectl, load, logs, reset, ssh, start, status, stop};
+use lifecycle::{Context, apply, clone, delete, kubectl, list, load, logs, reset, run, ssh, start, status, stop};
 use model::config::Overrides;
 use model::paths::CachePaths;
 use model::{Fault, FaultClass, Result};
@@ -34,10 +34,16 @@ const KVM_DEVICE_VARIABLE: &str = "K3S_VM_KVM_DEVICE";
 ///
 /// # Errors
 /// The fault of the verb.
-pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
+pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> {
     if invocation.verb == Verb::Config(ConfigVerb::Schema) {
         // It is the same for all projects, so none is needed.
         output.result_json(&model::config::schema::schema())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if invocation.verb == Verb::Guard {
+        // Without the configuration, which may be wrong by now: what was made with it has to go.
+        let name = invocation.globals.name.clone().unwrap_or_default();
+        run::guard(&find(&invocation.globals)?, &name, std::io::stdin().lock(), output.events())?;
         return Ok(ExitCode::SUCCESS);
     }
     let project = Project::load(find(&invocation.globals)?, &overrides(&invocation))?;
@@ -68,7 +74,21 @@ pub(crate) fn run(invocation: Invocation, output: &Output) -> Result<ExitCode> {
         Verb::Config(ConfigVerb::Show { output: arguments, .. }) => {
             output.report(arguments, &context.project.settings, |settings, style| report::settings(settings, style))?;
         }
-        Verb::Config(ConfigVerb::Schema) => {}
+        Verb::Config(ConfigVerb::Schema) | Verb::Guard => {}
+        Verb::Clone(arguments) => {
+            let context = context.with_name(arguments.new);
+            let report = clone::run(&context, arguments.from.as_deref(), options(&arguments.start.wait))?;
+            started(&report, arguments.start.output, output)?;
+        }
+        Verb::Run(arguments) => return crate::fork::run(&context, arguments, output),
+        Verb::Delete { all, output: arguments } => {
+            let report = delete::run(&context, all)?;
+            // People have read it in the phase's line.
+            output.report(arguments, &report, |_, _| String::new())?;
+        }
+        Verb::List(arguments) => {
+            output.report(arguments, &list::run(&context)?, report::list)?;
+        }
         Verb::Status(arguments) => {
             let report = status::run(&context)?;
             output.report(arguments, &report, |report, style| report::status(report, output.program(), style))?;
@@ -203,7 +223,7 @@ fn summary(report: &StartReport, output: &Output) -> Summary {
         |path: &str| Path::new(path).strip_prefix(&here).map_or_else(|_| path.to_owned(), |p| p.display().to_string());
     Summary {
         program: output.program().to_owned(),
-        ready: report.apply.is_some(),
+        ready: report.ready,
         web_url: report.web.clone(),
         api_url: report.api.clone(),
         kubeconfig: near(&report.kubeconfig),

@@ -2,6 +2,7 @@
 //!
 //! It never decides what an interrupted verb undoes; those who wait learn of it and return.
 
+use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
@@ -73,6 +74,31 @@ pub(crate) fn pause(duration: Duration) {
         let mut fds: Vec<PollFd<'_>> = wake.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         // An error can only be EINTR here, and that is what the loop is for.
         let _ = poll(&mut fds, Some(&timespec(left)));
+    }
+}
+
+/// Waits until `input` ends or the user asks to stop; what comes is thrown away.
+///
+/// # Errors
+/// A Failed fault when it cannot be read.
+pub fn until_end_of_input(mut input: impl Read + AsFd) -> Result<()> {
+    let mut piece = [0; 4096];
+    loop {
+        let wake = wake_fd();
+        let mut fds = vec![PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
+        fds.extend(wake.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let _ = poll(&mut fds, None);
+        if requested() {
+            return Ok(());
+        }
+        match input.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(Fault::new(FaultClass::Failed, "the standard input cannot be read").because(error));
+            }
+        }
     }
 }
 

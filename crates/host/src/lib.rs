@@ -12,6 +12,7 @@ pub mod download;
 pub mod file_watch;
 pub mod files;
 pub mod first_answer;
+pub mod foreground;
 pub mod identity;
 pub mod interrupt;
 pub mod io_fault;

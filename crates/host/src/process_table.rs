@@ -138,6 +138,15 @@ fn words(line: &[u8]) -> Vec<OsString> {
     line.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()
 }
 
+/// The bytes of memory that a process shares with no other, or nothing where that cannot be seen (`Private_Clean` and
+/// `Private_Dirty` of `/proc/PID/smaps_rollup`, proc(5)).
+pub fn private_memory(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+    let own = text.lines().filter(|line| line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:"));
+    Some(own.filter_map(kib).sum::<u64>() * 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

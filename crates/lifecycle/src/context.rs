@@ -8,7 +8,7 @@ use host::packages::Consent;
 use model::config::Ports;
 use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
-use model::{EventSink, Result};
+use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::instance_ports;
 use crate::ownership::Asker;
@@ -73,11 +73,38 @@ impl Context<'_> {
         Asker { name: &self.name, project: &self.project.paths }
     }
 
-    /// Takes the instance's lock for a whole verb.
+    /// The same surroundings for another instance of the project.
+    pub fn with_name(&self, name: InstanceName) -> Context<'_> {
+        Context {
+            project: self.project.clone(),
+            name,
+            cache: self.cache.clone(),
+            guest_sources: self.guest_sources.clone(),
+            kvm_device: self.kvm_device.clone(),
+            events: self.events,
+            consent: self.consent,
+        }
+    }
+
+    /// Takes the lock of an instance for a whole verb. Only the default instance need not be there.
+    ///
+    /// # Errors
+    /// A State fault where there is no such instance, or that names the holder when it is not released in time.
+    pub fn lock(&self) -> Result<FileLock> {
+        let name = self.name.suffix().unwrap_or_default();
+        if !self.is_default() && !self.paths().dir().exists() {
+            return Err(Fault::new(FaultClass::State, format!("there is no instance {name}"))
+                .next("k3s-vm list    # shows those that there are")
+                .next(format!("k3s-vm clone {name}    # makes it")));
+        }
+        self.lock_new()
+    }
+
+    /// The same for an instance that may not be there yet.
     ///
     /// # Errors
     /// A State fault that names the holder when it is not released in time.
-    pub fn lock(&self) -> Result<FileLock> {
+    pub fn lock_new(&self) -> Result<FileLock> {
         let paths = self.paths();
         host::files::create_private_dir(&paths.vm_dir())?;
         let lock = FileLock::acquire(&paths.lock(), &format!("instance {}", self.name), LOCK_DEADLINE, self.events)?;

@@ -107,13 +107,10 @@ impl VmLaunch<'_> {
         let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE };
         let launched = match saved {
             None => launch.run(context.events),
-            Some(saved) => Restore {
-                launch,
-                state: &saved.state,
-                deadline: LOAD_DEADLINE,
-                working_set: saved.working_set.clone(),
+            Some(saved) => {
+                Restore { launch, state: &saved.state, deadline: LOAD_DEADLINE, working_set: saved.working_set.clone() }
+                    .run(context.events, |_| (saved.taken)())
             }
-            .run(context.events, |_| (saved.taken)()),
         };
         let launched = launched.map_err(|fault| {
             if let Err(second) = files::remove(&paths.record()) {

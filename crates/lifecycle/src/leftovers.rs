@@ -138,7 +138,7 @@ fn wanted(context: &Context<'_>) -> Result<[WantedPort; 3]> {
 pub(crate) fn end_abandoned(context: &Context<'_>) -> Result<u32> {
     // Their sockets went with their folders, so nothing but signals reaches them.
     let seconds = Duration::from_secs(5);
-    let ladder = Ladder { quit: Duration::ZERO, terminate: seconds, kill: seconds, ..Ladder::hard() };
+    let ladder = Ladder { terminate: seconds, kill: seconds, ..Ladder::hard() };
     let mut ended = 0;
     for leftover in look(context, None)? {
         let (Owner::GoneProject { .. }, Some(pid)) = (&leftover.owner, leftover.pid) else { continue };

@@ -2,10 +2,11 @@
 
 use host::identity::{ProcessHandle, ProcessIdentity};
 use host::process_table::{WorkingFolder, processes, working_folder};
+use model::paths::InstancePaths;
 use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
-use crate::ownership::{Owner, is_vm, owner};
+use crate::ownership::{Asker, Owner, is_vm, owner};
 use crate::record::Record;
 
 /// The state of an instance.
@@ -35,16 +36,24 @@ pub struct Running {
 /// # Errors
 /// Faults of reading the record and the process table.
 pub fn observe(context: &Context<'_>) -> Result<Observed> {
-    let paths = context.paths();
+    observe_instance(context.asker())
+}
+
+/// As [`observe`], for whoever has no configuration.
+///
+/// # Errors
+/// As [`observe`].
+pub(crate) fn observe_instance(asker: Asker<'_>) -> Result<Observed> {
+    let paths = asker.paths();
     let record = Record::read(&paths.record())?;
     if let Some(record) = &record
         && let Some(identity) = &record.process
         && let Some(process) = ProcessHandle::open(identity, &record.uuid)?
-        && is_in_our_folder(context, &process)
+        && is_in_our_folder(&paths, &process)
     {
         return Ok(Observed::Running(Box::new(Running { record: record.clone(), process })));
     }
-    let Some(process) = find(context)? else {
+    let Some(process) = find(asker)? else {
         return Ok(if paths.disk().exists() { Observed::Stopped } else { Observed::Absent });
     };
     // A start that was killed before it could write down the process has left the rest of the record.
@@ -60,19 +69,18 @@ pub fn observe(context: &Context<'_>) -> Result<Observed> {
 
 /// A copy of a project has the record, too, but QEMU works in the folder of the original. Where the folder cannot be
 /// seen, the uuid alone must do.
-fn is_in_our_folder(context: &Context<'_>, process: &ProcessHandle) -> bool {
+fn is_in_our_folder(paths: &InstancePaths, process: &ProcessHandle) -> bool {
     match working_folder(process.pid()) {
         WorkingFolder::Unseen => true,
-        folder => folder.is(&context.paths().vm_dir()),
+        folder => folder.is(&paths.vm_dir()),
     }
 }
 
 /// A QEMU of this instance, proven by its command line and the folder in which it works.
-fn find(context: &Context<'_>) -> Result<Option<ProcessHandle>> {
+fn find(asker: Asker<'_>) -> Result<Option<ProcessHandle>> {
     for process in processes()?.iter().filter(|process| is_vm(process)) {
-        let proven = ProcessHandle::prove(process.pid, |process, folder| {
-            owner(context.asker(), process, folder) == Owner::Instance
-        })?;
+        let proven =
+            ProcessHandle::prove(process.pid, |process, folder| owner(asker, process, folder) == Owner::Instance)?;
         if proven.is_some() {
             return Ok(proven);
         }

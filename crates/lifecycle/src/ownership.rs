@@ -42,7 +42,8 @@ pub(crate) struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    fn paths(&self) -> InstancePaths {
+    /// Its files.
+    pub(crate) fn paths(&self) -> InstancePaths {
         self.project.instance(self.name)
     }
 }

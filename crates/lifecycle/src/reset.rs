@@ -1,15 +1,12 @@
 //! `reset`: the instance is destroyed and built again. Configuration, manifests and the image cache stay.
 
-use host::files;
 use model::Result;
-use qemu::power::Ladder;
 
 use crate::context::Context;
+use crate::instances;
 use crate::leftovers;
 use crate::observe::{Observed, observe};
 use crate::start::{self, Beginning, StartOptions, StartReport};
-use crate::stop;
-use crate::suspend;
 
 /// Destroys the instance with all VMs that are left of it, ends those whose project is gone, and starts a new one.
 /// What the new one needs is made first, so that a mistake in the configuration, a failed build or a taken port leaves
@@ -22,9 +19,8 @@ pub fn run(context: &Context<'_>, options: StartOptions, rebuild: bool) -> Resul
     start::run_locked(context, options, &Beginning::Anew { rebuild, destroy: &|| destroy(context) })
 }
 
-/// Ends processes and removes disk, keys and records. The lock file stays: it is held.
+/// Ends processes and removes disk and records.
 fn destroy(context: &Context<'_>) -> Result<String> {
-    let paths = context.paths();
     let own = match observe(context)? {
         Observed::Running(running) => {
             let ports = running.record.ports();
@@ -33,36 +29,9 @@ fn destroy(context: &Context<'_>) -> Result<String> {
         Observed::Orphan(_) | Observed::Stopped | Observed::Absent => Vec::new(),
     };
     leftovers::check_ports(context, &own)?;
-    let mut ended = 0;
-    loop {
-        let process = match observe(context)? {
-            Observed::Running(running) => running.process,
-            Observed::Orphan(process) => {
-                let pid = process.pid();
-                context.events.note(format!("pid {pid} is a QEMU of this instance without a record: ending it"));
-                process
-            }
-            Observed::Stopped | Observed::Absent => break,
-        };
-        stop::end(&process, &paths, &Ladder::hard(), context.events)?;
-        ended += 1;
-    }
+    let had_disk = context.paths().disk().exists();
+    let ended = instances::destroy(&context.project.paths, &context.name, context.events)?;
     let abandoned = leftovers::end_abandoned(context)?;
-    let had_disk = paths.disk().exists();
-    suspend::discard(&paths.suspended())?;
-    for file in [
-        paths.record(),
-        paths.pid(),
-        paths.disk(),
-        paths.cluster(),
-        paths.known_hosts(),
-        paths.ssh_config(),
-        paths.authorized_keys(),
-        paths.instance_data(),
-        paths.image_archives(),
-    ] {
-        files::remove(&file)?;
-    }
     let fact = match (ended > 0, had_disk) {
         (true, _) => "VM ended, disk removed",
         (false, true) => "disk removed",

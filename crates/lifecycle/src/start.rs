@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::observe::{Observed, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
+use crate::template::Base;
 use crate::web_port;
 use arrival::Arrival;
 use begin::Begin;
@@ -63,7 +64,9 @@ pub struct StartReport {
     pub ssh_port: u16,
     /// The log.
     pub log: String,
-    /// What was applied; nothing when nobody waited.
+    /// Whether the cluster was waited for and has proved to be ours.
+    pub ready: bool,
+    /// What was applied; nothing when nobody waited, and to a snapshot.
     pub apply: Option<ApplyReport>,
 }
 
@@ -72,7 +75,7 @@ pub struct StartReport {
 /// # Errors
 /// A fault of any phase; a VM that was started goes on running, so that the next start goes on where this one ended.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
-    let _lock = context.lock()?;
+    let _lock = context.lock_new()?;
     run_locked(context, options, &Beginning::AsItIs)
 }
 
@@ -87,6 +90,23 @@ pub(crate) enum Beginning<'a> {
         /// Destroys the old one.
         destroy: &'a dyn Fn() -> Result<String>,
     },
+    /// A saved VM, as which the instance goes on; nothing is applied to it.
+    Saved {
+        /// The saved VM.
+        base: &'a Base,
+        /// Destroys what is there, if anything is.
+        destroy: Option<&'a dyn Fn() -> Result<String>>,
+    },
+}
+
+impl Beginning<'_> {
+    fn destroy(&self) -> Option<&dyn Fn() -> Result<String>> {
+        match self {
+            Beginning::AsItIs => None,
+            Beginning::Anew { destroy, .. } => Some(destroy),
+            Beginning::Saved { destroy, .. } => *destroy,
+        }
+    }
 }
 
 /// As [`run`], with the lock held.
@@ -106,30 +126,34 @@ pub(crate) fn run_locked(
     };
     let observed = match beginning {
         Beginning::AsItIs => observe(context)?,
-        Beginning::Anew { .. } => Observed::Absent,
+        Beginning::Anew { .. } | Beginning::Saved { .. } => Observed::Absent,
     };
     let choosing = accelerator::is_open(context, &observed);
     let rebuild = matches!(beginning, Beginning::Anew { rebuild: true, .. });
-    let before = u32::from(matches!(beginning, Beginning::Anew { .. })) + u32::from(choosing);
+    let saved = match beginning {
+        Beginning::Saved { base, .. } => Some(*base),
+        _ => None,
+    };
+    let before = u32::from(beginning.destroy().is_some()) + u32::from(choosing);
     let phases = &mut Phases::new(context.events, before + 2);
     phases.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
     let image =
-        phases.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild))?;
+        phases.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild, saved))?;
     // Before anything is destroyed: who wants KVM and nothing else keeps the old instance where there is none.
     let choice = if choosing {
         phases.run("Choosing the accelerator", || accelerator::choose(context, &image))?
     } else {
         Choice::ordered_tcg()
     };
-    if let Beginning::Anew { destroy, .. } = beginning {
+    if let Some(destroy) = beginning.destroy() {
         phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))?;
     }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
-    let begin = Begin { context, image: &image, choice: &choice, node_port, rebuild };
+    let begin = Begin { context, image: &image, choice: &choice, node_port, rebuild, saved };
     let begun = begin.run(observed, options.wait, phases)?;
     let running = &begun.running;
     let ports = running.record.ports();
-    let report = |applied| StartReport {
+    let report = |ready, applied| StartReport {
         instance: context.name.to_string(),
         was_running: begun.from == From::Running,
         from: begun.from,
@@ -144,10 +168,11 @@ pub(crate) fn run_locked(
         variables: context.project.web().dot_env().display().to_string(),
         ssh_port: ports.ssh.number(),
         log: context.paths().log().display().to_string(),
+        ready,
         apply: applied,
     };
     if !options.wait {
-        return Ok(report(None));
+        return Ok(report(false, None));
     }
     let arrival = Arrival {
         context,
@@ -159,5 +184,5 @@ pub(crate) fn run_locked(
         base: begun.base.as_ref(),
     };
     let applied = arrival.run(begun.console, phases)?;
-    Ok(report(Some(applied)))
+    Ok(report(true, applied))
 }

@@ -81,7 +81,9 @@ impl Base {
     /// Why not, as a part of a sentence.
     pub(crate) fn fits(&self, now: &Ingredients, certificate_days: u32) -> Result<(), String> {
         self.template.fits(now)?;
-        let Some(age) = self.template.age() else { return Err("it is from the future: the clock went back".to_owned()) };
+        let Some(age) = self.template.age() else {
+            return Err("it is from the future: the clock went back".to_owned());
+        };
         let limit = OLDEST.min(u64::from(certificate_days) / CERTIFICATE_PART);
         if age < DAY * u32::try_from(limit).unwrap_or(u32::MAX) {
             return Ok(());
@@ -168,9 +170,10 @@ pub(crate) fn save_running(
 pub(crate) fn sync_guest(context: &Context<'_>) -> Result<()> {
     let deadline = Deadline::after(SYNC_DEADLINE);
     let mut agent = Agent::connect(&context.paths().vm_dir(), deadline.left())?;
-    agent.run(&GuestCommand::new("/bin/sync", [] as [&str; 0]), deadline.left()).map(drop).map_err(|fault| {
-        Fault::new(FaultClass::Guest, "the guest did not write its data to the disk").because(fault)
-    })
+    agent
+        .run(&GuestCommand::new("/bin/sync", [] as [&str; 0]), deadline.left())
+        .map(drop)
+        .map_err(|fault| Fault::new(FaultClass::Guest, "the guest did not write its data to the disk").because(fault))
 }
 
 /// Removes a sealed folder: first what makes it one, so that nobody takes the rest for whole.

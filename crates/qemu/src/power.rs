@@ -60,9 +60,10 @@ impl Ladder {
         Ladder { power_off: clean, press_again: rung, quit: rung, terminate: rung, kill: rung }
     }
 
-    /// The ladder without the clean part, for `reset`: the disk is thrown away anyway.
+    /// SIGKILL alone, for a VM whose disk is thrown away: a busy host may take seconds for anything gentler.
     pub fn hard() -> Self {
-        Ladder { power_off: Duration::ZERO, ..Self::with_clean(Duration::ZERO) }
+        let (none, rung) = (Duration::ZERO, Duration::from_secs(30));
+        Ladder { power_off: none, press_again: rung, quit: none, terminate: none, kill: rung }
     }
 
     /// Climbs until the process is gone. `folder` is `InstancePaths::vm_dir`, which has the sockets.

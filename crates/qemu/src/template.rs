@@ -17,8 +17,8 @@ use model::paths::TemplatePaths;
 use model::{Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::workarounds::{self, Change};
 use crate::MemoryBackend;
+use crate::workarounds::{self, Change};
 
 pub use ingredients::{FileStamp, Ingredients};
 

@@ -2,6 +2,7 @@
 
 use lifecycle::apply::{Applied, ApplyReport, Change, PreviewReport, PruneOutcome, Pruned};
 use lifecycle::images::LoadedImage;
+use lifecycle::list::{ListReport, SavedEntry};
 use lifecycle::status::{State, StatusReport};
 
 use model::config::{Setting, SettingValue};
@@ -50,6 +51,41 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
         }
     }
     text
+}
+
+/// What the project has.
+pub(crate) fn list(report: &ListReport, style: Style) -> String {
+    let mut instances = Table::new(["INSTANCE", "STATE", "WEB", "API", "DISK", "MEMORY"]);
+    for one in &report.instances {
+        let state = match one.state {
+            State::Absent => "not made yet",
+            State::Stopped => "stopped",
+            State::Suspended => "suspended",
+            State::Running if one.is_fork => "running (fork)",
+            State::Running => "running",
+            State::Orphan => "runs without a record",
+        };
+        let memory = one.memory.map(size).unwrap_or_default();
+        let text = |place: &Option<String>| place.clone().unwrap_or_default();
+        instances.row([&one.name, state, &text(&one.web), &text(&one.api), &size(one.disk), &memory]);
+    }
+    let saved = |heading, entries: &[SavedEntry]| {
+        let mut table = Table::new([heading, "AGE", "DISK", "RUNS"]);
+        for one in entries {
+            let age = one
+                .age
+                .map(|age| super::duration::show_running(std::time::Duration::from_secs(age)))
+                .unwrap_or_default();
+            table.row([&one.name, &age, &size(one.disk), one.distribution.as_deref().unwrap_or_default()]);
+        }
+        table.render(style)
+    };
+    let tables = [instances.render(style), saved("TEMPLATE", &report.templates), saved("SNAPSHOT", &report.snapshots)];
+    tables.iter().filter(|table| !table.is_empty()).cloned().collect::<Vec<_>>().join("\n")
+}
+
+fn size(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 /// Every object with what happened to it.

@@ -34,7 +34,8 @@ pub(super) struct Arrival<'a> {
 
 impl Arrival<'_> {
     /// Waits, applies, and keeps a new cluster for the next reset.
-    pub(super) fn run(&self, console: ConsoleReader, phases: &mut Phases<'_>) -> Result<ApplyReport> {
+    /// A snapshot is left as it is: nothing is applied to it.
+    pub(super) fn run(&self, console: ConsoleReader, phases: &mut Phases<'_>) -> Result<Option<ApplyReport>> {
         let paths = self.context.paths();
         let watch = &mut GuestWatch::new(&self.running.process, console, &paths, self.context.events);
         let (access, cluster) = match self.cluster {
@@ -42,10 +43,12 @@ impl Arrival<'_> {
             None => self.wait(watch, phases)?,
         };
         let ports = self.running.record.ports();
+        if self.from == From::Snapshot {
+            return Ok(None);
+        }
         if cluster.applied.is_some() {
-            return phases.run("Waiting for the application", || {
-                apply::answers(self.context, &ports, watch, self.deadline)
-            });
+            let wait = || apply::answers(self.context, &ports, watch, self.deadline);
+            return phases.run("Waiting for the application", wait).map(Some);
         }
         if self.from == From::NewDisk {
             phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
@@ -59,7 +62,7 @@ impl Arrival<'_> {
                 self.keep(Kind::Applied, &cluster.with_applied(applied))
             })?;
         }
-        Ok(report)
+        Ok(Some(report))
     }
 
     /// The cluster goes on where it stood: its clock is set, and the API behind the new ports proves to be ours.
@@ -99,8 +102,7 @@ impl Arrival<'_> {
             let version = readiness::node(watch, &access, node, self.deadline)?;
             readiness::ssh(watch, &paths, self.deadline)?;
             apply::write_web(self.context, &access)?;
-            let cluster =
-                SavedCluster::pristine(&self.image.folder, &distribution(self.image), node, &version, &admin);
+            let cluster = SavedCluster::pristine(&self.image.folder, &distribution(self.image), node, &version, &admin);
             cluster.write(&paths.cluster())?;
             Ok(Outcome::Done((access, cluster), format!("node {node} is Ready ({version})")))
         })

@@ -35,6 +35,8 @@ pub enum From {
     SuspendedRam,
     /// A saved VM of the project.
     Template,
+    /// A saved VM that the user asked for.
+    Snapshot,
     /// Its disk.
     Disk,
     /// A new disk.
@@ -51,6 +53,8 @@ const GOING_ON: u32 = 5;
 const ANEW: u32 = 6;
 /// of one that has it already,
 const WITH_APPLICATION: u32 = 3;
+/// of a snapshot,
+const SNAPSHOT: u32 = 2;
 /// and without waiting.
 const NOT_WAITING: u32 = 1;
 
@@ -75,6 +79,8 @@ pub(super) struct Begin<'a> {
     pub(super) node_port: Port,
     /// Whether no template may be used.
     pub(super) rebuild: bool,
+    /// The saved VM to go on as, and no other.
+    pub(super) saved: Option<&'a Base>,
 }
 
 impl Begin<'_> {
@@ -106,6 +112,9 @@ impl Begin<'_> {
             choice: self.choice,
             node_port: self.node_port,
         };
+        if let Some(base) = self.saved {
+            return self.snapshot(&vm, base, phases, &expect);
+        }
         if is_new {
             if let Some(begun) = self.restored(&vm, phases, &expect)? {
                 return Ok(begun);
@@ -173,7 +182,12 @@ impl Begin<'_> {
                     };
                     match vm.run(Some(&ram)) {
                         Ok((running, console)) => {
-                            let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
+                            let fact = format!(
+                                "QEMU {} under {}, pid {}",
+                                vm.qemu.version,
+                                self.choice,
+                                running.process.pid()
+                            );
                             let cluster = Some(suspended.cluster);
                             let begun = Begun { running, console, from: From::SuspendedRam, cluster, base: None };
                             Ok(Outcome::Done(Ok(begun), fact))
@@ -195,6 +209,30 @@ impl Begin<'_> {
         self.context.events.note(format!("the suspended RAM is not used: {why}; booting from the disk"));
         suspend::discard(&kept)?;
         Ok(None)
+    }
+
+    /// Restores what the user named. Nothing else can take its place.
+    fn snapshot(
+        &self,
+        vm: &VmLaunch<'_>,
+        base: &Base,
+        phases: &mut Phases<'_>,
+        expect: &dyn Fn(&mut Phases<'_>, u32),
+    ) -> Result<Begun> {
+        let cannot = |why: String| {
+            Fault::new(FaultClass::State, "the snapshot cannot be restored")
+                .because(why)
+                .next("k3s-vm snapshot list    # tells which ones can")
+        };
+        base.fits(&vm.ingredients()?, self.image.manifest.certificate_days).map_err(cannot)?;
+        expect(phases, SNAPSHOT);
+        phases.run("Restoring the snapshot", || {
+            let (running, console) = self.launch(vm, base)?;
+            let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
+            let cluster = Some(base.cluster.clone());
+            let base = Some(base.clone());
+            Ok(Outcome::Done(Begun { running, console, from: From::Snapshot, cluster, base }, fact))
+        })
     }
 
     /// Restores a saved VM onto a new disk, where one fits.
@@ -248,7 +286,11 @@ impl Begin<'_> {
                     .unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "the build of container images died")));
                 Ok(match (restored?, digests) {
                     (Outcome::Done(Some(begun), fact), Ok(digests))
-                        if begun.cluster.as_ref().and_then(|cluster| cluster.applied.as_ref()).is_some_and(|applied| applied.images == digests) =>
+                        if begun
+                            .cluster
+                            .as_ref()
+                            .and_then(|cluster| cluster.applied.as_ref())
+                            .is_some_and(|applied| applied.images == digests) =>
                     {
                         Outcome::Done(Ok(Some(begun)), fact)
                     }
@@ -268,14 +310,15 @@ impl Begin<'_> {
         begun
     }
 
-    fn restore(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<Outcome<Option<Begun>>> {
+    /// Makes a disk on that of the saved VM, and a QEMU that goes on with its RAM.
+    fn launch(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<(Box<Running>, ConsoleReader)> {
         let paths = self.context.paths();
-        let pool = Pool::of(&self.context.project.paths);
         files::create_private_dir(&paths.vm_dir())?;
-        let launched = {
-            let pool = pool.lock(self.context.events)?;
-            pool.name_of(&base.template.paths().disk()).and_then(|frozen| pool.overlay(&frozen, &paths.disk()))
-        };
+        {
+            let pool = Pool::of(&self.context.project.paths).lock(self.context.events)?;
+            let frozen = pool.name_of(&base.template.paths().disk())?;
+            pool.overlay(&frozen, &paths.disk())?;
+        }
         let files_of = base.template.paths();
         let ram = SavedRam {
             ram: files_of.ram(),
@@ -283,14 +326,18 @@ impl Begin<'_> {
             working_set: Some(files_of.working_set()),
             taken: &|| Ok(()),
         };
-        match launched.and_then(|()| vm.run(Some(&ram))) {
+        vm.run(Some(&ram))
+    }
+
+    fn restore(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<Outcome<Option<Begun>>> {
+        match self.launch(vm, base) {
             Ok((running, console)) => {
                 let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
                 let (cluster, base) = (Some(base.cluster.clone()), Some(base.clone()));
                 Ok(Outcome::Done(Some(Begun { running, console, from: From::Template, cluster, base }), fact))
             }
             Err(fault) if may_boot_instead(&fault) => {
-                files::remove(&paths.disk())?;
+                files::remove(&self.context.paths().disk())?;
                 self.context.events.note(format!("the kept cluster is not used: {fault}; booting a new one"));
                 Ok(Outcome::Skipped(None, "it could not be restored".to_owned()))
             }

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::disk;
 use crate::observe::Observed;
 use crate::phases::Outcome;
+use crate::template::Base;
 
 /// ssh and the tool that makes its keys.
 const SSH: [Requirement; 2] = [
@@ -56,7 +57,17 @@ fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
 
 /// The image of the instance: that of its disk where there is one, since a disk and its kernel belong together; the
 /// configured one for a new disk.
-pub(super) fn guest_image(context: &Context<'_>, observed: &Observed, rebuild: bool) -> Result<Outcome<GuestImage>> {
+pub(super) fn guest_image(
+    context: &Context<'_>,
+    observed: &Observed,
+    rebuild: bool,
+    saved: Option<&Base>,
+) -> Result<Outcome<GuestImage>> {
+    if let Some(base) = saved {
+        let image = image::open(&base.cluster.image_folder, &context.cache)?;
+        let fact = format!("{}, as the saved VM has it", image.describe());
+        return Ok(Outcome::Skipped(image, fact));
+    }
     let request = image_request(context);
     let image = match observed {
         Observed::Absent if rebuild => {

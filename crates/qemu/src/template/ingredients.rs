@@ -92,7 +92,11 @@ impl Ingredients {
             return Some(format!("QEMU was {} and is {}", self.version, now.version));
         }
         if self.accelerator != now.accelerator {
-            return Some(format!("it ran under {} and is to run under {}", self.accelerator.name(), now.accelerator.name()));
+            return Some(format!(
+                "it ran under {} and is to run under {}",
+                self.accelerator.name(),
+                now.accelerator.name()
+            ));
         }
         if self.distribution != now.distribution {
             return Some(format!("the cluster was {} and is to be {}", self.distribution, now.distribution));

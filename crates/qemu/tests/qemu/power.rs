@@ -105,6 +105,6 @@ fn a_panicked_guest_is_not_waited_for() {
 #[test]
 fn the_hard_ladder_asks_no_guest() {
     let (vm, launched) = Vm::started(&Script::default());
-    assert_eq!(stop(&vm, launched, Ladder::hard()), Stopped { rung: Rung::Quit, clean: false });
+    assert_eq!(stop(&vm, launched, Ladder::hard()), Stopped { rung: Rung::Kill, clean: false });
     assert_eq!((vm.count("system_powerdown"), vm.count("guest-shutdown")), (0, 0));
 }

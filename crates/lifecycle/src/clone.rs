@@ -1,0 +1,51 @@
+//! `clone`: another instance of the project, from its template or a snapshot.
+
+use model::{Fault, FaultClass, Result};
+
+use crate::context::Context;
+use crate::observe::{Observed, observe};
+use crate::start::{self, Beginning, StartOptions, StartReport};
+use crate::template::Base;
+
+/// Makes the instance of `context` and starts it, from the snapshot `from` where one is named.
+///
+/// # Errors
+/// State when it is there already; as `start`.
+pub fn run(context: &Context<'_>, from: Option<&str>, options: StartOptions) -> Result<StartReport> {
+    let _lock = context.lock_new()?;
+    if !matches!(observe(context)?, Observed::Absent) {
+        let name = context.name.suffix().unwrap_or_default();
+        return Err(Fault::new(FaultClass::State, format!("the instance {name} is there already"))
+            .next(context.command("start"))
+            .next(format!("{}    # destroys it and makes it anew", context.command("reset")))
+            .next(format!("{}    # destroys it", context.command("delete"))));
+    }
+    run_locked(context, from, options)
+}
+
+/// As [`run`], with the lock of an instance held that is not there.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_locked(context: &Context<'_>, from: Option<&str>, options: StartOptions) -> Result<StartReport> {
+    match from {
+        None => start::run_locked(context, options, &Beginning::AsItIs),
+        Some(name) => {
+            let base = snapshot(context, name)?;
+            start::run_locked(context, options, &Beginning::Saved { base: &base, destroy: None })
+        }
+    }
+}
+
+/// The snapshot of this name.
+///
+/// # Errors
+/// State where there is none that can be used.
+pub(crate) fn snapshot(context: &Context<'_>, name: &str) -> Result<Base> {
+    let folder = context.project.paths.snapshots().join(name);
+    Base::open(&folder).map_err(|why| {
+        Fault::new(FaultClass::State, format!("the snapshot {name} cannot be restored"))
+            .because(why)
+            .next("k3s-vm snapshot list")
+    })
+}

@@ -1,0 +1,145 @@
+//! `run`: a cluster of one's own for as long as a command runs.
+//!
+//! The instance is destroyed by its guard, a process that sees the end of this one by the end of a pipe: however this one
+//! ends, nothing is left. Should both be killed, the next `run` sweeps.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use cluster::Kubeconfig;
+use host::files;
+use model::instance::InstanceName;
+use model::paths::ProjectPaths;
+use model::{EventSink, Fault, FaultClass, Result};
+
+use crate::clone;
+use crate::context::Context;
+use crate::disks::Pool;
+use crate::instances;
+use crate::observe::{Observed, observe};
+use crate::start::{StartOptions, StartReport};
+
+/// An instance that goes when this is dropped, or when this process ends.
+pub struct Fork {
+    /// What it is.
+    pub report: StartReport,
+    /// What a command in it gets to know.
+    pub environment: Vec<(OsString, OsString)>,
+    guard: Guard,
+}
+
+impl Fork {
+    /// Makes one. `guard` is the program that looks after it, called as [`guard`] wants it.
+    ///
+    /// # Errors
+    /// State when an instance of this name is there; as `start`. Nothing is left behind.
+    pub fn begin(
+        context: &Context<'_>,
+        from: Option<&str>,
+        options: StartOptions,
+        guard: &dyn Fn(&InstanceName) -> Command,
+    ) -> Result<Self> {
+        instances::sweep(&context.project.paths, context.events)?;
+        let _lock = context.lock_new()?;
+        if !matches!(observe(context)?, Observed::Absent) {
+            let name = context.name.suffix().unwrap_or_default();
+            return Err(Fault::new(FaultClass::State, format!("there is an instance {name} that stays"))
+                .next(format!("{}    # destroys it", context.command("delete")))
+                .next("or choose another name, or none"));
+        }
+        let owner = instances::own(&context.project.paths, &context.name)?;
+        let guard = Guard::start(guard(&context.name), &owner)?;
+        let report = clone::run_locked(context, from, options)?;
+        let environment = environment(context, &report)?;
+        Ok(Fork { report, environment, guard })
+    }
+
+    /// Destroys it.
+    ///
+    /// # Errors
+    /// A Failed fault when the guard could not.
+    pub fn end(self) -> Result<()> {
+        self.guard.end()
+    }
+}
+
+/// The process that destroys an instance when its pipe ends.
+struct Guard {
+    child: Child,
+    /// Closed, by whatever closes it, it tells the guard to act.
+    pipe: Option<ChildStdin>,
+}
+
+impl Guard {
+    fn start(mut command: Command, owner: &File) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            Fault::new(FaultClass::Failed, "cannot start the process that cleans up").because(error)
+        };
+        // The lock that `owner` holds lives as long as one of the two has it open.
+        let owner = owner.try_clone().map_err(failed)?;
+        use std::os::unix::process::CommandExt;
+        command.stdin(Stdio::piped()).stdout(owner).stderr(Stdio::null()).process_group(0);
+        let mut child = command.spawn().map_err(failed)?;
+        let pipe = child.stdin.take();
+        Ok(Guard { child, pipe })
+    }
+
+    fn end(mut self) -> Result<()> {
+        drop(self.pipe.take());
+        match self.child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            other => {
+                let why = other.map_or_else(|error| error.to_string(), |status| status.to_string());
+                Err(Fault::new(FaultClass::Failed, "the fork was not destroyed").because(why).next("k3s-vm list"))
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        // It does its work whether or not it is waited for.
+        let _ = self.child.wait();
+    }
+}
+
+/// The guard's work: waits until `pipe` ends, then destroys the instance.
+///
+/// # Errors
+/// As `delete`.
+pub fn guard(project: &ProjectPaths, name: &InstanceName, mut pipe: impl Read, events: &dyn EventSink) -> Result<()> {
+    let mut rest = Vec::new();
+    // However it ends, it has ended.
+    let _ = pipe.read_to_end(&mut rest);
+    instances::delete(project, name, events)?;
+    Pool::of(project).lock(events)?.collect(events).map(drop)
+}
+
+/// A name for a fork that nobody has named.
+pub fn unused_name() -> Result<InstanceName> {
+    InstanceName::with_suffix(&format!("run-{:08x}", uuid::Uuid::new_v4().as_fields().0))
+}
+
+/// The variables for programs that use the cluster.
+fn environment(context: &Context<'_>, report: &StartReport) -> Result<Vec<(OsString, OsString)>> {
+    let path = context.kubeconfig();
+    let text = files::read_text_optional(&path)?.unwrap_or_default();
+    let kubeconfig = Kubeconfig::parse(&path.display().to_string(), &text)?;
+    let ports = context.ports()?;
+    let name = context.name.suffix().unwrap_or_default();
+    let variables: [(&str, OsString); 9] = [
+        ("KUBECONFIG", path.into()),
+        ("KUBECONFIG_PRIMARY", kubeconfig.to_json_base64().into()),
+        ("WEB_URL", report.web.clone().into()),
+        ("WEB_PORT", ports.web.to_string().into()),
+        ("API_URL", report.api.clone().into()),
+        ("API_PORT", ports.api.to_string().into()),
+        ("SSH_PORT", ports.ssh.to_string().into()),
+        ("K3S_VM_NAME", name.into()),
+        ("K3S_VM_PROJECT", context.project.paths.root().into()),
+    ];
+    Ok(variables.into_iter().map(|(name, value)| (name.into(), value)).collect())
+}
