@@ -96,7 +96,7 @@ fn help_of_the_program() {
 
     Verbs:
       start    Start the cluster, building first what is missing
-      stop     Power the VM off; the cluster's data stay
+      stop     Stop the VM; the next `start` goes on where it is
       status   Show whether the cluster runs and where it answers
       ssh      Open a shell in the VM, or run a command there
       reset    Destroy the cluster with its data and start a new one
@@ -105,6 +105,10 @@ fn help_of_the_program() {
       load     Load container images from a docker or OCI archive into the cluster
       config   Show what is configured, and where each value is from
       kubectl  Run kubectl on the cluster; the arguments are passed on untouched
+      clone    Make another instance of the project and start it, from the template or a snapshot
+      run      Run a command with a cluster of its own, which is gone when the command ends
+      delete   Destroy the instance with its data; snapshots, templates and built images stay
+      list     List the instances, templates and snapshots of the project with what they take
 
     Options:
           --wait
@@ -178,6 +182,11 @@ fn help_of_the_program() {
 
               [env: K3S_VM_PROJECT]
 
+          --name <NAME>
+              Work on the instance NAME, not on the project's default one; `list` shows them
+
+              [env: K3S_VM_NAME]
+
           --debug
               Tell every command, request and step
 
@@ -221,7 +230,7 @@ fn help_of_the_program() {
       k3s-vm                        Build what is missing, start, wait until the web application answers
       k3s-vm apply                  Apply changed manifests and variables to the running cluster
       k3s-vm kubectl get pods -A    Talk to the cluster
-      k3s-vm stop                   Power off; the data stay
+      k3s-vm stop                   Suspend; the next start goes on where it is
       k3s-vm reset                  Throw the data away and start anew
 
     Exit codes:

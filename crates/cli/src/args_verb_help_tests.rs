@@ -43,13 +43,18 @@ fn help_of_start() {
 #[test]
 fn help_of_stop() {
     insta::assert_snapshot!(own_help("stop"), @r"
-    Power the VM off; the cluster's data stay
+    Stop the VM; the next `start` goes on where it is
 
-    A guest that does not power off in time is ended. A stopped cluster stays stopped, which is success.
+    The VM is suspended: its RAM is kept beside its disk, for the next start alone. Where that cannot be
+    done, or is not wanted, the guest powers off; one that does not in time is ended. A stopped cluster
+    stays stopped, which is success.
 
     Usage: k3s-vm stop [OPTIONS]
 
     Options:
+          --power-off
+              Shut the guest down; the next start boots it
+
           --timeout <DURATION>
               End the VM by force when the guest has not powered off after DURATION, for example 90s
 

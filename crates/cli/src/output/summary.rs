@@ -104,7 +104,7 @@ mod tests {
         Next:
           bin/k3s-vm kubectl get pods -A  talk to the cluster
           bin/k3s-vm apply                after a change of manifests or variables
-          bin/k3s-vm stop                 power off; the data stay
+          bin/k3s-vm stop                 stop; the next start goes on where it is
           bin/k3s-vm reset                throw the data away and start anew
 
         Tools that must be told that this cluster is local:
