@@ -53,13 +53,14 @@ fn every_key_can_be_set_in_every_way() {
         key::Kind::Text if key.name == "k3s.version" => "v1.33.5+k3s1",
         key::Kind::Text if key.name == "k3s.mirror" => "https://example.com",
         key::Kind::Text => "thing",
+        key::Kind::List if key.name == "ports.forwards" => "8081:81,82",
         key::Kind::List => "one,two",
     };
     for key in KEYS {
         let base = "image.folder = \"image\"\n";
         let written = match key.kind {
             key::Kind::Port | key::Kind::Count(..) => value(key).to_owned(),
-            key::Kind::List => "[\"one\", \"two\"]".to_owned(),
+            key::Kind::List => format!("[\"{}\"]", value(key).replace(',', "\", \"")),
             _ => format!("\"{}\"", value(key)),
         };
         let base = if key.name == "image.folder" { "" } else { base };
@@ -108,7 +109,7 @@ fn the_last_of_two_flags_counts() {
 fn all_mistakes_of_all_sources_are_told_at_once() {
     let text = "version = 2\nports.api = 70000\nports.bind = \"here\"\nvm.cpus = 0\nvm.memory = \"1 GB\"\nvm.accel = \"hvf\"\n\
                 image.disk = \"lots\"\nk3s.version = \"1.33\"\ninject.mode = \"file\"\ntimeouts.start = \"soon\"\n\
-                web.service = \"a b\"\nk3s.mirror = \"ftp://x\"\napply.name = \"My Shop\"\n[[images]]\nname = \"a\"\n";
+                web.service = \"a b\"\nports.forwards = [\"80-80\"]\nauto_pause = \"0s\"\nk3s.mirror = \"ftp://x\"\napply.name = \"My Shop\"\n[[images]]\nname = \"a\"\n";
     let others = overrides(
         &[("--ssh-port", "ports.ssh", "ssh"), ("--set", "vm.memroy", "1GiB")],
         &[("K3S_VM_TIMEOUTS_STOP", "x"), ("K3S_VM_PORT_API", "1")],
