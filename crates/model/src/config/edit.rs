@@ -33,14 +33,16 @@ pub fn change_forwards(text: &str, change: impl FnOnce(&mut Vec<PortForward>)) -
     change(&mut after);
     list.retain(|value| read(value).is_none_or(|forward| after.contains(&forward)));
     for forward in after.iter().filter(|forward| !before.contains(forward)) {
-        // Each on a line of its own stays so.
-        let style = list.iter().last().and_then(|last| last.decor().prefix()?.as_str().map(str::to_owned));
-        let style = style.filter(|prefix| prefix.contains('\n')).map(|prefix| match prefix.rsplit_once('\n') {
-            Some((_, indent)) => format!("\n{indent}"),
-            None => prefix,
-        });
-        match style {
-            Some(prefix) => list.push_formatted(Value::from(forward.to_string()).decorated(prefix, "")),
+        // Each on a line of its own stays so, and a comment behind the last one stays with that.
+        let before_last = list.iter().last().and_then(|last| last.decor().prefix()?.as_str());
+        let indent = before_last.and_then(|prefix| prefix.rsplit_once('\n')).map(|(_, indent)| indent.to_owned());
+        match indent {
+            Some(indent) => {
+                let trailing = list.trailing().as_str().unwrap_or_default().to_owned();
+                let (comment, end) = trailing.rsplit_once('\n').unwrap_or(("", ""));
+                list.push_formatted(Value::from(forward.to_string()).decorated(format!("{comment}\n{indent}"), ""));
+                list.set_trailing(format!("\n{end}"));
+            }
             None => list.push(forward.to_string()),
         }
     }
@@ -83,7 +85,7 @@ mod tests {
     fn other_forwards_keep_their_comments_and_lines() {
         let text = "[ports]\nforwards = [\n    # the database\n    \"5432:30432\",\n    \"9090:30090\", # metrics\n]\n";
         let more = add(text, "8080:80");
-        assert_eq!(more, "[ports]\nforwards = [\n    # the database\n    \"5432:30432\",\n    \"9090:30090\",\n    \"8080:80\", # metrics\n]\n");
+        assert_eq!(more, "[ports]\nforwards = [\n    # the database\n    \"5432:30432\",\n    \"9090:30090\", # metrics\n    \"8080:80\",\n]\n");
         assert_eq!(add(&more, "8080:80"), more, "it is there already");
         assert_eq!(add("ports.forwards = [\"1:2\"]\n", "3"), "ports.forwards = [\"1:2\", \"3\"]\n");
         assert_eq!(remove("ports.forwards = [\"1:2\", \"3:4\"] # two\n", "3:4"), "ports.forwards = [\"1:2\"] # two\n");
