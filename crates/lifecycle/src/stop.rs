@@ -9,6 +9,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 use qemu::power::{Ladder, Rung};
 use serde::Serialize;
 
+use crate::awake;
 use crate::context::Context;
 use crate::leftovers;
 use crate::observe::{Observed, Running, observe, unexpected_end};
@@ -48,7 +49,11 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
     let mut phases = Phases::new(context.events, 1);
     let ladder = Ladder::with_clean(options.timeout.unwrap_or(context.project.config.timeouts.stop));
     let report = phases.run("Stopping the VM", || {
-        let process = match observe(context)? {
+        let observed = observe(context)?;
+        if matches!(observed, Observed::Running(_)) {
+            awake::ensure(context)?;
+        }
+        let process = match observed {
             Observed::Running(running) if !options.power_off && suspended(context, &running)? => {
                 settle(&context.paths())?;
                 let fact = format!("suspended; `{}` goes on where it is", context.command("start"));
