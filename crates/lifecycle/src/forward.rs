@@ -250,8 +250,12 @@ pub fn remove(context: &Context<'_>, host: Port, save: bool) -> Result<Removed> 
     }
     let events = context.events;
     match (&open, is_kept && !save) {
-        (Some(forward), false) => events.note(format!("port {host} no longer leads to port {} of the guest", forward.guest)),
-        (Some(_), true) => events.note(format!("port {host} is closed until the next start; --save closes it for good")),
+        (Some(forward), false) => {
+            events.note(format!("port {host} no longer leads to port {} of the guest", forward.guest))
+        }
+        (Some(_), true) => {
+            events.note(format!("port {host} is closed until the next start; --save closes it for good"))
+        }
         (None, _) => events.note(format!("port {host} is not open")),
     }
     Ok(Removed { host, was_open: open.is_some(), kept: is_kept && !save })

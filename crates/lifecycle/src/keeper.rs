@@ -5,6 +5,7 @@
 
 mod spawn;
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use host::identity::ProcessHandle;
@@ -38,11 +39,13 @@ pub struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    /// Keeps the VM until it ends, or until there is nothing to do; `line` is that of a guest that was paused already.
+    /// Keeps the VM until it ends, or until there is nothing to do; `line` is that of a guest that was paused already
+    /// ([`WakeLine::into_fd`]).
     ///
     /// # Errors
     /// Interrupted, and faults after which the VM is better left alone.
-    pub fn run(&self, mut line: Option<WakeLine>) -> Result<()> {
+    pub fn run(&self, line: Option<OwnedFd>) -> Result<()> {
+        let mut line = line.map(WakeLine::from_fd);
         let Some(process) = self.process()? else { return Ok(()) };
         let mut lock = None;
         loop {

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::leftovers;
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::ownership::Owner;
+use crate::pause::Paused;
 use crate::phases::{Outcome, Phases};
 use crate::suspend;
 
@@ -106,6 +107,7 @@ fn suspended(context: &Context<'_>, running: &Running) -> Result<bool> {
 /// Removes what says that it runs.
 fn settle(paths: &InstancePaths) -> Result<()> {
     files::remove(&paths.record())?;
+    Paused::forget(paths)?;
     files::remove(&paths.pid())
 }
 

@@ -21,8 +21,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::port::Port;
-pub use k3s::K3sConfig;
 pub use forwards::PortForward;
+pub use k3s::K3sConfig;
 pub use patterns::Patterns;
 pub use resolve::{Resolved, Sources, web_folder};
 pub use setting::{Setting, SettingValue};

@@ -105,12 +105,7 @@ impl Qmp {
     }
 
     /// Runs a command; a copy of the descriptor goes with it, as `getfd` and `add-fd` want it.
-    pub(crate) fn call(
-        &mut self,
-        command: &str,
-        arguments: Value,
-        file: Option<BorrowedFd<'_>>,
-    ) -> Result<Value> {
+    pub(crate) fn call(&mut self, command: &str, arguments: Value, file: Option<BorrowedFd<'_>>) -> Result<Value> {
         self.last_id += 1;
         let mut request = json!({"execute": command, "id": self.last_id});
         if !arguments.is_null() {

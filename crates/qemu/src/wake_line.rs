@@ -56,7 +56,8 @@ impl WakeLine {
             let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
             qmp.execute("chardev-add", json!({"id": SOCKET, "backend": backend}))?;
             // Only what goes to the guest; a guest that stands still sends nothing.
-            let filter = json!({"qom-type": "filter-mirror", "id": FILTER, "netdev": NETDEV, "queue": "tx", "outdev": SOCKET});
+            let filter =
+                json!({"qom-type": "filter-mirror", "id": FILTER, "netdev": NETDEV, "queue": "tx", "outdev": SOCKET});
             qmp.execute("object-add", filter)
         });
         match armed {

@@ -69,9 +69,18 @@ mod tests {
     fn a_forward_comes_and_goes_and_all_else_stays() {
         for (before, after) in [
             ("", "[ports]\nforwards = [\"8080:80\"]\n"),
-            ("# mine\n\n[vm] # small\ncpus = 1\n", "# mine\n\n[vm] # small\ncpus = 1\n\n[ports]\nforwards = [\"8080:80\"]\n"),
-            ("[ports] # all\napi=7443 # API\n\n[vm]\ncpus = 1\n", "[ports] # all\napi=7443 # API\nforwards = [\"8080:80\"]\n\n[vm]\ncpus = 1\n"),
-            ("ports.api = 7443\n[vm]\ncpus = 1\n", "ports.api = 7443\nports.forwards = [\"8080:80\"]\n[vm]\ncpus = 1\n"),
+            (
+                "# mine\n\n[vm] # small\ncpus = 1\n",
+                "# mine\n\n[vm] # small\ncpus = 1\n\n[ports]\nforwards = [\"8080:80\"]\n",
+            ),
+            (
+                "[ports] # all\napi=7443 # API\n\n[vm]\ncpus = 1\n",
+                "[ports] # all\napi=7443 # API\nforwards = [\"8080:80\"]\n\n[vm]\ncpus = 1\n",
+            ),
+            (
+                "ports.api = 7443\n[vm]\ncpus = 1\n",
+                "ports.api = 7443\nports.forwards = [\"8080:80\"]\n[vm]\ncpus = 1\n",
+            ),
             ("ports = { api = 7443 }\n", "ports = { api = 7443 , forwards = [\"8080:80\"] }\n"),
         ] {
             assert_eq!(add(before, "8080:80"), after);
@@ -85,7 +94,10 @@ mod tests {
     fn other_forwards_keep_their_comments_and_lines() {
         let text = "[ports]\nforwards = [\n    # the database\n    \"5432:30432\",\n    \"9090:30090\", # metrics\n]\n";
         let more = add(text, "8080:80");
-        assert_eq!(more, "[ports]\nforwards = [\n    # the database\n    \"5432:30432\",\n    \"9090:30090\", # metrics\n    \"8080:80\",\n]\n");
+        assert_eq!(
+            more,
+            "[ports]\nforwards = [\n    # the database\n    \"5432:30432\",\n    \"9090:30090\", # metrics\n    \"8080:80\",\n]\n"
+        );
         assert_eq!(add(&more, "8080:80"), more, "it is there already");
         assert_eq!(add("ports.forwards = [\"1:2\"]\n", "3"), "ports.forwards = [\"1:2\", \"3\"]\n");
         assert_eq!(remove("ports.forwards = [\"1:2\", \"3:4\"] # two\n", "3:4"), "ports.forwards = [\"1:2\"] # two\n");

@@ -42,7 +42,8 @@ impl Qmp {
     pub fn user_network(&mut self) -> Result<UserNetwork> {
         let text = self.human("info usernet")?;
         UserNetwork::parse(&text).ok_or_else(|| {
-            Fault::new(FaultClass::Failed, "QEMU's list of connections is not understood").because(text.replace('\r', ""))
+            Fault::new(FaultClass::Failed, "QEMU's list of connections is not understood")
+                .because(text.replace('\r', ""))
         })
     }
 

@@ -17,9 +17,8 @@ pub(super) fn wakes(frame: &[u8], served: &[u16]) -> bool {
     let Some(payload) = frame.get(ETHERNET_HEADER..) else { return false };
     match word(frame, 12) {
         Some(ARP) => word(payload, 6) == Some(ARP_REQUEST),
-        Some(IPV4) => tcp(payload).is_some_and(|(port, flags, data)| {
-            flags & (SYN | ACK) == SYN || (data && served.contains(&port))
-        }),
+        Some(IPV4) => tcp(payload)
+            .is_some_and(|(port, flags, data)| flags & (SYN | ACK) == SYN || (data && served.contains(&port))),
         _ => false,
     }
 }

@@ -78,10 +78,13 @@ impl Forwards {
 
     /// `info usernet`: the newest socket comes first. Connections are told without their addresses' truth.
     pub(super) fn list(&self) -> String {
-        let mut text = "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
-            .to_owned();
+        let mut text =
+            "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
+                .to_owned();
         let mut line = |state: &str, address: &str, port: &str, guest: u16| {
-            text.push_str(&format!("  {state:<18}9 {address:>15} {port:>5}       10.0.2.15 {guest:>5}     0     0\r\n"));
+            text.push_str(&format!(
+                "  {state:<18}9 {address:>15} {port:>5}       10.0.2.15 {guest:>5}     0     0\r\n"
+            ));
         };
         let (waiting, connected) = self.standstill.connections();
         (0..waiting).for_each(|_| line("TCP[SYN_SENT]", "127.0.0.1", "1", 1));

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 /// The question for the guest's address that QEMU's network asks before its first packet (ARP), behind its length.
 const QUESTION: [u8; 46] = [
-    0, 0, 0, 42, 255, 255, 255, 255, 255, 255, 0x52, 0x55, 10, 0, 2, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x55, 10, 0,
-    2, 2, 10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15,
+    0, 0, 0, 42, 255, 255, 255, 255, 255, 255, 0x52, 0x55, 10, 0, 2, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x55, 10,
+    0, 2, 2, 10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15,
 ];
 
 /// Whether the guest stands still, and who waits for it.
@@ -69,12 +69,16 @@ impl Standstill {
         let id = arguments["id"].as_str().unwrap_or_default();
         let refused = |text: String| json!({"error": {"class": "GenericError", "desc": text}});
         match command {
-            "chardev-add" if state.socket.is_some() => return refused(format!("Chardev with id '{id}' already exists")),
+            "chardev-add" if state.socket.is_some() => {
+                return refused(format!("Chardev with id '{id}' already exists"));
+            }
             "chardev-add" => match files.pop() {
                 Some(file) => state.socket = Some(file.into()),
                 None => return refused("No file descriptor named 'wake-line' found".to_owned()),
             },
-            "object-add" if arguments["qom-type"] != "filter-mirror" => return refused("invalid object type".to_owned()),
+            "object-add" if arguments["qom-type"] != "filter-mirror" => {
+                return refused("invalid object type".to_owned());
+            }
             "object-add" if state.socket.is_none() => return refused("Device 'wake-line' not found".to_owned()),
             "object-add" => state.filter = true,
             "object-del" if !state.filter => return refused(format!("object '{id}' not found")),
