@@ -16,12 +16,23 @@ use crate::readiness;
 /// How long QMP may take; whoever else is connected is so for milliseconds.
 const QMP_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Lets the guest of a running VM go on if it is paused, with a word.
+///
+/// # Errors
+/// As [`go_on`].
+pub(crate) fn ensure(context: &Context<'_>) -> Result<()> {
+    if go_on(context)? {
+        context.events.note("it was paused and goes on".to_owned());
+    }
+    Ok(())
+}
+
 /// Lets the guest of a running VM go on if it is paused; whether it was. A VM that cannot be asked is left as it is: what
 /// the verb does next tells more of it.
 ///
 /// # Errors
 /// Faults of QEMU when it refuses to let the guest go on.
-pub(crate) fn ensure(context: &Context<'_>) -> Result<bool> {
+pub(crate) fn go_on(context: &Context<'_>) -> Result<bool> {
     let paths = context.paths();
     let was_paused = match Qmp::connect(&paths.vm_dir(), QMP_DEADLINE).and_then(|mut qmp| Ok((qmp.status()?, qmp))) {
         Ok((RunState::Paused, mut qmp)) => {
@@ -29,7 +40,6 @@ pub(crate) fn ensure(context: &Context<'_>) -> Result<bool> {
             qmp.cont()?;
             drop(qmp);
             woken(&paths, context.events)?;
-            context.events.note("it was paused and goes on".to_owned());
             true
         }
         Ok(_) => false,

@@ -92,7 +92,9 @@ impl<'a> Instance<'a> {
             Purpose::Ssh => ("the guest's sshd", "ports.ssh in .k3s-vm/config.toml changes it"),
             Purpose::Web => ("the web application", "WEB_PORT in .env changes it"),
         };
-        Err(Fault::new(FaultClass::Config, format!("port {host} is that of {what}")).because(key))
+        Err(Fault::new(FaultClass::Config, format!("port {host} is that of {what}"))
+            .because(key)
+            .next(self.context.command("forward list")))
     }
 
     /// Whether the configuration has it: by its host port, or by the guest's where the host port is chosen.

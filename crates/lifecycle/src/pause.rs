@@ -123,7 +123,7 @@ pub fn resume(context: &Context<'_>, timeout: Option<Duration>) -> Result<PauseR
     let mut phases = Phases::new(context.events, 1);
     let deadline = Deadline::after(timeout.unwrap_or(context.project.config.timeouts.start));
     let was_paused = phases.run("Resuming the VM", || {
-        if !awake::ensure(context)? {
+        if !awake::go_on(context)? {
             return Ok(Outcome::Skipped(false, "it runs already".to_owned()));
         }
         let fact = answers(context, &running, deadline)?;
