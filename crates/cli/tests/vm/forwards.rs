@@ -187,6 +187,12 @@ fn a_port_that_cannot_be_had_is_told_with_its_reason() {
     let told = setup.says(&["forward", "add", &format!("{port}:80")], 6);
     let start = format!("Error: port {port} on 127.0.0.1 is taken\n  pid PID of user ");
     assert!(told.starts_with(&start), "{told}");
+    // The same at a start that would open it.
+    setup.says(&["stop", "--power-off"], 0);
+    setup.says(&["forward", "add", "--save", &format!("{port}:80")], 0);
+    setup.script(&listening());
+    let told = setup.says(&["start", "--no-wait"], 6);
+    assert!(told.contains(&start), "{told}");
     insta::assert_snapshot!(setup.says(&["forward", "add", "http"], 2), @r#"
     error: invalid value 'http' for '<[HOST:]GUEST>': not two ports such as "8080:80", or one of the guest's
 

@@ -39,7 +39,7 @@ fn the_real_qemus_ports_come_and_go_while_it_runs() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let mut vm = prepared_with(&qemu, boot_sector::COUNTING);
     vm.forward(testkit::port::free(), 22);
     vm.launch_with(&qemu, LONG).unwrap();

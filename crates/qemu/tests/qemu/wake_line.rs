@@ -28,7 +28,7 @@ fn real() -> Option<Vm> {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
         return None;
     }
-    let qemu = Qemu::find().unwrap();
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let mut vm = prepared_with(&qemu, boot_sector::COUNTING);
     vm.forward(testkit::port::free(), 80);
     vm.launch_with(&qemu, LONG).unwrap();
@@ -147,7 +147,7 @@ fn a_save_leaves_nothing_of_a_line() {
     let Some(vm) = real() else { return };
     let line = armed(&vm);
     let (state, ram) = (vm.machine.folder.join("state"), vm.machine.folder.join("ram"));
-    let version = Qemu::find().unwrap().version;
+    let version = vm.machine.version;
     let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: LONG };
     let mut qmp = vm.qmp();
     save.run(&mut qmp, &vm.events).unwrap();
