@@ -111,7 +111,7 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
 fn running(context: &Context<'_>) -> Result<Box<Running>> {
     match observe(context)? {
         Observed::Running(running) => {
-            awake::ensure(context)?;
+            awake::ensure_kept(context)?;
             Ok(running)
         }
         _ => Err(not_running(context)),

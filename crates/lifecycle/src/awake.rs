@@ -27,6 +27,16 @@ pub(crate) fn ensure(context: &Context<'_>) -> Result<()> {
     Ok(())
 }
 
+/// As [`ensure`], for a verb after which the VM goes on running: it is looked after again.
+///
+/// # Errors
+/// As [`go_on`].
+pub(crate) fn ensure_kept(context: &Context<'_>) -> Result<()> {
+    ensure(context)?;
+    keeper::ensure(context);
+    Ok(())
+}
+
 /// Lets the guest of a running VM go on if it is paused; whether it was. A VM that cannot be asked is left as it is: what
 /// the verb does next tells more of it.
 ///
@@ -48,7 +58,6 @@ pub(crate) fn go_on(context: &Context<'_>) -> Result<bool> {
             false
         }
     };
-    keeper::ensure(context);
     Ok(was_paused)
 }
 

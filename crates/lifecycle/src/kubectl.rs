@@ -36,7 +36,7 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
     let program = host::tools::find("kubectl");
     let running = match observe(context)? {
         Observed::Running(running) => {
-            awake::ensure(context)?;
+            awake::ensure_kept(context)?;
             running
         }
         _ => return without_a_vm(context, program.as_deref(), &kubeconfig, arguments),

@@ -4,8 +4,8 @@
 
 mod accelerator;
 pub mod apply;
-pub mod clone;
 mod awake;
+pub mod clone;
 pub mod context;
 pub mod delete;
 mod disk;

@@ -29,7 +29,7 @@ pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Res
     if !matches!(observe(context)?, Observed::Running(_)) {
         return Err(not_running(context));
     }
-    awake::ensure(context)?;
+    awake::ensure_kept(context)?;
     let archive = match source {
         Source::File(path) => ImageArchive::open(path, name)?,
         Source::Stream(reader) => {

@@ -123,7 +123,9 @@ pub fn resume(context: &Context<'_>, timeout: Option<Duration>) -> Result<PauseR
     let mut phases = Phases::new(context.events, 1);
     let deadline = Deadline::after(timeout.unwrap_or(context.project.config.timeouts.start));
     let was_paused = phases.run("Resuming the VM", || {
-        if !awake::go_on(context)? {
+        let was_paused = awake::go_on(context)?;
+        keeper::ensure(context);
+        if !was_paused {
             return Ok(Outcome::Skipped(false, "it runs already".to_owned()));
         }
         let fact = answers(context, &running, deadline)?;

@@ -34,7 +34,7 @@ pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
     match observe(context)? {
         Observed::Running(running) => {
             follow_folder(&context.paths(), &running.record.ports())?;
-            awake::ensure(context)?;
+            awake::ensure_kept(context)?;
         }
         Observed::Stopped | Observed::Absent | Observed::Orphan(_) => {
             return Err(not_running(context));

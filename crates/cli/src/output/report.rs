@@ -65,6 +65,7 @@ pub(crate) fn list(report: &ListReport, style: Style) -> String {
             State::Absent => "not made yet",
             State::Stopped => "stopped",
             State::Suspended => "suspended",
+            State::Paused => "paused",
             State::Running if one.is_fork => "running (fork)",
             State::Running => "running",
             State::Orphan => "runs without a record",
