@@ -56,6 +56,13 @@ mod tests {
             report(8080, 80, Purpose::Own, true, false),
             report(0, 5432, Purpose::Own, false, true),
         ];
-        insta::assert_snapshot!(forwards(&reports, Style::PLAIN), @"");
+        insta::assert_snapshot!(forwards(&reports, Style::PLAIN), @r"
+        HOST             GUEST  FOR              STATE
+        127.0.0.1:6443   6443   Kubernetes API   open
+        127.0.0.1:2666   22     SSH              open
+        127.0.0.1:30080  30080  web application  open
+        127.0.0.1:8080   80     -                open until stop
+        127.0.0.1:any    5432   -                opens at start
+        ");
     }
 }
