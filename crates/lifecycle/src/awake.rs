@@ -22,6 +22,7 @@ const QMP_DEADLINE: Duration = Duration::from_secs(2);
 /// As [`go_on`].
 pub(crate) fn ensure(context: &Context<'_>) -> Result<()> {
     if go_on(context)? {
+        woken(&context.paths(), context.events)?;
         context.events.note("it was paused and goes on".to_owned());
     }
     Ok(())
@@ -37,28 +38,25 @@ pub(crate) fn ensure_kept(context: &Context<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Lets the guest of a running VM go on if it is paused; whether it was. A VM that cannot be asked is left as it is: what
-/// the verb does next tells more of it.
+/// Lets the guest of a running VM go on if it is paused; whether it was, so that [`woken`] has to follow. A VM that cannot
+/// be asked is left as it is: what the verb does next tells more of it.
 ///
 /// # Errors
 /// Faults of QEMU when it refuses to let the guest go on.
 pub(crate) fn go_on(context: &Context<'_>) -> Result<bool> {
-    let paths = context.paths();
-    let was_paused = match Qmp::connect(&paths.vm_dir(), QMP_DEADLINE).and_then(|mut qmp| Ok((qmp.status()?, qmp))) {
+    let folder = context.paths().vm_dir();
+    match Qmp::connect(&folder, QMP_DEADLINE).and_then(|mut qmp| Ok((qmp.status()?, qmp))) {
         Ok((RunState::Paused, mut qmp)) => {
             wake_line::disarm(&mut qmp)?;
             qmp.cont()?;
-            drop(qmp);
-            woken(&paths, context.events)?;
-            true
+            Ok(true)
         }
-        Ok(_) => false,
+        Ok(_) => Ok(false),
         Err(fault) => {
             context.events.debug(format!("whether it is paused is not known: {fault}"));
-            false
+            Ok(false)
         }
-    };
-    Ok(was_paused)
+    }
 }
 
 /// What follows when a guest goes on.
