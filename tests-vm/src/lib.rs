@@ -4,5 +4,6 @@
 
 pub mod apply_steps;
 pub mod http;
+pub mod idle_steps;
 pub mod project;
 pub mod steps;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use base64::Engine;
 use k3s_vm_tests_vm::apply_steps;
 use k3s_vm_tests_vm::http;
+use k3s_vm_tests_vm::idle_steps;
 use k3s_vm_tests_vm::project::ExampleProject;
 use k3s_vm_tests_vm::steps::Steps;
 use model::dotenv::Document;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         project.ok(&["start"]);
         assert_eq!(status(&project)["pid"], pid);
     });
+    idle_steps::run(&mut steps, &project, WEB_PORT);
     let mut visits = 0;
     steps.run("stop_powers_the_guest_off_and_frees_the_ports", || {
         http::get(WEB_PORT, "/").expect("an answer");

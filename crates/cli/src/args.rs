@@ -3,6 +3,7 @@
 //! It says what may be typed and what was typed; what a verb does is not here.
 
 pub(crate) mod config;
+mod forward;
 mod verb;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use config::ConfigArgs;
+pub(crate) use forward::{ForwardVerb, KeeperArgs};
 use model::instance::InstanceName;
 pub(crate) use verb::{RunArgs, Verb};
 

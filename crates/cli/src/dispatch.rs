@@ -2,6 +2,8 @@
 //!
 //! No decision about the VM is made here.
 
+mod keeper;
+
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,14 +12,17 @@ use lifecycle::apply::KubeconfigContext;
 use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
-use lifecycle::{Context, apply, clone, delete, kubectl, list, load, logs, reset, run, ssh, start, status, stop};
+use lifecycle::{
+    Context, apply, clone, delete, forward, kubectl, list, load, logs, pause, reset, run, ssh, start, status, stop,
+};
 use model::config::Overrides;
 use model::paths::CachePaths;
 use model::{Fault, FaultClass, Result};
 
 use crate::PROGRAM_VARIABLE;
-use crate::args::{self, ApplyArgs, ConfigVerb, Format, Globals, Invocation, OutputArgs, Verb, WaitArgs};
+use crate::args::{self, ApplyArgs, ConfigVerb, Format, ForwardVerb, Globals, Invocation, OutputArgs, Verb, WaitArgs};
 use crate::output::Output;
+use crate::output::forwards::forwards;
 use crate::output::report;
 use crate::output::summary::Summary;
 
@@ -44,6 +49,10 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         // Without the configuration, which may be wrong by now: what was made with it has to go.
         let name = invocation.globals.name.clone().unwrap_or_default();
         run::guard(&find(&invocation.globals)?, &name, std::io::stdin().lock(), output.events())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Verb::Keeper(arguments) = invocation.verb {
+        keeper::run(&invocation.globals.name.unwrap_or_default(), arguments, output)?;
         return Ok(ExitCode::SUCCESS);
     }
     let project = Project::load(find(&invocation.globals)?, &overrides(&invocation))?;
@@ -74,7 +83,7 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         Verb::Config(ConfigVerb::Show { output: arguments, .. }) => {
             output.report(arguments, &context.project.settings, |settings, style| report::settings(settings, style))?;
         }
-        Verb::Config(ConfigVerb::Schema) | Verb::Guard => {}
+        Verb::Config(ConfigVerb::Schema) | Verb::Guard | Verb::Keeper(_) => {}
         Verb::Clone(arguments) => {
             let context = context.with_name(arguments.new);
             let report = clone::run(&context, arguments.from.as_deref(), options(&arguments.start.wait))?;
@@ -89,6 +98,15 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         Verb::List(arguments) => {
             output.report(arguments, &list::run(&context)?, report::list)?;
         }
+        Verb::Pause(arguments) => {
+            let report = pause::pause(&context)?;
+            output.report(arguments, &report, |_, _| String::new())?;
+        }
+        Verb::Resume { timeout, output: arguments } => {
+            let report = pause::resume(&context, timeout)?;
+            output.report(arguments, &report, |_, _| String::new())?;
+        }
+        Verb::Forward(verb) => forward(&context, verb, output)?,
         Verb::Status(arguments) => {
             let report = status::run(&context)?;
             output.report(arguments, &report, |report, style| report::status(report, output.program(), style))?;
@@ -112,6 +130,23 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         Verb::Kubectl { arguments } => return replace(kubectl::run(&context, &arguments)?, output),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn forward(context: &Context<'_>, verb: ForwardVerb, output: &Output) -> Result<()> {
+    match verb {
+        ForwardVerb::Add { forward, save, output: arguments } => {
+            let report = forward::add(context, forward, save)?;
+            output.report(arguments, &report, |report, style| forwards(std::slice::from_ref(report), style))
+        }
+        ForwardVerb::List(arguments) => {
+            output.report(arguments, &forward::list(context)?, |reports, style| forwards(reports, style))
+        }
+        ForwardVerb::Rm { host, save, output: arguments } => {
+            let report = forward::remove(context, host, save)?;
+            // People have read it in a note.
+            output.report(arguments, &report, |_, _| String::new())
+        }
+    }
 }
 
 /// Flags and variables that count before the configuration file.

@@ -102,6 +102,23 @@ pub fn until_end_of_input(mut input: impl Read + AsFd) -> Result<()> {
     }
 }
 
+/// Waits without end until the descriptor has something to read, or its other end is gone.
+///
+/// # Errors
+/// Of class Interrupted when the user asked to stop.
+pub fn wait_readable(descriptor: BorrowedFd<'_>) -> Result<()> {
+    loop {
+        check()?;
+        let wake = wake_fd();
+        let mut fds = vec![PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+        fds.extend(wake.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        // An error can only be EINTR here, and then the flag tells why.
+        if poll(&mut fds, None).is_ok() && !fds[0].revents().is_empty() {
+            return Ok(());
+        }
+    }
+}
+
 /// A poll timeout; one too long for the system's type becomes a day.
 pub(crate) fn timespec(duration: Duration) -> Timespec {
     Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: 86_400, tv_nsec: 0 })

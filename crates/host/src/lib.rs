@@ -4,6 +4,7 @@
 //! It knows nothing of QEMU or Kubernetes.
 
 pub mod account_names;
+pub mod background;
 pub mod command;
 pub mod cpio;
 pub mod deadline;

@@ -20,6 +20,7 @@ use model::{Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
 use serde::Serialize;
 
+use crate::awake;
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
 use crate::images::{self, LoadedImage};
@@ -109,7 +110,10 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
 
 fn running(context: &Context<'_>) -> Result<Box<Running>> {
     match observe(context)? {
-        Observed::Running(running) => Ok(running),
+        Observed::Running(running) => {
+            awake::ensure_kept(context)?;
+            Ok(running)
+        }
         _ => Err(not_running(context)),
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Fault, FaultClass, Result};
 
+use crate::awake;
 use crate::context::Context;
 use crate::instance_files::{SSH_ALIAS, follow_folder};
 use crate::observe::{Observed, Running, not_running, observe, unexpected_end};
@@ -34,7 +35,10 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
     }
     let program = host::tools::find("kubectl");
     let running = match observe(context)? {
-        Observed::Running(running) => running,
+        Observed::Running(running) => {
+            awake::ensure_kept(context)?;
+            running
+        }
         _ => return without_a_vm(context, program.as_deref(), &kubeconfig, arguments),
     };
     let debug = |text: String| context.events.debug(text);

@@ -4,17 +4,20 @@
 
 mod accelerator;
 pub mod apply;
+mod awake;
 pub mod clone;
 pub mod context;
 pub mod delete;
 mod disk;
 pub mod disks;
+pub mod forward;
 mod guest_health;
 mod guest_watch;
 pub mod images;
 mod instance_files;
 mod instance_ports;
 pub mod instances;
+pub mod keeper;
 pub mod kubectl;
 mod launch;
 mod launch_fault;
@@ -25,6 +28,7 @@ pub mod logs;
 mod machine;
 pub mod observe;
 pub mod ownership;
+pub mod pause;
 mod phases;
 pub mod project;
 mod readiness;

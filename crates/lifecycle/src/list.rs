@@ -8,6 +8,7 @@ use model::Result;
 use qemu::Template;
 use serde::Serialize;
 
+use crate::awake;
 use crate::context::Context;
 use crate::instances::{self, is_owned};
 use crate::observe::{Observed, observe};
@@ -83,6 +84,7 @@ fn entry(context: &Context<'_>) -> Result<InstanceEntry> {
         Observed::Stopped if suspend::is_kept(&paths.suspended()) => (State::Suspended, None),
         Observed::Stopped => (State::Stopped, None),
         Observed::Orphan(_) => (State::Orphan, None),
+        Observed::Running(running) if awake::is_paused(&paths.vm_dir()) => (State::Paused, Some(running)),
         Observed::Running(running) => (State::Running, Some(running)),
     };
     let folder = if context.is_default() { paths.vm_dir() } else { paths.dir().to_owned() };

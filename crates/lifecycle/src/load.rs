@@ -7,6 +7,7 @@ use cluster::ImageArchive;
 use host::files;
 use model::Result;
 
+use crate::awake;
 use crate::context::Context;
 use crate::images::{self, LoadedImage};
 use crate::observe::{Observed, not_running, observe};
@@ -28,6 +29,7 @@ pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Res
     if !matches!(observe(context)?, Observed::Running(_)) {
         return Err(not_running(context));
     }
+    awake::ensure_kept(context)?;
     let archive = match source {
         Source::File(path) => ImageArchive::open(path, name)?,
         Source::Stream(reader) => {

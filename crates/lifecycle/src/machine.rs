@@ -1,4 +1,4 @@
-//! From the configuration, an image and a choice of accelerator to the VM of an instance. Pure.
+//! From the configuration, an image and a choice of accelerator to the VM of an instance. It starts nothing.
 
 use model::config::Ports;
 use model::guest_image::GuestImage;
@@ -7,6 +7,7 @@ use qemu::machine::FirmwareFile;
 use qemu::{Accelerator, Forward, Machine, MemoryBackend, Qemu};
 
 use crate::context::Context;
+use crate::forward;
 
 /// The guest's port of the Kubernetes API (the guest contract).
 const API: u16 = 6443;
@@ -38,6 +39,9 @@ impl MachinePlan<'_> {
         let paths = context.paths();
         let config = &context.project.config.vm;
         let forward = |host: Port, guest: u16| Forward { bind: ports.bind, host, guest };
+        let mut forwards =
+            vec![forward(ports.api, API), forward(ports.ssh, SSH), forward(ports.web, self.node_port.number())];
+        forwards.extend(forward::configured(context, ports));
         let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
         Machine {
             name: context.name.clone(),
@@ -53,11 +57,7 @@ impl MachinePlan<'_> {
             initrd: self.image.initrd(),
             kernel_command_line: self.image.manifest.kernel_command_line.clone(),
             disk: paths.disk(),
-            forwards: vec![
-                forward(ports.api, API),
-                forward(ports.ssh, SSH),
-                forward(ports.web, self.node_port.number()),
-            ],
+            forwards,
             firmware_files: vec![
                 firmware_file("authorized_keys", paths.authorized_keys()),
                 firmware_file("ssh_host_ed25519_key", paths.ssh_host_key()),

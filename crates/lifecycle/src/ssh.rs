@@ -8,6 +8,7 @@ use host::command::Command;
 use model::Result;
 use model::paths::InstancePaths;
 
+use crate::awake;
 use crate::context::Context;
 use crate::instance_files::{SSH_ALIAS, follow_folder};
 use crate::observe::{Observed, not_running, observe};
@@ -31,7 +32,10 @@ pub struct Replacement {
 /// A State fault when the instance does not run.
 pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
     match observe(context)? {
-        Observed::Running(running) => follow_folder(&context.paths(), &running.record.ports())?,
+        Observed::Running(running) => {
+            follow_folder(&context.paths(), &running.record.ports())?;
+            awake::ensure_kept(context)?;
+        }
         Observed::Stopped | Observed::Absent | Observed::Orphan(_) => {
             return Err(not_running(context));
         }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
+use crate::keeper;
 use crate::observe::{Observed, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness;
@@ -152,6 +153,7 @@ pub(crate) fn run_locked(
     let begin = Begin { context, image: &image, choice: &choice, node_port, rebuild, saved };
     let begun = begin.run(observed, options.wait, phases)?;
     let running = &begun.running;
+    keeper::ensure(context);
     let ports = running.record.ports();
     let report = |ready, applied| StartReport {
         instance: context.name.to_string(),

@@ -8,9 +8,11 @@ use host::files;
 use model::Result;
 use serde::Serialize;
 
+use crate::awake;
 use crate::context::Context;
 use crate::leftovers::{self, Leftover};
 use crate::observe::{Observed, Running, observe, unexpected_end};
+use crate::pause::Paused;
 use crate::readiness::reach;
 use crate::suspend;
 use crate::vm_log;
@@ -30,6 +32,8 @@ pub enum State {
     Suspended,
     /// QEMU runs.
     Running,
+    /// QEMU runs and its guest stands still.
+    Paused,
     /// A QEMU of this instance runs without a record.
     Orphan,
 }
@@ -79,6 +83,9 @@ pub struct RunningReport {
     pub ssh_port: u16,
     /// The kubeconfig on the host.
     pub kubeconfig: String,
+    /// Since when and why it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
 }
 
 /// Looks.
@@ -94,7 +101,11 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
         Observed::Stopped if suspend::is_kept(&context.paths().suspended()) => (State::Suspended, None),
         Observed::Stopped => (State::Stopped, None),
         Observed::Orphan(_) => (State::Orphan, None),
-        Observed::Running(running) => (State::Running, Some(describe(context, &running)?)),
+        Observed::Running(running) => {
+            let paused = awake::is_paused(&context.paths().vm_dir());
+            let state = if paused { State::Paused } else { State::Running };
+            (state, Some(describe(context, &running, paused)?))
+        }
     };
     Ok(StatusReport {
         instance: context.name.to_string(),
@@ -106,11 +117,13 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
     })
 }
 
-fn describe(context: &Context<'_>, running: &Running) -> Result<RunningReport> {
+fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<RunningReport> {
     let record = &running.record;
     let kubeconfig = context.kubeconfig();
     let address = SocketAddr::new(reach(record.bind), record.api_port.number());
     let api_state = match files::read_text_optional(&kubeconfig)? {
+        // The question alone would let it go on.
+        _ if paused => "paused".to_owned(),
         None => "unknown: there is no kubeconfig yet".to_owned(),
         Some(text) => match Kubeconfig::parse(&kubeconfig.display().to_string(), &text) {
             Ok(kubeconfig) => api_state(&ApiProbe::new(address, &kubeconfig)?.probe(API_LIMIT)),
@@ -129,6 +142,7 @@ fn describe(context: &Context<'_>, running: &Running) -> Result<RunningReport> {
         web: format!("http://localhost:{}", record.web_port),
         ssh_port: record.ssh_port.number(),
         kubeconfig: kubeconfig.display().to_string(),
+        paused: if paused { Paused::read(&context.paths()) } else { None },
     })
 }
 

@@ -9,10 +9,12 @@ use model::{EventSink, Fault, FaultClass, Result};
 use qemu::power::{Ladder, Rung};
 use serde::Serialize;
 
+use crate::awake;
 use crate::context::Context;
 use crate::leftovers;
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::ownership::Owner;
+use crate::pause::Paused;
 use crate::phases::{Outcome, Phases};
 use crate::suspend;
 
@@ -48,7 +50,11 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
     let mut phases = Phases::new(context.events, 1);
     let ladder = Ladder::with_clean(options.timeout.unwrap_or(context.project.config.timeouts.stop));
     let report = phases.run("Stopping the VM", || {
-        let process = match observe(context)? {
+        let observed = observe(context)?;
+        if matches!(observed, Observed::Running(_)) {
+            awake::ensure(context)?;
+        }
+        let process = match observed {
             Observed::Running(running) if !options.power_off && suspended(context, &running)? => {
                 settle(&context.paths())?;
                 let fact = format!("suspended; `{}` goes on where it is", context.command("start"));
@@ -101,6 +107,7 @@ fn suspended(context: &Context<'_>, running: &Running) -> Result<bool> {
 /// Removes what says that it runs.
 fn settle(paths: &InstancePaths) -> Result<()> {
     files::remove(&paths.record())?;
+    Paused::forget(paths)?;
     files::remove(&paths.pid())
 }
 

@@ -10,6 +10,7 @@ use qemu::agent::GuestCommand;
 use qemu::template::{Ingredients, Template, Unsealed};
 use qemu::{Agent, Qmp, Ram, Save, disk};
 
+use crate::awake;
 use crate::context::Context;
 use crate::disks::Pool;
 use crate::observe::Running;
@@ -139,6 +140,7 @@ pub(crate) fn save_running(
     let pool = Pool::of(&context.project.paths);
     let pool = pool.lock(context.events)?;
     let unsealed = Unsealed::begin(target)?;
+    awake::ensure(context)?;
     sync_guest(context)?;
     let record = &running.record;
     let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;

@@ -4,6 +4,8 @@
 
 mod container_image;
 mod document;
+pub mod edit;
+mod forwards;
 pub mod k3s;
 pub mod key;
 mod nearest;
@@ -19,6 +21,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::port::Port;
+pub use forwards::PortForward;
 pub use k3s::K3sConfig;
 pub use patterns::Patterns;
 pub use resolve::{Resolved, Sources, web_folder};
@@ -30,6 +33,10 @@ pub use source::{Flag, Origin, Overrides, WEB_PORT};
 pub struct Config {
     /// Host ports and their address.
     pub ports: Ports,
+    /// Further ports of the host that lead into the guest.
+    pub forwards: Vec<PortForward>,
+    /// After how long without a connection the VM is paused; nothing where it never is.
+    pub auto_pause: Option<Duration>,
     /// The virtual machine.
     pub vm: VmConfig,
     /// The guest image.

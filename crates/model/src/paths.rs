@@ -139,6 +139,18 @@ impl InstancePaths {
     pub fn lock(&self) -> PathBuf {
         self.vm_dir().join("lock")
     }
+    /// Held by the process that looks after an idle VM. Never deleted.
+    pub fn keeper_lock(&self) -> PathBuf {
+        self.vm_dir().join("keeper.lock")
+    }
+    /// What that process had to say; empty as a rule.
+    pub fn keeper_log(&self) -> PathBuf {
+        self.vm_dir().join("keeper.log")
+    }
+    /// Since when and why a paused VM is so; proves nothing.
+    pub fn paused(&self) -> PathBuf {
+        self.vm_dir().join("paused.json")
+    }
     /// What was started: pid, start time, boot id, uuid, ports, image. Helps to find the process, proves nothing.
     pub fn record(&self) -> PathBuf {
         self.vm_dir().join("record.json")

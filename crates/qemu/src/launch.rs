@@ -6,7 +6,6 @@ mod restore;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,10 +20,6 @@ use crate::wire::{Wire, WireError};
 use crate::{Machine, Qemu, Qmp, argv};
 
 pub use restore::Restore;
-
-/// Run by a shell that becomes QEMU: closes what scripts hold open when they call us (`flock 9; … 9>lock`), which a VM
-/// that outlives them would keep open, and locked, for its whole life. Our own files close by themselves.
-const CLOSE_AND_EXEC: &str = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec \"$@\"";
 
 /// A start: what, with which QEMU, where its output goes.
 #[derive(Debug)]
@@ -78,15 +73,7 @@ impl Launch<'_> {
     }
 
     fn command(&self, arguments: Vec<OsString>, log: &File) -> Result<Command> {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", CLOSE_AND_EXEC, "sh"]);
-        // A session of its own, so that neither the terminal's end nor its keys reach QEMU. std has no setsid yet;
-        // setsid(1) of util-linux calls it and becomes QEMU. Without that program a process group of its own must do.
-        match host::tools::find("setsid") {
-            Some(setsid) => command.arg(setsid),
-            None => command.process_group(0),
-        };
-        command.arg(&self.qemu.program);
+        let mut command = host::background::command(&self.qemu.program);
         let copy = |log: &File| log.try_clone().map_err(|error| cannot_open(&self.log, &error));
         command
             .args(arguments)
@@ -179,20 +166,4 @@ fn open_log(path: &Path) -> Result<(File, u64)> {
 
 fn cannot_open(path: &Path, error: &std::io::Error) -> Fault {
     Fault::new(FaultClass::Host, format!("cannot write the log {}", path.display())).because(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_script_holds_open_does_not_reach_qemu() {
-        let descriptors = |inner: &str| {
-            let script = "exec 9</dev/null; exec sh -c \"$1\" sh ls /proc/self/fd";
-            let output = Command::new("sh").args(["-c", script, "sh", inner]).output().unwrap();
-            String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert!(descriptors("exec \"$@\"").contains(&"9".to_owned()), "the test sees what stays open");
-        assert!(!descriptors(CLOSE_AND_EXEC).contains(&"9".to_owned()));
-    }
 }

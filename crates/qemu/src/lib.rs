@@ -21,7 +21,9 @@ pub mod save;
 mod sparse_copy;
 mod steps;
 pub mod template;
+pub mod user_network;
 pub mod version;
+pub mod wake_line;
 mod wire;
 pub mod workarounds;
 
@@ -32,4 +34,6 @@ pub use machine::{Forward, Machine, MemoryBackend};
 pub use qmp::Qmp;
 pub use save::{Ram, Save, Saved};
 pub use template::Template;
+pub use user_network::UserNetwork;
 pub use version::{Qemu, Version};
+pub use wake_line::WakeLine;

@@ -4,6 +4,7 @@
 
 mod block_stream;
 mod disk;
+mod forwards;
 mod migration;
 
 use std::os::fd::BorrowedFd;
@@ -14,8 +15,6 @@ use model::paths::InstancePaths;
 use model::{Fault, FaultClass, Result};
 use serde_json::{Value, json};
 
-use crate::Forward;
-use crate::argv::NETDEV;
 use crate::wire::{Wire, WireError};
 
 pub(crate) use migration::Transfer;
@@ -106,7 +105,7 @@ impl Qmp {
     }
 
     /// Runs a command; a copy of the descriptor goes with it, as `getfd` and `add-fd` want it.
-    fn call(&mut self, command: &str, arguments: Value, file: Option<BorrowedFd<'_>>) -> Result<Value> {
+    pub(crate) fn call(&mut self, command: &str, arguments: Value, file: Option<BorrowedFd<'_>>) -> Result<Value> {
         self.last_id += 1;
         let mut request = json!({"execute": command, "id": self.last_id});
         if !arguments.is_null() {
@@ -225,31 +224,6 @@ impl Qmp {
     pub fn human(&mut self, line: &str) -> Result<String> {
         let answer = self.execute("human-monitor-command", json!({"command-line": line}))?;
         Ok(answer.as_str().unwrap_or_default().trim().to_owned())
-    }
-
-    /// Opens a port of the host into the running guest.
-    ///
-    /// # Errors
-    /// Port when QEMU cannot listen there; otherwise as [`Qmp::execute`].
-    pub fn add_forward(&mut self, forward: &Forward) -> Result<()> {
-        match self.human(&format!("hostfwd_add {NETDEV} {forward}"))?.as_str() {
-            "" => Ok(()),
-            text => Err(crate::port_fault::taken(forward.bind, forward.host).because(format!("QEMU says: {text}"))),
-        }
-    }
-
-    /// Closes it again; one that is not open is success.
-    ///
-    /// # Errors
-    /// Failed when QEMU says anything else; otherwise as [`Qmp::execute`].
-    pub fn remove_forward(&mut self, forward: &Forward) -> Result<()> {
-        let text = self.human(&format!("hostfwd_remove {NETDEV} tcp:{}:{}", forward.bind, forward.host))?;
-        // "host forwarding rule for tcp:127.0.0.1:18644 removed", or "… not found" (net/slirp.c).
-        if text.ends_with("removed") || text.ends_with("not found") {
-            Ok(())
-        } else {
-            Err(Fault::new(FaultClass::Failed, format!("port {} was not closed", forward.host)).because(text))
-        }
     }
 
     /// The events that have come since the last call; waits at most `wait` for the first one. A connection that QEMU

@@ -18,7 +18,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 use crate::qmp::{RunState, Transfer};
 use crate::sparse_copy::Copied;
 use crate::steps::Steps;
-use crate::{Qmp, Version, ram_stream, read_ahead, sparse_copy};
+use crate::{Qmp, Version, ram_stream, read_ahead, sparse_copy, wake_line};
 
 /// The name of the guest's RAM in a migration stream.
 const BLOCK: &str = "ram0";
@@ -86,6 +86,8 @@ impl Save<'_> {
         // A VM whose disk is worked on cannot be saved.
         qmp.cancel_stream()?;
         let ran = qmp.status()? == RunState::Running;
+        // A saved state must fit a VM without it.
+        wake_line::disarm(qmp)?;
         let prepare = |qmp: &mut Qmp| -> Result<(u64, NewFile<'_>, Option<NewFile<'_>>)> {
             let size = self.size_of_ram(qmp)?;
             self.check_room(qmp, size)?;

@@ -9,6 +9,7 @@ mod lines;
 mod migration;
 mod probe;
 mod qmp;
+mod standstill;
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,6 +28,7 @@ use signal_hook::iterator::Signals;
 use crate::script::{self, Script};
 use arguments::Arguments;
 use forwards::Forwards;
+use standstill::Standstill;
 
 /// The fake's executable, built when first asked for (a package's tests do not build another package's programs).
 ///
@@ -54,6 +56,7 @@ struct Fake {
     /// The QMP client, which gets the events.
     client: Mutex<Option<std::os::unix::net::UnixStream>>,
     forwards: Mutex<Forwards>,
+    standstill: Arc<Standstill>,
 }
 
 /// The program.
@@ -114,7 +117,8 @@ fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8
     let pid_file = take_pid_file(arguments.pid_file.as_deref())?;
     let qmp = listen(&arguments.qmp)?;
     let agent = arguments.agent.as_deref().map(listen).transpose()?;
-    let mut forwards = Forwards::new(script.guest_ports.clone());
+    let standstill = Arc::new(Standstill::default());
+    let mut forwards = Forwards::new(script.guest_ports.clone(), Arc::clone(&standstill));
     if script.listen {
         for rule in &arguments.forwards {
             forwards.add(rule).map_err(|text| format!("-netdev {}: {text}", arguments.netdev))?;
@@ -127,6 +131,7 @@ fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8
         end: Mutex::new(sender),
         client: Mutex::new(None),
         forwards: Mutex::new(forwards),
+        standstill,
     });
     let spawn = |work: fn(&Fake)| {
         let fake = Arc::clone(&fake);

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use model::instance::InstanceName;
 
 use super::config::ConfigArgs;
+use super::forward::{self, ForwardVerb, KeeperArgs};
 use super::{ApplyArgs, ConfigVerb, OutputArgs, StartArgs, parse_duration};
 
 /// The verbs.
@@ -35,6 +36,22 @@ Examples:
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Let the VM stand still; the next connection to one of its ports lets it go on
+    Pause(OutputArgs),
+    /// Let a paused VM go on, and wait until its API answers
+    Resume {
+        /// Fail when it does not answer after DURATION, for example 90s
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        timeout: Option<Duration>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Open ports of the host that lead into the guest, while it runs
+    #[command(subcommand, after_long_help = forward::EXAMPLES)]
+    Forward(ForwardVerb),
+    /// Look after an idle VM
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
     /// Show whether the cluster runs and where it answers
     #[command(after_long_help = "\
 Examples:

@@ -5,6 +5,7 @@
 mod consent;
 mod duration;
 mod error;
+pub(crate) mod forwards;
 mod human;
 mod json;
 mod live;

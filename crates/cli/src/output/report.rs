@@ -20,12 +20,16 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
         State::Stopped => ("stopped; its data are kept", Some(format!("{program} start"))),
         State::Orphan => ("runs without a record", Some(format!("{program} stop"))),
         State::Running => ("running", None),
+        State::Paused => ("paused; the next connection lets it go on", Some(format!("{program} resume"))),
     };
     entries.push(("State", state.to_owned()));
     if let Some(end) = &report.ended {
         entries.push(("Ended", end.clone()));
     }
     if let Some(running) = &report.running {
+        if let Some(paused) = &running.paused {
+            entries.push(("Paused", format!("since {}: {}", paused.since, paused.why)));
+        }
         let reason = running.accelerator_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let process = format!("pid {}, QEMU {} under {}{reason}", running.pid, running.qemu, running.accelerator);
         entries.extend([
@@ -61,6 +65,7 @@ pub(crate) fn list(report: &ListReport, style: Style) -> String {
             State::Absent => "not made yet",
             State::Stopped => "stopped",
             State::Suspended => "suspended",
+            State::Paused => "paused",
             State::Running if one.is_fork => "running (fork)",
             State::Running => "running",
             State::Orphan => "runs without a record",

@@ -4,6 +4,8 @@
 mod accelerator;
 mod ends;
 mod faults;
+mod forwards;
+mod idle;
 mod isolation;
 mod kubectl;
 mod kvm_host;

@@ -12,6 +12,7 @@ use qemu::power::Ladder;
 use serde::Serialize;
 
 use crate::apply;
+use crate::awake;
 use crate::context::Context;
 use crate::disk;
 use crate::disks::Pool;
@@ -136,6 +137,7 @@ impl Begin<'_> {
             ));
         }
         instance_files::follow_folder(&paths, &running.record.ports())?;
+        awake::ensure(self.context)?;
         let fact = format!("it runs already, pid {}", running.process.pid());
         let console = ConsoleReader::from_end(paths.log())?;
         Ok(Outcome::Skipped(Begun { running, console, from: From::Running, cluster: None, base: None }, fact))

@@ -68,6 +68,12 @@ const GIB: u64 = 1024 * 1024 * 1024;
 /// All keys but [`IMAGES`], in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     key("version", Kind::Count(VERSION, VERSION), "1", "Version of this file's format"),
+    Key {
+        name: "auto_pause",
+        kind: Kind::Duration,
+        default: None,
+        about: "Pause the VM when nothing has been connected for so long, such as 10m; the next connection wakes it",
+    },
     key("ports.api", Kind::Port, "6443", "Host port of the Kubernetes API"),
     key("ports.ssh", Kind::Port, "2666", "Host port of the guest's sshd"),
     Key {
@@ -76,6 +82,7 @@ pub const KEYS: &[Key] = &[
         default: None,
         about: "Host port of the web application; WEB_PORT of .env where it is not set",
     },
+    key("ports.forwards", Kind::List, "", "Further ports into the guest: HOST:GUEST, or GUEST for any free host port"),
     key("ports.bind", Kind::Address, "127.0.0.1", "Host address of all listeners"),
     key("vm.cpus", Kind::Count(1, 64), "2", "Virtual CPUs"),
     key("vm.memory", Kind::Size(GIB), "2GiB", "RAM"),

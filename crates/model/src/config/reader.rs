@@ -118,6 +118,19 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads each text of a list.
+    pub(super) fn parse_list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let Some(Sourced { origin, .. }) = find(name).and_then(|key| self.sourced(key)) else { return Vec::new() };
+        let mut values = Vec::new();
+        for text in self.list(name) {
+            match parse(&text) {
+                Ok(value) => values.push(value),
+                Err(why) => self.mistakes.push(mistake(name, &origin, &text, &why)),
+            }
+        }
+        values
+    }
+
     /// Reads the one text of a key.
     pub(super) fn parse<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let Sourced { origin, raw: Raw::Text(text) } = self.sourced(find(name)?)? else { return None };

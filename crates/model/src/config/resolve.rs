@@ -1,6 +1,9 @@
 //! From the sources to the configuration, by the rules that concern several keys at once.
 
+use std::time::Duration;
+
 use super::document::Document;
+use super::forwards;
 use super::k3s::K3sVersion;
 use super::key::KEYS;
 use super::reader::Reader;
@@ -59,7 +62,9 @@ impl Config {
 /// Reads every key, also when one before it is wrong; nothing where one that is needed is.
 fn read(reader: &mut Reader<'_>) -> Option<Config> {
     reader.count("version");
+    let auto_pause = reader.parse("auto_pause", auto_pause);
     let ports = ports(reader);
+    let forwards = forwards::read(reader);
     let vm = vm(reader);
     let image = image(reader);
     let k3s = k3s(reader);
@@ -71,6 +76,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let timeouts = timeouts(reader);
     Some(Config {
         ports: ports?,
+        forwards,
+        auto_pause,
         vm: vm?,
         image: image?,
         k3s: k3s?,
@@ -152,6 +159,15 @@ fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
     let build = reader.duration("timeouts.build");
     let kvm_test = reader.duration("timeouts.kvm-test");
     Some(Timeouts { start: start?, stop: stop?, build: build?, kvm_test: kvm_test? })
+}
+
+/// Shorter than a second a pause costs more than it saves.
+fn auto_pause(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration < Duration::from_secs(1) => Err("must be 1s or more".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err("not a duration such as \"10m\"".to_owned()),
+    }
 }
 
 /// A part of an object's name in a cluster (RFC 1123 label, with room for what stands before it).

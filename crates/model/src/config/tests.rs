@@ -53,13 +53,14 @@ fn every_key_can_be_set_in_every_way() {
         key::Kind::Text if key.name == "k3s.version" => "v1.33.5+k3s1",
         key::Kind::Text if key.name == "k3s.mirror" => "https://example.com",
         key::Kind::Text => "thing",
+        key::Kind::List if key.name == "ports.forwards" => "8081:81,82",
         key::Kind::List => "one,two",
     };
     for key in KEYS {
         let base = "image.folder = \"image\"\n";
         let written = match key.kind {
             key::Kind::Port | key::Kind::Count(..) => value(key).to_owned(),
-            key::Kind::List => "[\"one\", \"two\"]".to_owned(),
+            key::Kind::List => format!("[\"{}\"]", value(key).replace(',', "\", \"")),
             _ => format!("\"{}\"", value(key)),
         };
         let base = if key.name == "image.folder" { "" } else { base };
@@ -108,30 +109,32 @@ fn the_last_of_two_flags_counts() {
 fn all_mistakes_of_all_sources_are_told_at_once() {
     let text = "version = 2\nports.api = 70000\nports.bind = \"here\"\nvm.cpus = 0\nvm.memory = \"1 GB\"\nvm.accel = \"hvf\"\n\
                 image.disk = \"lots\"\nk3s.version = \"1.33\"\ninject.mode = \"file\"\ntimeouts.start = \"soon\"\n\
-                web.service = \"a b\"\nk3s.mirror = \"ftp://x\"\napply.name = \"My Shop\"\n[[images]]\nname = \"a\"\n";
+                web.service = \"a b\"\nports.forwards = [\"80-80\"]\nauto_pause = \"0s\"\nk3s.mirror = \"ftp://x\"\napply.name = \"My Shop\"\n[[images]]\nname = \"a\"\n";
     let others = overrides(
         &[("--ssh-port", "ports.ssh", "ssh"), ("--set", "vm.memroy", "1GiB")],
         &[("K3S_VM_TIMEOUTS_STOP", "x"), ("K3S_VM_PORT_API", "1")],
     );
     let fault = resolve_with(text, Some("web"), &others).expect_err("mistakes");
     insta::assert_snapshot!(fault.why().join("\n"), @r#"
-    .k3s-vm/config.toml:14: image a: needs either archive or files
+    .k3s-vm/config.toml:16: image a: needs either archive or files
     --set vm.memroy=1GiB: there is no such key; did you mean vm.memory?
     K3S_VM_PORT_API is set: there is no such variable; did you mean K3S_VM_PORTS_API?
     .k3s-vm/config.toml:1: version = 2: must be 1
+    .k3s-vm/config.toml:13: auto_pause = "0s": must be 1s or more
     .k3s-vm/config.toml:2: ports.api = 70000: not a port (1 to 65535)
     --ssh-port ssh: not a port (1 to 65535)
     WEB_PORT=web in .env: not a port (1 to 65535)
     .k3s-vm/config.toml:3: ports.bind = "here": not an IP address
+    .k3s-vm/config.toml:12: ports.forwards = "80-80": not two ports such as "8080:80", or one of the guest's
     .k3s-vm/config.toml:4: vm.cpus = 0: must be a number from 1 to 64
     .k3s-vm/config.toml:5: vm.memory = "1 GB": at least 1.0 GiB is needed
     .k3s-vm/config.toml:6: vm.accel = "hvf": must be one of "auto", "tcg", "kvm"
     .k3s-vm/config.toml:7: image.disk = "lots": not a size such as "4GiB"
     .k3s-vm/config.toml:8: k3s.version = "1.33": neither a channel (stable, latest, v1.33) nor a version (v1.33.5+k3s1)
-    .k3s-vm/config.toml:12: k3s.mirror = "ftp://x": not an address that begins with https:// or http://
+    .k3s-vm/config.toml:14: k3s.mirror = "ftp://x": not an address that begins with https:// or http://
     .k3s-vm/config.toml:11: web.service = "a b": not a Service such as "web", "shop/web" or "web:http"
     .k3s-vm/config.toml:9: inject.mode = "file": must be one of "secret", "env", "off"
-    .k3s-vm/config.toml:13: apply.name = "My Shop": a name has lower-case letters, digits and inner dashes, 40 at most
+    .k3s-vm/config.toml:15: apply.name = "My Shop": a name has lower-case letters, digits and inner dashes, 40 at most
     .k3s-vm/config.toml:10: timeouts.start = "soon": not a duration such as "90s" or "15m"
     K3S_VM_TIMEOUTS_STOP=x: not a duration such as "90s" or "15m"
     "#);

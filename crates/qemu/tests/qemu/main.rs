@@ -12,4 +12,6 @@ mod real;
 mod real_disk;
 mod real_restore;
 mod save;
+mod user_network;
 mod vm;
+mod wake_line;

@@ -80,20 +80,6 @@ fn a_qemu_that_is_gone_is_told_as_such() {
 }
 
 #[test]
-fn ports_come_and_go_while_it_runs() {
-    let (mut vm, _launched) = Vm::started(&Script::default());
-    let mut qmp = qmp(&vm);
-    let forward = vm.forward(testkit::port::free(), 80);
-    qmp.add_forward(&forward).unwrap();
-    drop(std::net::TcpStream::connect((forward.bind, forward.host.number())).unwrap());
-    let fault = qmp.add_forward(&forward).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Port);
-    assert!(fault.to_string().contains("Could not set up host forwarding rule"), "{fault}");
-    qmp.remove_forward(&forward).unwrap();
-    qmp.remove_forward(&forward).unwrap();
-}
-
-#[test]
 fn other_states_keep_their_name() {
     let answer = json!({"return": {"status": "io-error", "running": false}});
     let script = Script { qmp: BTreeMap::from([("query-status".to_owned(), answer)]), ..Script::default() };

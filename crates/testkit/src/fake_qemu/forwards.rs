@@ -7,18 +7,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use super::standstill::Standstill;
+
 /// The open ports.
 #[derive(Debug)]
 pub(super) struct Forwards {
     /// Guest port -> address on the host.
     guest_ports: BTreeMap<u16, String>,
-    /// `tcp:ADDRESS:PORT` -> whether it has been closed.
-    open: BTreeMap<String, (TcpListener, Arc<AtomicBool>)>,
+    /// In the order of their opening.
+    open: Vec<Open>,
+    standstill: Arc<Standstill>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// `tcp:ADDRESS:PORT`.
+    host: String,
+    guest: u16,
+    listener: TcpListener,
+    closed: Arc<AtomicBool>,
 }
 
 impl Forwards {
-    pub(super) fn new(guest_ports: BTreeMap<u16, String>) -> Self {
-        Forwards { guest_ports, open: BTreeMap::new() }
+    pub(super) fn new(guest_ports: BTreeMap<u16, String>, standstill: Arc<Standstill>) -> Self {
+        Forwards { guest_ports, open: Vec::new(), standstill }
     }
 
     /// Opens `tcp:127.0.0.1:6443-:6443`; an error is what QEMU says.
@@ -26,20 +38,25 @@ impl Forwards {
         let refused = || format!("Could not set up host forwarding rule '{rule}'");
         let (host, guest) = rule.split_once("-:").ok_or_else(refused)?;
         let address = host.strip_prefix("tcp:").ok_or_else(refused)?;
+        let guest: u16 = guest.parse().map_err(|_| refused())?;
         let listener = TcpListener::bind(address).map_err(|_| refused())?;
-        let target = guest.parse().ok().and_then(|port: u16| self.guest_ports.get(&port).cloned());
+        let target = self.guest_ports.get(&guest).cloned();
         let closed = Arc::new(AtomicBool::new(false));
         let copy = listener.try_clone().map_err(|_| refused())?;
-        self.open.insert(host.to_owned(), (copy, Arc::clone(&closed)));
+        self.open.push(Open { host: host.to_owned(), guest, listener: copy, closed: Arc::clone(&closed) });
+        let standstill = Arc::clone(&self.standstill);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if closed.load(Ordering::SeqCst) {
                     return;
                 }
-                if let Some(target) = &target {
-                    let target = target.clone();
-                    thread::spawn(move || connect(&stream, &target));
-                }
+                let (target, standstill) = (target.clone(), Arc::clone(&standstill));
+                thread::spawn(move || {
+                    let _connected = standstill.connection();
+                    if let Some(target) = target {
+                        connect(&stream, &target);
+                    }
+                });
             }
         });
         Ok(())
@@ -47,27 +64,51 @@ impl Forwards {
 
     /// Closes `tcp:127.0.0.1:6443`; returns what QEMU says.
     pub(super) fn remove(&mut self, host: &str) -> String {
-        let Some((listener, closed)) = self.open.remove(host) else {
+        let Some(index) = self.open.iter().position(|open| open.host == host) else {
             return format!("host forwarding rule for {host} not found\r\n");
         };
-        closed.store(true, Ordering::SeqCst);
+        let open = self.open.remove(index);
+        open.closed.store(true, Ordering::SeqCst);
         // Wakes the thread, which then drops its copy of the listener.
-        if let Ok(address) = listener.local_addr() {
+        if let Ok(address) = open.listener.local_addr() {
             let _ = TcpStream::connect(address);
         }
         format!("host forwarding rule for {host} removed\r\n")
     }
+
+    /// `info usernet`: the newest socket comes first. Connections are told without their addresses' truth.
+    pub(super) fn list(&self) -> String {
+        let mut text =
+            "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
+                .to_owned();
+        let mut line = |state: &str, address: &str, port: &str, guest: u16| {
+            text.push_str(&format!(
+                "  {state:<18}9 {address:>15} {port:>5}       10.0.2.15 {guest:>5}     0     0\r\n"
+            ));
+        };
+        let (waiting, connected) = self.standstill.connections();
+        (0..waiting).for_each(|_| line("TCP[SYN_SENT]", "127.0.0.1", "1", 1));
+        (0..connected).for_each(|_| line("TCP[ESTABLISHED]", "127.0.0.1", "1", 1));
+        for open in self.open.iter().rev() {
+            let (address, port) = open.host.trim_start_matches("tcp:").split_once(':').unwrap_or_default();
+            line("TCP[HOST_FORWARD]", address, port, open.guest);
+        }
+        text
+    }
 }
 
+/// Carries bytes both ways until both have ended.
 fn connect(client: &TcpStream, target: &str) {
     let Ok(server) = TcpStream::connect(target) else { return };
-    let pump = |from: &TcpStream, to: &TcpStream| {
-        let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
-        thread::spawn(move || {
-            let _ = io::copy(&mut from, &mut to);
-            let _ = to.shutdown(Shutdown::Write);
-        });
-    };
-    pump(client, &server);
-    pump(&server, client);
+    thread::scope(|scope| {
+        let pump = |from: &TcpStream, to: &TcpStream| {
+            let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
+            scope.spawn(move || {
+                let _ = io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        };
+        pump(client, &server);
+        pump(&server, client);
+    });
 }

@@ -21,6 +21,7 @@ struct State {
 /// Serves clients for ever.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
     let status = if fake.arguments.waits { "inmigrate" } else { &fake.script.status };
+    fake.standstill.set(status != "running");
     let mut state = State { status: status.to_owned(), presses: 0, migrations: Migrations::default() };
     for stream in listener.incoming().map_while(Result::ok) {
         // A client that goes away in the middle is no reason to end.
@@ -83,13 +84,18 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         "query-uuid" => json!({"return": {"UUID": fake.arguments.uuid}}),
         "stop" => {
             state.status = "paused".to_owned();
+            fake.standstill.set(true);
             fake.event("STOP", &json!({}));
             json!({"return": {}})
         }
         "cont" => {
             state.status = "running".to_owned();
+            fake.standstill.set(false);
             fake.event("RESUME", &json!({}));
             json!({"return": {}})
+        }
+        "chardev-add" | "object-add" | "object-del" | "chardev-remove" => {
+            fake.standstill.command(command, &call["arguments"], &mut state.migrations.files)
         }
         "human-monitor-command" => {
             let line = call["arguments"]["command-line"].as_str().unwrap_or_default();
@@ -105,6 +111,7 @@ fn human(fake: &Arc<Fake>, line: &str) -> String {
     match line.split(' ').collect::<Vec<_>>().as_slice() {
         ["hostfwd_add", _, rule] => forwards.add(rule).err().map_or_else(String::new, |text| format!("{text}\r\n")),
         ["hostfwd_remove", _, host] => forwards.remove(host),
+        ["info", "usernet"] => forwards.list(),
         _ => format!("unknown command: '{line}'\r\n"),
     }
 }

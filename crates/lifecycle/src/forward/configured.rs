@@ -1,0 +1,41 @@
+//! The forwards of the configuration, with a host port for each that has none of its own.
+
+use std::net::IpAddr;
+
+use host::digest::Sha256;
+use host::port_holder::can_listen;
+use model::config::Ports;
+use model::port::Port;
+use qemu::Forward;
+
+use crate::context::Context;
+
+/// Where host ports are chosen: between those of instances with a name and the node ports.
+const FIRST: u16 = 29000;
+const COUNT: u16 = 1000;
+
+/// The configured forwards of the instance, behind `ports`. What the file says is for the default instance: one with a
+/// name has host ports of its own.
+pub(crate) fn configured(context: &Context<'_>, ports: &Ports) -> Vec<Forward> {
+    let mut taken = vec![ports.api, ports.ssh, ports.web];
+    let forwards = &context.project.config.forwards;
+    taken.extend(forwards.iter().filter_map(|forward| forward.host));
+    let choose = |forward: &model::config::PortForward| {
+        let fixed = forward.host.filter(|_| context.is_default());
+        let host = fixed.unwrap_or_else(|| free(context, ports.bind, forward.guest, &taken));
+        taken.push(host);
+        Forward { bind: ports.bind, host, guest: forward.guest.number() }
+    };
+    forwards.iter().map(choose).collect()
+}
+
+/// A free port of the host. Project, instance and guest port say where the search begins, so that it is the same one as
+/// long as nobody else takes it. Where none is free, QEMU tells.
+pub(super) fn free(context: &Context<'_>, bind: IpAddr, guest: Port, taken: &[Port]) -> Port {
+    let key = format!("{}\n{}\n{guest}", context.project.paths.root().display(), context.name);
+    let digest = Sha256::of(key.as_bytes()).to_string();
+    // Four hexadecimal digits are always a number.
+    let begin = u16::from_str_radix(&digest[..4], 16).unwrap_or_default() % COUNT;
+    let mut ports = (0..COUNT).filter_map(|step| Port::new(FIRST + (begin + step) % COUNT));
+    ports.find(|port| !taken.contains(port) && can_listen(bind, *port)).unwrap_or(guest)
+}

@@ -1,0 +1,128 @@
+//! The keeper: a process of ours beside a VM that lets a paused guest go on when somebody connects to it and, where
+//! `auto_pause` is set, pauses a guest that nobody uses. It ends with the VM.
+//!
+//! Everything that it does others can do without it: a guest whose keeper was killed is let go on by the next verb.
+
+mod spawn;
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use host::identity::ProcessHandle;
+use host::lock::FileLock;
+use model::event::Silent;
+use model::paths::InstancePaths;
+use model::{EventSink, FaultClass, Result};
+use qemu::qmp::RunState;
+use qemu::wake_line::Call;
+use qemu::{Qmp, WakeLine};
+
+use crate::awake;
+use crate::pause::stand_still;
+use crate::record::Record;
+
+pub(crate) use spawn::{ensure, listen};
+
+/// How often it looks at most whether a VM is used.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
+/// How long QMP may take.
+const QMP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What a keeper looks after.
+pub struct Keeper<'a> {
+    /// The instance's files.
+    pub paths: InstancePaths,
+    /// After how long without a connection the guest is paused.
+    pub auto_pause: Option<Duration>,
+    /// Who listens.
+    pub events: &'a dyn EventSink,
+}
+
+impl Keeper<'_> {
+    /// Keeps the VM until it ends, or until there is nothing to do; `line` is that of a guest that was paused already
+    /// ([`WakeLine::into_fd`]).
+    ///
+    /// # Errors
+    /// Interrupted, and faults after which the VM is better left alone.
+    pub fn run(&self, line: Option<OwnedFd>) -> Result<()> {
+        let mut line = line.map(WakeLine::from_fd);
+        let Some(process) = self.process()? else { return Ok(()) };
+        let mut lock = None;
+        loop {
+            if let Some(line) = line.take() {
+                self.stand_by(line)?;
+            }
+            let Some(idle) = self.auto_pause else { return Ok(()) };
+            if lock.is_none() {
+                lock = try_lock(&self.paths.keeper_lock())?;
+            }
+            // Another one does it.
+            if lock.is_none() {
+                return Ok(());
+            }
+            line = self.until_idle(&process, idle)?;
+            if line.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn process(&self) -> Result<Option<ProcessHandle>> {
+        let Some(record) = Record::read(&self.paths.record())? else { return Ok(None) };
+        let Some(identity) = &record.process else { return Ok(None) };
+        ProcessHandle::open(identity, &record.uuid)
+    }
+
+    /// Waits until somebody wants the guest, and lets it go on.
+    fn stand_by(&self, line: WakeLine) -> Result<()> {
+        let folder = self.paths.vm_dir();
+        if line.wait(&folder)? == Call::Wanted && line.answer(&folder)? {
+            awake::woken(&self.paths, self.events)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody has used the VM for `idle`, and pauses it; nothing when the VM ended.
+    fn until_idle(&self, process: &ProcessHandle, idle: Duration) -> Result<Option<WakeLine>> {
+        let interval = LONGEST_INTERVAL.min(idle / 10);
+        let mut used = Instant::now();
+        while !process.wait(interval)? {
+            // A verb at work is a use, and QMP is then its own.
+            let Some(_lock) = try_lock(&self.paths.lock())? else {
+                used = Instant::now();
+                continue;
+            };
+            match self.unused() {
+                Ok(Some(mut qmp)) if used.elapsed() >= idle => {
+                    let why = format!("nothing was connected for {}", humantime::format_duration(idle));
+                    return stand_still(&mut qmp, &self.paths, &why).map(Some);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => used = Instant::now(),
+                Err(fault) if fault.class() == FaultClass::Interrupted => return Err(fault),
+                // It may be ending.
+                Err(fault) => {
+                    self.events.debug(fault.to_string());
+                    used = Instant::now();
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// QMP of a VM whose guest runs and to which nothing is connected now.
+    fn unused(&self) -> Result<Option<Qmp>> {
+        let mut qmp = Qmp::connect(&self.paths.vm_dir(), QMP_DEADLINE)?;
+        let unused = qmp.status()? == RunState::Running && qmp.user_network()?.connections == 0;
+        Ok(unused.then_some(qmp))
+    }
+}
+
+/// The lock, unless another process holds it.
+fn try_lock(path: &std::path::Path) -> Result<Option<FileLock>> {
+    match FileLock::acquire(path, "the VM", Duration::ZERO, &Silent) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(fault) if fault.class() == FaultClass::State => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}

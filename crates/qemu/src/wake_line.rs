@@ -1,0 +1,195 @@
+//! A line on which QEMU tells at once that somebody wants a guest that stands still, and the answer: it goes on.
+//!
+//! While a guest stands still, QEMU's user network goes on accepting connections and keeps their packets for it. A filter
+//! (`filter-mirror`, net/filter-mirror.c of QEMU) copies those packets into a socket, each behind its length in four
+//! bytes. Filter and socket are part of the VM's devices as long as they are there, so they must be gone before its state
+//! is saved ([`disarm`]). It decides nothing about when a guest stands still.
+
+mod frame;
+
+use std::io::Read;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use host::interrupt;
+use model::{Fault, FaultClass, Result};
+use serde_json::{Value, json};
+
+use crate::Qmp;
+use crate::argv::NETDEV;
+
+/// The ids inside QEMU.
+const SOCKET: &str = "wake-line";
+const FILTER: &str = "wake-filter";
+/// How long a call may take: others may be connected for a moment.
+const CALL: Duration = Duration::from_secs(10);
+/// No frame of the user network is longer (its MTU is 1500); QEMU's own limit is 68 KiB.
+const LONGEST_FRAME: usize = 68 * 1024;
+
+/// Our end of the line.
+#[derive(Debug)]
+pub struct WakeLine(UnixStream);
+
+/// What came of waiting at a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Somebody wants the guest.
+    Wanted,
+    /// The line is cut: QEMU ended, or somebody else has let the guest go on.
+    Cut,
+}
+
+impl WakeLine {
+    /// Lays a line from the VM; one that was there is cut.
+    ///
+    /// # Errors
+    /// Failed with QEMU's reason, which then has nothing of it; otherwise as [`Qmp::execute`].
+    pub fn arm(qmp: &mut Qmp) -> Result<Self> {
+        disarm(qmp)?;
+        let (ours, theirs) = UnixStream::pair()
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot make a socket").because(error))?;
+        let armed = qmp.call("getfd", json!({"fdname": SOCKET}), Some(theirs.as_fd())).and_then(|_| {
+            let address = json!({"type": "fd", "data": {"str": SOCKET}});
+            let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
+            qmp.execute("chardev-add", json!({"id": SOCKET, "backend": backend}))?;
+            // Only what goes to the guest; a guest that stands still sends nothing.
+            let filter =
+                json!({"qom-type": "filter-mirror", "id": FILTER, "netdev": NETDEV, "queue": "tx", "outdev": SOCKET});
+            qmp.execute("object-add", filter)
+        });
+        match armed {
+            Ok(_) => Ok(WakeLine(ours)),
+            Err(fault) => {
+                let _ = disarm(qmp);
+                Err(fault.context("QEMU cannot tell who wants a guest that stands still"))
+            }
+        }
+    }
+
+    /// The line for another process.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0.into()
+    }
+
+    /// The line that another process has handed over.
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        WakeLine(fd.into())
+    }
+
+    /// Waits, without end and without looking, until somebody wants the guest or the line is cut. `folder` is
+    /// `InstancePaths::vm_dir`. Who came before the line was there is found, too.
+    ///
+    /// # Errors
+    /// Interrupted, and faults of QMP.
+    pub fn wait(&self, folder: &Path) -> Result<Call> {
+        let network = match Qmp::connect(folder, CALL).and_then(|mut qmp| qmp.user_network()) {
+            Ok(network) => network,
+            Err(fault) if fault.class() == FaultClass::Guest => return Ok(Call::Cut),
+            Err(fault) => return Err(fault),
+        };
+        if network.waiting > 0 {
+            return Ok(Call::Wanted);
+        }
+        let served: Vec<u16> = network.forwards.iter().map(|forward| forward.guest).collect();
+        let mut received = Vec::new();
+        let mut chunk = [0; 16 * 1024];
+        loop {
+            interrupt::wait_readable(self.0.as_fd())?;
+            match (&self.0).read(&mut chunk) {
+                Ok(0) | Err(_) => return Ok(Call::Cut),
+                Ok(count) => received.extend_from_slice(&chunk[..count]),
+            }
+            while let Some(frame) = next_frame(&mut received) {
+                if frame::wakes(&frame, &served) {
+                    return Ok(Call::Wanted);
+                }
+            }
+            if received.len() > LONGEST_FRAME {
+                return Err(Fault::new(FaultClass::Failed, "what QEMU tells of its packets is not understood"));
+            }
+        }
+    }
+
+    /// Takes the line away and lets the guest go on; whether it did. It does not where the line was cut by somebody else,
+    /// who then knows why the guest stands still.
+    ///
+    /// # Errors
+    /// As [`Qmp::connect`] and [`Qmp::execute`].
+    pub fn answer(self, folder: &Path) -> Result<bool> {
+        std::thread::scope(|scope| {
+            // QEMU waits for room in the socket and answers nobody meanwhile.
+            scope.spawn(|| {
+                let mut chunk = [0; 16 * 1024];
+                while (&self.0).read(&mut chunk).is_ok_and(|count| count > 0) {}
+            });
+            let went_on = Qmp::connect(folder, CALL).and_then(|mut qmp| {
+                let ours = removed(qmp.execute("object-del", json!({"id": FILTER})))?;
+                if ours {
+                    qmp.cont()?;
+                }
+                removed(qmp.execute("chardev-remove", json!({"id": SOCKET})))?;
+                Ok(ours)
+            });
+            let _ = self.0.shutdown(Shutdown::Both);
+            went_on
+        })
+    }
+}
+
+/// Takes away what a line has left in the VM; nothing there is success.
+///
+/// # Errors
+/// As [`Qmp::execute`].
+pub fn disarm(qmp: &mut Qmp) -> Result<()> {
+    // Objects first: the socket cannot go while the filter has it.
+    removed(qmp.execute("object-del", json!({"id": FILTER})))?;
+    removed(qmp.execute("chardev-remove", json!({"id": SOCKET})))?;
+    Ok(())
+}
+
+/// Whether it was there. QEMU's refusals have no class that tells "not found" ([`Qmp::execute`] keeps its text).
+fn removed(answer: Result<Value>) -> Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(fault) if fault.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The first whole frame, taken out.
+fn next_frame(received: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let (length, rest) = received.split_first_chunk::<4>()?;
+    let length = u32::from_be_bytes(*length) as usize;
+    let frame = rest.get(..length)?.to_vec();
+    received.drain(..4 + length);
+    Some(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_found_in_whatever_pieces_they_come() {
+        let mut received = vec![0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(next_frame(&mut received), Some(vec![7, 8]));
+        assert_eq!(next_frame(&mut received), Some(Vec::new()));
+        assert_eq!(next_frame(&mut received), None);
+        received.push(9);
+        assert_eq!(next_frame(&mut received), Some(vec![9]));
+        assert_eq!(next_frame(&mut received), None);
+        assert!(received.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_fault() {
+        let refused = |why: &str| Err(Fault::new(FaultClass::Failed, "QEMU refused").because(why));
+        assert!(!removed(refused("object 'wake-filter' not found")).unwrap());
+        assert!(!removed(refused("Chardev 'wake-line' not found")).unwrap());
+        assert!(removed(refused("Chardev 'wake-line' is busy")).is_err());
+        assert!(removed(Ok(Value::Null)).unwrap());
+    }
+}

@@ -1,0 +1,47 @@
+//! Ports that come and go on a running VM, and what is told of them.
+
+use std::net::TcpStream;
+
+use model::FaultClass;
+use qemu::{Forward, Qemu};
+use testkit::Script;
+
+use crate::boot_sector;
+use crate::real::{installed, prepared_with};
+use crate::vm::{LONG, Vm};
+
+fn ports_come_and_go(mut vm: Vm) {
+    let first = vm.machine.forwards[0];
+    let mut qmp = vm.qmp();
+    assert_eq!(qmp.forwards().unwrap(), [first]);
+    let second = vm.forward(testkit::port::free(), 80);
+    qmp.add_forward(&second).unwrap();
+    drop(TcpStream::connect((second.bind, second.host.number())).unwrap());
+    assert_eq!(qmp.forwards().unwrap(), [first, second]);
+    let fault = qmp.add_forward(&Forward { guest: 81, ..second }).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Port);
+    assert!(fault.to_string().contains("Could not set up host forwarding rule"), "{fault}");
+    qmp.remove_forward(&second).unwrap();
+    qmp.remove_forward(&second).unwrap();
+    assert_eq!(qmp.forwards().unwrap(), [first]);
+}
+
+#[test]
+fn the_fakes_ports_come_and_go_while_it_runs() {
+    let mut vm = Vm::new(&Script { listen: true, ..Script::default() });
+    vm.forward(testkit::port::free(), 22);
+    vm.launch(LONG).unwrap();
+    ports_come_and_go(vm);
+}
+
+#[test]
+fn the_real_qemus_ports_come_and_go_while_it_runs() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let mut vm = prepared_with(&qemu, boot_sector::COUNTING);
+    vm.forward(testkit::port::free(), 22);
+    vm.launch_with(&qemu, LONG).unwrap();
+    ports_come_and_go(vm);
+}

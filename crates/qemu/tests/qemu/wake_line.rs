@@ -1,0 +1,180 @@
+//! A guest that stands still is wanted, and goes on: with the fake, whose guest answers then, and with the real QEMU.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use host::wait::{Look, Wait};
+use model::FaultClass;
+use qemu::qmp::RunState;
+use qemu::wake_line::{Call, disarm};
+use qemu::{Qemu, Qmp, Ram, Save, WakeLine};
+use serde_json::json;
+use testkit::Script;
+
+use crate::boot_sector;
+use crate::real::{installed, prepared_with};
+use crate::vm::{LONG, Vm};
+
+/// Stops the guest and lays a line.
+fn armed(vm: &Vm) -> WakeLine {
+    let mut qmp = vm.qmp();
+    qmp.stop().unwrap();
+    WakeLine::arm(&mut qmp).unwrap()
+}
+
+/// A real VM whose guest runs, with one forward.
+fn real() -> Option<Vm> {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return None;
+    }
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let mut vm = prepared_with(&qemu, boot_sector::COUNTING);
+    vm.forward(testkit::port::free(), 80);
+    vm.launch_with(&qemu, LONG).unwrap();
+    Some(vm)
+}
+
+/// A fake VM with a forward to a server that answers `pong`.
+fn fake() -> Vm {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().map_while(Result::ok) {
+            let mut request = [0; 4];
+            stream.read_exact(&mut request).and_then(|()| stream.write_all(b"pong")).unwrap();
+        }
+    });
+    let mut vm = Vm::new(&Script { listen: true, guest_ports: [(80, address)].into(), ..Script::default() });
+    vm.forward(testkit::port::free(), 80);
+    vm.launch(LONG).unwrap();
+    vm
+}
+
+fn connect(vm: &Vm) -> TcpStream {
+    let forward = vm.machine.forwards[0];
+    TcpStream::connect((forward.bind, forward.host.number())).unwrap()
+}
+
+fn is_woken_by_a_connection(vm: &Vm) -> TcpStream {
+    let folder = vm.machine.folder.clone();
+    let line = armed(vm);
+    let waiting = std::thread::spawn(move || {
+        let call = line.wait(&folder).unwrap();
+        (call, line.answer(&folder).unwrap())
+    });
+    let stream = connect(vm);
+    assert_eq!(waiting.join().unwrap(), (Call::Wanted, true));
+    let mut qmp = vm.qmp();
+    assert_eq!(qmp.status().unwrap(), RunState::Running);
+    // Nothing of the line is left in the VM.
+    for (command, id) in [("object-del", "wake-filter"), ("chardev-remove", "wake-line")] {
+        let fault = qmp.execute(command, json!({"id": id})).unwrap_err();
+        assert!(fault.to_string().ends_with("not found"), "{fault}");
+    }
+    stream
+}
+
+#[test]
+fn a_connection_wakes_the_guest_and_is_answered() {
+    let vm = fake();
+    for _ in 0..2 {
+        let mut stream = is_woken_by_a_connection(&vm);
+        stream.write_all(b"ping").unwrap();
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"pong");
+    }
+}
+
+#[test]
+fn a_connection_wakes_the_real_qemus_guest() {
+    let Some(vm) = real() else { return };
+    for _ in 0..2 {
+        drop(is_woken_by_a_connection(&vm));
+    }
+}
+
+fn finds_who_came_before_the_line(vm: &Vm) {
+    vm.qmp().stop().unwrap();
+    let _stream = connect(vm);
+    let mut qmp = vm.qmp();
+    let wait = Wait { what: "the connection", deadline: LONG, interval: Duration::from_millis(2) };
+    let look = |qmp: &mut Qmp| qmp.user_network().map(|network| network.waiting);
+    wait.until(|_| Ok(if look(&mut qmp)? > 0 { Look::Ready(()) } else { Look::NotYet(String::new()) })).unwrap();
+    let line = WakeLine::arm(&mut qmp).unwrap();
+    drop(qmp);
+    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Wanted);
+    assert!(line.answer(&vm.machine.folder).unwrap());
+}
+
+#[test]
+fn who_came_before_the_line_is_found() {
+    finds_who_came_before_the_line(&fake());
+    if let Some(vm) = real() {
+        finds_who_came_before_the_line(&vm);
+    }
+}
+
+fn is_cut_by_whoever_lets_the_guest_go_on(vm: &Vm) {
+    let line = armed(vm);
+    let mut qmp = vm.qmp();
+    disarm(&mut qmp).unwrap();
+    drop(qmp);
+    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);
+    assert!(!line.answer(&vm.machine.folder).unwrap(), "who cut it knows why the guest stands still");
+    assert_eq!(vm.qmp().status().unwrap(), RunState::Paused);
+    // A second line cuts the first.
+    let (first, second) = (armed(vm), armed(vm));
+    assert_eq!(first.wait(&vm.machine.folder).unwrap(), Call::Cut);
+    assert!(second.answer(&vm.machine.folder).unwrap());
+    // One whose owner was killed is no obstacle.
+    drop(armed(vm));
+    drop(armed(vm));
+    disarm(&mut vm.qmp()).unwrap();
+}
+
+#[test]
+fn a_line_is_cut_by_whoever_lets_the_guest_go_on() {
+    is_cut_by_whoever_lets_the_guest_go_on(&fake());
+    if let Some(vm) = real() {
+        is_cut_by_whoever_lets_the_guest_go_on(&vm);
+    }
+}
+
+#[test]
+fn a_save_leaves_nothing_of_a_line() {
+    let Some(vm) = real() else { return };
+    let line = armed(&vm);
+    let (state, ram) = (vm.machine.folder.join("state"), vm.machine.folder.join("ram"));
+    let version = vm.machine.version;
+    let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: LONG };
+    let mut qmp = vm.qmp();
+    save.run(&mut qmp, &vm.events).unwrap();
+    assert_eq!(qmp.status().unwrap(), RunState::Paused);
+    drop(qmp);
+    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);
+    assert!(!line.answer(&vm.machine.folder).unwrap());
+}
+
+#[test]
+fn a_qemu_that_ends_cuts_the_line() {
+    let vm = fake();
+    let line = armed(&vm);
+    let process = vm.process();
+    process.kill().unwrap();
+    assert!(process.wait(LONG).unwrap());
+    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);
+}
+
+#[test]
+fn a_qemu_that_cannot_tell_is_left_without_a_line() {
+    let refusal = json!({"error": {"class": "GenericError", "desc": "invalid object type: filter-mirror"}});
+    let script = Script { qmp: [("object-add".to_owned(), refusal)].into(), ..Script::default() };
+    let (vm, _launched) = Vm::started(&script);
+    let fault = WakeLine::arm(&mut vm.qmp()).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Failed);
+    insta::assert_snapshot!(fault, @"QEMU cannot tell who wants a guest that stands still: QEMU refused the command object-add: invalid object type: filter-mirror");
+    let fault = vm.qmp().execute("chardev-remove", json!({"id": "wake-line"})).unwrap_err();
+    assert!(fault.to_string().ends_with("Chardev 'wake-line' not found"), "{fault}");
+}
