@@ -120,7 +120,7 @@ fn the_layers_of_a_running_vm_are_merged_and_closed_and_it_is_frozen_again() {
         |layered: &Layered| layered.frozen.iter().map(|disk| std::fs::read(disk).unwrap()).collect::<Vec<_>>();
     let before = content(&layered);
     disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
-    assert_eq!(layered.chain(), [layered.base.clone()]);
+    assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
     assert_eq!(layered.open(), 0, "their space could not be given back");
     assert!(content(&layered) == before, "a frozen disk was written to");
     for disk in std::mem::take(&mut layered.frozen) {
@@ -130,7 +130,7 @@ fn the_layers_of_a_running_vm_are_merged_and_closed_and_it_is_frozen_again() {
         layered.freeze();
         layered.assert_long();
         disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
-        assert_eq!(layered.chain(), [layered.base.clone()]);
+        assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
         layered.frozen.clear();
     }
     layered.kill();
@@ -149,7 +149,7 @@ fn a_merge_whose_program_was_killed_is_in_nobodys_way() {
     layered.vm.qmp().cont().unwrap();
     layered.begin_and_die();
     disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
-    assert_eq!(layered.chain(), [layered.base.clone()]);
+    assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
     layered.kill();
 }
 
@@ -160,6 +160,6 @@ fn a_vm_that_is_killed_during_a_merge_has_its_old_chain_and_all_its_data() {
     layered.kill();
     layered.assert_long();
     qemu_img::rebase(&layered.disk, &layered.base).unwrap();
-    assert_eq!(layered.chain(), [layered.base.clone()]);
+    assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
     layered.assert_whole();
 }
