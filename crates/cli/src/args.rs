@@ -3,6 +3,7 @@
 //! It says what may be typed and what was typed; what a verb does is not here.
 
 pub(crate) mod config;
+mod snapshot;
 mod verb;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use config::ConfigArgs;
 use model::instance::InstanceName;
+pub(crate) use snapshot::SnapshotVerb;
 pub(crate) use verb::{RunArgs, Verb};
 
 const EXAMPLES: &str = "\

@@ -32,6 +32,7 @@ mod record;
 pub mod reset;
 pub mod run;
 mod saved;
+pub mod snapshot;
 pub mod ssh;
 pub mod start;
 pub mod status;
