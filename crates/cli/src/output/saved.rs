@@ -89,8 +89,19 @@ mod tests {
             why_not: Some("there is none".to_owned()),
             ..entry("damaged")
         };
-        insta::assert_snapshot!(snapshots(&[entry("new"), old, damaged], Style::PLAIN), @"");
-        insta::assert_snapshot!(snapshots(&[entry("new")], Style::PLAIN), @"");
+        insta::assert_snapshot!(snapshots(&[entry("new"), old, damaged], Style::PLAIN), @"
+        SNAPSHOT  AGE  SIZE     RUNS                HOLDS                   RESTORES
+        new       5m   1.1 GiB  kubernetes v1.37.2  default/web, shop/cart  from RAM
+        old       7d   1.1 GiB  kubernetes v1.37.2  default/web, shop/cart  by a boot
+        damaged   -    1.1 GiB  -                   -                       no
+
+        old: QEMU is another one
+        damaged: there is none
+        ");
+        insta::assert_snapshot!(snapshots(&[entry("new")], Style::PLAIN), @"
+        SNAPSHOT  AGE  SIZE     RUNS                HOLDS                   RESTORES
+        new       5m   1.1 GiB  kubernetes v1.37.2  default/web, shop/cart  from RAM
+        ");
         assert_eq!(snapshots(&[], Style::PLAIN), "");
     }
 
