@@ -4,6 +4,7 @@
 
 pub(crate) mod config;
 mod forward;
+mod snapshot;
 mod verb;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use config::ConfigArgs;
 pub(crate) use forward::{ForwardVerb, KeeperArgs};
 use model::instance::InstanceName;
+pub(crate) use snapshot::SnapshotVerb;
 pub(crate) use verb::{RunArgs, Verb};
 
 const EXAMPLES: &str = "\

@@ -13,18 +13,21 @@ use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
 use lifecycle::{
-    Context, apply, clone, delete, forward, kubectl, list, load, logs, pause, reset, run, ssh, start, status, stop,
+    Context, apply, clone, delete, forward, kubectl, list, load, logs, pause, reset, run, snapshot, ssh, start, status,
+    stop,
 };
 use model::config::Overrides;
 use model::paths::CachePaths;
 use model::{Fault, FaultClass, Result};
 
 use crate::PROGRAM_VARIABLE;
-use crate::args::{self, ApplyArgs, ConfigVerb, Format, ForwardVerb, Globals, Invocation, OutputArgs, Verb, WaitArgs};
+use crate::args::{
+    self, ApplyArgs, ConfigVerb, Format, ForwardVerb, Globals, Invocation, OutputArgs, SnapshotVerb, Verb, WaitArgs,
+};
 use crate::output::Output;
 use crate::output::forwards::forwards;
-use crate::output::report;
 use crate::output::summary::Summary;
+use crate::output::{report, saved};
 
 /// The checkout whose `guest/` images are built from; the launcher sets it.
 const HOME_VARIABLE: &str = "K3S_VM_HOME";
@@ -95,6 +98,7 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
             // People have read it in the phase's line.
             output.report(arguments, &report, |_, _| String::new())?;
         }
+        Verb::Snapshot(verb) => snapshot(&context, verb, output)?,
         Verb::List(arguments) => {
             output.report(arguments, &list::run(&context)?, report::list)?;
         }
@@ -162,6 +166,26 @@ fn overrides(invocation: &Invocation) -> Overrides {
 /// Tells what a start came to.
 fn started(report: &StartReport, arguments: OutputArgs, output: &Output) -> Result<()> {
     output.report(arguments, report, |report, style| summary(report, output).render(style))
+}
+
+fn snapshot(context: &Context<'_>, verb: SnapshotVerb, output: &Output) -> Result<()> {
+    match verb {
+        SnapshotVerb::Save { snapshot: name, replace, output: arguments } => {
+            let report = snapshot::save(context, &name, replace)?;
+            // People have read it in the phase's line.
+            output.report(arguments, &report, |_, _| String::new())
+        }
+        SnapshotVerb::List(arguments) => {
+            output.report(arguments, &snapshot::list(context)?, |entries, style| saved::snapshots(entries, style))
+        }
+        SnapshotVerb::Rm { snapshots, output: arguments } => {
+            let report = snapshot::remove(context, &snapshots)?;
+            output.report(arguments, &report, |report, _| saved::removed(report))
+        }
+        SnapshotVerb::Restore { snapshot: name, wait, output: arguments } => {
+            started(&snapshot::restore(context, &name, options(&wait))?, arguments, output)
+        }
+    }
 }
 
 fn apply(context: Context<'_>, arguments: ApplyArgs, output: &Output) -> Result<ExitCode> {

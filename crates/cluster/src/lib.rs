@@ -10,6 +10,7 @@ mod apply_run;
 mod apply_wave;
 pub mod client;
 mod deadline_stream;
+mod deployments;
 mod diff;
 pub mod image_annotation;
 pub mod image_archive;

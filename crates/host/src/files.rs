@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use model::{Fault, FaultClass, Result};
+use rustix::io::Errno;
 
 use crate::io_fault::at_path;
 
@@ -135,6 +136,24 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     atomic::sync_folder_of(to)
 }
 
+/// Gives `new` the name `name`, and what has that name the name of `new`, both at once; where nothing has it, this is a
+/// rename. A filesystem that cannot do that loses what had the name a moment before.
+///
+/// # Errors
+/// A fault that names both paths.
+pub fn exchange(new: &Path, name: &Path) -> Result<()> {
+    let here = rustix::fs::CWD;
+    match rustix::fs::renameat_with(here, new, here, name, rustix::fs::RenameFlags::EXCHANGE) {
+        Ok(()) => atomic::sync_folder_of(name),
+        Err(Errno::NOENT) if !name.exists() => rename(new, name),
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            remove(name)?;
+            rename(new, name)
+        }
+        Err(error) => Err(at_path(&format!("rename {} to", new.display()), name, &error.into())),
+    }
+}
+
 /// Bytes free for this user on the filesystem that holds `path` (or its nearest parent that exists).
 ///
 /// # Errors
@@ -145,7 +164,7 @@ pub fn free_space(path: &Path) -> Result<u64> {
         let shown = if place.as_os_str().is_empty() { Path::new(".") } else { place };
         match rustix::fs::statvfs(shown) {
             Ok(facts) => return Ok(facts.f_bavail.saturating_mul(facts.f_frsize)),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) if place.parent().is_some() => {
+            Err(Errno::NOENT | Errno::NOTDIR) if place.parent().is_some() => {
                 place = place.parent().unwrap_or(place);
             }
             Err(error) => return Err(at_path("read the free space of", path, &error.into())),

@@ -1,11 +1,12 @@
 //! `clone`: another instance of the project, from its template or a snapshot.
 
+use model::snapshot::SnapshotName;
 use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
 use crate::observe::{Observed, observe};
+use crate::snapshot;
 use crate::start::{self, Beginning, StartOptions, StartReport};
-use crate::template::Base;
 
 /// Makes the instance of `context` and starts it, from the snapshot `from` where one is named.
 ///
@@ -31,21 +32,8 @@ pub(crate) fn run_locked(context: &Context<'_>, from: Option<&str>, options: Sta
     match from {
         None => start::run_locked(context, options, &Beginning::AsItIs),
         Some(name) => {
-            let base = snapshot(context, name)?;
+            let base = snapshot::open(context, &SnapshotName::new(name)?)?;
             start::run_locked(context, options, &Beginning::Saved { base: &base, destroy: None })
         }
     }
-}
-
-/// The snapshot of this name.
-///
-/// # Errors
-/// State where there is none that can be used.
-pub(crate) fn snapshot(context: &Context<'_>, name: &str) -> Result<Base> {
-    let folder = context.project.paths.snapshots().join(name);
-    Base::open(&folder).map_err(|why| {
-        Fault::new(FaultClass::State, format!("the snapshot {name} cannot be restored"))
-            .because(why)
-            .next("k3s-vm snapshot list")
-    })
 }

@@ -36,6 +36,7 @@ mod record;
 pub mod reset;
 pub mod run;
 mod saved;
+pub mod snapshot;
 pub mod ssh;
 pub mod start;
 pub mod status;

@@ -20,7 +20,10 @@ pub fn run(context: &Context<'_>, options: StartOptions, rebuild: bool) -> Resul
 }
 
 /// Ends processes and removes disk and records.
-fn destroy(context: &Context<'_>) -> Result<String> {
+///
+/// # Errors
+/// A Port fault where somebody else holds a port of the instance; a Timeout fault when not even SIGKILL ends a process.
+pub(crate) fn destroy(context: &Context<'_>) -> Result<String> {
     let own = match observe(context)? {
         Observed::Running(running) => {
             let ports = running.record.ports();

@@ -31,6 +31,9 @@ pub(crate) struct SavedCluster {
     kubeconfig: String,
     /// What was applied to the pristine cluster, where that is all that happened to it.
     pub(crate) applied: Option<AppliedInputs>,
+    /// The Deployments in it, `NAMESPACE/NAME`, for people; of snapshots alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) deployments: Vec<String>,
 }
 
 impl SavedCluster {
@@ -50,12 +53,19 @@ impl SavedCluster {
             version: version.to_owned(),
             kubeconfig: admin.to_yaml(),
             applied: None,
+            deployments: Vec::new(),
         }
     }
 
     /// The same cluster with what was applied to it.
     pub(crate) fn with_applied(mut self, applied: Option<AppliedInputs>) -> Self {
         self.applied = applied;
+        self
+    }
+
+    /// The same cluster with the names of what is in it.
+    pub(crate) fn with_deployments(mut self, deployments: Vec<String>) -> Self {
+        self.deployments = deployments;
         self
     }
 

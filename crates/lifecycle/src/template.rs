@@ -1,10 +1,12 @@
 //! Templates of a project: saved VMs of its cluster to begin anew with. Caches: whatever is wrong with one, the way
 //! without it is taken, with one line that says why.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use host::deadline::Deadline;
+use model::paths::TemplatePaths;
 use model::{Fault, FaultClass, Result};
 use qemu::agent::GuestCommand;
 use qemu::template::{Ingredients, Template, Unsealed};
@@ -12,7 +14,7 @@ use qemu::{Agent, Qmp, Ram, Save, disk};
 
 use crate::awake;
 use crate::context::Context;
-use crate::disks::Pool;
+use crate::disks::{Pool, check_room, shorten_running};
 use crate::observe::Running;
 use crate::saved::SavedCluster;
 
@@ -82,14 +84,27 @@ impl Base {
     /// Why not, as a part of a sentence.
     pub(crate) fn fits(&self, now: &Ingredients, certificate_days: u32) -> Result<(), String> {
         self.template.fits(now)?;
+        self.is_younger(OLDEST.min(u64::from(certificate_days) / CERTIFICATE_PART))
+    }
+
+    /// The same for what the user has kept, which is used as long as its certificates have some time left.
+    ///
+    /// # Errors
+    /// Why not, as a part of a sentence.
+    pub(crate) fn fits_as_snapshot(&self, now: &Ingredients, certificate_days: u32) -> Result<(), String> {
+        self.template.fits(now)?;
+        let days = u64::from(certificate_days);
+        self.is_younger(days - days / CERTIFICATE_PART)
+    }
+
+    fn is_younger(&self, days: u64) -> Result<(), String> {
         let Some(age) = self.template.age() else {
             return Err("it is from the future: the clock went back".to_owned());
         };
-        let limit = OLDEST.min(u64::from(certificate_days) / CERTIFICATE_PART);
-        if age < DAY * u32::try_from(limit).unwrap_or(u32::MAX) {
+        if age < DAY * u32::try_from(days).unwrap_or(u32::MAX) {
             return Ok(());
         }
-        Err(format!("it is more than {limit} days old"))
+        Err(format!("it is more than {days} days old"))
     }
 }
 
@@ -123,45 +138,54 @@ pub(crate) fn remove(context: &Context<'_>, kind: Kind) -> Result<()> {
 /// Faults of the guest's sync, of saving and of writing; the instance runs on whatever happens.
 pub(crate) fn make(context: &Context<'_>, kind: Kind, running: &Running, cluster: &SavedCluster) -> Result<Kept> {
     let target = context.project.paths.templates().join(kind.name());
-    save_running(context, running, &target, cluster)
+    save_running(context, running, &target, "the template", cluster)
 }
 
-/// Saves the running instance into the sealed folder `target`, which takes the place of what is there.
+/// Saves the running instance into the sealed folder `target`, which takes the place of what is there; `what` names it
+/// for the user.
 ///
 /// # Errors
-/// As [`make`].
+/// As [`make`]; Host and State where there is no room for it.
 pub(crate) fn save_running(
     context: &Context<'_>,
     running: &Running,
     target: &Path,
+    what: &str,
     cluster: &SavedCluster,
 ) -> Result<Kept> {
     let paths = context.paths();
-    let pool = Pool::of(&context.project.paths);
-    let pool = pool.lock(context.events)?;
     let unsealed = Unsealed::begin(target)?;
     awake::ensure(context)?;
-    sync_guest(context)?;
     let record = &running.record;
-    let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
     let (ram, state) = (unsealed.paths().ram(), unsealed.paths().state());
     let version = record.ingredients.version();
     let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: SAVE_DEADLINE };
-    let frozen = pool.new_name();
-    let begin = Instant::now();
-    save.run(&mut qmp, context.events)?;
-    let done = disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events);
-    // It goes on whatever happened.
-    let goes_on = qmp.cont();
-    done.and(goes_on)?;
-    let stood_still = begin.elapsed();
-    drop(qmp);
-    unsealed.link_disk(&frozen)?;
+    let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
+    check_room(context, what, save.ram_to_write(&mut qmp)?, target)?;
+    sync_guest(context)?;
+    let pool = Pool::of(&context.project.paths);
+    let stood_still = {
+        // Until the saved VM has a link of its own to the frozen disk.
+        let locked = pool.lock(context.events)?;
+        let frozen = locked.new_name();
+        let begin = Instant::now();
+        save.run(&mut qmp, context.events)?;
+        let done = disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events);
+        // It goes on whatever happened.
+        let goes_on = qmp.cont();
+        let stood_still = begin.elapsed();
+        done.and(goes_on)?;
+        unsealed.link_disk(&frozen)?;
+        stood_still
+    };
     cluster.write(&unsealed.paths().cluster())?;
-    discard(target)?;
-    let template = unsealed.seal(record.memory, &record.ingredients)?;
-    // That of what was there before, if nothing else needs it.
-    pool.collect(context.events)?;
+    let template = unsealed.replace(record.memory, &record.ingredients)?;
+    // A longer chain is slower, not wrong.
+    if let Err(fault) = shorten_running(&pool, &mut qmp, &paths.disk(), context.events) {
+        context.events.warning(fault.to_string());
+    }
+    // The frozen disk of what was there before, if nothing else needs it.
+    pool.lock(context.events)?.collect(context.events)?;
     Ok(Kept { template, stood_still })
 }
 
@@ -178,8 +202,15 @@ pub(crate) fn sync_guest(context: &Context<'_>) -> Result<()> {
         .map_err(|fault| Fault::new(FaultClass::Guest, "the guest did not write its data to the disk").because(fault))
 }
 
+/// Bytes that a sealed folder takes on the disk, without its frozen disk, which may be needed elsewhere.
+pub(crate) fn usage_without_disk(paths: &TemplatePaths) -> u64 {
+    // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+    let disk = paths.disk().metadata().map_or(0, |metadata| metadata.blocks() * 512);
+    qemu::template::usage(paths.dir()).saturating_sub(disk)
+}
+
 /// Removes a sealed folder: first what makes it one, so that nobody takes the rest for whole.
-fn discard(folder: &Path) -> Result<()> {
-    host::files::remove(&model::paths::TemplatePaths::new(folder).description())?;
+pub(crate) fn discard(folder: &Path) -> Result<()> {
+    host::files::remove(&TemplatePaths::new(folder).description())?;
     host::files::remove(folder)
 }

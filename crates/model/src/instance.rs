@@ -1,4 +1,4 @@
-//! Names of instances.
+//! Names of instances, and the rule for names.
 
 use std::fmt;
 
@@ -11,6 +11,17 @@ use crate::{Fault, FaultClass};
 #[serde(transparent)]
 pub struct InstanceName(String);
 
+/// The rule of [`is_name`], for people.
+pub(crate) const NAME_RULE: &str =
+    "a name begins with a lower-case letter and has lower-case letters, digits and dashes, 32 at most";
+
+/// Whether `text` can be the name of a folder of ours.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= 32
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
 impl InstanceName {
     /// The name of a project's default instance, and the prefix of every other.
     pub const DEFAULT: &'static str = "k3s-vm";
@@ -20,15 +31,11 @@ impl InstanceName {
     /// # Errors
     /// A [`FaultClass::Config`] fault that says the rule.
     pub fn with_suffix(suffix: &str) -> Result<Self, Fault> {
-        let legal = suffix.len() <= 32
-            && suffix.starts_with(|first: char| first.is_ascii_lowercase())
-            && suffix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if legal {
+        if is_name(suffix) {
             Ok(InstanceName(format!("{}-{suffix}", Self::DEFAULT)))
         } else {
-            Err(Fault::new(FaultClass::Config, format!("`{suffix}` cannot be the name of an instance")).because(
-                "a name begins with a lower-case letter and has lower-case letters, digits and dashes, 32 at most",
-            ))
+            Err(Fault::new(FaultClass::Config, format!("`{suffix}` cannot be the name of an instance"))
+                .because(NAME_RULE))
         }
     }
 

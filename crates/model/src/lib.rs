@@ -10,6 +10,7 @@ pub mod guest_image;
 pub mod instance;
 pub mod paths;
 pub mod port;
+pub mod snapshot;
 
 pub use config::Config;
 pub use event::{Event, EventSink};

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::instance::InstanceName;
+use crate::snapshot::SnapshotName;
 
 /// A project: the folder that holds `.k3s-vm/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,10 @@ impl ProjectPaths {
     /// Saved VMs that the user asked for, one folder each, by their names.
     pub fn snapshots(&self) -> PathBuf {
         self.state_dir().join("snapshots")
+    }
+    /// The snapshot of this name.
+    pub fn snapshot(&self, name: &SnapshotName) -> TemplatePaths {
+        TemplatePaths::new(self.snapshots().join(name.as_str()))
     }
     /// Frozen disks, on which those of saved VMs and instances are overlays.
     pub fn disks(&self) -> PathBuf {

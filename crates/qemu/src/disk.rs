@@ -30,7 +30,7 @@ pub fn freeze(qmp: &mut Qmp, disk: &Path, frozen: &Path, events: &dyn EventSink)
         qmp.open_overlay(&name, overlay)?;
         let put = files::rename(overlay, disk).and_then(|()| qmp.put_on_top(&top.name, &name));
         if put.is_err() {
-            let _ = qmp.close_node(&name);
+            qmp.close_node(&name);
         }
         put
     })
@@ -45,15 +45,15 @@ pub fn freeze_stopped(disk: &Path, frozen: &Path, events: &dyn EventSink) -> Res
     Freeze { disk, frozen, size }.run(events, |overlay| files::rename(overlay, disk))
 }
 
-/// Puts the disk of a running VM onto `base`, a disk of its chain, by taking over what lies between. The guest goes on
-/// meanwhile. Whatever is killed at whatever moment: the disk is made of its old chain until it has everything. What lay
+/// Puts `disk`, that of a running VM, onto `base`, a disk of its chain, by taking over what lies between. The guest goes on
+/// meanwhile, and stands still for some milliseconds at the end. Whatever is killed at whatever moment: the disk is made of its old chain until it has everything. What lay
 /// between is not touched.
 ///
 /// # Errors
 /// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted; the chain is the old one then.
-pub fn shorten(qmp: &mut Qmp, base: &Path, deadline: Duration, events: &dyn EventSink) -> Result<()> {
+pub fn shorten(qmp: &mut Qmp, disk: &Path, base: &Path, deadline: Duration, events: &dyn EventSink) -> Result<()> {
     let mut steps = Steps::begin("shorten the disk", events);
-    let done = qmp.cancel_stream().and_then(|()| qmp.stream_to(base, deadline, events));
+    let done = qmp.cancel_stream().and_then(|()| qmp.stream_to(disk, base, deadline, events));
     steps.done(if done.is_ok() { "layers merged" } else { "layers not merged" });
     done.map_err(|fault| fault.context("the disk's chain was not shortened"))
 }

@@ -42,26 +42,10 @@ pub enum CheckResult {
     Corrupt,
 }
 
-/// Makes `overlay`, a qcow2 image on the read-only `base`; `size` where the disk is to be larger than the base.
-///
-/// # Errors
-/// Failed with the end of qemu-img's stderr; Host when there is no qemu-img.
-pub fn create_overlay(overlay: &Path, base: &Path, base_format: &str, size: Option<u64>) -> Result<()> {
-    let mut command = qemu_img()?
-        .args(["create", "-q", "-f", "qcow2", "-F", base_format, "-b"])
-        .arg(absolute(base)?)
-        .arg(absolute(overlay)?)
-        .deadline(SHORT);
-    if let Some(size) = size {
-        command = command.arg(size.to_string());
-    }
-    command.run().map(drop).map_err(|fault| fault.context(format!("cannot make the disk {}", overlay.display())))
-}
-
 /// Describes an image; also one that a running QEMU holds.
 ///
 /// # Errors
-/// As [`create_overlay`].
+/// Failed with the end of qemu-img's stderr; Host when there is no qemu-img.
 pub fn info(image: &Path) -> Result<ImageInfo> {
     let told = |fault: Fault| fault.context(format!("cannot read the disk {}", image.display()));
     let command = qemu_img()?.args(["info", "-U", "--output=json"]).arg(absolute(image)?).deadline(SHORT);
@@ -73,7 +57,7 @@ pub fn info(image: &Path) -> Result<ImageInfo> {
 /// Checks a qcow2 image that no QEMU holds, and repairs leaks.
 ///
 /// # Errors
-/// Failed when the check itself fails; otherwise as [`create_overlay`].
+/// Failed when the check itself fails; otherwise as [`info`].
 pub fn check(image: &Path) -> Result<CheckResult> {
     // Exit codes: qemu-img(1), "check".
     let look = || -> Result<i32> {
@@ -102,7 +86,7 @@ pub fn check(image: &Path) -> Result<CheckResult> {
 /// Makes a qcow2 image larger (bytes); no QEMU may hold it.
 ///
 /// # Errors
-/// As [`create_overlay`]; qemu-img refuses to make it smaller.
+/// As [`info`]; qemu-img refuses to make it smaller.
 pub fn grow(image: &Path, size: u64) -> Result<()> {
     let command =
         qemu_img()?.args(["resize", "-q", "-f", "qcow2"]).arg(absolute(image)?).arg(size.to_string()).deadline(SHORT);
@@ -113,7 +97,7 @@ pub fn grow(image: &Path, size: u64) -> Result<()> {
 /// chain is shorter, the guest sees no difference. That which lay between is not touched.
 ///
 /// # Errors
-/// As [`create_overlay`].
+/// As [`info`].
 pub fn rebase(image: &Path, base: &Path) -> Result<()> {
     let command = qemu_img()?
         .args(["rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])

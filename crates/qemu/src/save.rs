@@ -90,7 +90,7 @@ impl Save<'_> {
         wake_line::disarm(qmp)?;
         let prepare = |qmp: &mut Qmp| -> Result<(u64, NewFile<'_>, Option<NewFile<'_>>)> {
             let size = self.size_of_ram(qmp)?;
-            self.check_room(qmp, size)?;
+            self.check_room(qmp)?;
             let state = NewFile::create(self.state)?;
             let ram = self.ram.new_file().map(NewFile::create).transpose()?;
             qmp.prepare_migration()?;
@@ -129,19 +129,28 @@ impl Save<'_> {
         }
     }
 
-    /// Whether there is room for the RAM's file. Of private RAM only an upper bound is known.
-    fn check_room(&self, qmp: &mut Qmp, size: u64) -> Result<()> {
+    /// How many bytes the RAM's file will take at most; of private RAM only an upper bound is known.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub fn ram_to_write(&self, qmp: &mut Qmp) -> Result<u64> {
+        let size = qmp.memory(BLOCK)?.size;
         // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
         let data_of = |file: &Path| file.metadata().map_or(0, |metadata| metadata.blocks() * 512);
-        let needed = match self.ram {
-            Ram::InItsFile => return Ok(()),
+        Ok(match self.ram {
+            Ram::InItsFile => 0,
             Ram::Copied { from, .. } => data_of(from),
             Ram::Into(_) => {
                 let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
                 resident(qmp.peer_pid()).saturating_add(mapped).min(size)
             }
-        };
-        self.ram.new_file().map_or(Ok(()), |file| room(file, needed))
+        })
+    }
+
+    /// Whether there is room for the RAM's file.
+    fn check_room(&self, qmp: &mut Qmp) -> Result<()> {
+        let Some(file) = self.ram.new_file() else { return Ok(()) };
+        room(file, self.ram_to_write(qmp)?)
     }
 
     fn write(

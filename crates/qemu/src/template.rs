@@ -103,6 +103,24 @@ impl Unsealed {
         if self.target.symlink_metadata().is_ok() {
             return Err(Fault::new(FaultClass::State, format!("{} exists already", self.target.display())));
         }
+        let description = self.complete(memory, ingredients)?;
+        files::rename(self.folder.path(), &self.target)?;
+        let _ = self.folder.keep();
+        Ok(Template { paths: TemplatePaths::new(&self.target), description })
+    }
+
+    /// The same in the place of what has the name, which is there until this one is, and gone then.
+    ///
+    /// # Errors
+    /// As [`Unsealed::seal`].
+    pub fn replace(self, memory: u64, ingredients: &Ingredients) -> Result<Template> {
+        let description = self.complete(memory, ingredients)?;
+        // What had the name has that of this folder now, and goes as one that was not sealed.
+        files::exchange(self.folder.path(), &self.target)?;
+        Ok(Template { paths: TemplatePaths::new(&self.target), description })
+    }
+
+    fn complete(&self, memory: u64, ingredients: &Ingredients) -> Result<Description> {
         // QEMU before 8.2 opens for writing also what it maps privately.
         let ram_is_opened_for_writing = workarounds::applying(ingredients.version(), ingredients.accelerator())
             .any(|workaround| workaround.change == Change::WritablePrivateRam);
@@ -123,9 +141,7 @@ impl Unsealed {
         let text = serde_json::to_vec_pretty(&description)
             .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe the template").because(error))?;
         files::write_atomic(&self.paths.description(), &text, Mode::Exactly(0o400))?;
-        files::rename(self.folder.path(), &self.target)?;
-        let _ = self.folder.keep();
-        Ok(Template { paths: TemplatePaths::new(&self.target), description })
+        Ok(description)
     }
 }
 
@@ -192,21 +208,40 @@ impl Template {
         SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(self.description.created)).ok()
     }
 
+    /// When it was made, in seconds since 1970.
+    pub fn created(&self) -> u64 {
+        self.description.created
+    }
+
     /// The bytes that it takes on the disk.
     pub fn disk_usage(&self) -> u64 {
-        let files = [self.paths.ram(), self.paths.state(), self.paths.disk(), self.paths.working_set()];
-        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
-        files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.blocks() * 512).sum()
+        usage(self.paths.dir())
     }
 }
 
-/// Removes folders in `parent` whose makers are dead; returns how many.
+/// The bytes that the files of a folder of this kind take on the disk.
+pub fn usage(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.blocks() * 512).sum()
+}
+
+/// What a [`sweep`] removed, or would.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Folders.
+    pub folders: usize,
+    /// Bytes that they took on the disk; a disk in them may be elsewhere, too.
+    pub bytes: u64,
+}
+
+/// Removes folders in `parent` whose makers are dead, or looks what it would remove (`dry_run`).
 ///
 /// # Errors
 /// A fault that names the path.
-pub fn sweep(parent: &Path) -> Result<usize> {
-    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(0) };
-    let mut removed = 0;
+pub fn sweep(parent: &Path, dry_run: bool) -> Result<Swept> {
+    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(Swept::default()) };
+    let mut swept = Swept::default();
     for entry in entries.filter_map(std::io::Result::ok) {
         let path = entry.path();
         if !entry.file_name().to_string_lossy().ends_with(UNSEALED) {
@@ -215,11 +250,14 @@ pub fn sweep(parent: &Path) -> Result<usize> {
         // One that is gone meanwhile, or whose maker lives, is left alone.
         let Ok(folder) = File::open(&path) else { continue };
         if folder.try_lock().is_ok() {
-            files::remove(&path)?;
-            removed += 1;
+            swept.folders += 1;
+            swept.bytes += usage(&path);
+            if !dry_run {
+                files::remove(&path)?;
+            }
         }
     }
-    Ok(removed)
+    Ok(swept)
 }
 
 /// Makes a file last and read-only; its size.

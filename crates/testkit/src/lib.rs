@@ -3,6 +3,7 @@
 //!
 //! For tests alone; nothing that is shipped depends on it.
 
+mod base_disk;
 mod built;
 pub mod fake_k3s;
 pub mod fake_qemu;
@@ -13,6 +14,7 @@ pub mod proxy_server;
 pub mod recording;
 pub mod script;
 
+pub use base_disk::base_disk;
 pub use project::TempProject;
 pub use recording::RecordingSink;
 pub use script::Script;

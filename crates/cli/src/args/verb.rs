@@ -9,7 +9,7 @@ use model::instance::InstanceName;
 
 use super::config::ConfigArgs;
 use super::forward::{self, ForwardVerb, KeeperArgs};
-use super::{ApplyArgs, ConfigVerb, OutputArgs, StartArgs, parse_duration};
+use super::{ApplyArgs, ConfigVerb, OutputArgs, SnapshotVerb, StartArgs, parse_duration};
 
 /// The verbs.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -190,6 +190,20 @@ Examples:
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Keep states of the cluster by name, and put it back to them
+    ///
+    /// A snapshot is RAM and disk of the whole VM. It stays until it is removed, and every instance of the project can be
+    /// put back to it.
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  k3s-vm snapshot save seeded
+  k3s-vm snapshot list
+  k3s-vm snapshot restore seeded
+  k3s-vm snapshot rm seeded"
+    )]
+    Snapshot(SnapshotVerb),
     /// List the instances, templates and snapshots of the project with what they take
     #[command(after_long_help = "\
 Examples:

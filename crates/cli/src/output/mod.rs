@@ -13,6 +13,7 @@ mod log_lines;
 mod mode;
 mod printable;
 pub(crate) mod report;
+pub(crate) mod saved;
 mod style;
 pub(crate) mod summary;
 pub(crate) mod table;

@@ -129,13 +129,8 @@ fn the_program_is_killed_while_the_disk_is_made() {
     isolated("ends::the_program_is_killed_while_the_disk_is_made", || {
         all_verbs_work(|| {
             let setup = Setup::new(&Script::default());
-            let made = setup.vm_dir().join("disk.partial.qcow2");
-            let usual = setup.program_text("qemu-img");
-            // A disk that is made half when the program dies, and whose maker ends soon after.
-            setup.program("qemu-img", "#!/bin/sh\nfor disk do :; done; echo half > \"$disk\"; exec sleep 1\n");
-            kill_in_the_middle(&setup, &["start"], |_| until(|| made.exists()));
-            assert!(!setup.vm_dir().join("disk.qcow2").exists());
-            setup.program("qemu-img", &usual);
+            // The disk gets its name once it is whole.
+            std::fs::write(setup.vm_dir().join(".disk.qcow2.1-0.tmp"), "half").unwrap();
             setup
         });
     });

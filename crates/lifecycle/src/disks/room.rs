@@ -1,7 +1,7 @@
 //! Whether there is room for what is to be saved: on the filesystem, and within what the user allows.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use host::files;
@@ -15,32 +15,35 @@ use crate::context::Context;
 /// Left free on the filesystem, in bytes: the VMs write meanwhile, and a full disk stops them.
 const RESERVE: u64 = 256 << 20;
 
-/// Whether `bytes` more can be saved; `what` names them ("the snapshot `before`"). Asked before anything is written.
+/// Whether `bytes` more can be saved into the folder `target`; `what` names them ("the snapshot `before`"). Asked before
+/// anything is written. What is there now counts until it is replaced on the filesystem, but not for what is allowed.
 ///
 /// # Errors
 /// Host when the filesystem has no room; State when it is more than `limits.saved` allows; a fault that names the path.
-pub fn check_room(context: &Context<'_>, what: &str, bytes: u64) -> Result<()> {
+pub fn check_room(context: &Context<'_>, what: &str, bytes: u64, target: &Path) -> Result<()> {
     let paths = &context.project.paths;
     let free = files::free_space(&paths.state_dir())?;
     if bytes.saturating_add(RESERVE) > free {
         return Err(no_room(what, bytes, free, paths));
     }
-    let (limit, taken) = (context.project.config.limits.saved, saved(paths)?);
+    let (limit, taken) = (context.project.config.limits.saved, saved(paths, Some(target))?);
     if taken.saturating_add(bytes) > limit {
         return Err(over_limit(what, bytes, taken, limit));
     }
     Ok(())
 }
 
-/// Bytes that templates, snapshots and their disks take; a file with several names counts once.
+/// Bytes that templates, snapshots and their disks take, without the folder `replaced`; a file with several names counts
+/// once.
 ///
 /// # Errors
 /// A fault that names the path.
-pub(super) fn saved(paths: &ProjectPaths) -> Result<u64> {
+pub(super) fn saved(paths: &ProjectPaths, replaced: Option<&Path>) -> Result<u64> {
     let mut files: HashSet<File> = HashSet::new();
     let mut folders: Vec<PathBuf> = vec![paths.disks()];
     for parent in [paths.templates(), paths.snapshots()] {
-        folders.extend(entries(&parent)?.into_iter().filter(|folder| folder.is_dir()));
+        let is_counted = |folder: &PathBuf| folder.is_dir() && Some(folder.as_path()) != replaced;
+        folders.extend(entries(&parent)?.into_iter().filter(is_counted));
     }
     for folder in folders {
         for path in entries(&folder)? {

@@ -23,7 +23,7 @@ pub fn shorten_running(pool: &Pool, qmp: &mut Qmp, disk: &Path, events: &dyn Eve
     let chain = pool.chain(disk)?;
     match chain.image {
         Some(image) if chain.layers.len() > MOST_LAYERS => {
-            qemu::disk::shorten(qmp, &image, DEADLINE, events).map(|()| true)
+            qemu::disk::shorten(qmp, disk, &image, DEADLINE, events).map(|()| true)
         }
         _ => Ok(false),
     }

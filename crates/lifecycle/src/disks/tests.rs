@@ -281,11 +281,13 @@ fn names_of_frozen_disks_are_never_the_same_and_the_folder_is_private() {
 #[test]
 fn what_is_saved_is_counted_once() {
     let scratch = Scratch::new();
-    assert_eq!(room::saved(&scratch.paths()).unwrap(), 0);
+    assert_eq!(room::saved(&scratch.paths(), None).unwrap(), 0);
     let frozen = scratch.freeze("a", None);
     let folder = scratch.paths().snapshots().join("s");
     scratch.saved(&folder, &frozen);
     fs::write(TemplatePaths::new(&folder).ram(), [1; 10_000]).unwrap();
     let bytes = |path: &Path| File::of(&path.metadata().unwrap()).bytes;
-    assert_eq!(room::saved(&scratch.paths()).unwrap(), bytes(&frozen) + bytes(&TemplatePaths::new(&folder).ram()));
+    let ram = bytes(&TemplatePaths::new(&folder).ram());
+    assert_eq!(room::saved(&scratch.paths(), None).unwrap(), bytes(&frozen) + ram);
+    assert_eq!(room::saved(&scratch.paths(), Some(&folder)).unwrap(), bytes(&frozen), "what is replaced");
 }

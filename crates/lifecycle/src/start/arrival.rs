@@ -43,7 +43,7 @@ impl Arrival<'_> {
             None => self.wait(watch, phases)?,
         };
         let ports = self.running.record.ports();
-        if self.from == From::Snapshot {
+        if matches!(self.from, From::Snapshot | From::SnapshotDisk) {
             return Ok(None);
         }
         if cluster.applied.is_some() {

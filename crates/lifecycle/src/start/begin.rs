@@ -38,6 +38,8 @@ pub enum From {
     Template,
     /// A saved VM that the user asked for.
     Snapshot,
+    /// The disk of one, whose RAM could not be used.
+    SnapshotDisk,
     /// Its disk.
     Disk,
     /// A new disk.
@@ -56,6 +58,8 @@ const ANEW: u32 = 6;
 const WITH_APPLICATION: u32 = 3;
 /// of a snapshot,
 const SNAPSHOT: u32 = 2;
+/// or boots the disk of one,
+const SNAPSHOT_DISK: u32 = 3;
 /// and without waiting.
 const NOT_WAITING: u32 = 1;
 
@@ -213,7 +217,7 @@ impl Begin<'_> {
         Ok(None)
     }
 
-    /// Restores what the user named. Nothing else can take its place.
+    /// Goes on as what the user named stood; where its RAM cannot be used, its disk is booted.
     fn snapshot(
         &self,
         vm: &VmLaunch<'_>,
@@ -221,19 +225,39 @@ impl Begin<'_> {
         phases: &mut Phases<'_>,
         expect: &dyn Fn(&mut Phases<'_>, u32),
     ) -> Result<Begun> {
-        let cannot = |why: String| {
-            Fault::new(FaultClass::State, "the snapshot cannot be restored")
-                .because(why)
-                .next("k3s-vm snapshot list    # tells which ones can")
+        let fact = |running: &Running| {
+            format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid())
         };
-        base.fits(&vm.ingredients()?, self.image.manifest.certificate_days).map_err(cannot)?;
-        expect(phases, SNAPSHOT);
-        phases.run("Restoring the snapshot", || {
-            let (running, console) = self.launch(vm, base)?;
-            let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
-            let cluster = Some(base.cluster.clone());
-            let base = Some(base.clone());
-            Ok(Outcome::Done(Begun { running, console, from: From::Snapshot, cluster, base }, fact))
+        let restored = match base.fits_as_snapshot(&vm.ingredients()?, self.image.manifest.certificate_days) {
+            Err(why) => Err(why),
+            Ok(()) => {
+                expect(phases, SNAPSHOT);
+                phases.run("Restoring the snapshot", || match self.launch(vm, base, true) {
+                    Ok(started) => {
+                        let fact = fact(&started.0);
+                        Ok(Outcome::Done(Ok(started), fact))
+                    }
+                    Err(fault) if may_boot_instead(&fault) => {
+                        Ok(Outcome::Skipped(Err(fault.to_string()), "its RAM could not be used".to_owned()))
+                    }
+                    Err(fault) => Err(fault),
+                })?
+            }
+        };
+        let why = match restored {
+            Ok((running, console)) => {
+                let cluster = Some(base.cluster.clone());
+                return Ok(Begun { running, console, from: From::Snapshot, cluster, base: Some(base.clone()) });
+            }
+            Err(why) => why,
+        };
+        self.context.events.note(format!("the snapshot's RAM is not used: {why}; booting its disk"));
+        expect(phases, SNAPSHOT_DISK);
+        phases.run("Starting the VM", || {
+            let (running, console) = self.launch(vm, base, false)?;
+            let fact = fact(&running);
+            let begun = Begun { running, console, from: From::SnapshotDisk, cluster: None, base: None };
+            Ok(Outcome::Done(begun, fact))
         })
     }
 
@@ -312,14 +336,15 @@ impl Begin<'_> {
         begun
     }
 
-    /// Makes a disk on that of the saved VM, and a QEMU that goes on with its RAM.
-    fn launch(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<(Box<Running>, ConsoleReader)> {
+    /// Makes a disk on that of the saved VM, and a QEMU that goes on with its RAM or boots it.
+    fn launch(&self, vm: &VmLaunch<'_>, base: &Base, with_ram: bool) -> Result<(Box<Running>, ConsoleReader)> {
         let paths = self.context.paths();
         files::create_private_dir(&paths.vm_dir())?;
         {
             let pool = Pool::of(&self.context.project.paths).lock(self.context.events)?;
             let frozen = pool.name_of(&base.template.paths().disk())?;
             pool.overlay(&frozen, &paths.disk())?;
+            pool.mend(&paths.disk())?;
         }
         let files_of = base.template.paths();
         let ram = SavedRam {
@@ -328,11 +353,11 @@ impl Begin<'_> {
             working_set: Some(files_of.working_set()),
             taken: &|| Ok(()),
         };
-        vm.run(Some(&ram))
+        vm.run(with_ram.then_some(&ram))
     }
 
     fn restore(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<Outcome<Option<Begun>>> {
-        match self.launch(vm, base) {
+        match self.launch(vm, base, true) {
             Ok((running, console)) => {
                 let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
                 let (cluster, base) = (Some(base.cluster.clone()), Some(base.clone()));

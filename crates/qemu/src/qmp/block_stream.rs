@@ -3,13 +3,16 @@
 //!
 //! Source: qapi/block-core.json and qapi/job.json of QEMU. A job outlives the connection that began it.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use host::io_fault::at_path;
+use model::event::Silent;
 use model::{Event, EventSink, Fault, FaultClass, Result};
 use serde_json::{Value, json};
 
-use super::Qmp;
+use super::{Qmp, QmpEvent, RunState};
 
 /// The job's name.
 const JOB: &str = "shorten";
@@ -21,39 +24,57 @@ const SLICE: Duration = Duration::from_millis(200);
 const CANCELLED: Duration = Duration::from_secs(60);
 
 impl Qmp {
-    /// Puts the root disk onto `base`, the path of a disk of its chain as QEMU opened it; waits at most `deadline`. A
-    /// job that does not end is cancelled, and nothing has changed but that the top has more data of its own.
+    /// Puts the root disk, whose file is `disk`, onto `base`, the path of a disk of its chain as QEMU opened it; waits at
+    /// most `deadline`. A job that does not end is cancelled, and nothing has changed but that the top has more data of
+    /// its own.
     ///
     /// # Errors
     /// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted, or as [`Qmp::execute`].
-    pub(crate) fn stream_to(&mut self, base: &Path, deadline: Duration, events: &dyn EventSink) -> Result<()> {
+    pub(crate) fn stream_to(
+        &mut self,
+        disk: &Path,
+        base: &Path,
+        deadline: Duration,
+        events: &dyn EventSink,
+    ) -> Result<()> {
         let top = self.top_of_root_disk()?.name;
-        let nodes = self.nodes()?;
-        let base_name = nodes.iter().find(|node| node.is_image && Path::new(&node.file) == base);
-        let Some(base_node) = base_name.map(|node| node.name.clone()) else {
-            let what = format!("QEMU has not opened {}", base.display());
-            return Err(Fault::new(FaultClass::Failed, what));
+        let images = self.images()?;
+        let Some((base_node, _)) = images.iter().find(|(_, file)| Path::new(file) == base) else {
+            return Err(Fault::new(FaultClass::Failed, format!("QEMU has not opened {}", base.display())));
         };
-        let arguments =
-            json!({"job-id": JOB, "device": top, "base-node": base_node, "backing-file": base.to_string_lossy()});
+        let arguments = json!({
+            "job-id": JOB, "device": top, "base-node": base_node, "backing-file": base.to_string_lossy(),
+            "auto-finalize": false,
+        });
         self.execute("block-stream", arguments)?;
-        let ended = self.until_job_ends("the disk's layers to be merged", deadline, events);
-        let goes_on = |fault: &Fault| matches!(fault.class(), FaultClass::Timeout | FaultClass::Interrupted);
-        if ended.as_ref().is_err_and(goes_on) && !self.closed {
+        let merged = self
+            .until_job_is(End::Pending, "the disk's layers to be merged", deadline, events)
+            .and_then(|()| self.write_out(disk))
+            .and_then(|()| self.execute("job-finalize", json!({"id": JOB})))
+            .and_then(|_| self.until_job_is(End::Gone, "the disk to be put onto its base", deadline, events));
+        events.emit(Event::TaskFinished { task: TASK.to_owned() });
+        if merged.is_err() && !self.closed {
             self.ignore_interrupts();
             // The first fault is the one to tell.
             let _ = self.cancel_stream();
         }
-        events.emit(Event::TaskFinished { task: TASK.to_owned() });
-        ended?;
-        // What was opened by name stays open, with its space on the disk, until it is closed by name. The files of images
-        // come after those, which use them; QEMU refuses to close what is in use.
-        for is_image in [true, false] {
-            for node in nodes.iter().filter(|node| node.is_image == is_image && node.is_named() && node.name != top) {
-                let _ = self.close_node(&node.name);
-            }
+        merged?;
+        // What was opened by name stays open, with its space on the disk, until it is closed by name.
+        for (name, _) in images.iter().filter(|(name, _)| !is_made_by_qemu(name) && *name != top) {
+            self.close_node(name);
         }
         Ok(())
+    }
+
+    /// Has QEMU write what it still holds of the disk: as soon as the base is named in it, a QEMU that is killed must not
+    /// take anything with it, and QEMU (7.2) does not see to that itself. Stopping a VM does. Most of the data are
+    /// written before, so that it stands still for moments.
+    fn write_out(&mut self, disk: &Path) -> Result<()> {
+        let ran = self.status()? == RunState::Running;
+        let file = File::open(disk).map_err(|error| at_path("read", disk, &error))?;
+        file.sync_data().map_err(|error| at_path("write", disk, &error))?;
+        self.stop()?;
+        if ran { self.cont() } else { Ok(()) }
     }
 
     /// Ends the job of a program that was killed, if there is one: the VM's disk takes no other work meanwhile.
@@ -66,62 +87,52 @@ impl Qmp {
         }
         // One that ends by itself this moment is as good.
         let _ = self.execute("job-cancel", json!({"id": JOB}));
-        match self.until_job_ends("a former work on the disk to end", CANCELLED, &model::event::Silent) {
+        match self.until_job_is(End::Gone, "a former work on the disk to end", CANCELLED, &Silent) {
             Err(fault) if fault.class() == FaultClass::Failed => Ok(()),
             ended => ended,
         }
     }
 
-    /// Waits until the job is over, and looks how it ended (`BLOCK_JOB_COMPLETED`, `BLOCK_JOB_CANCELLED`).
-    fn until_job_ends(&mut self, what: &str, deadline: Duration, sink: &dyn EventSink) -> Result<()> {
+    /// Waits until the job has come so far (`BLOCK_JOB_PENDING`, `BLOCK_JOB_COMPLETED`, `BLOCK_JOB_CANCELLED`).
+    fn until_job_is(&mut self, wanted: End, what: &str, deadline: Duration, sink: &dyn EventSink) -> Result<()> {
         let end = Instant::now() + deadline;
-        let mut others = Vec::new();
-        let ended = loop {
+        // The one that is pending is told by another key.
+        let is_ours = |event: &QmpEvent| event.data["device"] == JOB || event.data["id"] == JOB;
+        let failed =
+            |why: &str| Err(Fault::new(FaultClass::Failed, "QEMU could not merge the disk's layers").because(why));
+        loop {
             let left = end.saturating_duration_since(Instant::now());
             // A job that is gone has told its end before.
-            let job = match self.job() {
-                Ok(job) => job,
-                Err(fault) => break Err(fault),
-            };
-            let news = match self.events(job.as_ref().map_or(Duration::ZERO, |_| left.min(SLICE))) {
-                Ok(news) => news,
-                Err(fault) => break Err(fault),
-            };
-            let mut failure = None;
-            let mut over = job.is_none();
-            for event in news {
-                let ours = event.data["device"] == JOB;
+            let job = self.job()?;
+            let mut reached = None;
+            let patience = if job.is_some() { left.min(SLICE) } else { Duration::ZERO };
+            for event in self.events(patience)?.into_iter().filter(is_ours) {
                 match event.name.as_str() {
-                    "BLOCK_JOB_COMPLETED" if ours => {
-                        over = true;
-                        failure = event.data["error"].as_str().map(str::to_owned);
-                    }
-                    "BLOCK_JOB_CANCELLED" if ours => {
-                        over = true;
-                        failure = Some("it was cancelled".to_owned());
-                    }
-                    _ => others.push(event),
+                    "BLOCK_JOB_PENDING" => reached = Some(End::Pending),
+                    "BLOCK_JOB_CANCELLED" => return failed("it was cancelled"),
+                    "BLOCK_JOB_COMPLETED" => match event.data["error"].as_str() {
+                        Some(why) => return failed(why),
+                        None => reached = Some(End::Gone),
+                    },
+                    _ => {}
                 }
             }
-            match (failure, job) {
-                (Some(why), _) => {
-                    break Err(Fault::new(FaultClass::Failed, "QEMU could not merge the disk's layers").because(why));
-                }
-                (None, _) if over => break Ok(()),
-                (None, _) if self.closed => {
-                    break Err(Fault::new(FaultClass::Guest, format!("QEMU ended while we waited for {what}")));
-                }
-                (None, Some(job)) if left.is_zero() => {
-                    let limit = humantime::format_duration(deadline);
-                    let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {what} after {limit}"));
-                    break Err(fault.because(job.text()));
-                }
-                (None, Some(job)) => sink.emit(job.event()),
-                (None, None) => {}
+            let job = match job {
+                _ if reached == Some(wanted) => return Ok(()),
+                None if wanted == End::Gone => return Ok(()),
+                None => return failed("it ended before its time"),
+                Some(job) => job,
+            };
+            if self.closed {
+                return Err(Fault::new(FaultClass::Guest, format!("QEMU ended while we waited for {what}")));
             }
-        };
-        self.events.splice(0..0, others);
-        ended
+            if left.is_zero() {
+                let limit = humantime::format_duration(deadline);
+                let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {what} after {limit}"));
+                return Err(fault.because(job.text()));
+            }
+            sink.emit(job.event());
+        }
     }
 
     fn job(&mut self) -> Result<Option<Job>> {
@@ -134,19 +145,28 @@ impl Qmp {
             .map(|job| Job { done: number(job, "current-progress"), total: number(job, "total-progress") }))
     }
 
-    fn nodes(&mut self) -> Result<Vec<Node>> {
+    /// The nodes of qcow2 images, each with its file as it was named when it was opened.
+    fn images(&mut self) -> Result<Vec<(String, String)>> {
         let answer = self.execute("query-named-block-nodes", json!({"flat": true}))?;
         let text = |node: &Value, key: &str| node[key].as_str().unwrap_or_default().to_owned();
         let nodes = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(nodes
-            .iter()
-            .map(|node| Node {
-                name: text(node, "node-name"),
-                file: text(node, "file"),
-                is_image: node["drv"] == "qcow2",
-            })
-            .collect())
+        let images = nodes.iter().filter(|node| node["drv"] == "qcow2");
+        Ok(images.map(|node| (text(node, "node-name"), text(node, "file"))).collect())
     }
+}
+
+/// Names that QEMU makes begin so (`id_generate` of util/id.c).
+fn is_made_by_qemu(node: &str) -> bool {
+    node.starts_with('#')
+}
+
+/// How far a job is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Everything is copied.
+    Pending,
+    /// It is over.
+    Gone,
 }
 
 /// How far the job is, in bytes.
@@ -163,19 +183,5 @@ impl Job {
 
     fn event(&self) -> Event {
         Event::Progress { task: TASK.to_owned(), message: self.text(), done: Some(self.done), total: Some(self.total) }
-    }
-}
-
-/// A block node.
-struct Node {
-    name: String,
-    file: String,
-    is_image: bool,
-}
-
-impl Node {
-    /// Whether it has a name of ours: those that QEMU makes begin so (`id_generate` of util/id.c).
-    fn is_named(&self) -> bool {
-        !self.name.starts_with('#')
     }
 }

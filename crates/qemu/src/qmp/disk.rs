@@ -38,10 +38,19 @@ impl Qmp {
     }
 
     /// Opens the qcow2 image `overlay`, without its backing file, as the node `name`.
+    ///
+    /// Its file is a node of its own: QEMU makes the nodes below a new overlay read-only, and would open anew, by a name
+    /// that may be another file's by then, what it opened together with the image.
     pub(crate) fn open_overlay(&mut self, name: &str, overlay: &Path) -> Result<()> {
-        let mut image = argv::disk_image(name, json!(argv::disk_file(None, overlay)));
+        let file = file_of(name);
+        self.execute("blockdev-add", argv::disk_file(Some(&file), overlay))?;
+        let mut image = argv::disk_image(name, json!(file));
         image["backing"] = Value::Null;
-        self.execute("blockdev-add", image).map(drop)
+        let opened = self.execute("blockdev-add", image).map(drop);
+        if opened.is_err() {
+            let _ = self.execute("blockdev-del", json!({"node-name": file}));
+        }
+        opened
     }
 
     /// From now on writes go to the node `overlay`; the node `base` is only read.
@@ -49,8 +58,18 @@ impl Qmp {
         self.execute("blockdev-snapshot", json!({"node": base, "overlay": overlay})).map(drop)
     }
 
-    /// Closes a node that nothing uses.
-    pub(crate) fn close_node(&mut self, name: &str) -> Result<()> {
-        self.execute("blockdev-del", json!({"node-name": name})).map(drop)
+    /// Closes a node that [`Qmp::open_overlay`] or the command line opened, and its file. What is in use stays open.
+    pub(crate) fn close_node(&mut self, name: &str) {
+        for node in [name, &file_of(name)] {
+            // A file is in use as long as its image is.
+            if self.execute("blockdev-del", json!({"node-name": node})).is_err() {
+                break;
+            }
+        }
     }
+}
+
+/// The name of the node of an image's file.
+fn file_of(name: &str) -> String {
+    format!("{name}-file")
 }

@@ -10,6 +10,7 @@ fn filled(parts: &Parts, name: &str) -> Unsealed {
     ram.set_len(parts.machine.memory).unwrap();
     std::fs::write(unsealed.paths().state(), "state").unwrap();
     let frozen = parts.folder.path().join(format!("frozen {name}"));
+    files::remove(&frozen).unwrap();
     std::fs::write(&frozen, "disk").unwrap();
     unsealed.link_disk(&frozen).unwrap();
     unsealed
@@ -59,7 +60,7 @@ fn unsealed_is_as_absent_and_goes_when_its_maker_is_gone() {
     let target = templates.join("one");
     assert_eq!(Template::open(&target).unwrap_err(), "there is none");
     // A maker that lives is left alone.
-    assert_eq!(sweep(&templates).unwrap(), 0);
+    assert_eq!(sweep(&templates, false).unwrap(), Swept::default());
     assert_eq!(names(&templates).len(), 1);
     drop(unsealed);
     assert!(names(&templates).is_empty());
@@ -72,9 +73,12 @@ fn unsealed_is_as_absent_and_goes_when_its_maker_is_gone() {
     // One that was killed left everything, at whatever moment.
     let Unsealed { folder, .. } = filled(&parts, "two");
     let left = folder.keep();
-    assert_eq!(sweep(&templates).unwrap(), 1);
+    let would = sweep(&templates, true).unwrap();
+    assert_eq!(would.folders, 1);
+    assert!(would.bytes > 0 && left.exists());
+    assert_eq!(sweep(&templates, false).unwrap(), would);
     assert!(!left.exists());
-    assert_eq!(sweep(&templates.join("none")).unwrap(), 0);
+    assert_eq!(sweep(&templates.join("none"), false).unwrap(), Swept::default());
 }
 
 #[test]
@@ -95,6 +99,25 @@ fn incomplete_things_are_not_sealed() {
     sealed(&parts);
     let second = filled(&parts, "one").seal(parts.machine.memory, &parts.ingredients()).unwrap_err();
     assert_eq!(second.class(), FaultClass::State);
+}
+
+#[test]
+fn another_takes_the_place_of_the_first_only_when_it_is_whole() {
+    let parts = Parts::new();
+    let templates = parts.folder.path().join("templates");
+    // Also where there is none yet.
+    let first = filled(&parts, "one").replace(parts.machine.memory, &parts.ingredients()).unwrap();
+    let incomplete = filled(&parts, "one");
+    std::fs::remove_file(incomplete.paths().state()).unwrap();
+    incomplete.replace(parts.machine.memory, &parts.ingredients()).unwrap_err();
+    assert_eq!(Template::open(first.paths().dir()), Ok(first.clone()));
+
+    let second = filled(&parts, "one");
+    std::fs::write(second.paths().state(), "another state").unwrap();
+    let second = second.replace(parts.machine.memory, &parts.ingredients()).unwrap();
+    assert_eq!(Template::open(first.paths().dir()), Ok(second));
+    assert_eq!(std::fs::read_to_string(first.paths().state()).unwrap(), "another state");
+    assert_eq!(names(&templates), ["one"], "the first one is gone");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod launch;
 mod power;
 mod qmp;
 mod real;
+mod real_chain;
 mod real_disk;
 mod real_restore;
 mod save;

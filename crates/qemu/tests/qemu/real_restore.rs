@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use host::wait::{Look, Wait};
 use qemu::template::{Ingredients, Unsealed};
-use qemu::{Machine, MemoryBackend, Qemu, Ram, Save, disk, qemu_img};
+use qemu::{Machine, MemoryBackend, Qemu, Ram, Save, disk, qcow2, qemu_img};
 
 use crate::boot_sector::COUNTING;
 use crate::real::{installed, prepared_with};
@@ -101,7 +101,8 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     let mut clones = [counting(&qemu, 5, &paths.ram(), false), counting(&qemu, 9, &paths.ram(), false)];
     for (clone, byte) in clones.iter_mut().zip([5, 9]) {
         let disk = clone.machine.folder.join("disk.qcow2");
-        qemu_img::create_overlay(&disk, &paths.disk(), "qcow2", None).unwrap();
+        let size = qcow2::header(&paths.disk()).unwrap().virtual_size;
+        qcow2::create_overlay(&disk, &paths.disk(), size).unwrap();
         clone.machine.memory_backend = template.memory_backend();
         assert_eq!(template.fits(&ingredients(&clone.machine)), Ok(()));
         let forward = clone.forward(testkit::port::free(), 80);

@@ -1,0 +1,160 @@
+//! `snapshot save|list|rm|restore`: states of the cluster that the user wants to keep, by name.
+//!
+//! A snapshot is the project's, not an instance's: any instance can be put back to it. How VMs are saved is in
+//! `template`, how they are started in `start`.
+
+mod list;
+mod restore;
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use cluster::ClusterClient;
+use model::snapshot::SnapshotName;
+use model::{Fault, FaultClass, Result};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::disks::Pool;
+use crate::observe::{Observed, Running, not_running, observe};
+use crate::phases::{Outcome, Phases};
+use crate::readiness::reach;
+use crate::saved::SavedCluster;
+use crate::template::{self, Base};
+
+pub use list::{Entry, list};
+pub use restore::restore;
+
+/// How long the API may take to tell what is in the cluster.
+const LIST_LIMIT: Duration = Duration::from_secs(5);
+
+/// What was saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SaveReport {
+    /// The snapshot.
+    pub name: SnapshotName,
+    /// The instance that was saved.
+    pub instance: String,
+    /// Bytes on the disk.
+    pub size: u64,
+    /// How long the guest stood still, in milliseconds.
+    pub stood_still: u64,
+    /// The Deployments in it, `NAMESPACE/NAME`.
+    pub deployments: Vec<String>,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RemoveReport {
+    /// The snapshots.
+    pub removed: Vec<SnapshotName>,
+    /// Bytes on the disk that are free again, once no VM that was restored from them runs.
+    pub bytes: u64,
+}
+
+/// Saves the running instance, which goes on. A snapshot of this name is in the way, unless it is to be replaced: then it
+/// is there until the new one is whole.
+///
+/// # Errors
+/// State when the instance does not run or the name is taken; Host and State where there is no room; Guest, Timeout and
+/// Failed faults of saving, after which the instance runs on.
+pub fn save(context: &Context<'_>, name: &SnapshotName, replace: bool) -> Result<SaveReport> {
+    let _lock = context.lock()?;
+    let Observed::Running(running) = observe(context)? else { return Err(not_running(context)) };
+    let target = context.project.paths.snapshot(name);
+    if !replace && target.dir().symlink_metadata().is_ok() {
+        return Err(taken(context, name));
+    }
+    let cluster = SavedCluster::read(&context.paths().cluster()).map_err(|why| {
+        Fault::new(FaultClass::State, format!("{} has not become Ready yet", context.name))
+            .because(why)
+            .next(format!("{}    # waits until it is", context.command("start")))
+    })?;
+    let mut phases = Phases::new(context.events, 1);
+    let deployments = deployments(context, &running, &cluster);
+    let cluster = cluster.with_applied(None).with_deployments(deployments.clone());
+    phases.run(&format!("Saving the snapshot {name}"), || {
+        let what = format!("the snapshot {name}");
+        let kept = template::save_running(context, &running, target.dir(), &what, &cluster)?;
+        let report = SaveReport {
+            name: name.clone(),
+            instance: context.name.to_string(),
+            size: kept.template.disk_usage(),
+            stood_still: u64::try_from(kept.stood_still.as_millis()).unwrap_or(u64::MAX),
+            deployments,
+        };
+        let fact = format!("{}, for which the guest stood still {} ms", ByteSize(report.size), report.stood_still);
+        Ok(Outcome::Done(report, fact))
+    })
+}
+
+/// Removes snapshots; all of them must be there. A VM that was restored from one goes on.
+///
+/// # Errors
+/// State when one is not there; a fault that names the path.
+pub fn remove(context: &Context<'_>, names: &[SnapshotName]) -> Result<RemoveReport> {
+    for name in names {
+        if !context.project.paths.snapshot(name).dir().is_dir() {
+            return Err(absent(context, name));
+        }
+    }
+    let mut bytes = 0;
+    for name in names {
+        let paths = context.project.paths.snapshot(name);
+        bytes += template::usage_without_disk(&paths);
+        template::discard(paths.dir())?;
+    }
+    let collected = Pool::of(&context.project.paths).lock(context.events)?.collect(context.events)?;
+    Ok(RemoveReport { removed: names.to_vec(), bytes: bytes + collected.bytes })
+}
+
+/// What is in the cluster, for people. A snapshot is as good without it.
+fn deployments(context: &Context<'_>, running: &Running, cluster: &SavedCluster) -> Vec<String> {
+    let ports = running.record.ports();
+    let look = || -> Result<Vec<String>> {
+        let kubeconfig = cluster.admin()?.for_host(&context.name, reach(ports.bind), ports.api);
+        let names = ClusterClient::new(&kubeconfig)?.applications(LIST_LIMIT)?;
+        Ok(names.into_iter().map(|one| format!("{}/{}", one.namespace, one.name)).collect())
+    };
+    look().unwrap_or_else(|fault| {
+        context.events.debug(format!("the snapshot does not tell what is in it: {fault}"));
+        Vec::new()
+    })
+}
+
+/// The snapshot.
+///
+/// # Errors
+/// State when there is none or it cannot be used.
+pub(crate) fn open(context: &Context<'_>, name: &SnapshotName) -> Result<Base> {
+    let folder = context.project.paths.snapshot(name);
+    if !folder.dir().is_dir() {
+        return Err(absent(context, name));
+    }
+    Base::open(folder.dir()).map_err(|why| {
+        Fault::new(FaultClass::State, format!("the snapshot {name} cannot be used"))
+            .because(why)
+            .next(format!("k3s-vm snapshot rm {name}"))
+            .next("k3s-vm snapshot list")
+    })
+}
+
+fn taken(context: &Context<'_>, name: &SnapshotName) -> Fault {
+    Fault::new(FaultClass::State, format!("there is a snapshot {name} already"))
+        .next(context.command(&format!("snapshot save {name} --replace")))
+        .next("k3s-vm snapshot list    # which there are")
+}
+
+fn absent(context: &Context<'_>, name: &SnapshotName) -> Fault {
+    let fault = Fault::new(FaultClass::State, format!("there is no snapshot {name}"));
+    let names = list::names(&context.project.paths).unwrap_or_default();
+    match names.as_slice() {
+        [] => fault.because("the project has none").next(context.command(&format!("snapshot save {name}"))),
+        names => {
+            let names: Vec<&str> = names.iter().map(SnapshotName::as_str).collect();
+            fault.because(format!("there are {}", names.join(", "))).next("k3s-vm snapshot list")
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `snapshot restore`: an instance is put back to what it was. Its VM and its disk are given up for that.
+
+use model::Result;
+use model::snapshot::SnapshotName;
+
+use super::open;
+use crate::context::Context;
+use crate::disks::Pool;
+use crate::reset;
+use crate::start::{self, Beginning, StartOptions, StartReport};
+
+/// Destroys the instance and starts it as the snapshot has it. Where its RAM cannot be used any more, its disk is booted.
+/// What is needed is looked at first: a snapshot that cannot be used costs nothing.
+///
+/// # Errors
+/// State when there is no such snapshot, or its disk or guest image is gone; those of `reset` and `start`.
+pub fn restore(context: &Context<'_>, name: &SnapshotName, options: StartOptions) -> Result<StartReport> {
+    let _lock = context.lock()?;
+    let base = open(context, name)?;
+    let pool = Pool::of(&context.project.paths);
+    // A disk that lacks one below it is told before anything is destroyed.
+    pool.lock(context.events)?.mend(&base.template.paths().disk())?;
+    let destroy = || reset::destroy(context);
+    let report = start::run_locked(context, options, &Beginning::Saved { base: &base, destroy: Some(&destroy) })?;
+    // What the old disk alone was made of.
+    pool.lock(context.events)?.collect(context.events)?;
+    Ok(report)
+}

@@ -1,0 +1,53 @@
+//! Names of snapshots.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fault, FaultClass};
+
+/// The name of a snapshot, which is that of its folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SnapshotName(String);
+
+impl SnapshotName {
+    /// The name `text`: lower-case letters, digits and dashes, at most 32, a letter first; as those of instances.
+    ///
+    /// # Errors
+    /// A [`FaultClass::Config`] fault that says the rule.
+    pub fn new(text: &str) -> Result<Self, Fault> {
+        if crate::instance::is_name(text) {
+            Ok(SnapshotName(text.to_owned()))
+        } else {
+            Err(Fault::new(FaultClass::Config, format!("`{text}` cannot be the name of a snapshot"))
+                .because(crate::instance::NAME_RULE))
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SnapshotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_that_of_a_folder_which_is_neither_hidden_nor_elsewhere() {
+        for legal in ["before-migration", "a", "v1"] {
+            assert_eq!(SnapshotName::new(legal).unwrap().as_str(), legal);
+        }
+        for illegal in ["", ".", "..", ".hidden", "a/b", "A", "1", "-a", "ü", "a b", &"a".repeat(33)] {
+            assert_eq!(SnapshotName::new(illegal).unwrap_err().class(), FaultClass::Config, "{illegal}");
+        }
+    }
+}

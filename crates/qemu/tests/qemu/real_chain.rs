@@ -1,0 +1,165 @@
+//! Chains of disks under a VM, against the real QEMU: made longer and shorter, and killed meanwhile.
+
+use std::path::{Path, PathBuf};
+
+use qemu::qemu_img::{self, CheckResult};
+use qemu::{Launched, Qemu, Ram, Save, disk, qcow2};
+use serde_json::{Value, json};
+
+use crate::boot_sector::COUNTING;
+use crate::real::{installed, prepared_with};
+use crate::real_disk::io;
+use crate::vm::{LONG, Vm};
+
+/// Layers with a megabyte of their own, which the guest does not touch.
+const LAYERS: u8 = 3;
+
+/// A running VM whose disk was frozen some times, also while it ran.
+struct Layered {
+    vm: Vm,
+    running: Launched,
+    disk: PathBuf,
+    base: PathBuf,
+    /// From the lowest to the highest.
+    frozen: Vec<PathBuf>,
+    freezes: u32,
+}
+
+impl Layered {
+    fn start() -> Option<Self> {
+        if !installed(&["qemu-system-x86_64", "qemu-img", "qemu-io"]) {
+            return None;
+        }
+        let qemu = Qemu::find().unwrap();
+        let mut vm = prepared_with(&qemu, COUNTING);
+        let folder = vm.machine.folder.clone();
+        let (disk, base) = (folder.join("disk.qcow2"), folder.join("base, 1.qcow2"));
+        vm.machine.disk = disk.clone();
+        io(&base, "write -P 9 0 16M");
+        let mut frozen = Vec::new();
+        for layer in 1..=LAYERS {
+            io(&disk, &format!("write -P {layer} {layer}M 1M"));
+            let name = folder.join(format!("frozen, {layer}"));
+            disk::freeze_stopped(&disk, &name, &vm.events).unwrap();
+            frozen.push(name);
+        }
+        let running = vm.launch_with(&qemu, LONG).unwrap();
+        let mut layered = Layered { vm, running, disk, base, frozen, freezes: 0 };
+        layered.freeze();
+        layered.freeze();
+        Some(layered)
+    }
+
+    /// Freezes it under the running VM, which so opens disks by name.
+    fn freeze(&mut self) {
+        let name = self.vm.machine.folder.join(format!("frozen: {}", self.freezes));
+        let mut qmp = self.vm.qmp();
+        qmp.stop().unwrap();
+        disk::freeze(&mut qmp, &self.disk, &name, &self.vm.events).unwrap();
+        qmp.cont().unwrap();
+        self.frozen.push(name);
+        self.freezes += 1;
+    }
+
+    /// What is under the disk, from above.
+    fn chain(&self) -> Vec<PathBuf> {
+        let base = |disk: &PathBuf| qcow2::header(disk).unwrap().backing_file;
+        std::iter::successors(base(&self.disk), base).collect()
+    }
+
+    fn assert_long(&self) {
+        assert_eq!(self.chain(), self.frozen.iter().rev().chain([&self.base]).cloned().collect::<Vec<_>>());
+    }
+
+    /// How many of the frozen disks QEMU has open.
+    fn open(&self) -> usize {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = format!("/proc/{}/fd", self.running.identity().pid);
+        let inode = |path: &Path| path.metadata().map_or(0, |metadata| metadata.ino());
+        let open: Vec<u64> = std::fs::read_dir(folder).unwrap().map(|file| inode(&file.unwrap().path())).collect();
+        self.frozen.iter().filter(|disk| open.contains(&inode(disk))).count()
+    }
+
+    /// Begins a job that never ends, as a program does that is killed then.
+    fn begin_and_die(&self) {
+        let mut qmp = self.vm.qmp();
+        let nodes = qmp.execute("query-named-block-nodes", json!({"flat": true})).unwrap();
+        let is_base = |node: &&Value| node["drv"] == "qcow2" && node["file"] == self.base.to_str().unwrap();
+        let base = &nodes.as_array().unwrap().iter().find(is_base).unwrap()["node-name"];
+        let devices = qmp.execute("query-block", Value::Null).unwrap();
+        let top = &devices[0]["inserted"]["node-name"];
+        let arguments = json!({"job-id": "shorten", "device": top, "base-node": base, "speed": 1});
+        qmp.execute("block-stream", arguments).unwrap();
+    }
+
+    /// Kills QEMU; then all that was written must be there.
+    fn kill(&self) {
+        let process = self.vm.process();
+        process.kill().unwrap();
+        assert!(process.wait(LONG).unwrap());
+        self.assert_whole();
+    }
+
+    fn assert_whole(&self) {
+        assert_ne!(qemu_img::check(&self.disk).unwrap(), CheckResult::Corrupt);
+        for layer in 1..=LAYERS {
+            io(&self.disk, &format!("read -P {layer} {layer}M 1M"));
+        }
+        io(&self.disk, "read -P 9 0 1M");
+        io(&self.disk, "read -P 9 8M 8M");
+    }
+}
+
+#[test]
+fn the_layers_of_a_running_vm_are_merged_and_closed_and_it_is_frozen_again() {
+    let Some(mut layered) = Layered::start() else { return };
+    layered.assert_long();
+    assert_eq!(layered.open(), layered.frozen.len());
+    let content =
+        |layered: &Layered| layered.frozen.iter().map(|disk| std::fs::read(disk).unwrap()).collect::<Vec<_>>();
+    let before = content(&layered);
+    disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
+    assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
+    assert_eq!(layered.open(), 0, "their space could not be given back");
+    assert!(content(&layered) == before, "a frozen disk was written to");
+    for disk in std::mem::take(&mut layered.frozen) {
+        std::fs::remove_file(disk).unwrap();
+    }
+    for _ in 0..2 {
+        layered.freeze();
+        layered.assert_long();
+        disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
+        assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
+        layered.frozen.clear();
+    }
+    layered.kill();
+}
+
+#[test]
+fn a_merge_whose_program_was_killed_is_in_nobodys_way() {
+    let Some(mut layered) = Layered::start() else { return };
+    layered.begin_and_die();
+    layered.freeze();
+    layered.assert_long();
+    layered.begin_and_die();
+    let (ram, state) = (layered.vm.machine.folder.join("ram"), layered.vm.machine.folder.join("state"));
+    let save = Save { version: layered.vm.machine.version, ram: Ram::Into(&ram), state: &state, deadline: LONG };
+    save.run(&mut layered.vm.qmp(), &layered.vm.events).unwrap();
+    layered.vm.qmp().cont().unwrap();
+    layered.begin_and_die();
+    disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
+    assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
+    layered.kill();
+}
+
+#[test]
+fn a_vm_that_is_killed_during_a_merge_has_its_old_chain_and_all_its_data() {
+    let Some(layered) = Layered::start() else { return };
+    layered.begin_and_die();
+    layered.kill();
+    layered.assert_long();
+    qemu_img::rebase(&layered.disk, &layered.base).unwrap();
+    assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
+    layered.assert_whole();
+}
