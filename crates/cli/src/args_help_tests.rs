@@ -95,20 +95,24 @@ fn help_of_the_program() {
     Usage: k3s-vm [OPTIONS] [VERB]
 
     Verbs:
-      start    Start the cluster, building first what is missing
-      stop     Stop the VM; the next `start` goes on where it is
-      status   Show whether the cluster runs and where it answers
-      ssh      Open a shell in the VM, or run a command there
-      reset    Destroy the cluster with its data and start a new one
-      apply    Apply the manifests and the web application's variables, without rebuilding
-      logs     Show the console of the VM and the words of QEMU
-      load     Load container images from a docker or OCI archive into the cluster
-      config   Show what is configured, and where each value is from
-      kubectl  Run kubectl on the cluster; the arguments are passed on untouched
-      clone    Make another instance of the project and start it, from the template or a snapshot
-      run      Run a command with a cluster of its own, which is gone when the command ends
-      delete   Destroy the instance with its data; snapshots, templates and built images stay
-      list     List the instances, templates and snapshots of the project with what they take
+      start     Start the cluster, building first what is missing
+      stop      Stop the VM; the next `start` goes on where it is
+      pause     Let the VM stand still; the next connection to one of its ports lets it go on
+      resume    Let a paused VM go on, and wait until its API answers
+      forward   Open ports of the host that lead into the guest, while it runs
+      status    Show whether the cluster runs and where it answers
+      ssh       Open a shell in the VM, or run a command there
+      reset     Destroy the cluster with its data and start a new one
+      apply     Apply the manifests and the web application's variables, without rebuilding
+      logs      Show the console of the VM and the words of QEMU
+      load      Load container images from a docker or OCI archive into the cluster
+      config    Show what is configured, and where each value is from
+      kubectl   Run kubectl on the cluster; the arguments are passed on untouched
+      clone     Make another instance of the project and start it, from the template or a snapshot
+      run       Run a command with a cluster of its own, which is gone when the command ends
+      delete    Destroy the instance with its data; snapshots, templates and built images stay
+      snapshot  Keep states of the cluster by name, and put it back to them
+      list      List the instances, templates and snapshots of the project with what they take
 
     Options:
           --wait

@@ -113,7 +113,7 @@ fn mistakes_are_told() {
     insta::assert_snapshot!(refusal(&["rest"]), @r"
     error: unrecognized subcommand 'rest'
 
-      tip: a similar subcommand exists: 'reset'
+      tip: some similar subcommands exist: 'resume', 'reset'
 
     Usage: k3s-vm [OPTIONS] [VERB]
 

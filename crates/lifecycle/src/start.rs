@@ -136,7 +136,8 @@ pub(crate) fn run_locked(
         _ => None,
     };
     let before = u32::from(beginning.destroy().is_some()) + u32::from(choosing);
-    let phases = &mut Phases::new(context.events, before + 2);
+    let coming = begin::likely_phases(context, &observed, options.wait, rebuild, saved.is_some());
+    let phases = &mut Phases::new(context.events, before + 2 + coming);
     phases.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
     let image =
         phases.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild, saved))?;

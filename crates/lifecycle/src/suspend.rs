@@ -40,7 +40,7 @@ pub(crate) fn save(context: &Context<'_>, running: &Running) -> Result<()> {
     let paths = context.paths();
     let kept = paths.suspended();
     let cluster = SavedCluster::read(&paths.cluster())
-        .map_err(|why| Fault::new(FaultClass::State, "its cluster has not become Ready yet").because(why))?;
+        .map_err(|_| Fault::new(FaultClass::State, "its cluster has not become Ready yet"))?;
     discard(&kept)?;
     sync_guest(context)?;
     let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;

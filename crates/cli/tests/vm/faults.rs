@@ -10,9 +10,9 @@ fn qemu_dies_at_once() {
     let death = Death { stderr: "qemu-system-x86_64: -machine: unsupported machine type".to_owned(), code: 1 };
     let setup = Setup::new(&Script { die: Some(death), ..Script::default() });
     insta::assert_snapshot!(setup.says(&["start"], 5), @r"
-    [1/8] Checking the host …: all tools are there
-    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
-    [3/8] Starting the VM …
+    [1/10] Checking the host …: all tools are there
+    [2/10] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/10] Starting the VM …
     Error: QEMU ended at once (exit status: 1)
       -machine: unsupported machine type
 
@@ -30,10 +30,10 @@ fn the_guest_panics_while_it_boots() {
     let agent = AgentScript { absent: true, ..Default::default() };
     let setup = Setup::new(&Script { console, agent, ..Script::default() });
     insta::assert_snapshot!(setup.says(&["start"], 5), @r"
-    [1/8] Checking the host …: all tools are there
-    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
-    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
-    [4/8] Booting the guest …
+    [1/10] Checking the host …: all tools are there
+    [2/10] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/10] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/10] Booting the guest …
     Error: the guest cannot go on
       Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)
 
@@ -51,10 +51,10 @@ fn the_guest_stays_silent_until_the_deadline() {
     let console = vec![ConsoleLine { after_ms: 0, text: "Loading initial ramdisk".to_owned() }];
     let setup = Setup::new(&Script { console, agent, ..Script::default() });
     insta::assert_snapshot!(setup.says(&["start", "--timeout", "3s"], 4), @r"
-    [1/8] Checking the host …: all tools are there
-    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
-    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
-    [4/8] Booting the guest …
+    [1/10] Checking the host …: all tools are there
+    [2/10] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/10] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/10] Booting the guest …
     Error: gave up waiting for the cluster's kubeconfig in the guest after SECONDS s
       the guest agent does not answer yet
 
@@ -81,10 +81,10 @@ fn sick(systemctl: &str, free: u64) -> Script {
 fn the_cluster_of_the_guest_ends_again_and_again() {
     let setup = Setup::new(&sick("ActiveState=failed\nNRestarts=9", 18_489_168));
     insta::assert_snapshot!(setup.says(&["start"], 5), @r"
-    [1/8] Checking the host …: all tools are there
-    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
-    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
-    [4/8] Booting the guest …
+    [1/10] Checking the host …: all tools are there
+    [2/10] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/10] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/10] Booting the guest …
     Error: kubernetes.service, which is the cluster, does not stay up in the guest
       it failed, and systemd has given it up
 
@@ -101,10 +101,10 @@ fn the_cluster_of_the_guest_ends_again_and_again() {
 fn the_disk_of_the_guest_is_full() {
     let setup = Setup::new(&sick("ActiveState=active\nNRestarts=0", 12));
     insta::assert_snapshot!(setup.says(&["start"], 5), @r"
-    [1/8] Checking the host …: all tools are there
-    [2/8] Preparing the guest image … skipped: kubernetes v1.0.0, built before
-    [3/8] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
-    [4/8] Booting the guest …
+    [1/10] Checking the host …: all tools are there
+    [2/10] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+    [3/10] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    [4/10] Booting the guest …
     Error: the guest's disk is full
       the cluster cannot write, so it does not become ready
 

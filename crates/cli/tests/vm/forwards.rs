@@ -171,10 +171,14 @@ fn a_port_that_cannot_be_had_is_told_with_its_reason() {
     insta::assert_snapshot!(setup.says(&["forward", "add", &format!("{api}:80")], 2), @r"
     Error: API_PORT is that of the Kubernetes API
       ports.api in .k3s-vm/config.toml changes it
+
+    Next: k3s-vm forward list
     ");
     insta::assert_snapshot!(setup.says(&["forward", "rm", &api], 2), @r"
     Error: API_PORT is that of the Kubernetes API
       ports.api in .k3s-vm/config.toml changes it
+
+    Next: k3s-vm forward list
     ");
     let port = testkit::port::free().number();
     setup.says(&["forward", "add", &format!("{port}:80")], 0);

@@ -64,7 +64,7 @@ fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
         [1/4] Checking the host …: all tools are there
         [2/4] Preparing the guest image … skipped: kubernetes v1.0.0, built before
         Note: pid PID is a VM that the project GONE left behind; its folder is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT: ending it
-        [3/4] Destroying the old instance …: disk and keys removed; ended a VM of a project that is gone
+        [3/4] Destroying the old instance …: disk removed; ended a VM of a project that is gone
         [4/4] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
         ");
         assert!(!is_alive(orphan));

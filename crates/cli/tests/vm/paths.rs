@@ -62,7 +62,10 @@ fn a_path_that_is_longer_than_a_socket_name() {
         setup.says(&["start", "--no-wait"], 0);
         assert_eq!(state(&setup), "running");
         // QMP was reached: the guest was asked, not killed.
-        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM …: the guest powered off");
+        insta::assert_snapshot!(setup.says(&["stop"], 0), @r"
+        Note: it cannot be suspended: its cluster has not become Ready yet; powering off
+        [1/1] Stopping the VM …: the guest powered off
+        ");
     });
 }
 

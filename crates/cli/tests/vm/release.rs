@@ -56,7 +56,7 @@ fn nobody_answers() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let setup = project(&format!("http://{nobody}"));
     insta::assert_snapshot!(says(&setup, &[], 69).replace(&nobody.to_string(), "NOBODY"), @r#"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: cannot fetch http://NOBODY/channels/stable
       NOBODY cannot be reached: it refuses the connection
 
@@ -72,7 +72,7 @@ fn there_is_no_such_release() {
     let mirror = HttpServer::start(|_, _| Answer::status(404));
     let setup = project(&mirror.url(""));
     insta::assert_snapshot!(says(&setup, &[], 1).replace(&mirror.address().to_string(), "MIRROR"), @r#"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: cannot fetch http://MIRROR/channels/stable
       MIRROR answers 404: it has no such file
       the mirror does not know this channel
@@ -89,7 +89,7 @@ fn the_checksums_are_none() {
     });
     let setup = project(&mirror.url(""));
     insta::assert_snapshot!(says(&setup, &[], 1).replace(&mirror.address().to_string(), "MIRROR"), @r#"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: http://MIRROR/v1.33.5%2Bk3s1/sha256sum-amd64.txt cannot be used
       it has no SHA-256 of k3s
       something between here and there may answer in its place, such as a login page
@@ -107,7 +107,7 @@ fn the_release_is_not_the_one_of_the_lock_file() {
     let setup = project(&mirror.url(""));
     lock(&setup);
     insta::assert_snapshot!(says(&setup, &[], 1), @r"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: K3s v1.33.5+k3s1 is not the one of .k3s-vm/k3s.lock
       k3s: the lock file has the SHA-256 ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
       k3s: the release has the SHA-256 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
@@ -122,7 +122,7 @@ fn a_lock_file_with_a_conflict_is_not_guessed_at() {
     let setup = project("http://127.0.0.1:1");
     setup.project.write(".k3s-vm/k3s.lock", "<<<<<<< HEAD\nversion = 1\n");
     insta::assert_snapshot!(says(&setup, &[], 2), @r"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: PROJECT/.k3s-vm/k3s.lock cannot be used
       TOML parse error at line 1, column 9
         |
@@ -151,7 +151,7 @@ fn a_proxy_that_refuses_makes_the_host_unreachable() {
     let proxy = ProxyServer::start(None);
     let setup = project("https://releases.test");
     insta::assert_snapshot!(says(&setup, &[("https_proxy", &proxy.url())], 69), @r#"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: cannot fetch https://releases.test/channels/stable
       releases.test cannot be reached: the proxy answers 403
 
@@ -169,7 +169,7 @@ fn a_server_that_the_system_does_not_trust_is_refused_until_its_certificate_is_n
     lock(&setup);
     let port = format!(":{}", mirror.address().port());
     insta::assert_snapshot!(says(&setup, &[], 69).replace(&port, ":PORT"), @r"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: cannot fetch https://localhost:PORT/v1.33.5%2Bk3s1/sha256sum-amd64.txt
       localhost:PORT cannot be trusted: invalid peer certificate: UnknownIssuer
 
@@ -214,7 +214,7 @@ fn a_k3s_of_the_users_that_cannot_be_used_is_told_before_anything_is_built() {
     let setup = project("http://127.0.0.1:1");
     setup.project.write("k3s", "#!/bin/sh\n");
     insta::assert_snapshot!(setup.says(&["start", "--k3s-binary", "k3s"], 2), @r"
-    [1/9] Checking the host …
+    [1/11] Checking the host …
     Error: PROJECT/k3s is no K3s program for the guest
       it is a script, not a program
 

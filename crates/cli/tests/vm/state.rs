@@ -71,15 +71,14 @@ fn a_vm_without_its_record_is_found_by_its_command_line() {
         std::fs::remove_file(setup.vm_dir().join("record.json")).unwrap();
         assert_eq!(state(&setup), "orphan");
         insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 3), @r"
-    [1/3] Checking the host …: all tools are there
-    [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
-    [3/3] Starting the VM …
-    Error: pid PID is a QEMU of this instance that lost its record
-      its state cannot be known
+        [1/3] Checking the host …: all tools are there
+        [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
+        Error: pid PID is a QEMU of this instance that lost its record
+          its state cannot be known
 
-    Next: k3s-vm stop     # powers it off; data are kept
-    Next: k3s-vm reset    # destroys it and starts anew
-    ");
+        Next: k3s-vm stop --power-off     # powers it off; data are kept
+        Next: k3s-vm reset    # destroys it and starts anew
+        ");
         setup.says(&["reset", "--no-wait"], 0);
         assert!(!is_alive(pid));
         assert_eq!(state(&setup), "running");

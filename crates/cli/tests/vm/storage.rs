@@ -42,9 +42,9 @@ fn a_full_disk_before_the_start() {
         let setup = Setup::new(&Script::default());
         small_disk(&setup);
         let ballast = fill(&setup.vm_dir(), 0);
-        insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 69), @"
-        [1/2] Checking the host …: all tools are there
-        [2/2] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+        insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 69), @r"
+        [1/3] Checking the host …: all tools are there
+        [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, built before
         [3/3] Starting the VM …
         Error: cannot make the disk PROJECT/.k3s-vm/vm/disk.qcow2
           cannot write PROJECT/.k3s-vm/vm/disk.qcow2
@@ -64,9 +64,9 @@ fn a_disk_that_fills_while_the_overlay_is_made_leaves_no_broken_disk() {
         let setup = Setup::new(&Script::default());
         small_disk(&setup);
         let ballast = fill(&setup.vm_dir(), 16);
-        insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 69), @"
-        [1/2] Checking the host …: all tools are there
-        [2/2] Preparing the guest image … skipped: kubernetes v1.0.0, built before
+        insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 69), @r"
+        [1/3] Checking the host …: all tools are there
+        [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, built before
         [3/3] Starting the VM …
         Error: cannot make the disk PROJECT/.k3s-vm/vm/disk.qcow2
           cannot write PROJECT/.k3s-vm/vm/disk.qcow2

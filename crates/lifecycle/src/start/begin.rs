@@ -63,6 +63,26 @@ const SNAPSHOT_DISK: u32 = 3;
 /// and without waiting.
 const NOT_WAITING: u32 = 1;
 
+/// How many phases there will be from the VM's start on, as far as it can be told without looking closely.
+pub(super) fn likely_phases(
+    context: &Context<'_>,
+    observed: &Observed,
+    waits: bool,
+    rebuild: bool,
+    is_snapshot: bool,
+) -> u32 {
+    let has = |kind: Kind| !rebuild && context.project.paths.templates().join(kind.name()).exists();
+    match observed {
+        _ if !waits => NOT_WAITING,
+        Observed::Absent if is_snapshot => SNAPSHOT,
+        Observed::Absent if has(Kind::Applied) => WITH_APPLICATION,
+        Observed::Absent if has(Kind::Ready) => ANEW,
+        Observed::Absent => NEW,
+        Observed::Stopped if suspend::is_kept(&context.paths().suspended()) => GOING_ON,
+        Observed::Stopped | Observed::Running(_) | Observed::Orphan(_) => BOOTING,
+    }
+}
+
 /// A VM that runs now.
 pub(super) struct Begun {
     pub(super) running: Box<Running>,
