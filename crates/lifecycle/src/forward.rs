@@ -20,8 +20,8 @@ pub(crate) use configured::configured;
 /// How long one QMP call may take.
 const QMP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a forward is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What a forward is for, in the order in which they are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     /// The Kubernetes API.
@@ -120,7 +120,7 @@ impl<'a> Instance<'a> {
     }
 }
 
-/// All forwards of the instance, those that are open first.
+/// All forwards of the instance: those of the tool, then the user's by their ports.
 ///
 /// # Errors
 /// Faults of QMP and of reading.
@@ -141,6 +141,7 @@ pub fn list(context: &Context<'_>) -> Result<Vec<ForwardReport>> {
             reports.push(ForwardReport { bind, host, guest, purpose: Purpose::Own, open: false, kept: true });
         }
     }
+    reports.sort_by_key(|report| (report.purpose, report.host));
     Ok(reports)
 }
 

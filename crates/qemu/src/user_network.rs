@@ -1,7 +1,7 @@
 //! What `info usernet` tells of QEMU's user network: forwards and TCP connections. Pure.
 //!
 //! Source of the form: `slirp_connection_info` of libslirp (misc.c), which prints a heading and one line a socket:
-//! `  TCP[ESTABLISHED]   14       127.0.0.1  6443       10.0.2.15  6443     0     0`. The newest comes first.
+//! `  TCP[ESTABLISHED]   14       127.0.0.1  6443       10.0.2.15  6443     0     0`.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ const HEADING: &str = "Protocol[State]";
 /// The user network of a VM at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserNetwork {
-    /// The ports of the host that lead into the guest, in the order in which they were opened.
+    /// The ports of the host that lead into the guest; one that was opened later comes after those of the start.
     pub forwards: Vec<Forward>,
     /// TCP connections through the forwards and out of the guest that are not over yet. UDP has none: what it sends, such
     /// as questions for names, is forgotten minutes later only.
@@ -36,6 +36,7 @@ impl UserNetwork {
         let mut network = UserNetwork::default();
         for socket in text.lines().filter_map(Socket::parse) {
             match socket.state {
+                // The newest is told first.
                 "HOST_FORWARD" => network.forwards.insert(0, socket.forward()?),
                 "CLOSED" | "TIME_WAIT" => {}
                 state => {
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn forwards_are_told_in_the_order_of_their_opening() {
+    fn a_forward_that_was_opened_later_comes_after_the_others() {
         let network = parse(
             "  TCP[HOST_FORWARD]  13               *  8080       10.0.2.15    80     0     0\r\n\
              \x20 TCP[HOST_FORWARD]  12       127.0.0.1  6443       10.0.2.15  6443     0     0\r\n",

@@ -47,7 +47,7 @@ impl Qmp {
         })
     }
 
-    /// The ports of the host that lead into the guest, in the order in which they were opened.
+    /// The ports of the host that lead into the guest.
     ///
     /// # Errors
     /// As [`Qmp::user_network`].
