@@ -58,10 +58,7 @@ fn a_paused_vm_goes_on_at_the_first_connection_which_is_answered() {
 fn resume_is_success_whatever_it_finds_running() {
     let setup = started("");
     setup.says(&["pause"], 0);
-    insta::assert_snapshot!(setup.says(&["resume"], 0), @r"
-    Note: it was paused and goes on
-    [1/1] Resuming the VM …: there is no kubeconfig yet
-    ");
+    insta::assert_snapshot!(setup.says(&["resume"], 0), @"[1/1] Resuming the VM …: there is no kubeconfig yet");
     assert_eq!(state(&setup), "running");
     insta::assert_snapshot!(setup.says(&["resume"], 0), @"[1/1] Resuming the VM … skipped: it runs already");
     until(|| keepers(&setup).is_empty());

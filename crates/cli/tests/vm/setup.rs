@@ -105,7 +105,14 @@ impl Setup {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let start = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let file = serde_json::json!({"path": "/file", "size": 1, "modified": [1, 1]});
+        let ingredients = serde_json::json!({
+            "version": {"major": 7, "minor": 2, "micro": 22}, "qemu": file, "accelerator": "tcg",
+            "distribution": "kubernetes v1.0.0", "kernel": file, "initrd": file, "base-disk": file, "host-cpu": null,
+            "arguments": [],
+        });
         serde_json::json!({
+            "ingredients": ingredients, "memory": 1 << 30,
             "process": {"pid": pid, "start_ticks": start.parse::<u64>().unwrap(), "boot_id": boot.trim()},
             "uuid": "11111111-2222-3333-4444-555555555555", "qemu": "7.2.22", "accelerator": "tcg",
             "bind": "127.0.0.1", "api_port": self.api, "ssh_port": self.ssh, "web_port": self.web,
