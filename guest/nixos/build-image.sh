@@ -1,0 +1,75 @@
+#!/bin/sh
+# The builder of image.nix: paths, kernel, initial RAM disk and manifest -> the folder of a guest image.
+#
+# It needs coreutils, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
+# in Nix's sandbox and outside of it.
+set -eu
+
+usage='Usage: build-image.sh --paths FILE --kernel FILE --initrd FILE --manifest FILE --label LABEL --size-mib N
+                      --out FOLDER [--from FOLDER]
+
+  --paths     A file with absolute paths, one a line; they and all below them are in the file system, as root'\''s
+  --size-mib  The size of the root disk and of its file system
+  --out       The folder that is made
+  --from      Where the paths are on this machine, / unless said otherwise'
+
+fail() {
+    printf 'build-image.sh: %s\n' "$1" >&2
+    exit "${2:-1}"
+}
+
+paths='' kernel='' initrd='' manifest='' label='' size='' out='' from=/
+while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || fail "$1 wants a value
+$usage" 2
+    case $1 in
+        --paths) paths=$2 ;;
+        --kernel) kernel=$2 ;;
+        --initrd) initrd=$2 ;;
+        --manifest) manifest=$2 ;;
+        --label) label=$2 ;;
+        --size-mib) size=$2 ;;
+        --out) out=$2 ;;
+        --from) from=$2 ;;
+        *) fail "unknown option $1
+$usage" 2 ;;
+    esac
+    shift 2
+done
+for value in "$paths" "$kernel" "$initrd" "$manifest" "$label" "$size" "$out"; do
+    [ -n "$value" ] || fail "an option is missing
+$usage" 2
+done
+
+work=$(mktemp -d)
+# Folders of a store cannot be written to, not even to remove what is in them.
+trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
+mkdir "$work/root"
+mkdir -p "$out"
+
+echo 'copying the closure'
+paths=$(readlink -f "$paths")
+(
+    cd "$from"
+    # Relative, so that --parents makes the same folders below the root.
+    sed 's,^/*,,' "$paths" |
+        xargs -d '\n' cp --archive --no-preserve=ownership --reflink=auto --parents --target-directory="$work/root"
+)
+# What --parents made as the source has it, down to a store that only its owner may write to.
+chmod 755 "$work/root"
+
+echo 'writing the file system'
+truncate -s "${size}M" "$work/root.raw"
+# As root's in the eyes of mke2fs, whoever builds. It has its full size: nothing grows at boot, and no guest runs out of
+# space before it has grown. Groups are marked as unwritten, so that the image stays sparse; nothing is reserved for
+# root, since all is root's; container images are many small files.
+fakeroot -- mke2fs -q -F -t ext4 -L "$label" -m 0 -i 16384 -O ^resize_inode \
+    -E lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0 -d "$work/root" "$work/root.raw"
+
+echo 'compressing the disk'
+qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd -W -m 4 "$work/root.raw" "$out/root.qcow2"
+
+# Copies, so that the folder refers to nothing.
+cp --no-preserve=mode,ownership "$kernel" "$out/kernel"
+cp --no-preserve=mode,ownership "$initrd" "$out/initrd"
+cp --no-preserve=mode,ownership "$manifest" "$out/manifest.json"
