@@ -15,12 +15,15 @@ let
         sha256 = pin.hash;
       };
 
-  given = if settings == null then { schema = 1; } else builtins.fromJSON (builtins.readFile settings);
+  given =
+    if settings == null then { schema = 1; } else builtins.fromJSON (builtins.readFile settings);
   checked =
     if given.schema or null == 1 then
       given
     else
-      throw "k3s-vm: settings.json has schema ${builtins.toJSON (given.schema or null)}, this guest reads 1";
+      throw "k3s-vm: settings.json has schema ${
+        builtins.toJSON (given.schema or null)
+      }, this guest reads 1";
 
   # A guest is Linux whatever the host is; on macOS Nix then wants a builder for it.
   hostAsLinux = builtins.replaceStrings [ "darwin" ] [ "linux" ] builtins.currentSystem;

@@ -17,7 +17,7 @@ let
   # The names in a file of modules-load.d(5).
   namesIn =
     file:
-    builtins.filter (line: builtins.isString line && builtins.match "[a-z0-9_-]+" line != null) (
+    builtins.filter (line: builtins.isString line && builtins.match "[A-Za-z0-9_-]+" line != null) (
       builtins.split "\n" (builtins.readFile file)
     );
 
@@ -25,9 +25,9 @@ let
   fromHost = name: "/sys/firmware/qemu_fw_cfg/by_name/opt/k3s-vm/${name}/raw";
 
   # Plain, since unpacking is dear in an emulated CPU; the disk's image is compressed as a whole.
-  airgapImages =
-    pkgs.runCommand "k3s-airgap-images.tar" { nativeBuildInputs = [ pkgs.zstd ]; }
-      "zstd -d --no-progress -o $out ${config.services.k3s.package.airgap-images}";
+  airgapImages = pkgs.runCommand "k3s-airgap-images.tar" {
+    nativeBuildInputs = [ pkgs.zstd ];
+  } "zstd -d --no-progress -o $out ${config.services.k3s.package.airgap-images}";
 in
 {
   # Booting: the host brings kernel, initial RAM disk and command line.
@@ -113,7 +113,10 @@ in
       };
       linkConfig.RequiredForOnline = "routable";
     };
-    wait-online.anyInterface = true;
+    wait-online = {
+      anyInterface = true;
+      timeout = 20;
+    };
   };
 
   # One sshd for each connection, for the keys' sake. Root by key only.
