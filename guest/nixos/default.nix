@@ -6,6 +6,7 @@
 }:
 let
   pin = (builtins.fromJSON (builtins.readFile ./nixpkgs.json)).pins.nixpkgs;
+  # Never `"${source}"`: a path would be copied to the store, all of nixpkgs.
   source =
     if nixpkgs != null then
       nixpkgs
@@ -35,11 +36,11 @@ let
     overlays = [ ];
   };
 
-  guest = import "${source}/nixos/lib/eval-config.nix" {
+  guest = import (source + "/nixos/lib/eval-config.nix") {
     inherit system;
     modules = [
-      "${source}/nixos/modules/profiles/minimal.nix"
-      "${source}/nixos/modules/profiles/headless.nix"
+      (source + "/nixos/modules/profiles/minimal.nix")
+      (source + "/nixos/modules/profiles/headless.nix")
       ./options.nix
       ./guest.nix
       {
@@ -55,5 +56,5 @@ in
 {
   image = import ./image.nix { inherit (guest) config pkgs; };
   k3sVersions = (import ./k3s.nix pkgs).versions;
-  nixpkgsRevision = (import "${source}/lib").trivial.revisionWithDefault null;
+  nixpkgsRevision = (import (source + "/lib")).trivial.revisionWithDefault null;
 }

@@ -5,25 +5,10 @@
 let
   cfg = config.k3sVm;
   inherit (config.system) build;
-  contract = builtins.fromJSON (builtins.readFile ../k3s/contract.json);
-
   closure = pkgs.closureInfo { rootPaths = [ build.toplevel ]; };
 
   manifest = pkgs.writeText "manifest.json" (
-    builtins.toJSON {
-      schema = 1;
-      architecture = pkgs.stdenv.hostPlatform.parsed.cpu.name;
-      provider = "nix";
-      distribution = "k3s";
-      kubernetes_version = "v${config.services.k3s.package.version}";
-      operating_system = "NixOS ${config.system.nixos.version}";
-      kernel_command_line = "init=${build.toplevel}/init ${toString config.boot.kernelParams}";
-      virtual_size = cfg.diskMiB * 1024 * 1024;
-      node_name = cfg.nodeName;
-      inherit (contract) kubeconfig service;
-      containerd_socket = contract.containerdSocket;
-      certificate_days = contract.certificateDays;
-    }
+    builtins.toJSON (import ./manifest.nix { inherit config pkgs; })
   );
 in
 pkgs.stdenvNoCC.mkDerivation {
