@@ -8,7 +8,7 @@ use crate::option_table::{lines, unused};
 
 /// The lines of one evaluation that another has not.
 fn differences(settings: &Value) -> String {
-    let of = |settings: &Value| lines(&image(settings)["guest"]).unwrap();
+    let of = |settings: &Value| lines(&image(settings)["guest"]).expect("options");
     let usual = of(&json!({"schema": 1}));
     let usual: Vec<&str> = usual.lines().collect();
     of(settings).lines().filter(|line| !usual.contains(line)).map(|line| format!("{line}\n")).collect()

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The repository.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace").to_path_buf()
 }
 
 fn program() -> OsString {
@@ -43,18 +43,18 @@ pub(crate) fn value(attribute: &str, arguments: &[&str]) -> Value {
 
 /// `image` with the settings, whose file has an awkward name.
 pub(crate) fn image(settings: &Value) -> Value {
-    let folder = tempfile::Builder::new().prefix("the \"settings\", größer ").tempdir().unwrap();
+    let folder = tempfile::Builder::new().prefix("the \"settings\", größer ").tempdir().expect("a folder");
     let file = folder.path().join("settings.json");
-    std::fs::write(&file, settings.to_string()).unwrap();
-    value("image", &["--argstr", "settings", file.to_str().unwrap()])
+    std::fs::write(&file, settings.to_string()).expect("a file");
+    value("image", &["--argstr", "settings", file.to_str().expect("a text")])
 }
 
 /// What Nix says when it refuses the settings: the last line.
 pub(crate) fn refusal(settings: &Value) -> String {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.json");
-    std::fs::write(&file, settings.to_string()).unwrap();
-    let output = evaluate("image", &["--argstr", "settings", file.to_str().unwrap()]);
+    std::fs::write(&file, settings.to_string()).expect("a file");
+    let output = evaluate("image", &["--argstr", "settings", file.to_str().expect("a text")]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     said.trim_end().lines().last().unwrap_or_default().trim().to_owned()

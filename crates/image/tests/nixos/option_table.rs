@@ -25,50 +25,47 @@ fn declared() -> Vec<Declared> {
         .collect()
 }
 
+/// An option that is set; without a type when it is none.
+struct Set<'a> {
+    path: Vec<&'a str>,
+    kind: Option<&'static str>,
+    value: &'a Value,
+}
+
 /// The definitions of a configuration as lines `option = value`; what is no option or not of its type is told instead.
 pub(crate) fn lines(definitions: &Value) -> Result<String, String> {
-    let (table, mut text, mut mistakes) = (declared(), String::new(), String::new());
-    walk(&table, &mut Vec::new(), definitions, &mut |path, kind, value| {
+    let (mut text, mut mistakes) = (String::new(), String::new());
+    for Set { path, kind, value } in set(&declared(), &[], definitions) {
         let name = path.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(".");
         let _ = match kind {
             None => writeln!(mistakes, "{name} is not in the table of options"),
             Some(kind) if !fits(kind, unwrapped(value)) => writeln!(mistakes, "{name} = {value}: not of type {kind}"),
             Some(_) => writeln!(text, "{name} = {value}"),
         };
-    });
+    }
     if mistakes.is_empty() { Ok(text) } else { Err(mistakes) }
 }
 
 /// The options of the table that `definitions` does not set.
 pub(crate) fn unused(definitions: &Value) -> Vec<String> {
     let table = declared();
-    let mut used = Vec::new();
-    walk(&table, &mut Vec::new(), definitions, &mut |path, _, _| used.push(path.to_vec()));
-    let is_used = |option: &Declared| used.iter().any(|path| matches(&option.path, path));
+    let used = set(&table, &[], definitions);
+    let is_used = |option: &Declared| used.iter().any(|set| matches(&option.path, &set.path));
     table.iter().filter(|option| !is_used(option)).map(|option| option.path.join(".")).collect()
 }
 
-/// Calls `visit` for every option that is set, and for what is set without being one.
-fn walk(
-    table: &[Declared],
-    path: &mut Vec<String>,
-    value: &Value,
-    visit: &mut dyn FnMut(&[String], Option<&'static str>, &Value),
-) {
-    if let Some(option) = table.iter().find(|option| matches(&option.path, path)) {
-        visit(path, Some(option.kind), value);
-    } else if let Value::Object(attributes) = value {
-        for (name, value) in attributes {
-            path.push(name.clone());
-            walk(table, path, value, visit);
-            path.pop();
+/// What `value`, at `path`, sets.
+fn set<'a>(table: &[Declared], path: &[&'a str], value: &'a Value) -> Vec<Set<'a>> {
+    let kind = table.iter().find(|option| matches(&option.path, path)).map(|option| option.kind);
+    match value {
+        Value::Object(attributes) if kind.is_none() => {
+            attributes.iter().flat_map(|(name, value)| set(table, &[path, &[name.as_str()]].concat(), value)).collect()
         }
-    } else {
-        visit(path, None, value);
+        _ => vec![Set { path: path.to_vec(), kind, value }],
     }
 }
 
-fn matches(pattern: &[&str], path: &[String]) -> bool {
+fn matches(pattern: &[&str], path: &[&str]) -> bool {
     pattern.len() == path.len() && pattern.iter().zip(path).all(|(wanted, name)| *wanted == ANY || wanted == name)
 }
 
