@@ -1,7 +1,7 @@
 #!/bin/sh
 # The builder of image.nix: paths, kernel, initial RAM disk and manifest -> the folder of a guest image.
 #
-# It needs coreutils, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
+# It needs coreutils, xargs, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
 # in Nix's sandbox and outside of it.
 set -eu
 
@@ -55,19 +55,22 @@ paths=$(readlink -f "$paths")
     sed 's,^/*,,' "$paths" |
         xargs -d '\n' cp --archive --no-preserve=ownership --reflink=auto --parents --target-directory="$work/root"
 )
-# What --parents made as the source has it, down to a store that only its owner may write to.
 chmod 755 "$work/root"
 
 echo 'writing the file system'
 truncate -s "${size}M" "$work/root.raw"
+# The same tree gives the same bytes (e2fsprogs before 1.47.1 does not heed SOURCE_DATE_EPOCH): a store's time is 1.
+uuid=6b33732d-766d-4e69-9f78-4f5300000000
 # As root's in the eyes of mke2fs, whoever builds. It has its full size: nothing grows at boot, and no guest runs out of
 # space before it has grown. Groups are marked as unwritten, so that the image stays sparse; nothing is reserved for
 # root, since all is root's; container images are many small files.
-fakeroot -- mke2fs -q -F -t ext4 -L "$label" -m 0 -i 16384 -O ^resize_inode \
-    -E lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0 -d "$work/root" "$work/root.raw"
+SOURCE_DATE_EPOCH=1 fakeroot -- mke2fs -q -F -t ext4 -L "$label" -U "$uuid" -m 0 -i 16384 -O ^resize_inode \
+    -E "hash_seed=$uuid,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0" \
+    -d "$work/root" "$work/root.raw"
 
 echo 'compressing the disk'
-qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd -W -m 4 "$work/root.raw" "$out/root.qcow2"
+# Written in order, for the same reason.
+qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd -m 4 "$work/root.raw" "$out/root.qcow2"
 
 # Copies, so that the folder refers to nothing.
 cp --no-preserve=mode,ownership "$kernel" "$out/kernel"

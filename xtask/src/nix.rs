@@ -1,7 +1,7 @@
-//! `cargo xtask nix`: Nix's evaluator from Debian's packages, unpacked into `target/nix`, for tests alone.
+//! `cargo xtask nix`: Nix from Debian's packages, unpacked into `target/nix`, for tests alone.
 //!
-//! Nothing is installed, no store is made: its packages and their libraries are in a folder, and a script beside it runs
-//! the program with them.
+//! Nothing is installed, no store is made: its packages and their libraries are in a folder, and scripts beside it run
+//! the programs with them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,32 +13,37 @@ use anyhow::{Context, Result, bail};
 /// The release of Debian; nixpkgs wants Nix 2.18, and this is the first that has it.
 const SUITE: &str = "trixie";
 
-/// Makes `target/nix/nix-instantiate`, unless it is there.
+/// The programs that tests use, all of them links to one.
+const PROGRAMS: [&str; 3] = ["nix-build", "nix-instantiate", "nix-store"];
+
+/// Makes `target/nix/bin`, unless it is there.
 ///
 /// # Errors
 /// mmdebstrap's, and what is not as expected in Debian's packages.
 pub(crate) fn run(repository: &Path) -> Result<()> {
     let folder = repository.join("target/nix");
-    let script = folder.join("nix-instantiate");
-    if !script.exists() {
-        let tree = folder.join("tree");
-        if tree.exists() {
-            fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
+    let programs = folder.join("bin");
+    if !programs.exists() {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         }
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let (tree, partial) = (folder.join("tree"), folder.join("bin.partial"));
+        fs::create_dir_all(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
         unpack(&tree)?;
         let text = script_text(&loader(&tree)?, &tree);
-        // Written last: where it is, the rest is whole.
-        let partial = folder.join("nix-instantiate.partial");
-        fs::write(&partial, text)?;
-        fs::set_permissions(&partial, fs::Permissions::from_mode(0o755))?;
-        fs::rename(&partial, &script)?;
+        for name in PROGRAMS {
+            fs::write(partial.join(name), &text)?;
+            fs::set_permissions(partial.join(name), fs::Permissions::from_mode(0o755))?;
+        }
+        // Last: where it is, the rest is whole.
+        fs::rename(&partial, &programs)?;
     }
-    let output = Command::new(&script).arg("--version").output().with_context(|| script.display().to_string())?;
+    let program = programs.join(PROGRAMS[0]);
+    let output = Command::new(&program).arg("--version").output().with_context(|| program.display().to_string())?;
     if !output.status.success() {
-        bail!("{} does not run: {}", script.display(), String::from_utf8_lossy(&output.stderr).trim());
+        bail!("{} does not run: {}", program.display(), String::from_utf8_lossy(&output.stderr).trim());
     }
-    println!("{}: {}", script.display(), String::from_utf8_lossy(&output.stdout).trim());
+    println!("{}: {}", programs.display(), String::from_utf8_lossy(&output.stdout).trim());
     Ok(())
 }
 
@@ -68,7 +73,7 @@ fn script_text(loader: &Path, tree: &Path) -> String {
     format!(
         "#!/bin/sh\n\
          # Written by `cargo xtask nix`.\n\
-         exec {loader} --library-path \"$(printf '%s:' {tree}/usr/lib/*-linux-gnu)\" --argv0 nix-instantiate {tree}/usr/bin/nix \"$@\"\n"
+         exec {loader} --library-path \"$(printf '%s:' {tree}/usr/lib/*-linux-gnu)\" --argv0 \"${{0##*/}}\" {tree}/usr/bin/nix \"$@\"\n"
     )
 }
 
@@ -87,7 +92,7 @@ mod tests {
         insta::assert_snapshot!(script_text(&tree.join("usr/lib64/ld.so"), tree), @r#"
         #!/bin/sh
         # Written by `cargo xtask nix`.
-        exec '/the user'\''s/nix/tree/usr/lib64/ld.so' --library-path "$(printf '%s:' '/the user'\''s/nix/tree'/usr/lib/*-linux-gnu)" --argv0 nix-instantiate '/the user'\''s/nix/tree'/usr/bin/nix "$@"
+        exec '/the user'\''s/nix/tree/usr/lib64/ld.so' --library-path "$(printf '%s:' '/the user'\''s/nix/tree'/usr/lib/*-linux-gnu)" --argv0 "${0##*/}" '/the user'\''s/nix/tree'/usr/bin/nix "$@"
         "#);
     }
 }

@@ -1,4 +1,4 @@
-//! Nix's evaluator, without a store: the installed one, or the one that `cargo xtask nix` has fetched.
+//! Nix: the one that `cargo xtask nix` has fetched, or the installed one.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,10 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace").to_path_buf()
 }
 
-fn program() -> OsString {
-    let fetched = repository().join("target/nix/nix-instantiate");
-    if fetched.exists() { fetched.into() } else { "nix-instantiate".into() }
+/// A program of Nix.
+pub(crate) fn program(name: &str) -> OsString {
+    let fetched = repository().join("target/nix/bin").join(name);
+    if fetched.exists() { fetched.into() } else { name.into() }
 }
 
 /// The folder that stands in for a nixpkgs.
@@ -23,7 +24,7 @@ pub(crate) fn stand_in() -> PathBuf {
 
 /// `nix-instantiate --eval` of an attribute of `guest/nixos/default.nix`, with the stand-in unless another is given.
 fn evaluate(attribute: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program());
+    let mut command = Command::new(program("nix-instantiate"));
     command.args(["--eval", "--strict", "--json", "-A", attribute]).arg(repository().join("guest/nixos/default.nix"));
     if !arguments.contains(&"nixpkgs") {
         command.args(["--argstr", "nixpkgs"]).arg(stand_in());
