@@ -24,7 +24,7 @@ fn every_nix_file_parses() {
     let mut files = Vec::new();
     nix_files(&crate::nix::repository(), &mut files);
     let repository = crate::nix::repository();
-    for expected in ["flake.nix", ".k3s-vm/flake.nix", ".k3s-vm/vm/configuration.nix", "guest/nixos/default.nix"] {
+    for expected in ["flake.nix", ".k3s-vm/flake.nix", "guest/nixos/default.nix"] {
         assert!(files.contains(&repository.join(expected)), "{expected} is not among {files:?}");
     }
     for file in files {
