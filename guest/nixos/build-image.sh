@@ -55,6 +55,7 @@ paths=$(readlink -f "$paths")
     sed 's,^/*,,' "$paths" |
         xargs -d '\n' cp --archive --no-preserve=ownership --reflink=auto --parents --target-directory="$work/root"
 )
+# Whatever the umask: all may enter the guest's root.
 chmod 755 "$work/root"
 
 echo 'writing the file system'
