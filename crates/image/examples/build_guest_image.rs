@@ -43,6 +43,8 @@ fn main() -> Result<()> {
         distribution: if k3s.binary.is_some() { Distribution::K3s } else { Distribution::Kubernetes },
         folder: None,
         disk: 20 << 30,
+        nixpkgs: None,
+        offline: false,
     };
     let request = ImageRequest {
         config: &config,
