@@ -9,10 +9,7 @@ use model::{Fault, FaultClass};
 
 use super::log_line::name;
 use super::program::WITHOUT_NIX;
-use super::transcript::{Plan, Transcript};
-
-/// How many lines of an error are told; traces are long.
-const MOST_LINES: usize = 8;
+use super::transcript::{Error, Plan, Transcript};
 
 /// What a failure may concern.
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +23,15 @@ pub(super) struct Concerns<'a> {
 /// The fault of a run that ended with `code`.
 pub(super) fn translate(code: i32, transcript: &Transcript, concerns: Concerns<'_>) -> Fault {
     let errors = transcript.errors();
-    let said = errors.join("\n");
-    of_the_host(&said, errors)
-        .or_else(|| of_the_sources(&said, errors, concerns))
-        .or_else(|| of_a_builder(errors, transcript))
-        .or_else(|| of_the_configuration(&said, errors, concerns))
+    let said = errors.iter().map(|error| error.sentence.as_str()).collect::<Vec<_>>().join("\n");
+    of_the_host(&said)
+        .or_else(|| of_the_sources(&said, concerns))
+        .or_else(|| of_a_builder(&said, transcript))
+        .or_else(|| of_the_project(&said, errors, concerns))
         .unwrap_or_else(|| {
             let fault = Fault::new(FaultClass::Failed, format!("`nix-build` failed with exit code {code}"));
             let fault = match errors.last() {
-                Some(error) => fault.because(sentence(error)),
+                Some(error) => fault.because(&error.sentence),
                 None => fault,
             };
             let fault = fault.next("k3s-vm --debug start    # tells the command, to run it by hand").next(WITHOUT_NIX);
@@ -60,8 +57,8 @@ const PROXY: &str =
     "export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too";
 
 /// What the host lacks, or its Nix.
-fn of_the_host(said: &str, errors: &[String]) -> Option<Fault> {
-    let found = |words: &[&str]| words.iter().any(|word| said.contains(word)).then(|| line_with(errors, words));
+fn of_the_host(said: &str) -> Option<Fault> {
+    let found = |words: &[&str]| words.iter().any(|word| said.contains(word)).then(|| line_with(said, words));
     let host = |what: &str, why: String| Fault::new(FaultClass::Host, what).because(why);
     if let Some(why) = found(&["No space left on device", "database or disk is full"]) {
         return Some(
@@ -104,8 +101,9 @@ fn of_the_host(said: &str, errors: &[String]) -> Option<Fault> {
             "export NIX_CONFIG='extra-experimental-features = nix-command flakes'    # then run the command again";
         return Some(fault.next(step));
     }
-    let why = found(&["is required to build '", "Reason: platform mismatch", "Reason: missing system features"])
+    found(&["is required to build '", "Reason: platform mismatch", "Reason: missing system features"])
         .or_else(|| found(&["Reason: required system or feature not available"]))?;
+    let why = said.to_owned();
     Some(match required_features(said) {
         Some(features) => host(&format!("this Nix has no builder with the feature {features}"), why)
             .because("k3s-vm's own guest needs none, so something in .k3s-vm/vm/configuration.nix does")
@@ -117,9 +115,8 @@ fn of_the_host(said: &str, errors: &[String]) -> Option<Fault> {
 }
 
 /// What should have come from somewhere and did not, or is something else.
-fn of_the_sources(said: &str, errors: &[String], concerns: Concerns<'_>) -> Option<Fault> {
-    if let Some(own) = errors.iter().find_map(|error| error.split_once("k3s-vm: ")) {
-        let what = own.1.lines().next().unwrap_or_default();
+fn of_the_sources(said: &str, concerns: Concerns<'_>) -> Option<Fault> {
+    if let Some(what) = said.lines().find_map(|line| line.strip_prefix("k3s-vm: ")) {
         let fault = Fault::new(FaultClass::Config, what);
         return Some(if what.contains("no K3s ") {
             fault
@@ -131,19 +128,24 @@ fn of_the_sources(said: &str, errors: &[String], concerns: Concerns<'_>) -> Opti
     }
     if said.contains("was not found in the Nix search path") {
         let fault = Fault::new(FaultClass::Config, "Nix does not find a nixpkgs by its search path");
-        let fault = fault.because(line_with(errors, &["was not found in the Nix search path"]));
+        let fault = fault.because(line_with(said, &["was not found in the Nix search path"]));
         return Some(fault.next("name a folder, an address or channel:NAME in image.nixpkgs, or leave it out"));
     }
     if said.contains("hash mismatch in") {
-        let error = errors.iter().find(|error| error.contains("hash mismatch in")).map_or(said, String::as_str);
-        let fault = Fault::new(FaultClass::Failed, "what Nix fetched is not what was pinned").because(sentence(error));
+        let mismatch: Vec<&str> = said.lines().skip_while(|line| !line.contains("hash mismatch in")).take(3).collect();
+        let fault = Fault::new(FaultClass::Failed, "what Nix fetched is not what was pinned");
+        let fault = fault.because(mismatch.join("\n"));
         return Some(fault.next("k3s-vm nix update    # pins the newest nixpkgs, with what it is now"));
     }
     let (address, why) = said.rsplit_once("unable to download '")?.1.split_once("': ")?;
     let why = why.lines().next().unwrap_or_default().trim_end_matches(')');
-    let class = if why.contains("HTTP error") { FaultClass::Failed } else { FaultClass::Host };
+    let answered = why.contains("HTTP error");
+    let class = if answered { FaultClass::Failed } else { FaultClass::Host };
     let fault = Fault::new(class, format!("Nix cannot fetch {address}")).because(why);
     Some(match concerns.offline {
+        _ if answered => fault
+            .next("correct image.nixpkgs, if that names it")
+            .next("k3s-vm nix update    # pins the newest nixpkgs, if the pinned one is gone"),
         true => fault
             .because("image.offline is set, and it is not on this machine")
             .next("k3s-vm start --set image.offline=false"),
@@ -152,17 +154,15 @@ fn of_the_sources(said: &str, errors: &[String], concerns: Concerns<'_>) -> Opti
 }
 
 /// A builder that failed, with the end of its log.
-fn of_a_builder(errors: &[String], transcript: &Transcript) -> Option<Fault> {
-    let (derivation, how) = errors.iter().find_map(|error| {
-        let derivation = error.split('\'').find(|word| word.ends_with(".drv"))?;
-        let how = error.split_once("builder failed with ").or_else(|| error.split_once("' failed with "))?.1;
-        let how = how.lines().next().unwrap_or_default().trim_end_matches(['.', ';']);
-        Some((derivation.to_owned(), how.to_owned()))
-    })?;
+fn of_a_builder(said: &str, transcript: &Transcript) -> Option<Fault> {
+    // "builder for 'D' failed with H" up to 2.26, then "Cannot build 'D'." and "Reason: builder failed with H."
+    let (before, after) = said.split_once("builder failed with ").or_else(|| said.split_once("' failed with "))?;
+    let derivation = before.split('\'').rfind(|word| word.ends_with(".drv"))?.to_owned();
+    let how = after.lines().next().unwrap_or_default().trim_end_matches(['.', ';']);
     let log = transcript.log_of(&derivation);
     let short = name(&derivation).to_owned();
     if let Some(line) = log.iter().find(|line| line.contains("No space left on device")) {
-        return of_the_host(line, std::slice::from_ref(line));
+        return of_the_host(line);
     }
     let fault = Fault::new(FaultClass::Failed, format!("the build of {short} failed"))
         .because(format!("its builder ended with {how}"))
@@ -170,15 +170,22 @@ fn of_a_builder(errors: &[String], transcript: &Transcript) -> Option<Fault> {
     Some(with_log(fault, &format!("log of {short}"), log))
 }
 
-/// A mistake in the user's part of the guest.
-fn of_the_configuration(said: &str, errors: &[String], concerns: Concerns<'_>) -> Option<Fault> {
+/// What is in the project: a mistake in the user's part of the guest, a file in the place of the link.
+fn of_the_project(said: &str, errors: &[Error], concerns: Concerns<'_>) -> Option<Fault> {
+    if let Some((_, link)) = said.split_once("cannot create symlink ")
+        && let Some(link) = link.split(['\'', '"']).nth(1)
+    {
+        let fault = Fault::new(FaultClass::State, format!("{link} is in the way of the link that Nix makes there"));
+        let quoted = host::command::quote(link.as_ref());
+        return Some(fault.because("it leads to nothing of Nix's store").next(format!("mv {quoted} {quoted}.old")));
+    }
     let path = concerns.configuration.display().to_string();
-    said.contains(&path).then(|| {
-        let error = errors.iter().find(|error| error.contains(&path)).map_or(said, String::as_str);
+    let error = errors.iter().find(|error| error.whole.contains(&path))?;
+    Some(
         Fault::new(FaultClass::Config, format!("{path} has a mistake"))
-            .because(sentence(error))
-            .next("correct it, then run the command again")
-    })
+            .because(&error.sentence)
+            .next("correct it, then run the command again"),
+    )
 }
 
 /// The features that no builder has, where it is for them: between the first braces behind the word.
@@ -188,16 +195,9 @@ fn required_features(said: &str) -> Option<String> {
 }
 
 /// The line that has one of `words`, without what stands before an inner `error:`.
-fn line_with(errors: &[String], words: &[&str]) -> String {
-    let mut lines = errors.iter().flat_map(|error| error.lines());
-    let line = lines.find(|line| words.iter().any(|word| line.contains(word))).unwrap_or_default().trim();
+fn line_with(said: &str, words: &[&str]) -> String {
+    let line = said.lines().find(|line| words.iter().any(|word| line.contains(word))).unwrap_or_default();
     line.rsplit_once("error: ").map_or(line, |(_, inner)| inner).to_owned()
-}
-
-/// An error without its trace, which stands before the last `error:`.
-fn sentence(error: &str) -> String {
-    let inner = error.rsplit_once("error:").map_or(error, |(_, inner)| inner);
-    inner.trim().lines().take(MOST_LINES).map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 fn with_log(fault: Fault, source: &str, lines: Vec<String>) -> Fault {

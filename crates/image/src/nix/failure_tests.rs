@@ -34,6 +34,24 @@ fn same(recorded: &[&str]) -> String {
     told[0].clone()
 }
 
+/// The same where the derivations have other hashes.
+fn same_but_for_the_hash(recorded: &[&str]) -> String {
+    let without = |text: String| {
+        let words: Vec<String> = text.split("/nix/store/").map(|part| part[part.len().min(32)..].to_owned()).collect();
+        words.join("/nix/store/HASH")
+    };
+    let told: Vec<String> = recorded.iter().map(|recorded| of_recorded(recorded)).collect();
+    for other in &told[1..] {
+        assert_eq!(without(other.clone()), without(told[0].clone()));
+    }
+    told[0].clone()
+}
+
+/// A message of Nix's log.
+fn message(text: &str) -> String {
+    format!("@nix {}", serde_json::json!({"action": "msg", "level": 0, "msg": text}))
+}
+
 macro_rules! recorded {
     ($name:literal) => {
         include_str!(concat!("recorded/", $name, ".jsonl"))
@@ -108,11 +126,11 @@ fn a_feature_that_is_off() {
 
 #[test]
 fn no_nixpkgs() {
-    insta::assert_snapshot!(same(&[recorded!("no-nixpkgs-2.8"), recorded!("no-nixpkgs-2.26"), recorded!("no-nixpkgs-2.34")]), @r#"
-    Nix has no space left for the guest image (host)
-      7|  space = d "space" {} "echo 'writing to file: No space left on device' >&2; exit 1";
-    Next: nix-collect-garbage    # removes what nothing uses; `df -h /nix` shows how much there is
-    "#);
+    insta::assert_snapshot!(same(&[recorded!("no-nixpkgs-2.8"), recorded!("no-nixpkgs-2.26"), recorded!("no-nixpkgs-2.34")]), @r"
+    Nix does not find a nixpkgs by its search path (config)
+      file 'nixpkgs/nixos' was not found in the Nix search path (add it using $NIX_PATH or -I)
+    Next: name a folder, an address or channel:NAME in image.nixpkgs, or leave it out
+    ");
 }
 
 #[test]
@@ -143,9 +161,8 @@ fn an_archive_that_cannot_be_fetched() {
     insta::assert_snapshot!(of_recorded("error: unable to download 'https://example.com/n.tar.gz': HTTP error 404"), @r"
     Nix cannot fetch https://example.com/n.tar.gz (failed)
       HTTP error 404
-    Next: export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too
-    Next: k3s-vm start --nixpkgs FOLDER    # a nixpkgs that you have
-    Next: k3s-vm start --provider debian    # a Debian guest, made without Nix
+    Next: correct image.nixpkgs, if that names it
+    Next: k3s-vm nix update    # pins the newest nixpkgs, if the pinned one is gone
     ");
 }
 
@@ -154,15 +171,15 @@ fn something_else_than_was_pinned() {
     insta::assert_snapshot!(same(&[recorded!("archive-hash-mismatch-2.26"), recorded!("archive-hash-mismatch-2.34")]), @r"
     what Nix fetched is not what was pinned (failed)
       hash mismatch in file downloaded from 'file:///guest/nixos/exprs.tar.xz':
-               specified: sha256:1fzrxmr2qi7fy76wh9v0l1a7vdvscxn4p2d5ng9rhpcnrhdil6zy
-               got:       sha256:08y2dkbdcdnqvq2swnknmvrzlf968gaq28v6i613n9fgpahqw0fi
+      specified: sha256:1fzrxmr2qi7fy76wh9v0l1a7vdvscxn4p2d5ng9rhpcnrhdil6zy
+      got:       sha256:08y2dkbdcdnqvq2swnknmvrzlf968gaq28v6i613n9fgpahqw0fi
     Next: k3s-vm nix update    # pins the newest nixpkgs, with what it is now
     ");
     insta::assert_snapshot!(of_recorded(recorded!("hash-mismatch-2.26")), @r"
     what Nix fetched is not what was pinned (failed)
       hash mismatch in fixed-output derivation '/nix/store/6x8g10rz1sg0jbx4b1001air2fkiv8qc-fod.drv':
-               specified: sha256-/hsaG8yWXZjTs6WJS2xnerd9VKBgJ8jN8e5ELHLt+bs=
-                  got:    sha256-c8s4WKaHqElMozIwUwFigvPa051Cz2LKTnndoqrH2aw=
+      specified: sha256-/hsaG8yWXZjTs6WJS2xnerd9VKBgJ8jN8e5ELHLt+bs=
+      got:    sha256-c8s4WKaHqElMozIwUwFigvPa051Cz2LKTnndoqrH2aw=
     Next: k3s-vm nix update    # pins the newest nixpkgs, with what it is now
     ");
 }
@@ -177,7 +194,10 @@ fn another_platform() {
     ");
     insta::assert_snapshot!(of_recorded(recorded!("platform-2.34")), @r"
     this Nix cannot build for the guest's platform (host)
+      Cannot build '/nix/store/w2dvz5j4js47ilxq4hv92rs1qhj2gk95-plat.drv'.
       Reason: platform mismatch
+      Required system: 'aarch64-darwin'
+      Current system: 'x86_64-linux'
     Next: on macOS add a Linux builder: `nix run nixpkgs#darwin.linux-builder`
     Next: or a remote one: `man nix.conf`, builders
     ");
@@ -193,12 +213,15 @@ fn a_builder_without_kvm() {
     ");
     insta::assert_snapshot!(of_recorded(recorded!("no-kvm-2.34")), @r"
     this Nix has no builder with the feature kvm (host)
+      Cannot build '/nix/store/nxk4xxclic0nkx1myz6xlqyf3mbf9cb2-kvm2.drv'.
       Reason: missing system features
+      Required features: {kvm}
+      Available features: {}
       k3s-vm's own guest needs none, so something in .k3s-vm/vm/configuration.nix does
     Next: take out what needs it, or add a builder that has it: `man nix.conf`, system-features and builders
     ");
     let between = "error: Cannot build '/nix/store/x.drv'.\n       Reason: required system or feature not available\n       Required system: 'x86_64-linux' with features {kvm}";
-    assert!(of_recorded(between).starts_with("this Nix has no builder with the feature kvm (host)\n"));
+    assert!(of_recorded(&message(between)).starts_with("this Nix has no builder with the feature kvm (host)\n"));
 }
 
 #[test]
@@ -215,6 +238,26 @@ fn a_builder_that_fails_is_told_with_the_end_of_its_log() {
     Next: nix-store --read-log /nix/store/1w34bzp2xn5rf3f7pa6f3ac745bkw98v-fail.drv    # all that it said
     log of fail: 20 lines, the last: l 29
     ");
+}
+
+#[test]
+fn the_first_of_a_chain_of_failures_is_told() {
+    insta::assert_snapshot!(same_but_for_the_hash(&[recorded!("dependency-failed-2.26"), recorded!("dependency-failed-2.34")]), @r"
+    the build of first failed (failed)
+      its builder ended with exit code 4
+    Next: nix-store --read-log /nix/store/741ilvr0ija3xwg7g6dpvfbfynxwg8bd-first.drv    # all that it said
+    log of first: 1 lines, the last: the reason
+    ");
+}
+
+#[test]
+fn something_in_the_place_of_the_link() {
+    for text in ["'/project/.k3s-vm/vm/result'", "\"/project/.k3s-vm/vm/result\""] {
+        let fault = of_recorded(&message(&format!("error: cannot create symlink {text}; already exists")));
+        assert!(
+            fault.starts_with("/project/.k3s-vm/vm/result is in the way of the link that Nix makes there (state)\n")
+        );
+    }
 }
 
 #[test]
@@ -239,45 +282,46 @@ fn a_full_disk() {
 
 #[test]
 fn a_k3s_that_the_nixpkgs_does_not_have() {
-    insta::assert_snapshot!(same(&[recorded!("no-such-k3s-2.8"), recorded!("no-such-k3s-2.26"), recorded!("no-such-k3s-2.34")]), @"");
-    insta::assert_snapshot!(of_recorded("error: k3s-vm: settings.json has schema 2, this guest reads 1"), @"");
+    insta::assert_snapshot!(same(&[recorded!("no-such-k3s-2.8"), recorded!("no-such-k3s-2.26"), recorded!("no-such-k3s-2.34")]), @r#"
+    this nixpkgs has no K3s 1.30; it has 1.34, 1.35, 1.36 (config)
+    Next: set k3s.version in .k3s-vm/config.toml to one of these, such as "v1.35", or leave it out
+    Next: k3s-vm nix update    # pins the newest nixpkgs, which may have it
+    "#);
+    insta::assert_snapshot!(of_recorded("error: k3s-vm: settings.json has schema 2, this guest reads 1"), @r"
+    settings.json has schema 2, this guest reads 1 (config)
+    Next: k3s-vm config show    # tells where each value is from
+    ");
 }
 
 #[test]
 fn a_mistake_in_the_users_configuration() {
-    insta::assert_snapshot!(same(&[recorded!("syntax-error-2.26"), recorded!("syntax-error-2.34")]), @r#"
-    this nixpkgs has no K3s 1.30; it has 1.34, 1.35, 1.36"; (config)
-    Next: set k3s.version in .k3s-vm/config.toml to one of these, such as "v1.35", or leave it out
-    Next: k3s-vm nix update    # pins the newest nixpkgs, which may have it
-    "#);
+    insta::assert_snapshot!(same(&[recorded!("syntax-error-2.26"), recorded!("syntax-error-2.34")]), @r"
+    /project/.k3s-vm/vm/configuration.nix has a mistake (config)
+      syntax error, unexpected ';'
+      at /project/.k3s-vm/vm/configuration.nix:2:7:
+    Next: correct it, then run the command again
+    ");
     insta::assert_snapshot!(of_recorded(recorded!("syntax-error-2.8")), @r"
     /project/.k3s-vm/vm/configuration.nix has a mistake (config)
       syntax error, unexpected ';'
-      
-             at /project/.k3s-vm/vm/configuration.nix:2:7:
-      
-                  1| { a = 1;
-                  2|   b = ;
-                   |       ^
-                  3| }
+      at /project/.k3s-vm/vm/configuration.nix:2:7:
     Next: correct it, then run the command again
     ");
     let option = r#"@nix {"action":"msg","level":0,"msg":"error:\n       … while evaluating the attribute 'config'\n\n       error: The option `services.k3s.rol' does not exist. Definition values:\n       - In `/project/.k3s-vm/vm/configuration.nix': \"agent\"\n\n       Did you mean `services.k3s.role'?"}"#;
     insta::assert_snapshot!(of_recorded(option), @r#"
     /project/.k3s-vm/vm/configuration.nix has a mistake (config)
       The option `services.k3s.rol' does not exist. Definition values:
-             - In `/project/.k3s-vm/vm/configuration.nix': "agent"
-      
-             Did you mean `services.k3s.role'?
+      - In `/project/.k3s-vm/vm/configuration.nix': "agent"
+      Did you mean `services.k3s.role'?
     Next: correct it, then run the command again
     "#);
 }
 
 #[test]
 fn anything_else_is_told_in_nixs_words() {
-    insta::assert_snapshot!(of_recorded("error:\n       … while calling the 'import' builtin\n\n       error: stack overflow; max-call-depth exceeded"), @r"
+    insta::assert_snapshot!(of_recorded(&message("error:\n       … while calling the 'import' builtin\n\n       error: stack overflow; max-call-depth exceeded")), @r"
     `nix-build` failed with exit code 1 (failed)
-      
+      stack overflow; max-call-depth exceeded
     Next: k3s-vm --debug start    # tells the command, to run it by hand
     Next: k3s-vm start --provider debian    # a Debian guest, made without Nix
     output of `nix-build`: 3 lines, the last:        error: stack overflow; max-call-depth exceeded

@@ -87,7 +87,7 @@ impl<'a> PinUpdate<'a> {
         for _ in 0..MOST_REDIRECTS {
             match client.redirect(&address).map_err(Fault::from)? {
                 None => return Ok(address),
-                Some(next) => address = next,
+                Some(next) => address = absolute(&next, &address),
             }
         }
         Err(Fault::new(FaultClass::Failed, format!("the channel {channel} leads to no archive"))
@@ -120,6 +120,14 @@ impl<'a> PinUpdate<'a> {
         Fault::new(FaultClass::Failed, format!("{} is no pin of nixpkgs", self.file.display()))
             .because(why)
             .next("take the one of k3s-vm's version control")
+    }
+}
+
+/// An address that may be only a path on the server of `base` (RFC 9110, Location).
+fn absolute(address: &str, base: &str) -> String {
+    match (address.starts_with('/'), base.split('/').nth(2)) {
+        (true, Some(server)) => format!("{}//{server}{address}", base.split('/').next().unwrap_or_default()),
+        _ => address.to_owned(),
     }
 }
 
@@ -193,9 +201,21 @@ mod tests {
         let setup = Setup::new(&format!("#!/bin/sh\necho \"$*\" >>\"${{0%/*}}/calls\"\necho {DIGEST}\n"));
         let report = setup.update().unwrap();
         assert!(report.changed);
-        insta::assert_snapshot!(setup.steady(&setup.pin()), @"");
+        insta::assert_snapshot!(setup.steady(&setup.pin()), @r#"
+        {
+          "pins": {
+            "nixpkgs": {
+              "type": "Channel",
+              "name": "nixos-26.05",
+              "url": "http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz",
+              "hash": "08y2dkbdcdnqvq2swnknmvrzlf968gaq28v6i613n9fgpahqw0fi"
+            }
+          },
+          "version": 5
+        }
+        "#);
         let calls = || std::fs::read_to_string(setup.scratch.path().join("bin/calls")).unwrap();
-        insta::assert_snapshot!(setup.steady(&calls()), @"");
+        insta::assert_snapshot!(setup.steady(&calls()), @"--unpack --type sha256 http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz");
         let again = setup.update().unwrap();
         assert_eq!((again.changed, again.pinned), (false, report.pinned));
         assert_eq!(calls().lines().count(), 1);
@@ -206,7 +226,7 @@ mod tests {
         let setup = Setup::new("#!/bin/sh\necho \"error: unable to download '$4': HTTP error 404\" >&2\nexit 1\n");
         let before = setup.pin();
         let fault = setup.update().unwrap_err();
-        insta::assert_snapshot!(setup.steady(&fault.to_string()), @"cannot fetch /newest: that is no address of a file");
+        insta::assert_snapshot!(setup.steady(&fault.to_string()), @"Nix cannot fetch http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz: error: unable to download 'http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz': HTTP error 404");
         assert_eq!(setup.pin(), before);
     }
 }

@@ -13,8 +13,8 @@ const LOCAL_BUILDS: u64 = 100;
 /// What a run has said so far.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    /// The errors without the word, first to last.
-    errors: Vec<String>,
+    /// The errors, first to last.
+    errors: Vec<Error>,
     /// Caches that did not answer, each with the reason.
     unreachable: Vec<String>,
     /// How many derivations will be built, how many paths fetched, as Nix announced it.
@@ -25,6 +25,32 @@ pub(super) struct Transcript {
     logs: VecDeque<(String, VecDeque<String>)>,
     /// The last messages.
     messages: VecDeque<String>,
+}
+
+/// An error as Nix told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Error {
+    /// What is wrong, a line or several, without the trace that led there.
+    pub(super) sentence: String,
+    /// All of it but for excerpts of sources, which may have any word.
+    pub(super) whole: String,
+}
+
+impl Error {
+    /// Reads the text behind a first `error:`. The trace stands before the last one; 2.8 has it at the end.
+    fn read(text: &str) -> Self {
+        let lines: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_excerpt(line)).collect();
+        let begin = lines.iter().rposition(|line| line.starts_with("error:")).unwrap_or(0);
+        let told: Vec<&str> = lines[begin..].iter().take_while(|line| !line.starts_with('…')).copied().collect();
+        let sentence = told.join("\n").trim_start_matches("error:").trim().to_owned();
+        Error { sentence, whole: lines.join("\n") }
+    }
+}
+
+/// `12|  text` and `  |  ^`, as Nix shows sources.
+fn is_excerpt(line: &str) -> bool {
+    line.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with('|')
 }
 
 /// What Nix announced to do.
@@ -57,7 +83,7 @@ impl Transcript {
     }
 
     /// The errors, first to last.
-    pub(super) fn errors(&self) -> &[String] {
+    pub(super) fn errors(&self) -> &[Error] {
         &self.errors
     }
 
@@ -99,9 +125,11 @@ impl Transcript {
         if text.trim().is_empty() {
             return;
         }
-        keep(&mut self.messages, text.to_owned());
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            keep(&mut self.messages, line.to_owned());
+        }
         if let Some(error) = text.strip_prefix("error:") {
-            self.errors.push(error.trim().to_owned());
+            self.errors.push(Error::read(error));
         } else if let Some(failure) = text.strip_prefix("warning:").and_then(cache_out_of_reach) {
             self.unreachable.push(failure);
         } else if let Some(plan) = announced(text) {
@@ -192,6 +220,26 @@ mod tests {
         ] {
             assert_eq!(of(&said).world(offline).is_some(), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn an_error_is_told_without_its_trace_and_without_sources() {
+        let told = |recorded: &str| of(recorded).errors().last().unwrap().sentence.clone();
+        for (recorded, expected) in [
+            (include_str!("recorded/no-nixpkgs-2.8.jsonl"), 2),
+            (include_str!("recorded/no-nixpkgs-2.26.jsonl"), 1),
+            (include_str!("recorded/no-nixpkgs-2.34.jsonl"), 1),
+        ] {
+            let told = told(recorded);
+            assert!(told.starts_with("file 'nixpkgs/nixos' was not found in the Nix search path"), "{told}");
+            assert_eq!(told.lines().count(), expected, "{told}");
+        }
+        insta::assert_snapshot!(told(include_str!("recorded/syntax-error-2.26.jsonl")), @r"
+        syntax error, unexpected ';'
+        at /project/.k3s-vm/vm/configuration.nix:2:7:
+        ");
+        let whole = of(include_str!("recorded/syntax-error-2.26.jsonl")).errors()[0].whole.clone();
+        assert!(!whole.contains("no K3s 1.30"), "a word of the sources: {whole}");
     }
 
     #[test]
