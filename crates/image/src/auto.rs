@@ -50,9 +50,9 @@ impl Auto {
     pub(crate) fn decide(&self, request: &ImageRequest) -> Choice {
         match (self.known(request), self.nix.places.find()) {
             (Choice::Open, Some(program)) => match program.version(request.cache, request.events) {
-                Some(version) if is_too_old(&version) => Choice::Debian { reason: Some(too_old(&version)) },
-                Some(_) => Choice::Nix,
-                None => Choice::Debian { reason: Some(format!("{} does not work", program.path.display())) },
+                Ok(version) if is_too_old(&version) => Choice::Debian { reason: Some(too_old(&version)) },
+                Ok(_) => Choice::Nix,
+                Err(fault) => Choice::Debian { reason: Some(fault.to_string()) },
             },
             (choice, _) => choice,
         }

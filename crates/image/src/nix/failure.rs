@@ -95,7 +95,7 @@ fn of_the_host(said: &str) -> Option<Fault> {
                 .next("export NIX_CONFIG='sandbox = false'    # then run the command again"),
         );
     }
-    if let Some(why) = found(&["experimental Nix feature '"]) {
+    if let Some(why) = found(&["experimental Nix feature '", "attribute 'getFlake' missing"]) {
         let fault = host("a feature of Nix is off that the guest's configuration needs", why);
         let step =
             "export NIX_CONFIG='extra-experimental-features = nix-command flakes'    # then run the command again";

@@ -34,6 +34,13 @@ pub struct PinReport {
     pub file: String,
 }
 
+impl PinReport {
+    /// The release that is pinned now, as the address of its archive has it: `nixos-26.05.11576.7c8764b7c7b0`.
+    pub fn release(&self) -> &str {
+        self.pinned.rsplit('/').nth(1).unwrap_or(&self.pinned)
+    }
+}
+
 /// Brings the pin up to date.
 pub struct PinUpdate<'a> {
     file: PathBuf,
@@ -201,6 +208,7 @@ mod tests {
         let setup = Setup::new(&format!("#!/bin/sh\necho \"$*\" >>\"${{0%/*}}/calls\"\necho {DIGEST}\n"));
         let report = setup.update().unwrap();
         assert!(report.changed);
+        assert_eq!(report.release(), "nixos-26.05.99.abc");
         insta::assert_snapshot!(setup.steady(&setup.pin()), @r#"
         {
           "pins": {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
-use host::{kept_version, tools};
+use host::{program_version, tools};
 use model::paths::CachePaths;
 use model::{EventSink, Fault, FaultClass, Result};
 
@@ -69,12 +69,19 @@ pub(crate) const WITHOUT_NIX: &str = "k3s-vm start --provider debian    # a Debi
 impl Program {
     /// Its version, if it was told before. Runs nothing.
     pub(crate) fn known_version(&self, cache: &CachePaths) -> Option<String> {
-        kept_version::known(&self.path, &cache.nix_versions())
+        program_version::known(&self.path, cache)
     }
 
-    /// Its version; nothing where it cannot be told.
-    pub(crate) fn version(&self, cache: &CachePaths, events: &dyn EventSink) -> Option<String> {
-        kept_version::of(&self.path, &cache.nix_versions(), events, || ask(&self.path))
+    /// Its version.
+    ///
+    /// # Errors
+    /// A Host fault where it does not run or does not say it.
+    pub(crate) fn version(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<String> {
+        program_version::remembered(&self.path, cache, events, ask).map_err(|fault| {
+            Fault::new(FaultClass::Host, format!("the Nix in {} does not work", self.path.display()))
+                .because(fault)
+                .next(WITHOUT_NIX)
+        })
     }
 
     /// That it is new enough.
@@ -82,13 +89,7 @@ impl Program {
     /// # Errors
     /// A Host fault where it is too old or does not run.
     pub(crate) fn check(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<()> {
-        let Some(version) = self.version(cache, events) else {
-            let fault = ask(&self.path).err();
-            let fault = fault.unwrap_or_else(|| Fault::new(FaultClass::Host, "it does not say its version"));
-            return Err(Fault::new(FaultClass::Host, format!("the Nix in {} does not work", self.path.display()))
-                .because(fault)
-                .next(WITHOUT_NIX));
-        };
+        let version = self.version(cache, events)?;
         if is_too_old(&version) {
             return Err(Fault::new(FaultClass::Host, too_old(&version))
                 .because(format!("{} is that of your PATH or profile", self.path.display()))
