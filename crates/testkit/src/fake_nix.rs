@@ -29,6 +29,17 @@ fi
 exit "$code"
 "#;
 
+/// The header of a qcow2 image of 1 GiB with nothing in it (QEMU, docs/interop/qcow2).
+fn empty_disk() -> Vec<u8> {
+    let mut header = vec![0; 104];
+    header[..4].copy_from_slice(b"QFI\xfb");
+    for (place, number) in [(4, 3_u32), (20, 16), (96, 4), (100, 104)] {
+        header[place..place + 4].copy_from_slice(&number.to_be_bytes());
+    }
+    header[24..32].copy_from_slice(&(1_u64 << 30).to_be_bytes());
+    header
+}
+
 /// The fake, in a folder of its own.
 #[derive(Debug)]
 pub struct FakeNix(tempfile::TempDir);
@@ -43,9 +54,10 @@ impl FakeNix {
         fake.write("version", &format!("nix-build (Nix) {version}\n"));
         fake.write("code", "0");
         fs::create_dir_all(fake.folder().join("store/image")).expect("a folder");
-        for name in ["kernel", "initrd", "root.qcow2"] {
+        for name in ["kernel", "initrd"] {
             fake.write(&format!("store/image/{name}"), name);
         }
+        fs::write(fake.folder().join("store/image/root.qcow2"), empty_disk()).expect("a disk");
         fake.write("store/image/manifest.json", manifest);
         // As everything in a store.
         for entry in fs::read_dir(fake.folder().join("store/image")).expect("the image").flatten() {
