@@ -48,7 +48,12 @@ impl Nixos {
 #[test]
 fn nix_builds_once_and_no_other_verb_calls_it() {
     let nixos = Nixos::new("2.26.3", "auto");
-    insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 0), @"");
+    insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 0), @r"
+    [1/2] Checking the host …: all tools are there
+    Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
+    [2/2] Preparing the guest image …: kubernetes v1.0.0
+    [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
+    ");
     assert_eq!(nixos.fake.calls().len(), 2, "its version and one build: {:?}", nixos.fake.calls());
     for verb in [&["status"][..], &["logs"], &["stop", "--timeout", "1s"], &["status"], &["start", "--no-wait"]] {
         nixos.says(verb, 0);
@@ -82,7 +87,12 @@ fn an_interrupted_build_leaves_nothing_half_done() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    insta::assert_snapshot!(nixos.setup.steady(&String::from_utf8_lossy(&output.stderr)), @"");
+    insta::assert_snapshot!(nixos.setup.steady(&String::from_utf8_lossy(&output.stderr)), @r"
+    [1/2] Checking the host …: all tools are there
+    Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
+    [2/2] Preparing the guest image …
+    Error: interrupted while `nix-build` ran
+    ");
     let images = std::fs::read_dir(nixos.setup.programs_path().join("cache/k3s-vm/images")).unwrap();
     assert_eq!(images.count(), 0);
     assert!(!nixos.setup.vm_dir().join("result").exists());
