@@ -10,13 +10,13 @@ use model::paths::ProjectPaths;
 use model::{Event, EventSink, Fault, FaultClass, Result};
 
 use super::failure::{self, Concerns};
-use super::log_line::{Activity, LogLine};
+use super::log_line::{Activity, LogLine, News};
 use super::program::Program;
 use super::progress::{BUILD, FETCH, Progress};
 use super::settings;
 use super::transcript::Transcript;
 
-/// How often news of a task are told; Nix has many more.
+/// How often bytes that arrive are told; Nix counts them many times a second.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// What `nix --offline` sets, for the programs that lack that flag: no caches, no new look at archives, no patience.
 const OFFLINE: [(&str, &str); 4] =
@@ -82,7 +82,7 @@ impl Build<'_> {
         let configuration = self.project.nix_configuration();
         let concerns = Concerns { configuration: &configuration, offline: self.offline };
         let (mut progress, mut transcript) = (Progress::default(), Transcript::default());
-        let mut told = Told::default();
+        let mut told: Option<Instant> = None;
         self.events.emit(Progress::begin());
         let ended = self.command().follow(self.events, &mut |line| {
             let line = LogLine::parse(line);
@@ -90,8 +90,12 @@ impl Build<'_> {
                 self.events.debug(format!("nix: {text}"));
             }
             transcript.take(&line);
-            if let Some(event) = progress.take(&line).filter(|event| told.is_due(event)) {
-                self.events.emit(event);
+            if let Some(event) = progress.take(&line) {
+                let counts = matches!(line, LogLine::News { news: News::Progress { .. }, .. });
+                if !counts || told.is_none_or(|time| time.elapsed() >= INTERVAL) {
+                    told = counts.then(Instant::now).or(told);
+                    self.events.emit(event);
+                }
             }
             // The plan is complete when the first work begins.
             let begins = matches!(line, LogLine::Start { activity: Activity::Builds | Activity::Build(_), .. });
@@ -112,27 +116,6 @@ impl Build<'_> {
             }
             (code, _) => Err(failure::translate(code, &transcript, concerns)),
         }
-    }
-}
-
-/// When each task was told last.
-#[derive(Default)]
-struct Told {
-    fetch: Option<Instant>,
-    build: Option<Instant>,
-}
-
-impl Told {
-    fn is_due(&mut self, event: &Event) -> bool {
-        let last = match event {
-            Event::Progress { task, .. } if task == FETCH => &mut self.fetch,
-            _ => &mut self.build,
-        };
-        let due = last.is_none_or(|time| time.elapsed() >= INTERVAL);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
     }
 }
 

@@ -108,10 +108,9 @@ impl<'a> PinUpdate<'a> {
             .args(["--unpack", "--type", "sha256", address])
             .deadline(self.deadline);
         self.events.progress("nixpkgs", format!("fetching {address}"));
-        let (mut said, mut last) = (Vec::new(), String::new());
+        let mut said = Vec::new();
         let (code, stdout) = command.follow(self.events, &mut |line| {
-            last = line.trim().to_owned();
-            said.push(last.clone());
+            said.push(line.to_owned());
             Ok(())
         })?;
         let digest = stdout.lines().last().unwrap_or_default().trim().to_owned();
@@ -119,8 +118,10 @@ impl<'a> PinUpdate<'a> {
         if code == 0 && digest.len() == 52 && digest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Ok(digest);
         }
-        let fault = Fault::new(FaultClass::Failed, format!("Nix cannot fetch {address}"));
-        Err(if last.is_empty() { fault.because(format!("it ended with {code}")) } else { fault.because(last) })
+        // What a server answered may follow, page by page.
+        let why = said.iter().find_map(|line| line.strip_prefix("error: ")).or(said.first().map(String::as_str));
+        Err(Fault::new(FaultClass::Failed, format!("Nix cannot fetch {address}"))
+            .because(why.map_or_else(|| format!("it ended with exit code {code}"), |why| why.trim().to_owned())))
     }
 
     fn unusable(&self, why: &str) -> Fault {
@@ -231,10 +232,12 @@ mod tests {
 
     #[test]
     fn an_archive_that_nix_cannot_fetch_changes_nothing() {
-        let setup = Setup::new("#!/bin/sh\necho \"error: unable to download '$4': HTTP error 404\" >&2\nexit 1\n");
+        let setup = Setup::new(
+            "#!/bin/sh\necho \"error: unable to download '$4': HTTP error 404\n\nresponse body:\n</html>\" >&2\nexit 1\n",
+        );
         let before = setup.pin();
         let fault = setup.update().unwrap_err();
-        insta::assert_snapshot!(setup.steady(&fault.to_string()), @"Nix cannot fetch http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz: error: unable to download 'http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz': HTTP error 404");
+        insta::assert_snapshot!(setup.steady(&fault.to_string()), @"Nix cannot fetch http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz: unable to download 'http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz': HTTP error 404");
         assert_eq!(setup.pin(), before);
     }
 }

@@ -237,7 +237,9 @@ fn progress_is_told_and_its_lines_go_away() {
     let told = |wanted: &str| {
         events.iter().any(|event| matches!(event, model::Event::Progress { message, .. } if message == wanted))
     };
-    assert!(told("evaluating the configuration"), "{events:?}");
+    for message in ["evaluating the configuration", "building aaa", "bbb: line two", "image: made"] {
+        assert!(told(message), "{message}: {events:?}");
+    }
     let finished = events.iter().filter(|event| matches!(event, model::Event::TaskFinished { .. })).count();
     assert_eq!(finished, 2);
 }
