@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod nix;
 mod sizes;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ Tasks:
   bench [--runs N] [--against NAME=COMMAND]...
          Measure cold boot, rebuild, status, stop, apply and the image's size on a real VM, and in the same
          run another tool: COMMAND returns once its cluster is Ready, and `COMMAND clean` removes it
+  nix    Fetch Debian's Nix into target/nix, not installed, for the tests that evaluate guest/nixos
   sizes  Check that source files are short and say what they own";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn run() -> Result<()> {
             let (runs, against) = bench_options(options)?;
             bench::run(&repository(), runs, &against)
         }
+        ["nix"] => nix::run(&repository()),
         ["sizes"] => sizes::run(&repository()),
         ["-h" | "--help" | "help"] => {
             println!("{USAGE}");

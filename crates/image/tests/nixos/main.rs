@@ -1,0 +1,10 @@
+//! `guest/nixos` without a nixpkgs: that it parses, what it evaluates to, that it keeps to options
+//! that NixOS has, and that Nix can build its image.
+//!
+//! What needs Nix is ignored by a plain `cargo test`; `cargo xtask nix` brings one, and `bin/test` runs it.
+
+mod evaluation;
+mod nix;
+mod option_table;
+mod parse;
+mod realisation;

@@ -1,0 +1,79 @@
+#!/bin/sh
+# The builder of image.nix: paths, kernel, initial RAM disk and manifest -> the folder of a guest image.
+#
+# It needs coreutils, xargs, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
+# in Nix's sandbox and outside of it.
+set -eu
+
+usage='Usage: build-image.sh --paths FILE --kernel FILE --initrd FILE --manifest FILE --label LABEL --size-mib N
+                      --out FOLDER [--from FOLDER]
+
+  --paths     A file with absolute paths, one a line; they and all below them are in the file system, as root'\''s
+  --size-mib  The size of the root disk and of its file system
+  --out       The folder that is made
+  --from      Where the paths are on this machine, / unless said otherwise'
+
+fail() {
+    printf 'build-image.sh: %s\n' "$1" >&2
+    exit "${2:-1}"
+}
+
+paths='' kernel='' initrd='' manifest='' label='' size='' out='' from=/
+while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || fail "$1 wants a value
+$usage" 2
+    case $1 in
+        --paths) paths=$2 ;;
+        --kernel) kernel=$2 ;;
+        --initrd) initrd=$2 ;;
+        --manifest) manifest=$2 ;;
+        --label) label=$2 ;;
+        --size-mib) size=$2 ;;
+        --out) out=$2 ;;
+        --from) from=$2 ;;
+        *) fail "unknown option $1
+$usage" 2 ;;
+    esac
+    shift 2
+done
+for value in "$paths" "$kernel" "$initrd" "$manifest" "$label" "$size" "$out"; do
+    [ -n "$value" ] || fail "an option is missing
+$usage" 2
+done
+
+work=$(mktemp -d)
+# Folders of a store cannot be written to, not even to remove what is in them.
+trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
+mkdir "$work/root"
+mkdir -p "$out"
+
+echo 'copying the closure'
+paths=$(readlink -f "$paths")
+(
+    cd "$from"
+    # Relative, so that --parents makes the same folders below the root.
+    sed 's,^/*,,' "$paths" |
+        xargs -d '\n' cp --archive --no-preserve=ownership --reflink=auto --parents --target-directory="$work/root"
+)
+# Whatever the umask: all may enter the guest's root.
+chmod 755 "$work/root"
+
+echo 'writing the file system'
+truncate -s "${size}M" "$work/root.raw"
+# The same tree gives the same bytes (e2fsprogs before 1.47.1 does not heed SOURCE_DATE_EPOCH): a store's time is 1.
+uuid=6b33732d-766d-4e69-9f78-4f5300000000
+# As root's in the eyes of mke2fs, whoever builds. It has its full size: nothing grows at boot, and no guest runs out of
+# space before it has grown. Groups are marked as unwritten, so that the image stays sparse; nothing is reserved for
+# root, since all is root's; container images are many small files.
+SOURCE_DATE_EPOCH=1 fakeroot -- mke2fs -q -F -t ext4 -L "$label" -U "$uuid" -m 0 -i 16384 -O ^resize_inode \
+    -E "hash_seed=$uuid,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0" \
+    -d "$work/root" "$work/root.raw"
+
+echo 'compressing the disk'
+# Written in order, for the same reason.
+qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd -m 4 "$work/root.raw" "$out/root.qcow2"
+
+# Copies, so that the folder refers to nothing.
+cp --no-preserve=mode,ownership "$kernel" "$out/kernel"
+cp --no-preserve=mode,ownership "$initrd" "$out/initrd"
+cp --no-preserve=mode,ownership "$manifest" "$out/manifest.json"

@@ -1,0 +1,194 @@
+# The guest contract as NixOS configuration: what the host relies on, and nothing of a project's own.
+#
+# Which options it uses, with their types, is in crates/image/tests/nixos/options.tsv.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.k3sVm;
+
+  # Files that guests of Debian have, too.
+  k3sFiles = ../k3s/rootfs/etc;
+  debianFiles = ../debian/rootfs/etc;
+
+  # The names in a file of modules-load.d(5).
+  namesIn =
+    file:
+    builtins.filter (line: builtins.isString line && builtins.match "[A-Za-z0-9_-]+" line != null) (
+      builtins.split "\n" (builtins.readFile file)
+    );
+
+  # Files of the QEMU that runs now, read at each login: a guest restored from a template has had another one at its boot.
+  fromHost = name: "/sys/firmware/qemu_fw_cfg/by_name/opt/k3s-vm/${name}/raw";
+
+  # Plain, since unpacking is dear in an emulated CPU; the disk's image is compressed as a whole.
+  airgapImages = pkgs.runCommand "k3s-airgap-images.tar" {
+    nativeBuildInputs = [ pkgs.zstd ];
+  } "zstd -d --no-progress -o $out ${config.services.k3s.package.airgap-images}";
+in
+{
+  # Booting: the host brings kernel, initial RAM disk and command line.
+  boot.loader.grub.enable = false;
+  boot.initrd.systemd.enable = true;
+  boot.initrd.includeDefaultModules = false;
+  boot.initrd.kernelModules = [
+    "virtio_pci"
+    "virtio_blk"
+    "ext4"
+  ];
+  boot.kernelParams = [
+    "console=ttyS0"
+    "mitigations=off"
+    "audit=0"
+    "random.trust_cpu=on"
+    "TERM=dumb"
+  ];
+  fileSystems."/" = {
+    device = "/dev/disk/by-label/${(import ./disk.nix).label}";
+    fsType = "ext4";
+    options = [ "noatime" ];
+    # Its journal is replayed by the kernel.
+    noCheck = true;
+  };
+
+  # By name, not by luck: what the host's files need, the power button, random numbers of a restored guest, and K3s.
+  boot.kernelModules = [
+    "qemu_fw_cfg"
+    "button"
+    "evdev"
+    "vmgenid"
+  ]
+  ++ namesIn (k3sFiles + "/modules-load.d/k3s.conf");
+
+  environment.etc = {
+    "sysctl.d/90-kubernetes.conf".source = k3sFiles + "/sysctl.d/90-kubernetes.conf";
+    "k3s-vm/hooks.nft".source = debianFiles + "/k3s-vm/hooks.nft";
+    "resolv.conf".source = debianFiles + "/resolv.conf";
+  };
+
+  # The file says why.
+  systemd.services.k3s-vm-hooks = {
+    description = "Netfilter hooks in use before anything else needs them";
+    unitConfig.DefaultDependencies = false;
+    after = [ "systemd-modules-load.service" ];
+    before = [
+      "sysinit.target"
+      "shutdown.target"
+    ];
+    conflicts = [ "shutdown.target" ];
+    wantedBy = [ "sysinit.target" ];
+    serviceConfig = {
+      Type = "oneshot";
+      RemainAfterExit = true;
+      ExecStart = "${pkgs.nftables}/bin/nft -f /etc/k3s-vm/hooks.nft";
+    };
+  };
+
+  # QEMU's user network always gives these addresses. The VM is behind it, so a firewall would guard nothing.
+  networking = {
+    hostName = cfg.nodeName;
+    useNetworkd = true;
+    useDHCP = false;
+    usePredictableInterfaceNames = false;
+    firewall.enable = false;
+    resolvconf.enable = false;
+  };
+  services.resolved.enable = false;
+  systemd.network = {
+    # The routes of pods are not its business.
+    config.networkConfig = {
+      ManageForeignRoutes = false;
+      ManageForeignRoutingPolicyRules = false;
+    };
+    networks."10-k3s-vm" = {
+      matchConfig.Driver = "virtio_net";
+      address = [ "10.0.2.15/24" ];
+      gateway = [ "10.0.2.2" ];
+      networkConfig = {
+        LinkLocalAddressing = "no";
+        IPv6AcceptRA = false;
+      };
+      linkConfig.RequiredForOnline = "routable";
+    };
+    wait-online = {
+      anyInterface = true;
+      timeout = 20;
+    };
+  };
+
+  # One sshd for each connection, for the keys' sake. Root by key only.
+  services.openssh = {
+    enable = true;
+    startWhenNeeded = true;
+    generateHostKeys = false;
+    hostKeys = [
+      {
+        type = "ed25519";
+        path = fromHost "ssh_host_ed25519_key";
+      }
+    ];
+    authorizedKeysInHomedir = false;
+    authorizedKeysFiles = [ (fromHost "authorized_keys") ];
+    settings = {
+      PermitRootLogin = "prohibit-password";
+      PasswordAuthentication = false;
+      KbdInteractiveAuthentication = false;
+    };
+  };
+  # No session manager and no manager of user units for each login.
+  security.pam.services.sshd.startSession = lib.mkForce false;
+
+  services.qemuGuest.enable = true;
+  systemd.services.qemu-guest-agent = {
+    # What the host asks for (`ctr`, `df`) is found as in a shell.
+    path = [ "/run/current-system/sw" ];
+    # While the power-off that it was asked for is under way the agent does not heed SIGTERM, and it has nothing to save.
+    serviceConfig.KillSignal = "SIGKILL";
+  };
+
+  services.k3s = {
+    enable = true;
+    role = "server";
+    package = lib.mkDefault ((import ./k3s.nix pkgs).package cfg.k3sMinor);
+    inherit (cfg) disable;
+    images = lib.optionals cfg.airgapImages [ airgapImages ];
+    # As guest/k3s/rootfs/etc/rancher/k3s/config.yaml.
+    extraFlags = [
+      "--node-name=${cfg.nodeName}"
+      "--node-ip=10.0.2.15"
+      "--tls-san=127.0.0.1"
+      "--tls-san=localhost"
+      "--write-kubeconfig-mode=0600"
+      "--flannel-backend=host-gw"
+    ];
+  };
+  systemd.services.k3s = {
+    # Interrupting goroutines by signals is dear under emulation, and Kubernetes has no loops that need it.
+    environment.GODEBUG = "asyncpreemptoff=1";
+    # A restart does not touch the pods (KillMode=process); at power-off systemd ends what is left.
+    serviceConfig.TimeoutStopSec = 10;
+  };
+  # Where this file is, K3s imports an archive once; otherwise at each start.
+  systemd.tmpfiles.settings."10-k3s-vm"."/var/lib/rancher/k3s/agent/images/.cache.json".f = {
+    mode = "0644";
+    user = "root";
+    group = "root";
+  };
+
+  # A container that ignores SIGTERM must not hold up a power-off for systemd's usual ninety seconds.
+  systemd.settings.Manager.DefaultTimeoutStopSec = "5s";
+
+  # The host sets the clock and keeps the console.
+  services.timesyncd.enable = false;
+  services.journald.storage = "volatile";
+  services.journald.extraConfig = "RuntimeMaxUse=48M";
+
+  # A changed configuration is a new image; there is no Nix inside.
+  nix.enable = false;
+  system.switch.enable = false;
+  system.disableInstallerTools = true;
+  system.stateVersion = lib.mkDefault lib.trivial.release;
+}

@@ -1,0 +1,129 @@
+//! The step that makes an image of a NixOS (`guest/nixos/build-image.sh`), with Debian's tools and a Debian tree instead
+//! of Nix's: the image is whole and boots. What NixOS itself would do in it, it cannot show.
+//!
+//! The steps share one folder and one VM and run in this order.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use k3s_vm_tests_vm::project::{ExampleProject, repository};
+use k3s_vm_tests_vm::steps::{Steps, eventually};
+use serde_json::Value;
+use testkit::fake_k3s;
+
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Another size than that of the image the tree is from.
+const SIZE_MIB: u64 = 6144;
+
+fn main() -> ExitCode {
+    let folder = tempfile::Builder::new().prefix("k3s-vm-test-").tempdir().expect("a temporary folder");
+    // For the user who is nobody.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+    let image = folder.path().join("the image");
+    let project = ExampleProject::copy();
+    let mut steps = Steps::default();
+    steps.run("the_builder_needs_no_rights", || build(folder.path(), &image));
+    steps.run("the_file_system_is_sound_and_has_its_full_size", || {
+        let raw = folder.path().join("root.raw");
+        ok(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(image.join("root.qcow2")).arg(&raw));
+        ok(Command::new("e2fsck").arg("-fn").arg(&raw));
+        let head = ok(Command::new("dumpe2fs").arg("-h").arg(&raw));
+        let blocks = format!("Block count:              {}", SIZE_MIB * 256);
+        for line in ["Filesystem volume name:   k3s-vm-root", &blocks, "Block size:               4096"] {
+            assert!(head.lines().any(|found| found == line), "{line} is not among\n{head}");
+        }
+        fs::remove_file(raw).expect("the raw image goes");
+    });
+    steps.run("a_guest_starts_from_it_as_from_any_image", || {
+        let text = format!("[image]\nprovider = \"prebuilt\"\nfolder = '{}'\n", image.display());
+        project.write(".k3s-vm/config.toml", &text);
+        project.ok(&["start", "--no-wait"]);
+        let status: Value = serde_json::from_str(&project.ok(&["status", "-o", "json"])).expect("JSON");
+        assert_eq!(status["distribution"], format!("k3s {}", fake_k3s::VERSION));
+        eventually("ssh", PATIENCE, || project.k3s_vm(&["ssh", "--", "true"]).status.success().then_some(()));
+    });
+    steps.run("everything_in_it_is_roots", || {
+        let others = "find / -xdev -path /var -prune -o '(' ! -user root -o ! -group root ')' -print";
+        assert_eq!(project.ok(&["ssh", "--", others]), "");
+    });
+    steps.run("the_machine_has_what_k3s_needs", || project.check_guest());
+    steps.run("it_powers_off", || drop(project.ok(&["stop"])));
+    if steps.failed() {
+        project.show_logs();
+    }
+    steps.finish()
+}
+
+/// Takes a Debian guest apart and lets the builder make an image of its parts.
+fn build(folder: &Path, image: &Path) {
+    let source = debian_image();
+    let (tree, raw) = (folder.join("tree"), folder.join("source.raw"));
+    fs::create_dir(&tree).expect("a folder");
+    ok(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(source.join("root.qcow2")).arg(&raw));
+    ok(Command::new("debugfs").arg("-R").arg("rdump / tree").arg(&raw).current_dir(folder));
+    fs::remove_file(&raw).expect("the raw image goes");
+    // A store can be read by everybody.
+    ok(Command::new("chmod").args(["-R", "a+rX"]).arg(&tree));
+    let names = fs::read_dir(&tree).expect("the tree").map(|entry| entry.expect("an entry").file_name());
+    let paths = names.filter(|name| name != "lost+found").map(|name| format!("/{}\n", name.display()));
+    fs::write(folder.join("paths"), paths.collect::<String>()).expect("the list");
+    for name in ["kernel", "initrd"] {
+        fs::copy(source.join(name), folder.join(name)).expect("a file");
+    }
+    fs::write(folder.join("manifest.json"), manifest(&source)).expect("the manifest");
+
+    let mut command = nobody(&repository().join("guest/nixos/build-image.sh"));
+    command.current_dir(folder).args(["--label", "k3s-vm-root", "--size-mib", &SIZE_MIB.to_string()]);
+    command.args(["--from", "tree", "--paths", "paths", "--kernel", "kernel", "--initrd", "initrd"]);
+    command.args(["--manifest", "manifest.json", "--out"]).arg(image);
+    ok(&mut command);
+}
+
+/// The image's folder of a Debian guest with the stand-in for K3s, built if it is not there.
+fn debian_image() -> PathBuf {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("a place for the cache");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--locked", "--package", "k3s-vm-image", "--example", "build_guest_image", "--"]);
+    command.arg(cache.join("k3s-vm")).env("K3S_BINARY", fake_k3s::program()).current_dir(repository());
+    PathBuf::from(ok(&mut command).trim_end())
+}
+
+/// The source's, as Nix would have written it.
+fn manifest(source: &Path) -> String {
+    let text = fs::read_to_string(source.join("manifest.json")).expect("a manifest");
+    let mut manifest: Value = serde_json::from_str(&text).expect("JSON");
+    manifest["provider"] = "nix".into();
+    manifest["virtual_size"] = (SIZE_MIB << 20).into();
+    manifest.to_string()
+}
+
+/// `script`, run by a user without rights, as Nix builds.
+fn nobody(script: &Path) -> Command {
+    // Its folder may be closed to others; the shell reads it before the rights are given up.
+    let text = fs::read_to_string(script).expect("the script");
+    let words = ["sh", "-c", &text, "build-image.sh"];
+    let mut command = if ok(Command::new("id").arg("-u")).trim() == "0" {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).args(words);
+        command
+    } else {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        command
+    };
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
+/// Runs a program and wants success; its output.
+fn ok(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?} ended with {}: {said}", command.get_program(), output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
