@@ -204,6 +204,16 @@ pub(crate) enum ConfigVerb {
     Schema,
 }
 
+/// What to do for NixOS guests.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum NixVerb {
+    /// Pin the newest nixpkgs of the channel that is followed
+    ///
+    /// Rewrites guest/nixos/nixpkgs.json of this checkout, with which all projects build. The next `reset` builds the
+    /// image anew.
+    Update(OutputArgs),
+}
+
 /// Whether and how long to wait for readiness.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub(crate) struct WaitArgs {

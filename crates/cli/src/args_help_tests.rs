@@ -68,7 +68,13 @@ fn help_of_the_configurations_flags() {
               auto, tcg or kvm
 
           --provider <PROVIDER>
-              Who makes the guest image: auto, debian or prebuilt
+              Who makes the guest image: auto, nix, debian or prebuilt
+
+          --nixpkgs <NIXPKGS>
+              Another nixpkgs for a NixOS guest: a folder, the address of an archive, or channel:NAME
+
+          --offline
+              Fetch nothing to build the guest image
 
           --distribution <DISTRIBUTION>
               What runs in the guest: auto, k3s or kubernetes
@@ -107,6 +113,7 @@ fn help_of_the_program() {
       logs      Show the console of the VM and the words of QEMU
       load      Load container images from a docker or OCI archive into the cluster
       config    Show what is configured, and where each value is from
+      nix       Look after what NixOS guests are made from
       kubectl   Run kubectl on the cluster; the arguments are passed on untouched
       clone     Make another instance of the project and start it, from the template or a snapshot
       run       Run a command with a cluster of its own, which is gone when the command ends
@@ -166,7 +173,13 @@ fn help_of_the_program() {
               auto, tcg or kvm
 
           --provider <PROVIDER>
-              Who makes the guest image: auto, debian or prebuilt
+              Who makes the guest image: auto, nix, debian or prebuilt
+
+          --nixpkgs <NIXPKGS>
+              Another nixpkgs for a NixOS guest: a folder, the address of an archive, or channel:NAME
+
+          --offline
+              Fetch nothing to build the guest image
 
           --distribution <DISTRIBUTION>
               What runs in the guest: auto, k3s or kubernetes

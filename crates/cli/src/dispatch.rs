@@ -13,8 +13,8 @@ use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
 use lifecycle::{
-    Context, apply, clone, delete, forward, kubectl, list, load, logs, pause, reset, run, snapshot, ssh, start, status,
-    stop,
+    Context, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, reset, run, snapshot, ssh,
+    start, status, stop,
 };
 use model::config::Overrides;
 use model::paths::CachePaths;
@@ -22,7 +22,8 @@ use model::{Fault, FaultClass, Result};
 
 use crate::PROGRAM_VARIABLE;
 use crate::args::{
-    self, ApplyArgs, ConfigVerb, Format, ForwardVerb, Globals, Invocation, OutputArgs, SnapshotVerb, Verb, WaitArgs,
+    self, ApplyArgs, ConfigVerb, Format, ForwardVerb, Globals, Invocation, NixVerb, OutputArgs, SnapshotVerb, Verb,
+    WaitArgs,
 };
 use crate::output::Output;
 use crate::output::forwards::forwards;
@@ -58,6 +59,13 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         keeper::run(&invocation.globals.name.unwrap_or_default(), arguments, output)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Verb::Nix(NixVerb::Update(arguments)) = invocation.verb {
+        // The pin is this checkout's, not a project's.
+        let report = nix_update::run(&checkout()?.join("guest"), output.events())?;
+        // People have read it in the phase's line.
+        output.report(arguments, &report, |_, _| String::new())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let project = Project::load(find(&invocation.globals)?, &overrides(&invocation))?;
     let consent = output.consent();
     let context = Context {
@@ -86,7 +94,8 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         Verb::Config(ConfigVerb::Show { output: arguments, .. }) => {
             output.report(arguments, &context.project.settings, |settings, style| report::settings(settings, style))?;
         }
-        Verb::Config(ConfigVerb::Schema) | Verb::Guard | Verb::Keeper(_) => {}
+        // Done already.
+        Verb::Config(ConfigVerb::Schema) | Verb::Guard | Verb::Keeper(_) | Verb::Nix(_) => {}
         Verb::Clone(arguments) => {
             let context = context.with_name(arguments.new);
             let report = clone::run(&context, arguments.from.as_deref(), options(&arguments.start.wait))?;

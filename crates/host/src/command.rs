@@ -22,6 +22,9 @@ pub use quoting::quote;
 /// As much as is kept of what a program prints; more is a fault, so that a program cannot eat the host's memory.
 const MOST_OUTPUT: usize = 64 * 1024 * 1024;
 
+/// The longest line that [`Command::follow`] hands on whole.
+const LONG_LINE: usize = 4 * 1024 * 1024;
+
 /// How many of a program's last lines go with a fault.
 const TAIL_LINES: usize = 20;
 
@@ -199,6 +202,38 @@ impl Command {
             Ok(code) => Err(faults::with_tail(faults::exit(self, code), self, &tail)),
             Err(fault) => Err(faults::with_tail(fault, self, &tail)),
         }
+    }
+
+    /// Runs it, hands every line of its stderr to `line` as it comes, and returns its exit code and stdout. A fault of
+    /// `line` ends its whole process group and is returned; so do the deadline and an interrupt. Lines may have 4 MiB.
+    ///
+    /// # Errors
+    /// As [`Command::output`], and those of `line`.
+    pub fn follow(&self, events: &dyn EventSink, line: &mut dyn FnMut(&str) -> Result<()>) -> Result<(i32, String)> {
+        events.debug(format!("running {}", self.display()));
+        let (mut stdout, mut stderr) = (Vec::new(), LineSplitter::with_longest(LONG_LINE));
+        let code = Running::start(self)?.finish(&mut |stream, bytes| match stream {
+            Stream::Stdout if stdout.len() + bytes.len() > MOST_OUTPUT => {
+                Err(faults::too_much_output(self, MOST_OUTPUT))
+            }
+            Stream::Stdout => {
+                stdout.extend_from_slice(bytes);
+                Ok(())
+            }
+            Stream::Stderr => {
+                let mut result = Ok(());
+                stderr.push(bytes, &mut |text| {
+                    if result.is_ok() {
+                        result = line(text);
+                    }
+                });
+                result
+            }
+        })?;
+        let mut result = Ok(());
+        stderr.finish(&mut |text| result = line(text));
+        result?;
+        Ok((code, String::from_utf8_lossy(&stdout).into_owned()))
     }
 
     /// The program without its folder, for headlines; behind sudo(8) and env(1) the one that they run.

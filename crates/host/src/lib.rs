@@ -22,5 +22,6 @@ pub mod packages;
 pub mod port_holder;
 pub mod process_table;
 pub mod program_version;
+pub mod sparse_copy;
 pub mod tools;
 pub mod wait;

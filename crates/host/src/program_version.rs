@@ -25,13 +25,10 @@ pub fn remembered(
 ) -> Result<String> {
     let Some(key) = key(program) else { return ask(program) };
     let file = cache.program_versions();
-    let mut known: BTreeMap<String, String> = match files::read_optional(&file) {
-        Ok(bytes) => bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default(),
-        Err(fault) => {
-            events.debug(fault.to_string());
-            BTreeMap::new()
-        }
-    };
+    let mut known = read(&file).unwrap_or_else(|fault| {
+        events.debug(fault.to_string());
+        BTreeMap::new()
+    });
     if let Some(version) = known.get(&key) {
         return Ok(version.clone());
     }
@@ -44,6 +41,15 @@ pub fn remembered(
         events.debug(fault.to_string());
     }
     Ok(version)
+}
+
+/// What was told before of this very file. Starts nothing.
+pub fn known(program: &Path, cache: &CachePaths) -> Option<String> {
+    read(&cache.program_versions()).ok()?.remove(&key(program)?)
+}
+
+fn read(file: &Path) -> Result<BTreeMap<String, String>> {
+    Ok(files::read_optional(file)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
 }
 
 /// What changes when another program comes under the path: the time, size and inode of the file behind all links.
@@ -82,11 +88,13 @@ mod tests {
             .expect("told")
         };
         std::fs::write(&program, "v1.32.4").expect("written");
+        assert_eq!(known(&program, &cache), None);
         for _ in 0..3 {
             assert_eq!(version(), "v1.32.4");
         }
-        assert_eq!(asked.get(), 1);
+        assert_eq!((asked.get(), known(&program, &cache).as_deref()), (1, Some("v1.32.4")));
         std::fs::write(&program, "v1.37.10").expect("written");
+        assert_eq!(known(&program, &cache), None);
         assert_eq!(version(), "v1.37.10");
         assert_eq!(asked.get(), 2);
         let kept = std::fs::read_to_string(cache.program_versions()).expect("kept");

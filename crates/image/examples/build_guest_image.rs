@@ -1,6 +1,7 @@
 //! Builds a guest image and prints where it is; for work on the guest without the rest of the tool:
 //! `cargo run -p k3s-vm-image --example build_guest_image -- CACHE [SOURCES]`, SOURCES being `guest/` of this checkout
-//! unless said otherwise. With K3S_BINARY set to a program, the image is one of K3s with it.
+//! unless said otherwise. With K3S_BINARY set to a program, the image is one of K3s with it. IMAGE_PROVIDER is `debian`,
+//! `nix` or `auto`, and with OFFLINE set nothing is fetched; Nix makes the guest of the project in the working directory.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
@@ -38,16 +39,25 @@ fn main() -> Result<()> {
         .nth(2)
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest"), PathBuf::from);
     let k3s = K3sConfig { binary: std::env::var("K3S_BINARY").ok(), ..K3sConfig::default() };
+    let provider = match std::env::var("IMAGE_PROVIDER").as_deref() {
+        Ok("nix") => Provider::Nix,
+        Ok("auto") => Provider::Auto,
+        _ => Provider::Debian,
+    };
+    let of_debian = if k3s.binary.is_some() { Distribution::K3s } else { Distribution::Kubernetes };
+    let here = std::env::current_dir().map_err(|error| Fault::new(FaultClass::Failed, "no folder").because(error))?;
     let config = ImageConfig {
-        provider: Provider::Debian,
-        distribution: if k3s.binary.is_some() { Distribution::K3s } else { Distribution::Kubernetes },
+        provider,
+        distribution: if provider == Provider::Debian { of_debian } else { Distribution::Auto },
         folder: None,
         disk: 20 << 30,
+        nixpkgs: None,
+        offline: std::env::var_os("OFFLINE").is_some(),
     };
     let request = ImageRequest {
         config: &config,
         k3s: &k3s,
-        project: Path::new("."),
+        project: &here,
         sources: &sources,
         cache: &CachePaths::new(cache),
         deadline: Duration::from_secs(3600),

@@ -115,6 +115,7 @@ impl Provider for Debian {
     }
 
     fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>> {
+        check_network(request)?;
         let mut requirements = vec![
             require("mmdebstrap", "mmdebstrap", "mmdebstrap", "mmdebstrap", "installs the guest's packages"),
             require("tar", "tar", "tar", "tar", "unpacks the guest's tree"),
@@ -146,6 +147,7 @@ impl Provider for Debian {
 
 /// Builds the image under the name `key`.
 fn make(request: &ImageRequest, plan: &Plan, key: String) -> Result<GuestImage> {
+    check_network(request)?;
     let deadline = Deadline::after(request.deadline);
     let owner = TreeOwner::of_user()?;
     let (images, locks) = (request.cache.images(), request.cache.locks());
@@ -202,6 +204,16 @@ fn both<A: Send, B>(
         let one = one.join().unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "a part of the build panicked")));
         Ok((one?, other?))
     })
+}
+
+/// Packages are fetched for each tree, and there is no telling beforehand whether everything is in a cache.
+fn check_network(request: &ImageRequest) -> Result<()> {
+    if !request.config.offline {
+        return Ok(());
+    }
+    Err(Fault::new(FaultClass::Host, "a Debian guest image cannot be built offline")
+        .because("image.offline is set, and the image of this configuration is not in the cache")
+        .next("k3s-vm start --set image.offline=false"))
 }
 
 fn check_space(cache: &Path) -> Result<()> {

@@ -97,7 +97,8 @@ impl K3s {
     fn of_release(request: &ImageRequest, release: Release) -> Result<Self> {
         let images = match &request.k3s.images {
             Some(file) => Images::Local(local::images(request.project, file)?),
-            None => Images::Released,
+            None if request.k3s.airgap => Images::Released,
+            None => Images::None,
         };
         Self::new(request, Program::Released(release), images)
     }
@@ -153,7 +154,7 @@ impl Distribution for K3s {
         let source = Source::of(request);
         if matches!(self.images, Images::None) {
             request.events.note(
-                "k3s.images names no archive of container images, so the guest will fetch those of K3s itself"
+                "the guest image has no container images of K3s (k3s.images, k3s.airgap): the guest will fetch them"
                     .to_owned(),
             );
         }

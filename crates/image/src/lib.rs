@@ -2,6 +2,7 @@
 //!
 //! It builds files and never starts a VM. Entry points: [`locate`], [`requirements`], [`ensure`].
 
+mod auto;
 mod boot_files;
 mod choice;
 mod contract;
@@ -14,6 +15,7 @@ mod kernel_image;
 mod kernel_modules;
 mod kubernetes;
 mod manifest;
+mod nix;
 mod overlay;
 mod prebuilt;
 mod provider;
@@ -92,6 +94,8 @@ pub fn ensure(request: &ImageRequest) -> Result<GuestImage> {
 pub fn rebuild(request: &ImageRequest) -> Result<GuestImage> {
     provider::of(request.config.provider).rebuild(request)
 }
+
+pub use nix::pin::{PinReport, PinUpdate};
 
 /// The image in `folder`, of whatever provider: what an instance's disk was made on. An image of the cache has its
 /// fingerprint as its name.

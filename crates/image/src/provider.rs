@@ -6,7 +6,9 @@ use model::config;
 use model::guest_image::GuestImage;
 
 use crate::ImageRequest;
+use crate::auto::Auto;
 use crate::debian::Debian;
+use crate::nix::{Nix, Places};
 use crate::prebuilt::Prebuilt;
 
 /// A way to get a guest image.
@@ -22,9 +24,12 @@ pub(crate) trait Provider {
 }
 
 /// The provider that the configuration means.
-pub(crate) fn of(configured: config::Provider) -> &'static dyn Provider {
+pub(crate) fn of(configured: config::Provider) -> Box<dyn Provider> {
+    let nix = || Nix { places: Places::of_process() };
     match configured {
-        config::Provider::Auto | config::Provider::Debian => &Debian,
-        config::Provider::Prebuilt => &Prebuilt,
+        config::Provider::Auto => Box::new(Auto { nix: nix() }),
+        config::Provider::Nix => Box::new(nix()),
+        config::Provider::Debian => Box::new(Debian),
+        config::Provider::Prebuilt => Box::new(Prebuilt),
     }
 }

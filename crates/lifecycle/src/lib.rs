@@ -26,6 +26,7 @@ pub mod list;
 pub mod load;
 pub mod logs;
 mod machine;
+pub mod nix_update;
 pub mod observe;
 pub mod ownership;
 pub mod pause;

@@ -9,6 +9,7 @@ mod forwards;
 pub mod k3s;
 pub mod key;
 mod nearest;
+pub mod nixpkgs;
 mod patterns;
 mod reader;
 mod resolve;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use crate::port::Port;
 pub use forwards::PortForward;
 pub use k3s::K3sConfig;
+pub use nixpkgs::Nixpkgs;
 pub use patterns::Patterns;
 pub use resolve::{Resolved, Sources, web_folder};
 pub use setting::{Setting, SettingValue};
@@ -101,6 +103,8 @@ pub struct VmConfig {
 pub enum Provider {
     /// The best one that works here.
     Auto,
+    /// A NixOS guest by the user's Nix.
+    Nix,
     /// A Debian guest by mmdebstrap.
     Debian,
     /// Files that the user names.
@@ -129,6 +133,10 @@ pub struct ImageConfig {
     pub folder: Option<String>,
     /// Virtual size of the root disk in bytes.
     pub disk: u64,
+    /// The nixpkgs of a NixOS guest, instead of the pinned one.
+    pub nixpkgs: Option<Nixpkgs>,
+    /// Whether nothing may be fetched for a build.
+    pub offline: bool,
 }
 
 /// How the variables of `web/.env` reach the containers of the Deployments.

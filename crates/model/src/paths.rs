@@ -37,6 +37,22 @@ impl ProjectPaths {
     pub fn k3s_lock(&self) -> PathBuf {
         self.state_dir().join("k3s.lock")
     }
+    /// The user's part of the NixOS guest: made once, theirs to edit, meant for version control. No `reset` removes it.
+    pub fn nix_configuration(&self) -> PathBuf {
+        self.nix_folder().join("configuration.nix")
+    }
+    /// What the configuration says of the NixOS guest, written anew for each build.
+    pub fn nix_settings(&self) -> PathBuf {
+        self.nix_folder().join("settings.json")
+    }
+    /// The link that `nix-build` makes to the newest image.
+    pub fn nix_result(&self) -> PathBuf {
+        self.nix_folder().join("result")
+    }
+    /// The folder of the files that make the NixOS guest: that of the default instance.
+    pub fn nix_folder(&self) -> PathBuf {
+        self.instance(&InstanceName::default()).vm_dir()
+    }
     /// The project's `.env`, which has `WEB_PORT`.
     pub fn dot_env(&self) -> PathBuf {
         self.root.join(".env")

@@ -18,7 +18,6 @@ pub mod qmp;
 mod ram_stream;
 pub mod read_ahead;
 pub mod save;
-mod sparse_copy;
 mod steps;
 pub mod template;
 pub mod user_network;

@@ -13,12 +13,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::io_fault::at_path;
+use host::sparse_copy::{self, Copied};
 use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::qmp::{RunState, Transfer};
-use crate::sparse_copy::Copied;
 use crate::steps::Steps;
-use crate::{Qmp, Version, ram_stream, read_ahead, sparse_copy, wake_line};
+use crate::{Qmp, Version, ram_stream, read_ahead, wake_line};
 
 /// The name of the guest's RAM in a migration stream.
 const BLOCK: &str = "ram0";

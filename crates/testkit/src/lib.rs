@@ -1,4 +1,4 @@
-//! What tests of all layers share: a scripted fake of QEMU, a stand-in for K3s, a web server and a proxy that
+//! What tests of all layers share: scripted fakes of QEMU and Nix, a stand-in for K3s, a web server and a proxy that
 //! misbehave as told, projects in temporary folders, a sink that records.
 //!
 //! For tests alone; nothing that is shipped depends on it.
@@ -6,6 +6,7 @@
 mod base_disk;
 mod built;
 pub mod fake_k3s;
+pub mod fake_nix;
 pub mod fake_qemu;
 pub mod http_server;
 pub mod port;

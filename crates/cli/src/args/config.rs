@@ -37,9 +37,15 @@ pub(crate) struct ConfigArgs {
     /// auto, tcg or kvm
     #[arg(long, value_name = "ACCELERATOR")]
     accel: Option<String>,
-    /// Who makes the guest image: auto, debian or prebuilt
+    /// Who makes the guest image: auto, nix, debian or prebuilt
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
+    /// Another nixpkgs for a NixOS guest: a folder, the address of an archive, or channel:NAME
+    #[arg(long, value_name = "NIXPKGS")]
+    nixpkgs: Option<OsString>,
+    /// Fetch nothing to build the guest image
+    #[arg(long)]
+    offline: bool,
     /// What runs in the guest: auto, k3s or kubernetes
     #[arg(long, value_name = "DISTRIBUTION")]
     distribution: Option<String>,
@@ -58,6 +64,11 @@ impl ConfigArgs {
     /// The flags that were given. Files are relative to `here`, unlike those of the configuration file.
     fn flags(&self, here: &Path) -> Vec<Flag> {
         let file = |name: &Option<OsString>| name.as_ref().map(|name| here.join(name).to_string_lossy().into_owned());
+        let nixpkgs = self.nixpkgs.as_ref().map(|given| match given.to_string_lossy() {
+            // Not a file of this machine.
+            text if text.starts_with("channel:") || text.contains("://") => text.into_owned(),
+            _ => here.join(given).to_string_lossy().into_owned(),
+        });
         let given = [
             ("--api-port", "ports.api", self.api_port.clone()),
             ("--ssh-port", "ports.ssh", self.ssh_port.clone()),
@@ -68,6 +79,8 @@ impl ConfigArgs {
             ("--disk", "image.disk", self.disk.clone()),
             ("--accel", "vm.accel", self.accel.clone()),
             ("--provider", "image.provider", self.provider.clone()),
+            ("--nixpkgs", "image.nixpkgs", nixpkgs),
+            ("--offline", "image.offline", self.offline.then(|| "true".to_owned())),
             ("--distribution", "image.distribution", self.distribution.clone()),
             ("--k3s-version", "k3s.version", self.k3s_version.clone()),
             ("--k3s-binary", "k3s.binary", file(&self.k3s_binary)),
@@ -123,17 +136,21 @@ mod tests {
             disk: Some("1".to_owned()),
             accel: Some("1".to_owned()),
             provider: Some("1".to_owned()),
+            nixpkgs: Some("1".into()),
+            offline: true,
             distribution: Some("1".to_owned()),
             k3s_version: Some("1".to_owned()),
             k3s_binary: Some("1".into()),
             k3s_images: Some("1".into()),
         };
         let flags = all.flags(Path::new("/here"));
-        assert_eq!(flags.len(), 13);
+        assert_eq!(flags.len(), 15);
         for flag in &flags {
             assert!(model::config::key::KEYS.iter().any(|key| key.name == flag.key), "{flag:?}");
         }
-        assert_eq!(flags[11].value, "/here/1");
+        assert_eq!((flags[9].value.as_str(), flags[13].value.as_str()), ("/here/1", "/here/1"));
+        let channel = ConfigArgs { nixpkgs: Some("channel:nixos-26.05".into()), ..ConfigArgs::default() };
+        assert_eq!(channel.flags(Path::new("/here"))[0].value, "channel:nixos-26.05");
     }
 
     #[test]

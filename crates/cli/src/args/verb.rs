@@ -9,7 +9,7 @@ use model::instance::InstanceName;
 
 use super::config::ConfigArgs;
 use super::forward::{self, ForwardVerb, KeeperArgs};
-use super::{ApplyArgs, ConfigVerb, OutputArgs, SnapshotVerb, StartArgs, parse_duration};
+use super::{ApplyArgs, ConfigVerb, NixVerb, OutputArgs, SnapshotVerb, StartArgs, parse_duration};
 
 /// The verbs.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -146,6 +146,9 @@ Examples:
   k3s-vm config schema > .k3s-vm/config.schema.json"
     )]
     Config(ConfigVerb),
+    /// Look after what NixOS guests are made from
+    #[command(subcommand)]
+    Nix(NixVerb),
     /// Run kubectl on the cluster; the arguments are passed on untouched
     #[command(
         disable_help_flag = true,

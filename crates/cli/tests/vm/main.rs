@@ -10,6 +10,7 @@ mod isolation;
 mod kubectl;
 mod kvm_host;
 mod locks;
+mod nix;
 mod orphans;
 mod paths;
 mod ports;

@@ -223,3 +223,29 @@ fn a_program_has_no_terminal_input_and_its_own_group() {
 fn is_dead(pid: u32) -> bool {
     crate::process_table::stat(pid).unwrap().is_none_or(|stat| stat.is_dead())
 }
+
+#[test]
+fn who_follows_a_program_gets_its_lines_its_exit_code_and_may_end_it() {
+    let mut lines = Vec::new();
+    let mut take = |line: &str| {
+        lines.push(line.to_owned());
+        Ok(())
+    };
+    let ended = sh("echo path; echo one >&2; printf two >&2; exit 7").follow(&Silent, &mut take).unwrap();
+    assert_eq!(ended, (7, "path\n".to_owned()));
+    assert_eq!(lines, ["one", "two"]);
+    let long = "x".repeat(100_000);
+    sh(&format!("echo {long} >&2"))
+        .follow(&Silent, &mut |line| {
+            assert_eq!(line.len(), long.len());
+            Ok(())
+        })
+        .unwrap();
+    let enough = |line: &str| match line {
+        "enough" => Err(model::Fault::new(FaultClass::Host, "that is enough")),
+        _ => Ok(()),
+    };
+    let fault = sh("echo enough >&2; echo more >&2; sleep 600").follow(&Silent, &mut { enough }).unwrap_err();
+    // Not the fault of the deadline.
+    assert_eq!(fault.what(), "that is enough");
+}

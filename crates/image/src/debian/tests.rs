@@ -48,6 +48,8 @@ impl Scratch {
         }
         let cache = CachePaths::new(folder.path().join("cache"));
         let config = ImageConfig {
+            nixpkgs: None,
+            offline: false,
             provider: model::config::Provider::Debian,
             distribution: Distribution::Kubernetes,
             folder: None,

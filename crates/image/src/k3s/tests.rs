@@ -67,8 +67,14 @@ impl Project {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(".k3s-vm")).unwrap();
         let cache = CachePaths::new(folder.path().join("cache"));
-        let config =
-            ImageConfig { provider: Provider::Debian, distribution: Configured::K3s, folder: None, disk: 20 << 30 };
+        let config = ImageConfig {
+            provider: Provider::Debian,
+            distribution: Configured::K3s,
+            folder: None,
+            disk: 20 << 30,
+            nixpkgs: None,
+            offline: false,
+        };
         let k3s = K3sConfig { mirror: Some(mirror.to_owned()), ..K3sConfig::default() };
         Project { folder, cache, config, k3s, sink: RecordingSink::default() }
     }
@@ -254,7 +260,7 @@ fn a_local_program_needs_neither_network_nor_lock_file() {
     0600 /etc/rancher/k3s/config.yaml.d/k3s-vm.yaml a text:
     # From the section [k3s] of .k3s-vm/config.toml.
     ");
-    insta::assert_snapshot!(project.sink.notes().join("\n"), @"k3s.images names no archive of container images, so the guest will fetch those of K3s itself");
+    insta::assert_snapshot!(project.sink.notes().join("\n"), @"the guest image has no container images of K3s (k3s.images, k3s.airgap): the guest will fetch them");
     assert!(!project.lock().exists());
     for (binary, class) in [("missing", FaultClass::Config), (".k3s-vm", FaultClass::Config)] {
         project.k3s.binary = Some(binary.to_owned());

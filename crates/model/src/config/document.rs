@@ -86,6 +86,7 @@ fn raw(kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Raw> {
             let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
             Some(Raw::Text(number.to_string()))
         }
+        (Kind::Switch, DeValue::Boolean(switch)) => Some(Raw::Text(switch.to_string())),
         (Kind::List, DeValue::Array(_)) => texts(value).map(Raw::List),
         (Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text, DeValue::String(text)) => {
             Some(Raw::Text(text.to_string()))

@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// The K3s release for the distribution `k3s`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct K3sConfig {
     /// A channel or an exact version.
     pub version: K3sVersion,
@@ -15,8 +15,23 @@ pub struct K3sConfig {
     pub binary: Option<String>,
     /// An archive of container images for `binary`, relative to the project.
     pub images: Option<String>,
+    /// Whether its container images are part of the guest image; otherwise the guest fetches them.
+    pub airgap: bool,
     /// What K3s brings and this cluster leaves out (`traefik`, `servicelb`, …).
     pub disable: Vec<String>,
+}
+
+impl Default for K3sConfig {
+    fn default() -> Self {
+        K3sConfig {
+            version: K3sVersion::default(),
+            mirror: None,
+            binary: None,
+            images: None,
+            airgap: true,
+            disable: Vec::new(),
+        }
+    }
 }
 
 /// Which release is wanted.

@@ -20,6 +20,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Any text but an empty one.
     Text,
+    /// Yes or no: `true` or `false`.
+    Switch,
     /// A list of texts; in a flag or variable, with commas between them.
     List,
 }
@@ -30,6 +32,7 @@ impl Kind {
         match self {
             Kind::Port | Kind::Count(..) => "a number without quotes",
             Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => "a text in quotes",
+            Kind::Switch => "true or false without quotes",
             Kind::List => "a list of texts, such as [\"one\", \"two\"]",
         }
     }
@@ -92,7 +95,12 @@ pub const KEYS: &[Key] = &[
         "auto",
         "Accelerator: auto is KVM where it is proven to work, else TCG; kvm never falls back",
     ),
-    key("image.provider", Kind::Choice(&["auto", "debian", "prebuilt"]), "auto", "Who makes the guest image"),
+    key(
+        "image.provider",
+        Kind::Choice(&["auto", "nix", "debian", "prebuilt"]),
+        "auto",
+        "Who makes the guest image: auto is nix where Nix is installed and can make it, else debian",
+    ),
     key(
         "image.distribution",
         Kind::Choice(&["auto", "k3s", "kubernetes"]),
@@ -106,6 +114,13 @@ pub const KEYS: &[Key] = &[
         about: "Folder of a prebuilt image, relative to the project",
     },
     key("image.disk", Kind::Size(4 * GIB), "20GiB", "Virtual size of the root disk"),
+    Key {
+        name: "image.nixpkgs",
+        kind: Kind::Text,
+        default: None,
+        about: "Nix: another nixpkgs than the pinned one: a folder, the address of an archive, or channel:NAME",
+    },
+    key("image.offline", Kind::Switch, "false", "Whether nothing may be fetched to build the guest image"),
     key("k3s.version", Kind::Text, "stable", "K3s: a channel (stable, latest, v1.33) or a version (v1.33.5+k3s1)"),
     Key { name: "k3s.mirror", kind: Kind::Text, default: None, about: "K3s: base address of a mirror of the releases" },
     Key { name: "k3s.binary", kind: Kind::Text, default: None, about: "K3s: a local binary instead of a release's" },
@@ -115,6 +130,7 @@ pub const KEYS: &[Key] = &[
         default: None,
         about: "K3s: a local archive of air-gap images instead of a release's",
     },
+    key("k3s.airgap", Kind::Switch, "true", "K3s: whether its container images are part of the guest image"),
     key("k3s.disable", Kind::List, "", "K3s: packaged components to leave out, such as traefik"),
     key("web.folder", Kind::Text, "web", "The web application's folder, relative to the project"),
     Key {

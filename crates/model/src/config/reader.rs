@@ -89,6 +89,14 @@ impl Reader<'_> {
         self.parse(name, |text| text.parse().map_err(|_| "not an IP address".to_owned()))
     }
 
+    pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
+        self.parse(name, |text| match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        })
+    }
+
     /// One of `choices`, by the words of the key in their order.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[T]) -> Option<T> {
         let words = match find(name).map(|key| key.kind) {
@@ -171,7 +179,7 @@ fn find(name: &str) -> Option<&'static Key> {
 /// A value that cannot be used, as it stands at its origin.
 fn mistake(name: &str, origin: &Origin, text: &str, why: &str) -> String {
     let quoted = match find(name).map(|key| key.kind) {
-        Some(Kind::Port | Kind::Count(..)) => text.to_owned(),
+        Some(Kind::Port | Kind::Count(..) | Kind::Switch) => text.to_owned(),
         _ => format!("\"{text}\""),
     };
     match origin {

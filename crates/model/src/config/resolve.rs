@@ -10,8 +10,8 @@ use super::reader::Reader;
 use super::setting::{self, Setting};
 use super::source::Overrides;
 use super::{
-    Accel, Config, Distribution, ImageConfig, InjectConfig, InjectMode, K3sConfig, Limits, Patterns, Ports, Provider,
-    Timeouts, VmConfig, WebService,
+    Accel, Config, Distribution, ImageConfig, InjectConfig, InjectMode, K3sConfig, Limits, Nixpkgs, Patterns, Ports,
+    Provider, Timeouts, VmConfig, WebService,
 };
 use crate::Result;
 
@@ -122,15 +122,25 @@ fn vm(reader: &mut Reader<'_>) -> Option<VmConfig> {
 }
 
 fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
-    let provider = reader.choice("image.provider", &[Provider::Auto, Provider::Debian, Provider::Prebuilt]);
+    let provider =
+        reader.choice("image.provider", &[Provider::Auto, Provider::Nix, Provider::Debian, Provider::Prebuilt]);
     let distributions = [Distribution::Auto, Distribution::K3s, Distribution::Kubernetes];
     let distribution = reader.choice("image.distribution", &distributions);
     let folder = reader.text("image.folder");
     let disk = reader.size("image.disk");
+    let nixpkgs = reader.parse("image.nixpkgs", Nixpkgs::parse);
+    let offline = reader.switch("image.offline");
     if provider == Some(Provider::Prebuilt) && folder.is_none() {
         reader.mistakes.push("image.provider = \"prebuilt\" needs image.folder".to_owned());
     }
-    Some(ImageConfig { provider: provider?, distribution: distribution?, folder, disk: disk? })
+    Some(ImageConfig {
+        provider: provider?,
+        distribution: distribution?,
+        folder,
+        disk: disk?,
+        nixpkgs,
+        offline: offline?,
+    })
 }
 
 fn k3s(reader: &mut Reader<'_>) -> Option<K3sConfig> {
@@ -141,7 +151,9 @@ fn k3s(reader: &mut Reader<'_>) -> Option<K3sConfig> {
     });
     let binary = reader.text("k3s.binary");
     let images = reader.text("k3s.images");
-    Some(K3sConfig { version: version?, mirror, binary, images, disable: reader.list("k3s.disable") })
+    let airgap = reader.switch("k3s.airgap");
+    let disable = reader.list("k3s.disable");
+    Some(K3sConfig { version: version?, mirror, binary, images, airgap: airgap?, disable })
 }
 
 fn inject(reader: &mut Reader<'_>) -> Option<InjectConfig> {

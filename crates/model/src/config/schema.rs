@@ -38,6 +38,7 @@ fn property(key: &Key) -> Value {
         Kind::Address => json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] }),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
         Kind::Text => json!({ "type": "string", "minLength": 1 }),
+        Kind::Switch => json!({ "type": "boolean" }),
         Kind::List => json!({ "type": "array", "items": { "type": "string" } }),
     };
     property["description"] = json!(format!("{} (variable {})", key.about, key.variable()));
@@ -51,6 +52,7 @@ fn property(key: &Key) -> Value {
 fn default(kind: Kind, text: &str) -> Value {
     match kind {
         Kind::Port | Kind::Count(..) => text.parse::<u32>().map_or(Value::Null, Value::from),
+        Kind::Switch => json!(text == "true"),
         Kind::List => json!(text.split(',').filter(|part| !part.is_empty()).collect::<Vec<_>>()),
         Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => json!(text),
     }

@@ -52,14 +52,17 @@ fn every_key_can_be_set_in_every_way() {
         key::Kind::Choice(words) => words[1],
         key::Kind::Text if key.name == "k3s.version" => "v1.33.5+k3s1",
         key::Kind::Text if key.name == "k3s.mirror" => "https://example.com",
+        key::Kind::Text if key.name == "image.nixpkgs" => "channel:nixos-26.05",
         key::Kind::Text => "thing",
+        key::Kind::Switch if key.default == Some("true") => "false",
+        key::Kind::Switch => "true",
         key::Kind::List if key.name == "ports.forwards" => "8081:81,82",
         key::Kind::List => "one,two",
     };
     for key in KEYS {
         let base = "image.folder = \"image\"\n";
         let written = match key.kind {
-            key::Kind::Port | key::Kind::Count(..) => value(key).to_owned(),
+            key::Kind::Port | key::Kind::Count(..) | key::Kind::Switch => value(key).to_owned(),
             key::Kind::List => format!("[\"{}\"]", value(key).replace(',', "\", \"")),
             _ => format!("\"{}\"", value(key)),
         };

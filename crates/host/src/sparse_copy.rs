@@ -12,7 +12,7 @@ const CHUNK: u64 = 64 << 20;
 
 /// How a copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Copied {
+pub enum Copied {
     /// Both files refer to the same data.
     ByReference,
     /// So many bytes were copied.
@@ -20,7 +20,10 @@ pub(crate) enum Copied {
 }
 
 /// Makes the empty file `to` what `from` is.
-pub(crate) fn copy(from: &File, to: &File) -> io::Result<Copied> {
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn copy(from: &File, to: &File) -> io::Result<Copied> {
     if ioctl_ficlone(to, from).is_ok() {
         return Ok(Copied::ByReference);
     }

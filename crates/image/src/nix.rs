@@ -1,0 +1,215 @@
+//! The provider `nix`: a NixOS guest that the host's Nix makes from `guest/nixos`, copied out of Nix's store.
+//!
+//! It calls `nix-build` and nothing else of Nix, and only where the image of the inputs is not in the cache.
+
+mod build;
+mod failure;
+mod log_line;
+pub(crate) mod pin;
+mod program;
+mod progress;
+mod settings;
+mod transcript;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use host::deadline::Deadline;
+use host::files::{self, Mode};
+use host::io_fault::at_path;
+use host::lock::FileLock;
+use host::packages::Requirement;
+use host::sparse_copy;
+use model::guest_image::{GuestImage, SCHEMA, file};
+use model::paths::ProjectPaths;
+use model::{Fault, FaultClass, Result};
+
+use crate::ImageRequest;
+use crate::fingerprint::Fingerprint;
+use crate::generations;
+use crate::manifest::read_image;
+use crate::provider::Provider;
+use crate::store::Store;
+use build::Build;
+use settings::Settings;
+
+pub(crate) use program::{Places, Program, WITHOUT_NIX, is_too_old, too_old};
+
+/// Raised when the way of building changes while its inputs do not.
+const BUILDER: &str = "1";
+/// What `configuration.nix` is at first.
+const CONFIGURATION: &str = include_str!("nix/configuration.nix");
+
+/// Guests that Nix makes.
+pub(crate) struct Nix {
+    /// Where Nix may be.
+    pub(crate) places: Places,
+}
+
+/// All that a build is made from.
+struct Plan {
+    project: ProjectPaths,
+    settings: String,
+    key: String,
+}
+
+impl Plan {
+    /// Reads it; runs nothing.
+    fn read(request: &ImageRequest) -> Result<Self> {
+        let settings = settings_of(request).map_err(|why| {
+            Fault::new(FaultClass::Config, "a NixOS guest cannot be what the configuration says")
+                .because(why)
+                .next(WITHOUT_NIX)
+        })?;
+        let project = ProjectPaths::new(request.project);
+        let settings = settings.render();
+        let is_source = |path: &Path| path.extension().is_none_or(|extension| extension != "md");
+        let guest = |name: &str| request.sources.join(name);
+        let mut print = Fingerprint::of("nixos guest image")
+            .with("builder", BUILDER)
+            .with("schema", SCHEMA.to_string())
+            .with("settings", &settings)
+            .with("nixpkgs", format!("{:?}", request.config.nixpkgs))
+            .with_folder("nixos", &guest("nixos"), &is_source)?
+            // Files that the NixOS guest shares with others.
+            .with_folder("debian", &guest("debian/rootfs"), &is_source)?
+            .with_folder("k3s", &guest("k3s"), &is_source)?;
+        for (name, content) in users_files(&project)? {
+            print = print.with(&name, content);
+        }
+        Ok(Plan { project, settings, key: print.key() })
+    }
+
+    fn find(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
+        let images = request.cache.images();
+        match generations::newest(&images, &self.key)? {
+            None => Ok(None),
+            Some(key) => read_image(&images.join(&key), key, FaultClass::Failed).map(Some),
+        }
+    }
+
+    /// Writes the files that Nix reads: the user's part if there is none yet, the rest anew.
+    fn write(&self, request: &ImageRequest) -> Result<()> {
+        files::create_private_dir(&self.project.nix_folder())?;
+        let configuration = self.project.nix_configuration();
+        if files::read_optional(&configuration)?.is_none() {
+            files::write_atomic(&configuration, CONFIGURATION.as_bytes(), Mode::Exactly(0o644))?;
+            let shown = configuration.strip_prefix(request.project).unwrap_or(&configuration).display();
+            request.events.note(format!("made {shown}: what you add there becomes a part of the guest"));
+        }
+        files::write_atomic(&self.project.nix_settings(), self.settings.as_bytes(), Mode::Exactly(0o644))
+    }
+}
+
+/// What of the configuration a NixOS guest cannot be, as a clause.
+pub(crate) fn misfit(request: &ImageRequest) -> Option<String> {
+    settings_of(request).err()
+}
+
+fn settings_of(request: &ImageRequest) -> Result<Settings, String> {
+    Settings::of(request.config, request.k3s, std::env::consts::ARCH)
+}
+
+/// The user's Nix files, by name; a `configuration.nix` that is not there counts as what will be made.
+fn users_files(project: &ProjectPaths) -> Result<Vec<(String, Vec<u8>)>> {
+    let folder = project.nix_folder();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries.collect::<Result<Vec<_>, _>>(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let entries = entries.map_err(|error| at_path("read the folder", &folder, &error))?;
+    let mut found = vec![("configuration.nix".to_owned(), CONFIGURATION.as_bytes().to_vec())];
+    for path in entries.into_iter().map(|entry| entry.path()) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".nix")) else {
+            continue;
+        };
+        if let Some(content) = files::read_optional(&path)? {
+            found.retain(|(other, _)| other != name);
+            found.push((name.to_owned(), content));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+impl Nix {
+    /// The host's Nix, new enough.
+    fn program(&self, request: &ImageRequest) -> Result<Program> {
+        let program = self.places.find().ok_or_else(|| self.places.none())?;
+        program.check(request.cache, request.events)?;
+        Ok(program)
+    }
+
+    /// Builds the image under the name `key`.
+    fn make(&self, request: &ImageRequest, plan: &Plan, key: String, refresh: bool) -> Result<GuestImage> {
+        let deadline = Deadline::after(request.deadline);
+        let program = self.program(request)?;
+        let (images, locks) = (request.cache.images(), request.cache.locks());
+        let store = Store { folder: &images, locks: &locks, remove: &files::remove };
+        let events = request.events;
+        let folder = store.ensure(&key, "the guest image", deadline.left(), events, |into| {
+            // Settings and link are the project's, whose instances may be of different images.
+            let project = Fingerprint::of("project").with("folder", plan.project.root().as_os_str().as_encoded_bytes());
+            let lock = locks.join(format!("nix-{}.lock", project.key()));
+            let _lock = FileLock::acquire(&lock, "the project's NixOS guest", deadline.left(), events)?;
+            plan.write(request)?;
+            let build = Build {
+                program: &program,
+                entry: &request.sources.join("nixos/default.nix"),
+                project: &plan.project,
+                nixpkgs: request.config.nixpkgs.as_ref(),
+                offline: request.config.offline,
+                refresh,
+                deadline: deadline.left(),
+                events,
+            };
+            copy(&build.run()?, into)
+        })?;
+        read_image(&folder, key, FaultClass::Failed)
+    }
+}
+
+/// Copies an image, so that no collection of Nix's garbage takes a disk from under an instance.
+fn copy(from: &Path, into: &Path) -> Result<()> {
+    for name in [file::KERNEL, file::INITRD, file::ROOT_DISK, file::MANIFEST] {
+        let (source, target): (PathBuf, PathBuf) = (from.join(name), into.join(name));
+        let read = File::open(&source).map_err(|error| at_path("read", &source, &error))?;
+        let written = File::create_new(&target).and_then(|file| {
+            sparse_copy::copy(&read, &file)?;
+            file.sync_all()
+        });
+        written.map_err(|error| at_path("write", &target, &error))?;
+    }
+    // What is copied is what Nix promised.
+    read_image(into, String::new(), FaultClass::Failed).map(|_| ())
+}
+
+impl Provider for Nix {
+    fn locate(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
+        Plan::read(request)?.find(request)
+    }
+
+    fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>> {
+        Plan::read(request)?;
+        self.program(request)?.tell_place(request.events);
+        Ok(Vec::new())
+    }
+
+    fn ensure(&self, request: &ImageRequest) -> Result<GuestImage> {
+        let plan = Plan::read(request)?;
+        match plan.find(request)? {
+            Some(image) => Ok(image),
+            None => self.make(request, &plan, plan.key.clone(), false),
+        }
+    }
+
+    fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
+        let plan = Plan::read(request)?;
+        let key = generations::next(&request.cache.images(), &plan.key)?;
+        self.make(request, &plan, key, true)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! The pin of nixpkgs (`guest/nixos/nixpkgs.json`, in the form of npins): from the channel that it follows to its newest
+//! archive and that one's digest.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::command::Command;
+use host::download::{Client, Limits};
+use host::files::{self, Mode};
+use model::{EventSink, Fault, FaultClass, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::program::Places;
+use super::settings::CHANNELS;
+
+/// How patient to be with the channels' host.
+const LIMITS: Limits = Limits { connect: Duration::from_secs(10), silence: Duration::from_secs(30) };
+/// From a channel to its archive it takes two.
+const MOST_REDIRECTS: u32 = 8;
+
+/// What became of the pin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PinReport {
+    /// The channel that the pin follows: `nixos-26.05`.
+    pub channel: String,
+    /// The address of the archive that was pinned.
+    pub former: String,
+    /// The address of the archive that is pinned now.
+    pub pinned: String,
+    /// Whether they differ.
+    pub changed: bool,
+    /// The file.
+    pub file: String,
+}
+
+impl PinReport {
+    /// The release that is pinned now, as the address of its archive has it: `nixos-26.05.11576.7c8764b7c7b0`.
+    pub fn release(&self) -> &str {
+        self.pinned.rsplit('/').nth(1).unwrap_or(&self.pinned)
+    }
+}
+
+/// Brings the pin up to date.
+pub struct PinUpdate<'a> {
+    file: PathBuf,
+    channels: &'a str,
+    places: Places,
+    deadline: Duration,
+    events: &'a dyn EventSink,
+}
+
+impl<'a> PinUpdate<'a> {
+    /// The pin of the guest in `sources` (`guest/`); fetching the archive may take `deadline`.
+    pub fn new(sources: &Path, deadline: Duration, events: &'a dyn EventSink) -> Self {
+        PinUpdate {
+            file: sources.join("nixos/nixpkgs.json"),
+            channels: CHANNELS,
+            places: Places::of_process(),
+            deadline,
+            events,
+        }
+    }
+
+    /// Asks the channel, lets Nix fetch its newest archive, and writes the file. Nothing is changed where it is the
+    /// newest already.
+    ///
+    /// # Errors
+    /// A file that is no such pin, failures of the network, and those of Nix.
+    pub fn run(&self) -> Result<PinReport> {
+        let text = files::read_text_optional(&self.file)?.unwrap_or_default();
+        let mut document: Value = serde_json::from_str(&text).map_err(|error| self.unusable(&error.to_string()))?;
+        let pin = &mut document["pins"]["nixpkgs"];
+        let text_of = |pin: &Value, name: &str| pin[name].as_str().map(str::to_owned);
+        let (Some(channel), Some(former)) = (text_of(pin, "name"), text_of(pin, "url")) else {
+            return Err(self.unusable("pins.nixpkgs lacks name or url"));
+        };
+        let newest = self.newest(&channel)?;
+        let changed = newest != former;
+        if changed {
+            pin["hash"] = Value::from(self.digest(&newest)?);
+            pin["url"] = Value::from(newest.as_str());
+            let text = serde_json::to_string_pretty(&document).map_err(|error| self.unusable(&error.to_string()))?;
+            files::write_atomic(&self.file, format!("{text}\n").as_bytes(), Mode::Keep)?;
+        }
+        Ok(PinReport { channel, former, pinned: newest, changed, file: self.file.display().to_string() })
+    }
+
+    /// The address of the channel's newest archive: where the channel's own address leads to.
+    fn newest(&self, channel: &str) -> Result<String> {
+        let client = Client::new(LIMITS);
+        let mut address = format!("{}/{channel}/nixexprs.tar.xz", self.channels);
+        self.events.progress("nixpkgs", format!("asking {address}"));
+        for _ in 0..MOST_REDIRECTS {
+            match client.redirect(&address).map_err(Fault::from)? {
+                None => return Ok(address),
+                Some(next) => address = absolute(&next, &address),
+            }
+        }
+        Err(Fault::new(FaultClass::Failed, format!("the channel {channel} leads to no archive"))
+            .because(format!("it still redirects after {MOST_REDIRECTS} times, now to {address}")))
+    }
+
+    /// The digest of what is in the archive, as `fetchTarball` wants it; Nix keeps the archive for the next build.
+    fn digest(&self, address: &str) -> Result<String> {
+        let program = self.places.find().ok_or_else(|| self.places.none())?;
+        let command = Command::new(program.path.with_file_name("nix-prefetch-url"))
+            .args(["--unpack", "--type", "sha256", address])
+            .deadline(self.deadline);
+        self.events.progress("nixpkgs", format!("fetching {address}"));
+        let mut said = Vec::new();
+        let (code, stdout) = command.follow(self.events, &mut |line| {
+            said.push(line.to_owned());
+            Ok(())
+        })?;
+        let digest = stdout.lines().last().unwrap_or_default().trim().to_owned();
+        // Of SHA-256 in the alphabet of Nix, whose digits are 52.
+        if code == 0 && digest.len() == 52 && digest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(digest);
+        }
+        // What a server answered may follow, page by page.
+        let why = said.iter().find_map(|line| line.strip_prefix("error: ")).or(said.first().map(String::as_str));
+        Err(Fault::new(FaultClass::Failed, format!("Nix cannot fetch {address}"))
+            .because(why.map_or_else(|| format!("it ended with exit code {code}"), |why| why.trim().to_owned())))
+    }
+
+    fn unusable(&self, why: &str) -> Fault {
+        Fault::new(FaultClass::Failed, format!("{} is no pin of nixpkgs", self.file.display()))
+            .because(why)
+            .next("take the one of k3s-vm's version control")
+    }
+}
+
+/// An address that may be only a path on the server of `base` (RFC 9110, Location).
+fn absolute(address: &str, base: &str) -> String {
+    match (address.starts_with('/'), base.split('/').nth(2)) {
+        (true, Some(server)) => format!("{}//{server}{address}", base.split('/').next().unwrap_or_default()),
+        _ => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::event::Silent;
+    use testkit::http_server::{Answer, HttpServer};
+
+    use super::*;
+
+    const DIGEST: &str = "08y2dkbdcdnqvq2swnknmvrzlf968gaq28v6i613n9fgpahqw0fi";
+
+    const PIN: &str = r#"{
+  "pins": {
+    "nixpkgs": {
+      "type": "Channel",
+      "name": "nixos-26.05",
+      "url": "https://example.com/nixos-26.05.1.def/nixexprs.tar.xz",
+      "hash": "1fzrxmr2qi7fy76wh9v0l1a7vdvscxn4p2d5ng9rhpcnrhdil6zy"
+    }
+  },
+  "version": 5
+}
+"#;
+
+    struct Setup {
+        scratch: tempfile::TempDir,
+        server: HttpServer,
+    }
+
+    impl Setup {
+        fn new(prefetch: &str) -> Self {
+            let scratch = tempfile::tempdir().unwrap();
+            let folder = scratch.path().join("guest/nixos");
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::create_dir(scratch.path().join("bin")).unwrap();
+            for (name, text) in [("nix-build", "#!/bin/sh\n"), ("nix-prefetch-url", prefetch)] {
+                let path = scratch.path().join("bin").join(name);
+                std::fs::write(&path, text).unwrap();
+                std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            }
+            std::fs::write(folder.join("nixpkgs.json"), PIN).unwrap();
+            let server = HttpServer::start(|request, _| match request.path.as_str() {
+                "/nixos-26.05/nixexprs.tar.xz" => Answer::redirect("/newest"),
+                "/newest" => Answer::redirect("/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz"),
+                "/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz" => Answer::body("an archive"),
+                _ => Answer::status(404),
+            });
+            Setup { scratch, server }
+        }
+
+        fn update(&self) -> Result<PinReport> {
+            let places = Places { path: self.scratch.path().join("bin").into(), profiles: Vec::new() };
+            let channels = self.server.url("");
+            let update = PinUpdate::new(&self.scratch.path().join("guest"), Duration::from_secs(60), &Silent);
+            PinUpdate { channels: &channels, places, ..update }.run()
+        }
+
+        fn pin(&self) -> String {
+            std::fs::read_to_string(self.scratch.path().join("guest/nixos/nixpkgs.json")).unwrap()
+        }
+
+        fn steady(&self, text: &str) -> String {
+            text.replace(&self.server.address().to_string(), "SERVER")
+                .replace(&self.scratch.path().display().to_string(), "SCRATCH")
+        }
+    }
+
+    #[test]
+    fn the_newest_archive_of_the_channel_is_pinned_with_its_digest_once() {
+        let setup = Setup::new(&format!("#!/bin/sh\necho \"$*\" >>\"${{0%/*}}/calls\"\necho {DIGEST}\n"));
+        let report = setup.update().unwrap();
+        assert!(report.changed);
+        assert_eq!(report.release(), "nixos-26.05.99.abc");
+        insta::assert_snapshot!(setup.steady(&setup.pin()), @r#"
+        {
+          "pins": {
+            "nixpkgs": {
+              "type": "Channel",
+              "name": "nixos-26.05",
+              "url": "http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz",
+              "hash": "08y2dkbdcdnqvq2swnknmvrzlf968gaq28v6i613n9fgpahqw0fi"
+            }
+          },
+          "version": 5
+        }
+        "#);
+        let calls = || std::fs::read_to_string(setup.scratch.path().join("bin/calls")).unwrap();
+        insta::assert_snapshot!(setup.steady(&calls()), @"--unpack --type sha256 http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz");
+        let again = setup.update().unwrap();
+        assert_eq!((again.changed, again.pinned), (false, report.pinned));
+        assert_eq!(calls().lines().count(), 1);
+    }
+
+    #[test]
+    fn an_archive_that_nix_cannot_fetch_changes_nothing() {
+        let setup = Setup::new(
+            "#!/bin/sh\necho \"error: unable to download '$4': HTTP error 404\n\nresponse body:\n</html>\" >&2\nexit 1\n",
+        );
+        let before = setup.pin();
+        let fault = setup.update().unwrap_err();
+        insta::assert_snapshot!(setup.steady(&fault.to_string()), @"Nix cannot fetch http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz: unable to download 'http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz': HTTP error 404");
+        assert_eq!(setup.pin(), before);
+    }
+}

@@ -1,0 +1,177 @@
+//! The host's Nix: where it is, how old it is, and what is told where it cannot be used.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::command::Command;
+use host::{program_version, tools};
+use model::paths::CachePaths;
+use model::{EventSink, Fault, FaultClass, Result};
+
+/// The program of Nix that is called; every installation has it, whatever its experimental features.
+const PROGRAM: &str = "nix-build";
+/// The oldest Nix with which nixpkgs can be evaluated (nixpkgs, `lib/minfeatures.nix`).
+const OLDEST: [u32; 2] = [2, 18];
+/// Far longer than it takes.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where Nix may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// The value of PATH.
+    pub(crate) path: OsString,
+    /// Profiles that a shell has in PATH only after it read Nix's own script, `nix.sh` or `nix-daemon.sh`.
+    pub(crate) profiles: Vec<PathBuf>,
+}
+
+/// The host's Nix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// `nix-build`.
+    pub(crate) path: PathBuf,
+    /// Whether PATH leads to it.
+    pub(crate) is_in_path: bool,
+}
+
+impl Places {
+    /// Those of this process.
+    pub(crate) fn of_process() -> Self {
+        let mut profiles = vec![PathBuf::from("/nix/var/nix/profiles/default/bin")];
+        profiles.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".nix-profile/bin")));
+        profiles.push(PathBuf::from("/run/current-system/sw/bin"));
+        Places { path: std::env::var_os("PATH").unwrap_or_default(), profiles }
+    }
+
+    /// The Nix that is there. Runs nothing.
+    pub(crate) fn find(&self) -> Option<Program> {
+        let found = tools::find_in(OsStr::new(PROGRAM), &self.path).map(|path| Program { path, is_in_path: true });
+        found.or_else(|| {
+            let places = std::env::join_paths(&self.profiles).unwrap_or_default();
+            let path = tools::find_in(OsStr::new(PROGRAM), &places)?;
+            Some(Program { path, is_in_path: false })
+        })
+    }
+
+    /// The fault where there is none.
+    pub(crate) fn none(&self) -> Fault {
+        let looked: Vec<String> = self.profiles.iter().map(|folder| folder.display().to_string()).collect();
+        Fault::new(FaultClass::Host, "Nix is not installed")
+            .because(format!("there is no `{PROGRAM}` in PATH, nor in {}", looked.join(", ")))
+            .next("sh <(curl -L https://nixos.org/nix/install) --daemon    # installs Nix, as nixos.org says")
+            .next(WITHOUT_NIX)
+    }
+}
+
+/// The way out that always exists.
+pub(crate) const WITHOUT_NIX: &str = "k3s-vm start --provider debian    # a Debian guest, made without Nix";
+
+impl Program {
+    /// Its version, if it was told before. Runs nothing.
+    pub(crate) fn known_version(&self, cache: &CachePaths) -> Option<String> {
+        program_version::known(&self.path, cache)
+    }
+
+    /// Its version.
+    ///
+    /// # Errors
+    /// A Host fault where it does not run or does not say it.
+    pub(crate) fn version(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<String> {
+        program_version::remembered(&self.path, cache, events, ask).map_err(|fault| {
+            Fault::new(FaultClass::Host, format!("the Nix in {} does not work", self.path.display()))
+                .because(fault)
+                .next(WITHOUT_NIX)
+        })
+    }
+
+    /// That it is new enough.
+    ///
+    /// # Errors
+    /// A Host fault where it is too old or does not run.
+    pub(crate) fn check(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<()> {
+        let version = self.version(cache, events)?;
+        if is_too_old(&version) {
+            return Err(Fault::new(FaultClass::Host, too_old(&version))
+                .because(format!("{} is that of your PATH or profile", self.path.display()))
+                .next("nix upgrade-nix    # or as your system does it")
+                .next(WITHOUT_NIX));
+        }
+        Ok(())
+    }
+
+    /// Tells where it is, if PATH does not lead to it.
+    pub(crate) fn tell_place(&self, events: &dyn EventSink) {
+        if !self.is_in_path {
+            let folder = self.path.parent().unwrap_or(&self.path);
+            events.note(format!("using the Nix in {}, which is not in PATH", folder.display()));
+        }
+    }
+}
+
+/// Whether a version ("2.18.1") is older than what nixpkgs needs. One that is no number is taken for new.
+pub(crate) fn is_too_old(version: &str) -> bool {
+    tools::parse_version(version).is_some_and(|numbers| numbers.as_slice() < OLDEST.as_slice())
+}
+
+/// Says so.
+pub(crate) fn too_old(version: &str) -> String {
+    format!("Nix {version} is too old: nixpkgs needs {}.{} or newer", OLDEST[0], OLDEST[1])
+}
+
+/// What follows "nix-build (Nix) " in the answer; other makes of Nix (Lix) say their own names.
+fn ask(program: &Path) -> Result<String> {
+    let text = Command::new(program).arg("--version").deadline(DEADLINE).run()?;
+    let numbers = tools::parse_version(&text).ok_or_else(|| {
+        Fault::new(FaultClass::Failed, format!("{} does not tell its version", program.display())).because(text.trim())
+    })?;
+    Ok(numbers.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use model::event::Silent;
+    use testkit::RecordingSink;
+
+    use super::*;
+
+    fn install(folder: &Path, says: &str) -> PathBuf {
+        std::fs::create_dir_all(folder).unwrap();
+        let path = folder.join(PROGRAM);
+        std::fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, expected) in
+            [("2.8.0", true), ("2.17.9", true), ("2.18", false), ("2.26.3", false), ("3.0", false), ("pre", false)]
+        {
+            assert_eq!(is_too_old(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn path_comes_before_the_profiles_and_those_are_told() {
+        let scratch = tempfile::tempdir().unwrap();
+        let cache = CachePaths::new(scratch.path().join("cache"));
+        let (in_path, profile) = (scratch.path().join("bin"), scratch.path().join("profile/bin"));
+        let places = Places { path: in_path.clone().into(), profiles: vec!["/nonexistent".into(), profile.clone()] };
+        assert_eq!(places.find(), None);
+        let second = install(&profile, "nix-build (Nix) 2.26.3");
+        let found = places.find().unwrap();
+        assert_eq!(found, Program { path: second, is_in_path: false });
+        let sink = RecordingSink::default();
+        found.check(&cache, &sink).unwrap();
+        found.tell_place(&sink);
+        assert_eq!(sink.notes(), [format!("using the Nix in {}, which is not in PATH", profile.display())]);
+        let first = install(&in_path, "nix-build (Lix, like Nix) 2.91.1");
+        let found = places.find().unwrap();
+        assert_eq!(found, Program { path: first, is_in_path: true });
+        assert_eq!(found.known_version(&cache), None);
+        found.check(&cache, &Silent).unwrap();
+        assert_eq!(found.known_version(&cache).as_deref(), Some("2.91.1"));
+    }
+}

@@ -1,0 +1,109 @@
+//! A Nix that does as a test says: it records how it is called, says what was recorded of a real one, and makes an image.
+//!
+//! A shell script under the names of Nix's programs; what it is to do are files beside it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// `$0.version` is what it says of itself; `stderr` and `code` beside it are what a build says and how it ends; with
+/// `hangs` it never ends and leaves `begun`. The image is `store/image`.
+const SCRIPT: &str = r#"#!/bin/sh
+here=${0%/*}
+printf '%s\n' "$*" >>"$here/calls"
+if [ "$1" = --version ]; then cat "$here/version"; exit; fi
+link=
+while [ $# -gt 0 ]; do
+    [ "$1" != --out-link ] || link=$2
+    [ "$2" != settings ] || cp "$3" "$here/settings.json"
+    [ "$2" != configuration ] || cp "$3" "$here/configuration.nix"
+    shift
+done
+[ ! -e "$here/stderr" ] || cat "$here/stderr" >&2
+if [ -e "$here/hangs" ]; then : >"$here/begun"; sleep 600 & wait; fi
+code=$(cat "$here/code")
+if [ "$code" = 0 ]; then
+    ln -sfn "$here/store/image" "$link"
+    printf '%s\n' "$here/store/image"
+fi
+exit "$code"
+"#;
+
+/// The header of a qcow2 image of 1 GiB with nothing in it (QEMU, docs/interop/qcow2).
+fn empty_disk() -> Vec<u8> {
+    let mut header = vec![0; 104];
+    header[..4].copy_from_slice(b"QFI\xfb");
+    for (place, number) in [(4, 3_u32), (20, 16), (96, 4), (100, 104)] {
+        header[place..place + 4].copy_from_slice(&number.to_be_bytes());
+    }
+    header[24..32].copy_from_slice(&(1_u64 << 30).to_be_bytes());
+    header
+}
+
+/// The fake, in a folder of its own.
+#[derive(Debug)]
+pub struct FakeNix(tempfile::TempDir);
+
+impl FakeNix {
+    /// A Nix of this version ("2.26.3") whose builds succeed with an image of nearly empty files and this manifest.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn new(version: &str, manifest: &str) -> Self {
+        let fake = FakeNix(tempfile::tempdir().expect("a folder"));
+        fake.write("version", &format!("nix-build (Nix) {version}\n"));
+        fake.write("code", "0");
+        fs::create_dir_all(fake.folder().join("store/image")).expect("a folder");
+        for name in ["kernel", "initrd"] {
+            fake.write(&format!("store/image/{name}"), name);
+        }
+        fs::write(fake.folder().join("store/image/root.qcow2"), empty_disk()).expect("a disk");
+        fake.write("store/image/manifest.json", manifest);
+        // As everything in a store.
+        for entry in fs::read_dir(fake.folder().join("store/image")).expect("the image").flatten() {
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o444)).expect("permissions");
+        }
+        fake.write("nix-build", SCRIPT);
+        fs::set_permissions(fake.folder().join("nix-build"), fs::Permissions::from_mode(0o755)).expect("permissions");
+        fake
+    }
+
+    /// The folder of its programs.
+    pub fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Lets builds say this on stderr and end so.
+    pub fn says(&self, stderr: &str, code: i32) {
+        self.write("stderr", stderr);
+        self.write("code", &code.to_string());
+    }
+
+    /// Lets builds go on until they are ended.
+    pub fn hangs(&self) {
+        self.write("hangs", "");
+    }
+
+    /// The file that a build makes before it hangs.
+    pub fn begun(&self) -> PathBuf {
+        self.folder().join("begun")
+    }
+
+    /// How it was called, one line each.
+    pub fn calls(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder().join("calls")).unwrap_or_default();
+        text.lines().map(|line| line.replace(&self.folder().display().to_string(), "NIX")).collect()
+    }
+
+    /// A file that the last build was given: `settings.json` or `configuration.nix`.
+    ///
+    /// # Panics
+    /// When it was given none.
+    pub fn given(&self, name: &str) -> String {
+        fs::read_to_string(self.folder().join(name)).expect("a file that was given")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder().join(name), text).expect("a file of the fake");
+    }
+}
