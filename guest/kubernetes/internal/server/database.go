@@ -36,9 +36,11 @@ func startDatabase(ctx context.Context) error {
 		Listener: cluster.DatabaseSocket,
 		Endpoint: "sqlite://" + cluster.Database + "?" + sqliteOptions,
 		// Writers in this process wake the readers; the interval only matters for writes from elsewhere, and there are none.
-		PollInterval:        time.Second,
-		PollBatchSize:       500,
-		NotifyInterval:      5 * time.Second,
+		PollInterval:  10 * time.Second,
+		PollBatchSize: 500,
+		// How often each of some sixty watches is told the current revision when nothing happens. A cache of the API server that needs it at
+		// once, for a consistent list, asks for it.
+		NotifyInterval:      time.Minute,
 		CompactInterval:     5 * time.Minute,
 		CompactTimeout:      5 * time.Second,
 		CompactMinRetain:    1000,
