@@ -36,11 +36,10 @@ func startDatabase(ctx context.Context) error {
 		Listener: cluster.DatabaseSocket,
 		Endpoint: "sqlite://" + cluster.Database + "?" + sqliteOptions,
 		// Writers in this process wake the readers; the interval only matters for writes from elsewhere, and there are none.
-		PollInterval:  10 * time.Second,
-		PollBatchSize: 500,
-		// How often each of some sixty watches is told the current revision when nothing happens. A cache of the API server that needs it at
-		// once, for a consistent list, asks for it.
-		NotifyInterval:      time.Minute,
+		PollInterval:        time.Second,
+		PollBatchSize:       500,
+		// Not longer: lists that must be current wait for it where a watch is new and nothing is written.
+		NotifyInterval:      5 * time.Second,
 		CompactInterval:     5 * time.Minute,
 		CompactTimeout:      5 * time.Second,
 		CompactMinRetain:    1000,
