@@ -15,6 +15,7 @@ import (
 	metricsserver "sigs.k8s.io/metrics-server/cmd/metrics-server/app"
 
 	"k3s-vm.dev/guest/kubernetes/internal/provisioner"
+	_ "k3s-vm.dev/guest/kubernetes/internal/queuemetrics"
 )
 
 func main() {

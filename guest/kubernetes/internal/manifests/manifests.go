@@ -108,11 +108,15 @@ func apply(ctx context.Context, client dynamic.Interface, object *unstructured.U
 		target = client.Resource(resource).Namespace(namespace)
 	}
 	// Creating first: at the first start, the one whose duration matters, every object is new.
-	_, err := target.Create(ctx, object, metav1.CreateOptions{FieldManager: fieldManager})
-	if !apierrors.IsAlreadyExists(err) {
-		return err
+	_, refused := target.Create(ctx, object, metav1.CreateOptions{FieldManager: fieldManager})
+	// A Service with a fixed address that exists already is refused for its address, which is taken by itself, before its name is looked at.
+	if !apierrors.IsAlreadyExists(refused) && !apierrors.IsInvalid(refused) {
+		return refused
 	}
 	current, err := target.Get(ctx, object.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return refused
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
+
 	"k3s-vm.dev/guest/kubernetes/internal/cluster"
 )
 
@@ -47,6 +53,35 @@ func TestFilesAgreeWithTheConstantsOfTheCluster(t *testing.T) {
 		for _, want := range wants {
 			if !strings.Contains(string(data), want) {
 				t.Errorf("%s does not contain %q", name, want)
+			}
+		}
+	}
+}
+
+// From the second start on the API answers so for the cluster's DNS, and each start went on trying for two minutes.
+func TestServiceWhoseOwnAddressIsTakenIsLeftAlone(t *testing.T) {
+	objects, err := load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "kube-dns", nil)
+	for _, object := range objects {
+		if object.GetKind() != "Service" || object.GetName() != "kube-dns" {
+			continue
+		}
+		for _, exists := range []bool{true, false} {
+			var there []runtime.Object
+			if exists {
+				there = append(there, object.DeepCopy())
+			}
+			client := fake.NewSimpleDynamicClient(runtime.NewScheme(), there...)
+			client.PrependReactor("create", "services", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, taken })
+			err := apply(t.Context(), client, object)
+			if exists && err != nil {
+				t.Errorf("it exists: %v", err)
+			}
+			if !exists && !apierrors.IsInvalid(err) {
+				t.Errorf("it does not exist: %v", err)
 			}
 		}
 	}

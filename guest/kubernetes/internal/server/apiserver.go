@@ -59,6 +59,7 @@ func (n *node) apiServerArgs() []string {
 		"--etcd-compaction-interval=0",
 		"--etcd-count-metric-poll-period=0",
 		"--etcd-db-metric-poll-interval=0",
+		watchCacheSizes(),
 		// With one API server there is nobody to share a lease with, and one user's requests need no fair queues.
 		"--endpoint-reconciler-type=master-count",
 		"--enable-priority-and-fairness=false",

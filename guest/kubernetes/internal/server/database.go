@@ -36,8 +36,9 @@ func startDatabase(ctx context.Context) error {
 		Listener: cluster.DatabaseSocket,
 		Endpoint: "sqlite://" + cluster.Database + "?" + sqliteOptions,
 		// Writers in this process wake the readers; the interval only matters for writes from elsewhere, and there are none.
-		PollInterval:        time.Second,
-		PollBatchSize:       500,
+		PollInterval:  time.Second,
+		PollBatchSize: 500,
+		// Not longer: lists that must be current wait for it where a watch is new and nothing is written.
 		NotifyInterval:      5 * time.Second,
 		CompactInterval:     5 * time.Minute,
 		CompactTimeout:      5 * time.Second,

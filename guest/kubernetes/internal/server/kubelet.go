@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"flag"
 	"os"
 	"time"
 
@@ -54,6 +55,10 @@ func (n *node) kubeletConfig() (*kubeletconfig.KubeletConfiguration, error) {
 	// Changes of the node's state are still looked for every ten seconds, and reported when there are any.
 	c.NodeLeaseDurationSeconds = 160
 	c.NodeStatusUpdateFrequency = metav1.Duration{Duration: 10 * time.Second}
+	// How long, at first, the figures of a container or of the node may be old; metrics-server asks for them every 30 seconds.
+	if err := flag.Set("housekeeping_interval", "20s"); err != nil {
+		return nil, err
+	}
 	c.VolumeStatsAggPeriod = metav1.Duration{Duration: 5 * time.Minute}
 	return c, nil
 }

@@ -2,14 +2,15 @@ package server
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/apiserver/pkg/server/routes"
+	"k8s.io/apiserver/pkg/util/responsewriter"
 )
 
 // discoveryPath lists the documents of version 3.
@@ -30,6 +31,8 @@ type deferredOpenAPI struct {
 
 	once    sync.Once
 	handler http.Handler
+	// list is the answer for discoveryPath. The aggregator asks for it every second for as long as it runs.
+	list atomic.Pointer[[]byte]
 }
 
 // deferOpenAPI keeps upstream from building the documents; install must follow when the server has been made.
@@ -85,17 +88,36 @@ func (d *deferredOpenAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		if r.URL.Path == discoveryPath {
 			// The aggregator asks while it is being made, which holds up the start, and again every second.
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"paths":{}}`)
+			writeJSON(w, []byte(`{"paths":{}}`))
 			return
 		}
 		<-d.begin
 	}
-	d.once.Do(d.build)
-	d.handler.ServeHTTP(w, r)
-	if r.URL.Path == discoveryPath {
-		d.publish.Do(func() { close(d.published) })
+	if list := d.list.Load(); list != nil && r.URL.Path == discoveryPath {
+		writeJSON(w, *list)
+		return
 	}
+	d.once.Do(d.build)
+	if r.URL.Path != discoveryPath {
+		d.handler.ServeHTTP(w, r)
+		return
+	}
+	// Upstream looks at every document anew to say that none has changed. These cannot: what users add, others serve.
+	answer := responsewriter.NewInMemoryResponseWriter()
+	d.handler.ServeHTTP(answer, r)
+	if answer.RespCode() != http.StatusOK {
+		http.Error(w, string(answer.Data()), answer.RespCode())
+		return
+	}
+	list := answer.Data()
+	d.list.Store(&list)
+	writeJSON(w, list)
+	d.publish.Do(func() { close(d.published) })
+}
+
+func writeJSON(w http.ResponseWriter, document []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(document)
 }
 
 func (d *deferredOpenAPI) build() {

@@ -14,6 +14,7 @@ import (
 	"k3s-vm.dev/guest/kubernetes/internal/cluster"
 	"k3s-vm.dev/guest/kubernetes/internal/manifests"
 	"k3s-vm.dev/guest/kubernetes/internal/pki"
+	_ "k3s-vm.dev/guest/kubernetes/internal/queuemetrics"
 )
 
 // part is one component. It runs until ctx ends or it fails.

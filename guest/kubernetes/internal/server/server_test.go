@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	kcmoptions "k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
 	kubeletvalidation "k8s.io/kubernetes/pkg/kubelet/apis/config/validation"
@@ -48,6 +51,19 @@ func TestUpstreamAcceptsTheArguments(t *testing.T) {
 	config.FailCgroupV1 = false
 	if err := kubeletvalidation.ValidateKubeletConfiguration(config, utilfeature.DefaultFeatureGate); err != nil {
 		t.Errorf("kubelet: %v", err)
+	}
+}
+
+func TestResourcesWithoutAWatchCacheExist(t *testing.T) {
+	known := map[string]bool{}
+	for kind := range legacyscheme.Scheme.AllKnownTypes() {
+		plural, _ := meta.UnsafeGuessKindToResource(kind)
+		known[plural.GroupResource().String()] = true
+	}
+	for _, resource := range withoutWatchCache {
+		if !known[resource] {
+			t.Errorf("%s is not known", resource)
+		}
 	}
 }
 
