@@ -43,6 +43,7 @@ fn people_get_a_table() {
     auto_pause          -                  default
     ports.api           7443               --api-port
     ports.ssh           2666               default
+    ports.web           30080              WEB_PORT in .env
     ");
 }
 
