@@ -36,13 +36,14 @@ fn every_way_to_set_a_key_is_told_with_its_place() {
 #[test]
 fn people_get_a_table() {
     let run = Place::project().run(&["config", "show", "--api-port", "7443"]);
-    let lines: Vec<&str> = run.stdout.lines().take(5).collect();
+    let lines: Vec<&str> = run.stdout.lines().take(6).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
     KEY                 VALUE              FROM
     version             1                  default
     auto_pause          -                  default
     ports.api           7443               --api-port
     ports.ssh           2666               default
+    ports.web           30080              WEB_PORT in .env
     ");
 }
 
