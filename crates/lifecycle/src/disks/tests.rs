@@ -1,3 +1,5 @@
+//! Chains, collection and room of a pool of real overlays.
+
 use std::collections::BTreeSet;
 
 use model::FaultClass;
