@@ -13,8 +13,8 @@ use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
 use lifecycle::{
-    Context, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, reset, run, snapshot, ssh,
-    start, status, stop,
+    Context, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, pool, reset, run, snapshot,
+    ssh, start, status, stop,
 };
 use model::config::Overrides;
 use model::paths::CachePaths;
@@ -96,6 +96,7 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         }
         // Done already.
         Verb::Config(ConfigVerb::Schema) | Verb::Guard | Verb::Keeper(_) | Verb::Nix(_) => {}
+        Verb::PoolFill => pool::fill(&context)?,
         Verb::Clone(arguments) => {
             let context = context.with_name(arguments.new);
             let report = clone::run(&context, arguments.from.as_deref(), options(&arguments.start.wait))?;

@@ -30,11 +30,8 @@ struct Held<'a> {
 pub(crate) fn run(context: &Context<'_>, arguments: RunArgs, output: &Output) -> Result<ExitCode> {
     // A fork within a fork is not to have the same name: the variable tells the outer one's.
     let inherited = std::env::var("K3S_VM_NAME").ok().and_then(|name| InstanceName::with_suffix(&name).ok());
-    let name = match &context.name {
-        name if name.suffix().is_some() && inherited.as_ref() != Some(name) => name.clone(),
-        _ => unused_name()?,
-    };
-    let context = context.with_name(name);
+    let is_unnamed = context.name.suffix().is_none() || inherited.as_ref() == Some(&context.name);
+    let context = context.with_name(if is_unnamed { unused_name()? } else { context.name.clone() });
     let program = std::env::current_exe()
         .map_err(|error| Fault::new(FaultClass::Failed, "this program cannot be found").because(error))?;
     let root = context.project.paths.root().to_owned();
@@ -44,7 +41,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: RunArgs, output: &Output) ->
         command
     };
     let options = StartOptions { wait: true, timeout: arguments.timeout };
-    let fork = Fork::begin(&context, arguments.from.as_deref(), options, &guard)?;
+    let fork = Fork::begin(&context, is_unnamed, arguments.from.as_deref(), options, &guard)?;
     output.quieten();
     let code = if arguments.hold {
         hold(&fork, &arguments, output)
@@ -55,7 +52,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: RunArgs, output: &Output) ->
             Command::new(program).args(words).envs(fork.environment.iter().map(|(name, value)| (name, value))),
         )
     };
-    fork.end()?;
+    fork.end(&context)?;
     code.map(ExitCode::from)
 }
 

@@ -106,6 +106,16 @@ pub(crate) fn own(project: &ProjectPaths, name: &InstanceName) -> Result<File> {
     }
 }
 
+/// Gives the claim up: the instance stays.
+///
+/// # Errors
+/// A fault that names the path.
+pub(crate) fn release(project: &ProjectPaths, name: &InstanceName, owner: File) -> Result<()> {
+    files::remove(&project.instance(name).dir().join(OWNER))?;
+    drop(owner);
+    Ok(())
+}
+
 /// Whether the instance lives no longer than a command.
 pub(crate) fn is_owned(project: &ProjectPaths, name: &InstanceName) -> bool {
     project.instance(name).dir().join(OWNER).exists()

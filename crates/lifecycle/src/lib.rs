@@ -31,6 +31,7 @@ pub mod observe;
 pub mod ownership;
 pub mod pause;
 mod phases;
+pub mod pool;
 pub mod project;
 mod readiness;
 mod record;

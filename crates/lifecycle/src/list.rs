@@ -12,6 +12,7 @@ use crate::awake;
 use crate::context::Context;
 use crate::instances::{self, is_owned};
 use crate::observe::{Observed, observe};
+use crate::pool;
 use crate::saved::SavedCluster;
 use crate::status::State;
 use crate::suspend;
@@ -36,7 +37,7 @@ pub struct InstanceEntry {
     pub name: String,
     /// Its state.
     pub state: State,
-    /// Whether it lives no longer than the command of a `run`.
+    /// Whether it lives no longer than the command of a `run`, or waits for one in the pool.
     pub is_fork: bool,
     /// Where its application answers, while it runs.
     pub web: Option<String>,
@@ -87,12 +88,13 @@ fn entry(context: &Context<'_>) -> Result<InstanceEntry> {
         Observed::Running(running) if awake::is_paused(&paths.vm_dir()) => (State::Paused, Some(running)),
         Observed::Running(running) => (State::Running, Some(running)),
     };
+    let project = &context.project.paths;
     let folder = if context.is_default() { paths.vm_dir() } else { paths.dir().to_owned() };
     let ports = running.as_ref().map(|running| running.record.ports());
     Ok(InstanceEntry {
         name: context.name.suffix().unwrap_or(context.name.as_str()).to_owned(),
         state,
-        is_fork: is_owned(&context.project.paths, &context.name),
+        is_fork: is_owned(project, &context.name) || pool::is_waiting(project, &context.name),
         web: ports.map(|ports| format!("http://localhost:{}", ports.web)),
         api: ports.map(|ports| format!("https://{}:{}", crate::readiness::reach(ports.bind), ports.api)),
         disk: disk_usage(&folder),

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::instances;
 use crate::leftovers;
 use crate::observe::{Observed, observe};
+use crate::pool;
 use crate::start::{self, Beginning, StartOptions, StartReport};
 
 /// Destroys the instance with all VMs that are left of it, ends those whose project is gone, and starts a new one.
@@ -15,8 +16,12 @@ use crate::start::{self, Beginning, StartOptions, StartReport};
 /// # Errors
 /// As `stop` and `start`.
 pub fn run(context: &Context<'_>, options: StartOptions, rebuild: bool) -> Result<StartReport> {
-    let _lock = context.lock()?;
-    start::run_locked(context, options, &Beginning::Anew { rebuild, destroy: &|| destroy(context) })
+    let report = {
+        let _lock = context.lock()?;
+        start::run_locked(context, options, &Beginning::Anew { rebuild, destroy: &|| destroy(context) })?
+    };
+    pool::refill(context);
+    Ok(report)
 }
 
 /// Ends processes and removes disk and records.

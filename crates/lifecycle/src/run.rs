@@ -17,9 +17,11 @@ use model::{EventSink, Fault, FaultClass, Result};
 use crate::clone;
 use crate::context::Context;
 use crate::disks::Pool;
+use crate::images;
 use crate::instances;
 use crate::observe::{Observed, observe};
-use crate::start::{StartOptions, StartReport};
+use crate::pool::{self, Taken};
+use crate::start::{self, StartOptions, StartReport};
 
 /// An instance that goes when this is dropped, or when this process ends.
 pub struct Fork {
@@ -31,17 +33,26 @@ pub struct Fork {
 }
 
 impl Fork {
-    /// Makes one. `guard` is the program that looks after it, called as [`guard`] wants it.
+    /// Makes one, or takes one from the pool where nobody has chosen its name. `guard` is the program that looks after it, called as [`guard`] wants it.
     ///
     /// # Errors
     /// State when an instance of this name is there; as `start`. Nothing is left behind.
     pub fn begin(
         context: &Context<'_>,
+        is_unnamed: bool,
         from: Option<&str>,
         options: StartOptions,
         guard: &dyn Fn(&InstanceName) -> Command,
     ) -> Result<Self> {
         instances::sweep(&context.project.paths, context.events)?;
+        let forks = context.project.config.pool > 0 && from.is_none();
+        if forks
+            && is_unnamed
+            && let Some(taken) = pool::take(context)?
+            && let Some(fork) = Self::of(context, &taken, guard)?
+        {
+            return Ok(fork);
+        }
         let _lock = context.lock_new()?;
         if !matches!(observe(context)?, Observed::Absent) {
             let name = context.name.suffix().unwrap_or_default();
@@ -56,12 +67,37 @@ impl Fork {
         Ok(Fork { report, environment, guard })
     }
 
-    /// Destroys it.
+    /// What was taken from the pool, once its clock is right and its API has proved to be ours; nothing where the container
+    /// images of the project have changed, and then it is destroyed.
+    fn of(context: &Context<'_>, taken: &Taken, guard: &dyn Fn(&InstanceName) -> Command) -> Result<Option<Self>> {
+        let fork = context.with_name(taken.name.clone());
+        let owner = instances::own(&context.project.paths, &taken.name)?;
+        let guard = Guard::start(guard(&taken.name), &owner)?;
+        let (has_images, report) = std::thread::scope(|scope| {
+            let (project, paths, events) = (&context.project, fork.paths(), context.events);
+            let built = scope.spawn(move || images::digests(project, &paths, events));
+            let report = start::awaken(&fork, &taken.running);
+            let built = built
+                .join()
+                .unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "the build of container images died")));
+            (built.map(|built| built == taken.images), report)
+        });
+        if !has_images? {
+            return Ok(None);
+        }
+        let report = report?;
+        let environment = environment(&fork, &report)?;
+        Ok(Some(Fork { report, environment, guard }))
+    }
+
+    /// Destroys it, and has the pool filled again.
     ///
     /// # Errors
     /// A Failed fault when the guard could not.
-    pub fn end(self) -> Result<()> {
-        self.guard.end()
+    pub fn end(self, context: &Context<'_>) -> Result<()> {
+        let ended = self.guard.end();
+        pool::refill(context);
+        ended
     }
 }
 

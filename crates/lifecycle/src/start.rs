@@ -7,17 +7,21 @@ mod preparation;
 use std::time::Duration;
 
 use host::deadline::Deadline;
-use model::Result;
+use model::{Fault, FaultClass, Result};
 use qemu::accelerator::Choice;
+use qemu::console::ConsoleReader;
 use serde::Serialize;
 
 use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
+use crate::guest_watch::GuestWatch;
 use crate::keeper;
-use crate::observe::{Observed, observe};
+use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
+use crate::pool;
 use crate::readiness;
+use crate::saved::SavedCluster;
 use crate::template::Base;
 use crate::web_port;
 use arrival::Arrival;
@@ -76,8 +80,12 @@ pub struct StartReport {
 /// # Errors
 /// A fault of any phase; a VM that was started goes on running, so that the next start goes on where this one ended.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
-    let _lock = context.lock_new()?;
-    run_locked(context, options, &Beginning::AsItIs)
+    let report = {
+        let _lock = context.lock_new()?;
+        run_locked(context, options, &Beginning::AsItIs)?
+    };
+    pool::refill(context);
+    Ok(report)
 }
 
 /// What a start begins with.
@@ -155,27 +163,8 @@ pub(crate) fn run_locked(
     let begun = begin.run(observed, options.wait, phases)?;
     let running = &begun.running;
     keeper::ensure(context);
-    let ports = running.record.ports();
-    let report = |ready, applied| StartReport {
-        instance: context.name.to_string(),
-        was_running: begun.from == From::Running,
-        from: begun.from,
-        pid: running.process.pid(),
-        accelerator: running.record.accelerator.clone(),
-        accelerator_reason: running.record.accelerator_reason.clone(),
-        distribution: image.describe(),
-        api: format!("https://{}", std::net::SocketAddr::new(readiness::reach(ports.bind), ports.api.number())),
-        web: format!("http://localhost:{}", ports.web),
-        kubeconfig: context.kubeconfig().display().to_string(),
-        context: context.name.to_string(),
-        variables: context.project.web().dot_env().display().to_string(),
-        ssh_port: ports.ssh.number(),
-        log: context.paths().log().display().to_string(),
-        ready,
-        apply: applied,
-    };
     if !options.wait {
-        return Ok(report(false, None));
+        return Ok(report(context, running, begun.from, false, None));
     }
     let arrival = Arrival {
         context,
@@ -187,5 +176,49 @@ pub(crate) fn run_locked(
         base: begun.base.as_ref(),
     };
     let applied = arrival.run(begun.console, phases)?;
-    Ok(report(true, applied))
+    Ok(report(context, running, begun.from, true, applied))
+}
+
+/// A VM that stood still, and whose guest has just been let go on, becomes useful.
+///
+/// # Errors
+/// State where its cluster was never Ready; Timeout and Guest faults of the wait.
+pub(crate) fn awaken(context: &Context<'_>, running: &Running) -> Result<StartReport> {
+    let paths = context.paths();
+    let cluster = SavedCluster::read(&paths.cluster())
+        .map_err(|why| Fault::new(FaultClass::State, "its cluster was never Ready").because(why))?;
+    let console = ConsoleReader::from_end(paths.log())?;
+    let watch = &mut GuestWatch::new(&running.process, console, &paths, context.events);
+    let deadline = Deadline::after(context.project.config.timeouts.start);
+    arrival::wake(context, running, watch, &cluster, deadline)?;
+    Ok(report(context, running, From::Running, true, None))
+}
+
+fn report(
+    context: &Context<'_>,
+    running: &Running,
+    from: From,
+    ready: bool,
+    applied: Option<ApplyReport>,
+) -> StartReport {
+    let record = &running.record;
+    let ports = record.ports();
+    StartReport {
+        instance: context.name.to_string(),
+        was_running: from == From::Running,
+        from,
+        pid: running.process.pid(),
+        accelerator: record.accelerator.clone(),
+        accelerator_reason: record.accelerator_reason.clone(),
+        distribution: record.distribution.clone(),
+        api: format!("https://{}", std::net::SocketAddr::new(readiness::reach(ports.bind), ports.api.number())),
+        web: format!("http://localhost:{}", ports.web),
+        kubeconfig: context.kubeconfig().display().to_string(),
+        context: context.name.to_string(),
+        variables: context.project.web().dot_env().display().to_string(),
+        ssh_port: ports.ssh.number(),
+        log: context.paths().log().display().to_string(),
+        ready,
+        apply: applied,
+    }
 }

@@ -39,6 +39,10 @@ pub struct Config {
     pub forwards: Vec<PortForward>,
     /// After how long without a connection the VM is paused; nothing where it never is.
     pub auto_pause: Option<Duration>,
+    /// How many paused forks are kept ready for `run`.
+    pub pool: u32,
+    /// Whether a Ready cluster is kept, from which `reset`, `clone` and `run` begin.
+    pub templates: bool,
     /// The virtual machine.
     pub vm: VmConfig,
     /// The guest image.

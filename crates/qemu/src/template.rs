@@ -203,6 +203,11 @@ impl Template {
         MemoryBackend::File { path: self.paths.ram(), share: false }
     }
 
+    /// Tells it from any other, also from a later one of the same ingredients.
+    pub fn id(&self) -> String {
+        format!("{}-{}", self.description.created, self.description.key)
+    }
+
     /// How long ago it was made; nothing where the host's clock has gone back behind that.
     pub fn age(&self) -> Option<Duration> {
         SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(self.description.created)).ok()

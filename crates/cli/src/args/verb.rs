@@ -213,6 +213,9 @@ Examples:
   k3s-vm list
   k3s-vm list -o json")]
     List(OutputArgs),
+    /// Fill the pool of forks; `run` and `start` start it
+    #[command(hide = true)]
+    PoolFill,
     /// Destroy the instance when the standard input ends; `run` starts it
     #[command(hide = true)]
     Guard,

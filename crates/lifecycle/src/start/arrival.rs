@@ -50,12 +50,13 @@ impl Arrival<'_> {
             let wait = || apply::answers(self.context, &ports, watch, self.deadline);
             return phases.run("Waiting for the application", wait).map(Some);
         }
-        if self.from == From::NewDisk {
+        let keeps = self.context.project.config.templates;
+        if keeps && self.from == From::NewDisk {
             phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
         }
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
         let report = apply::deploy(self.context, phases, watch, &access, Some(ports), settings, self.deadline)?;
-        if matches!(self.from, From::NewDisk | From::Template) {
+        if keeps && matches!(self.from, From::NewDisk | From::Template) {
             phases.run("Keeping the application for resets", || {
                 let images = report.images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
                 let applied = Some(AppliedInputs::of(self.context, images)?);
@@ -65,21 +66,11 @@ impl Arrival<'_> {
         Ok(Some(report))
     }
 
-    /// The cluster goes on where it stood: its clock is set, and the API behind the new ports proves to be ours.
+    /// The cluster goes on where it stood.
     fn wake(&self, watch: &mut GuestWatch<'_>, cluster: &SavedCluster) -> Result<Outcome<Access>> {
-        let paths = self.context.paths();
-        let admin = cluster.admin()?;
-        let events = self.context.events;
-        let access = std::thread::scope(|scope| {
-            // Both at once: the guest's kernel has reseeded its random numbers by then, as vmgenid tells it to.
-            let clock = scope.spawn(|| readiness::set_clock(&paths, events));
-            let access = self.access(watch, &admin);
-            // It tells by events what it could not do.
-            let _ = clock.join();
-            access
-        })?;
+        let access = wake(self.context, self.running, watch, cluster, self.deadline)?;
         apply::write_web(self.context, &access)?;
-        cluster.clone().with_applied(None).write(&paths.cluster())?;
+        cluster.clone().with_applied(None).write(&self.context.paths().cluster())?;
         self.learn();
         let fact = format!("node {} goes on ({})", cluster.node, cluster.version);
         Ok(Outcome::Done(access, fact))
@@ -97,7 +88,8 @@ impl Arrival<'_> {
             Ok(Outcome::Done(admin, manifest.operating_system.clone()))
         })?;
         phases.run("Waiting for Kubernetes", || {
-            let access = self.access(watch, &admin)?;
+            let ports = self.running.record.ports();
+            let access = readiness::api(watch, &self.context.name, &ports, &admin, self.deadline)?;
             let node = &manifest.node_name;
             let version = readiness::node(watch, &access, node, self.deadline)?;
             readiness::ssh(watch, &paths, self.deadline)?;
@@ -106,10 +98,6 @@ impl Arrival<'_> {
             cluster.write(&paths.cluster())?;
             Ok(Outcome::Done((access, cluster), format!("node {node} is Ready ({version})")))
         })
-    }
-
-    fn access(&self, watch: &mut GuestWatch<'_>, admin: &Kubeconfig) -> Result<Access> {
-        readiness::api(watch, &self.context.name, &self.running.record.ports(), admin, self.deadline)
     }
 
     /// Keeps the instance as it stands. What cannot be kept costs the next reset time, and nobody else anything.
@@ -139,4 +127,27 @@ impl Arrival<'_> {
             Err(fault) => self.context.events.debug(fault.to_string()),
         }
     }
+}
+
+/// A guest that stood still goes on: its clock is set, and the API behind its ports proves to be ours.
+///
+/// # Errors
+/// Timeout and Guest faults of the watch.
+pub(super) fn wake(
+    context: &Context<'_>,
+    running: &Running,
+    watch: &mut GuestWatch<'_>,
+    cluster: &SavedCluster,
+    deadline: Deadline,
+) -> Result<Access> {
+    let (paths, events) = (context.paths(), context.events);
+    let admin = cluster.admin()?;
+    std::thread::scope(|scope| {
+        // Both at once: the guest's kernel has reseeded its random numbers by then, as vmgenid tells it to.
+        let clock = scope.spawn(|| readiness::set_clock(&paths, events));
+        let access = readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline);
+        // It tells by events what it could not do.
+        let _ = clock.join();
+        access
+    })
 }

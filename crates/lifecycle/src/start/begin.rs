@@ -71,13 +71,20 @@ pub(super) fn likely_phases(
     rebuild: bool,
     is_snapshot: bool,
 ) -> u32 {
-    let has = |kind: Kind| !rebuild && context.project.paths.templates().join(kind.name()).exists();
+    let keeps = context.project.config.templates;
+    let has = |kind: Kind| keeps && !rebuild && context.project.paths.templates().join(kind.name()).exists();
     match observed {
         _ if !waits => NOT_WAITING,
         Observed::Absent if is_snapshot => SNAPSHOT,
         Observed::Absent if has(Kind::Applied) => WITH_APPLICATION,
         Observed::Absent if has(Kind::Ready) => ANEW,
-        Observed::Absent => NEW,
+        Observed::Absent => {
+            if keeps {
+                NEW
+            } else {
+                BOOTING
+            }
+        }
         Observed::Stopped if suspend::is_kept(&context.paths().suspended()) => GOING_ON,
         Observed::Stopped | Observed::Running(_) | Observed::Orphan(_) => BOOTING,
     }
@@ -147,7 +154,7 @@ impl Begin<'_> {
         } else if let Some(begun) = self.resumed(&vm, phases, &expect)? {
             return Ok(begun);
         }
-        expect(phases, if is_new { NEW } else { BOOTING });
+        expect(phases, if is_new && self.context.project.config.templates { NEW } else { BOOTING });
         phases.run("Starting the VM", || self.boot(&vm, is_new))
     }
 
@@ -288,6 +295,9 @@ impl Begin<'_> {
         phases: &mut Phases<'_>,
         expect: &dyn Fn(&mut Phases<'_>, u32),
     ) -> Result<Option<Begun>> {
+        if !self.context.project.config.templates {
+            return Ok(None);
+        }
         if self.rebuild {
             template::remove(self.context, Kind::Applied)?;
             template::remove(self.context, Kind::Ready)?;

@@ -71,6 +71,13 @@ const GIB: u64 = 1024 * 1024 * 1024;
 /// All keys but [`IMAGES`], in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     key("version", Kind::Count(VERSION, VERSION), "1", "Version of this file's format"),
+    key("pool", Kind::Count(0, 64), "0", "How many paused forks are kept ready for `run`"),
+    key(
+        "templates",
+        Kind::Choice(&["on", "off"]),
+        "on",
+        "Whether a Ready cluster is kept, from which reset, clone and run begin; off: they boot",
+    ),
     Key {
         name: "auto_pause",
         kind: Kind::Duration,

@@ -63,6 +63,8 @@ impl Config {
 fn read(reader: &mut Reader<'_>) -> Option<Config> {
     reader.count("version");
     let auto_pause = reader.parse("auto_pause", auto_pause);
+    let pool = reader.count("pool");
+    let templates = reader.choice("templates", &[true, false]);
     let ports = ports(reader);
     let forwards = forwards::read(reader);
     let vm = vm(reader);
@@ -78,6 +80,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         ports: ports?,
         forwards,
         auto_pause,
+        pool: pool?,
+        templates: templates?,
         vm: vm?,
         image: image?,
         k3s: k3s?,

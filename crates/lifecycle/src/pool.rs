@@ -1,0 +1,178 @@
+//! The pool: forks that were made before anybody asked, each Ready and paused, so that a `run` begins at once (`pool = N`).
+//!
+//! A fork of the pool is an instance with a mark of what it holds. Who takes it removes the mark; one that holds something
+//! else than a fork made now would is destroyed. Filling is a process of its own, started by whoever took one.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use host::files::{self, Mode};
+use host::lock::FileLock;
+use model::instance::InstanceName;
+use model::paths::ProjectPaths;
+use model::{Fault, FaultClass, Result};
+use qemu::Qmp;
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{AppliedInputs, manifests_digest};
+use crate::context::Context;
+use crate::instances;
+use crate::observe::{Observed, Running, observe};
+use crate::start::{self, Beginning, From, StartOptions};
+use crate::template::{Base, Kind, QMP_DEADLINE};
+
+/// What names of its forks begin with.
+const PREFIX: &str = "pool-";
+
+/// What a fork of the pool holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    /// The saved VM that it was made from ([`qemu::Template::id`]).
+    template: String,
+    /// What was applied to it.
+    inputs: AppliedInputs,
+}
+
+/// A fork that was in the pool and goes on.
+pub(crate) struct Taken {
+    /// Its name.
+    pub(crate) name: InstanceName,
+    /// Its VM.
+    pub(crate) running: Box<Running>,
+    /// The container images that it has, to be compared with those that are wanted now.
+    pub(crate) images: Vec<(String, String)>,
+}
+
+/// Whether the instance waits in the pool.
+pub(crate) fn is_waiting(project: &ProjectPaths, name: &InstanceName) -> bool {
+    mark(project, name).exists()
+}
+
+fn mark(project: &ProjectPaths, name: &InstanceName) -> PathBuf {
+    project.instance(name).dir().join("pool.json")
+}
+
+/// Takes a fork that holds what one made now would, but for container images; it goes on. Nothing where there is none.
+///
+/// # Errors
+/// Faults of reading the project's files.
+pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
+    let project = &context.project.paths;
+    let Some(wanted) = wanted(context)? else { return Ok(None) };
+    for name in instances::names(project) {
+        let Some(inputs) = waiting(project, &name, &wanted) else { continue };
+        let fork = context.with_name(name.clone());
+        // Another one takes it this moment.
+        let Ok(_lock) = FileLock::acquire(&fork.paths().lock(), "a fork", Duration::ZERO, context.events) else {
+            continue;
+        };
+        if !is_waiting(project, &name) {
+            continue;
+        }
+        let Observed::Running(running) = observe(&fork)? else { continue };
+        if running.record.memory != context.project.config.vm.memory {
+            continue;
+        }
+        files::remove(&mark(project, &name))?;
+        if Qmp::connect(&fork.paths().vm_dir(), QMP_DEADLINE).and_then(|mut qmp| qmp.cont()).is_ok() {
+            return Ok(Some(Taken { name, running, images: inputs.images }));
+        }
+    }
+    Ok(None)
+}
+
+/// What a fork of the pool holds that can be used now: the template of the application and the digest of what would be
+/// applied, images aside. Nothing where no application is kept.
+fn wanted(context: &Context<'_>) -> Result<Option<(Base, String)>> {
+    match Base::open(&context.project.paths.templates().join(Kind::Applied.name())) {
+        Ok(base) => Ok(Some((base, manifests_digest(context)?))),
+        Err(_) => Ok(None),
+    }
+}
+
+/// What the fork holds, where it waits and that is what is wanted.
+fn waiting(project: &ProjectPaths, name: &InstanceName, (base, digest): &(Base, String)) -> Option<AppliedInputs> {
+    let bytes = files::read_optional(&mark(project, name)).ok()??;
+    let mark: Mark = serde_json::from_slice(&bytes).ok()?;
+    (mark.template == base.template.id() && mark.inputs.manifests == *digest).then_some(mark.inputs)
+}
+
+/// Fills the pool, and destroys forks in it that nobody can use. Where another process does so, that one does it.
+///
+/// # Errors
+/// As `start`.
+pub fn fill(context: &Context<'_>) -> Result<()> {
+    let project = &context.project.paths;
+    files::create_private_dir(&project.instances())?;
+    let lock = project.instances().join("pool.lock");
+    let Ok(_lock) = FileLock::acquire(&lock, "the pool", Duration::ZERO, context.events) else { return Ok(()) };
+    instances::sweep(project, context.events)?;
+    let mut usable = 0;
+    let Some(wanted) = wanted(context)? else { return Ok(()) };
+    for name in instances::names(project) {
+        let fork = context.with_name(name.clone());
+        if !name.suffix().is_some_and(|suffix| suffix.starts_with(PREFIX)) || instances::is_owned(project, &name) {
+            continue;
+        }
+        let Ok(_lock) = FileLock::acquire(&fork.paths().lock(), "a fork", Duration::ZERO, context.events) else {
+            continue;
+        };
+        let is_usable = waiting(project, &name, &wanted).is_some()
+            && matches!(observe(&fork)?, Observed::Running(_))
+            && usable < context.project.config.pool;
+        if is_usable {
+            usable += 1;
+        } else {
+            instances::delete(project, &name, context.events)?;
+        }
+    }
+    while usable < context.project.config.pool {
+        make(context, &wanted.0)?;
+        usable += 1;
+    }
+    Ok(())
+}
+
+/// Makes a fork and lays it into the pool.
+fn make(context: &Context<'_>, base: &Base) -> Result<()> {
+    let project = &context.project.paths;
+    let fork =
+        context.with_name(InstanceName::with_suffix(&format!("{PREFIX}{:08x}", uuid::Uuid::new_v4().as_fields().0))?);
+    let made = || -> Result<()> {
+        // As long as it is not whole it goes with this process.
+        let owner = instances::own(project, &fork.name)?;
+        let _lock = fork.lock_new()?;
+        let report = start::run_locked(&fork, StartOptions { wait: true, timeout: None }, &Beginning::AsItIs)?;
+        let Some(inputs) = base.cluster.applied.clone().filter(|_| report.from == From::Template) else {
+            return Err(Fault::new(FaultClass::State, "the kept application is not what would be applied now")
+                .next("k3s-vm reset    # keeps a new one"));
+        };
+        Qmp::connect(&fork.paths().vm_dir(), QMP_DEADLINE)?.stop()?;
+        let text = serde_json::to_vec(&Mark { template: base.template.id(), inputs })
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot mark a fork of the pool").because(error))?;
+        files::write_atomic(&mark(project, &fork.name), &text, Mode::Exactly(0o600))?;
+        instances::release(project, &fork.name, owner)
+    };
+    made().inspect_err(|_| {
+        // The fault that is told is the first one.
+        let _ = instances::delete(project, &fork.name, context.events);
+    })
+}
+
+/// Has a process of its own fill the pool, where there is to be one.
+pub(crate) fn refill(context: &Context<'_>) {
+    if context.project.config.pool == 0 {
+        return;
+    }
+    let started = std::env::current_exe().and_then(|program| {
+        let mut command = host::background::command(program);
+        command.arg("--quiet").arg("--project").arg(context.project.paths.root()).arg("pool-fill");
+        command.env_remove("K3S_VM_NAME").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn()
+    });
+    if let Err(error) = started {
+        context.events.warning(format!("the pool is not filled: {error}"));
+    }
+}
