@@ -5,5 +5,6 @@
 pub mod apply_steps;
 pub mod http;
 pub mod idle_steps;
+pub mod instant_steps;
 pub mod project;
 pub mod steps;

@@ -162,6 +162,6 @@ impl ExampleProject {
 impl Drop for ExampleProject {
     /// No VM outlives its test, whatever became of it.
     fn drop(&mut self) {
-        let _ = self.k3s_vm(&["stop", "--timeout", "10s"]);
+        let _ = self.k3s_vm(&["delete", "--all"]);
     }
 }

@@ -8,6 +8,7 @@ use base64::Engine;
 use k3s_vm_tests_vm::apply_steps;
 use k3s_vm_tests_vm::http;
 use k3s_vm_tests_vm::idle_steps;
+use k3s_vm_tests_vm::instant_steps;
 use k3s_vm_tests_vm::project::ExampleProject;
 use k3s_vm_tests_vm::steps::Steps;
 use model::dotenv::Document;
@@ -90,23 +91,22 @@ fn main() -> ExitCode {
     });
     idle_steps::run(&mut steps, &project, WEB_PORT);
     let mut visits = 0;
-    steps.run("stop_powers_the_guest_off_and_frees_the_ports", || {
+    instant_steps::suspended(&mut steps, &project, &mut || {
         http::get(WEB_PORT, "/").expect("an answer");
         visits = state()["visits"].as_u64().expect("a number");
         assert!(visits >= 2, "{visits} visits were counted");
-        project.ok(&["stop"]);
-        assert_eq!(status(&project)["state"], "stopped");
-        for port in [6443, 2666, WEB_PORT] {
-            std::net::TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|error| panic!("port {port}: {error}"));
-        }
-        project.ok(&["stop"]);
-    });
-    steps.run("a_start_that_runs_out_of_time_fails_and_the_next_one_goes_on", || {
-        let output = project.k3s_vm(&["start", "--timeout", "2s"]);
-        assert_eq!(output.status.code(), Some(4), "not the exit code of a timeout");
-        project.ok(&["start"]);
     });
     steps.run("a_volume_keeps_its_data_over_stop_and_start", || {
+        assert_eq!(state()["visits"], visits);
+    });
+    steps.run("ram_that_does_not_fit_the_disk_is_not_used_and_a_start_that_runs_out_of_time_goes_on", || {
+        project.ok(&["stop"]);
+        let disk = std::fs::File::options().append(true).open(project.path(".k3s-vm/vm/disk.qcow2")).expect("the disk");
+        disk.set_modified(std::time::SystemTime::now()).expect("another time");
+        let (code, told) = project.told(&["start", "--timeout", "2s"]);
+        assert_eq!(code, Some(4), "not the exit code of a timeout: {told}");
+        assert!(told.contains("the suspended RAM is not used: the disk has changed since"), "{told}");
+        project.ok(&["start"]);
         assert_eq!(state()["visits"], visits);
     });
     steps.run("a_killed_vm_starts_again_with_its_data_on_the_ports_that_are_configured_now", || {
@@ -123,14 +123,12 @@ fn main() -> ExitCode {
         project.kubectl(&["get", "nodes"]);
         assert_eq!(project.ok(&["ssh", "--", "echo", "here"]), "here\n");
     });
-    steps.run("reset_gives_a_new_cluster", || {
-        project.write(".env", &format!("WEB_PORT={WEB_PORT}\n"));
-        project.ok(&["reset"]);
-        assert_eq!(state()["visits"], 0, "the old volume survived");
-        project.kubectl(&["get", "nodes"]);
-    });
-    steps.run("stop_leaves_nothing_running", || {
-        project.ok(&["stop"]);
+    project.write(".env", &format!("WEB_PORT={WEB_PORT}\n"));
+    let visit = || drop(http::get(WEB_PORT, "/").expect("an answer"));
+    let visits = || state()["visits"].as_u64().expect("a number");
+    instant_steps::reset_and_snapshots(&mut steps, &project, &visit, &visits);
+    steps.run("stop_powers_the_guest_off", || {
+        project.ok(&["stop", "--power-off"]);
         assert_eq!(status(&project)["state"], "stopped");
     });
     if steps.failed() {
