@@ -23,7 +23,7 @@ impl Nixos {
         setup.project.write(".k3s-vm/config.toml", &config);
         // What a guest is made from means nothing to a fake.
         for name in ["nixos/default.nix", "k3s/contract.json", "debian/rootfs/etc/hosts"] {
-            setup.project.write(&format!("checkout/guest/{name}"), "");
+            setup.project.write(format!("checkout/guest/{name}"), "");
         }
         let call = format!("#!/bin/sh\nexec {}/nix-build \"$@\"\n", fake.folder().display());
         setup.program("nix-build", &call);

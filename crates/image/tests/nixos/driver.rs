@@ -1,0 +1,205 @@
+//! The provider with a true Nix, which builds something small: arguments, log, link, copy, failures and Ctrl-C.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use host::packages::Consent;
+use image::ImageRequest;
+use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
+use model::guest_image::{GuestImage, file};
+use model::paths::{CachePaths, ProjectPaths};
+use model::{Event, Result};
+use testkit::RecordingSink;
+
+use crate::nix::program;
+
+/// The folder in which this test program, started again, plays the tool: a process has one PATH and one interrupt.
+const ROLE: &str = "K3S_VM_NIX_TEST_FOLDER";
+
+struct No;
+impl Consent for No {
+    fn ask(&self, _question: &str) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Not a test by itself: makes the image and says how that went.
+#[test]
+#[ignore = "needs Nix (cargo xtask nix)"]
+fn role() {
+    let Some(folder) = std::env::var_os(ROLE).map(PathBuf::from) else { return };
+    host::interrupt::install().expect("handlers");
+    let (sink, cache) = (RecordingSink::default(), CachePaths::new(folder.join("cache")));
+    let config = ImageConfig {
+        provider: Provider::Nix,
+        distribution: Distribution::Auto,
+        folder: None,
+        disk: 8 << 30,
+        nixpkgs: None,
+        offline: true,
+    };
+    let request = ImageRequest {
+        config: &config,
+        k3s: &K3sConfig::default(),
+        project: &folder.join("my project"),
+        sources: &folder.join("guest"),
+        cache: &cache,
+        deadline: Duration::from_secs(600),
+        consent: &No,
+        events: &sink,
+    };
+    assert_eq!(image::locate(&request).expect("sources"), None);
+    let made = image::requirements(&request, false).and_then(|_| image::ensure(&request));
+    let messages: Vec<String> = sink.events().into_iter().filter_map(progress).collect();
+    let told = match made {
+        Ok(image) => format!("made {}\n{}", image.folder.display(), messages.join("\n")),
+        Err(fault) => {
+            let log = fault.log().map(|log| log.lines.join("\n")).unwrap_or_default();
+            format!("{} {fault}\n{log}", fault.class().name())
+        }
+    };
+    std::fs::write(folder.join("told"), told).expect("a file");
+}
+
+fn progress(event: Event) -> Option<String> {
+    match event {
+        Event::Progress { message, done, total, .. } => {
+            Some(done.zip(total).map_or(message.clone(), |(done, total)| format!("{message} ({done}/{total})")))
+        }
+        _ => None,
+    }
+}
+
+/// A project, a store of its own and an empty cache.
+struct Setup(tempfile::TempDir);
+
+impl Setup {
+    /// With this as the user's part of the guest.
+    fn new(configuration: &str) -> Self {
+        let setup = Setup(tempfile::Builder::new().prefix("k3s-vm-nix-").tempdir().expect("a folder"));
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in ["guest/nixos", "guest/k3s", "guest/debian/rootfs"] {
+            std::fs::create_dir_all(setup.path(folder)).expect("a folder");
+        }
+        std::fs::copy(here.join("tests/nixos/driver/default.nix"), setup.path("guest/nixos/default.nix"))
+            .expect("the guest");
+        let path = setup.project().nix_configuration();
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, configuration).expect("a file");
+        setup
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn project(&self) -> ProjectPaths {
+        ProjectPaths::new(self.path("my project"))
+    }
+
+    fn start(&self) -> Child {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        for (variable, place) in [("STORE", "store"), ("STATE", "state"), ("LOG", "log"), ("CONF", "conf")] {
+            command.env(format!("NIX_{variable}_DIR"), self.path(place));
+        }
+        let mut path =
+            PathBuf::from(program("nix-build")).parent().map(Path::to_path_buf).unwrap_or_default().into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let config = "build-users-group =\nsandbox = false\nsubstituters =\nbuild-hook =\n";
+        command
+            .args(["driver::role", "--exact", "--ignored"])
+            .env("PATH", path)
+            .env("NIX_CONFIG", config)
+            .env_remove("NIX_REMOTE")
+            .env(ROLE, self.0.path())
+            .stdout(Stdio::null());
+        command.spawn().expect("this program")
+    }
+
+    /// What was told when all was over, with names for what differs.
+    fn finish(&self, mut child: Child) -> String {
+        assert!(child.wait().expect("an end").success());
+        let told = std::fs::read_to_string(self.path("told")).expect("what was told");
+        told.replace(&self.0.path().display().to_string(), "FOLDER")
+    }
+
+    fn images(&self) -> usize {
+        std::fs::read_dir(self.path("cache/images")).map_or(0, |entries| entries.count())
+    }
+}
+
+impl Drop for Setup {
+    /// Nix takes everybody's right to write.
+    fn drop(&mut self) {
+        let _ = Command::new("chmod").args(["-R", "u+w"]).arg(self.0.path()).status();
+    }
+}
+
+#[test]
+#[ignore = "needs Nix (cargo xtask nix)"]
+fn nix_builds_and_the_cache_gets_a_copy() {
+    let setup = Setup::new("{ ... }: { script = \"echo making the disk\"; }\n");
+    let told = setup.finish(setup.start());
+    let mut lines = told.lines();
+    let folder = lines.next().and_then(|line| line.strip_prefix("made FOLDER/")).expect(&told).to_owned();
+    for line in ["evaluating the configuration", "linux-6.12: LD vmlinux (0/2)", "guest-image: making the disk (1/2)"] {
+        assert!(told.lines().any(|told| told == line), "{line} is not among\n{told}");
+    }
+    let link = std::fs::canonicalize(setup.project().nix_result()).expect("a link");
+    assert!(link.starts_with(setup.path("store")), "{}", link.display());
+    let image = image::open(&setup.path(&folder), &CachePaths::new(setup.path("cache"))).expect("an image");
+    assert_eq!(image.manifest.virtual_size, 8 << 30);
+    let GuestImage { folder, .. } = image;
+    for name in [file::KERNEL, file::INITRD, file::ROOT_DISK, file::MANIFEST] {
+        let same = std::fs::read(folder.join(name)).expect(name) == std::fs::read(link.join(name)).expect(name);
+        assert!(same && !folder.join(name).is_symlink(), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs Nix (cargo xtask nix)"]
+fn a_builder_that_fails_is_told_with_the_end_of_its_log() {
+    let setup = Setup::new("{ ... }: { script = \"for i in $(seq 30); do echo line $i; done; exit 7\"; }\n");
+    let told = setup.finish(setup.start());
+    assert!(
+        told.starts_with("failed the build of guest-image failed: its builder ended with exit code 7\nline 11\n"),
+        "{told}"
+    );
+    assert!(told.ends_with("\nline 30"), "{told}");
+    assert_eq!(setup.images(), 0);
+    assert!(!setup.project().nix_result().exists());
+}
+
+#[test]
+#[ignore = "needs Nix (cargo xtask nix)"]
+fn a_mistake_in_the_configuration_is_told_with_its_place() {
+    let setup = Setup::new("{ ... }: {\n  script = nothing;\n}\n");
+    let told = setup.finish(setup.start());
+    let file = "FOLDER/my project/.k3s-vm/vm/configuration.nix";
+    let expected = format!("config {file} has a mistake: undefined variable 'nothing'\nat {file}:2:12:");
+    assert_eq!(told.trim_end(), expected);
+}
+
+#[test]
+#[ignore = "needs Nix (cargo xtask nix)"]
+fn an_interrupt_ends_nix_with_its_builders_and_leaves_nothing() {
+    let setup = Setup::new("");
+    let begun = setup.path("begun");
+    let text = format!("{{ ... }}: {{ script = \"echo $$ >{}; mkfifo never; cat never\"; }}\n", begun.display());
+    std::fs::write(setup.project().nix_configuration(), text).expect("a file");
+    let child = setup.start();
+    let builder = loop {
+        match std::fs::read_to_string(&begun) {
+            Ok(pid) if pid.ends_with('\n') => break pid.trim().to_owned(),
+            _ => std::thread::yield_now(),
+        }
+    };
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    assert_eq!(setup.finish(child).trim_end(), "interrupted interrupted while `nix-build` ran");
+    assert!(!Path::new("/proc").join(builder).exists(), "the builder goes on");
+    assert_eq!(setup.images(), 0);
+    assert!(!setup.project().nix_result().exists());
+}
