@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
+use crate::image_users;
 use crate::keeper;
 use crate::observe::{Observed, observe};
 use crate::phases::{Outcome, Phases};
@@ -23,6 +24,7 @@ use crate::web_port;
 use arrival::Arrival;
 use begin::Begin;
 pub use begin::From;
+pub(crate) use preparation::configured_image;
 
 /// How to start.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +143,7 @@ pub(crate) fn run_locked(
     phases.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
     let image =
         phases.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild, saved))?;
+    image_users::note(context, &image);
     // Before anything is destroyed: who wants KVM and nothing else keeps the old instance where there is none.
     let choice = if choosing {
         phases.run("Choosing the accelerator", || accelerator::choose(context, &image))?
