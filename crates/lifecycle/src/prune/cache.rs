@@ -108,6 +108,3 @@ fn downloads(context: &Context<'_>, images: &[(GuestImage, SystemTime)], work: &
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;
