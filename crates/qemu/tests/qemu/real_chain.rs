@@ -30,7 +30,7 @@ impl Layered {
         if !installed(&["qemu-system-x86_64", "qemu-img", "qemu-io"]) {
             return None;
         }
-        let qemu = Qemu::find().unwrap();
+        let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
         let mut vm = prepared_with(&qemu, COUNTING);
         let folder = vm.machine.folder.clone();
         let (disk, base) = (folder.join("disk.qcow2"), folder.join("base, 1.qcow2"));
