@@ -13,8 +13,8 @@ use lifecycle::project::Project;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
 use lifecycle::{
-    Context, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, pool, reset, run, snapshot,
-    ssh, start, status, stop,
+    Context, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, pool, prune, reset, run,
+    snapshot, ssh, start, status, stop,
 };
 use model::config::Overrides;
 use model::paths::CachePaths;
@@ -107,6 +107,9 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
             let report = delete::run(&context, all)?;
             // People have read it in the phase's line.
             output.report(arguments, &report, |_, _| String::new())?;
+        }
+        Verb::Prune { dry_run, output: arguments } => {
+            output.report(arguments, &prune::run(&context, dry_run)?, saved::pruned)?;
         }
         Verb::Snapshot(verb) => snapshot(&context, verb, output)?,
         Verb::List(arguments) => {

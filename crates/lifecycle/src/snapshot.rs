@@ -22,6 +22,7 @@ use crate::readiness::reach;
 use crate::saved::SavedCluster;
 use crate::template::{self, Base};
 
+pub(crate) use list::fits;
 pub use list::{Entry, list};
 pub use restore::restore;
 

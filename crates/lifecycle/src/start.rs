@@ -16,6 +16,7 @@ use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
+use crate::image_users;
 use crate::keeper;
 use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
@@ -27,6 +28,7 @@ use crate::web_port;
 use arrival::Arrival;
 use begin::Begin;
 pub use begin::From;
+pub(crate) use preparation::configured_image;
 
 /// How to start.
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +151,7 @@ pub(crate) fn run_locked(
     phases.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
     let image =
         phases.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild, saved))?;
+    image_users::note(context, &image);
     // Before anything is destroyed: who wants KVM and nothing else keeps the old instance where there is none.
     let choice = if choosing {
         phases.run("Choosing the accelerator", || accelerator::choose(context, &image))?

@@ -236,7 +236,7 @@ pub fn usage(folder: &Path) -> u64 {
 pub struct Swept {
     /// Folders.
     pub folders: usize,
-    /// Bytes that they took on the disk; a disk in them may be elsewhere, too.
+    /// Bytes that they took on the disk, without a disk that is elsewhere, too.
     pub bytes: u64,
 }
 
@@ -256,7 +256,9 @@ pub fn sweep(parent: &Path, dry_run: bool) -> Result<Swept> {
         let Ok(folder) = File::open(&path) else { continue };
         if folder.try_lock().is_ok() {
             swept.folders += 1;
-            swept.bytes += usage(&path);
+            let disk = TemplatePaths::new(&path).disk().metadata();
+            let elsewhere = disk.ok().filter(|disk| disk.nlink() > 1).map_or(0, |disk| disk.blocks() * 512);
+            swept.bytes += usage(&path).saturating_sub(elsewhere);
             if !dry_run {
                 files::remove(&path)?;
             }

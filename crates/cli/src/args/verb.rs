@@ -216,6 +216,21 @@ Examples:
     /// Fill the pool of forks; `run` and `start` start it
     #[command(hide = true)]
     PoolFill,
+    /// Give back the space of what nothing can use any more
+    ///
+    /// Templates that do not fit, what killed commands left, and, in the cache that projects share, guest images that no
+    /// project uses and old downloads. Instances and snapshots stay.
+    #[command(after_long_help = "\
+Examples:
+  k3s-vm prune --dry-run
+  k3s-vm prune")]
+    Prune {
+        /// Tell what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Destroy the instance when the standard input ends; `run` starts it
     #[command(hide = true)]
     Guard,

@@ -1,8 +1,9 @@
-//! The results of `snapshot`, for people. Pure.
+//! The results of `snapshot` and `prune`, for people. Pure.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use lifecycle::prune::{Kind, PruneReport};
 use lifecycle::snapshot::{Entry, RemoveReport};
 
 use super::style::Style;
@@ -40,6 +41,29 @@ pub(crate) fn removed(report: &RemoveReport) -> String {
     format!("Removed {}; {} are free again.\n", names.join(", "), ByteSize(report.bytes))
 }
 
+/// What was removed, or would be, and what stays because its users are not known.
+pub(crate) fn pruned(report: &PruneReport, style: Style) -> String {
+    let mut table = Table::new(["SIZE", "KIND", "PATH", "WHY"]);
+    for removal in &report.removed {
+        let kind = match removal.kind {
+            Kind::Template => "template",
+            Kind::Unfinished => "unfinished",
+            Kind::SuspendedRam => "suspended RAM",
+            Kind::FrozenDisks => "frozen disks",
+            Kind::GuestImage => "guest image",
+            Kind::Download => "download",
+        };
+        table.row([&ByteSize(removal.bytes).to_string(), kind, &removal.path.display().to_string(), &removal.why]);
+    }
+    let mut text = table.render(style);
+    for kept in &report.kept {
+        let line = format!("Kept: {} ({}): {}\n", kept.path.display(), ByteSize(kept.bytes), kept.why);
+        text.push_str(&style.faint(&line));
+    }
+    let all = ByteSize(report.bytes);
+    text + &if report.dry_run { format!("{all} could be given back.\n") } else { format!("{all} are free again.\n") }
+}
+
 /// The largest unit alone: who looks for a snapshot does not count seconds.
 fn age(age: Duration) -> String {
     let seconds = age.as_secs();
@@ -53,6 +77,7 @@ fn age(age: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lifecycle::prune::{Kept, Removal};
     use model::snapshot::SnapshotName;
 
     use super::*;
@@ -110,6 +135,24 @@ mod tests {
         let removed_names = vec![SnapshotName::new("a").unwrap(), SnapshotName::new("b").unwrap()];
         let report = RemoveReport { removed: removed_names, bytes: 3 << 30 };
         assert_eq!(removed(&report), "Removed a, b; 3.0 GiB are free again.\n");
+    }
+
+    #[test]
+    fn what_is_pruned_is_listed_with_its_reason() {
+        let removal =
+            |kind, path: &str, why: &str| Removal { kind, path: path.into(), why: why.to_owned(), bytes: 1 << 30 };
+        let report = PruneReport {
+            dry_run: true,
+            removed: vec![
+                removal(Kind::Template, "/p/.k3s-vm/templates/ready", "QEMU is another one"),
+                removal(Kind::GuestImage, "/c/images/KEY", "no project uses it, and there is a newer one"),
+            ],
+            kept: vec![Kept { path: "/c/images/OLD".into(), why: "it is from before".to_owned(), bytes: 1 << 20 }],
+            bytes: 2 << 30,
+        };
+        insta::assert_snapshot!(pruned(&report, Style::PLAIN), @"");
+        let nothing = PruneReport { dry_run: false, removed: Vec::new(), kept: Vec::new(), bytes: 0 };
+        assert_eq!(pruned(&nothing, Style::PLAIN), "0 B are free again.\n");
     }
 
     #[test]

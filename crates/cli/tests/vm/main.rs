@@ -17,5 +17,6 @@ mod ports;
 mod process;
 mod release;
 mod setup;
+mod snapshots;
 mod state;
 mod storage;

@@ -245,3 +245,20 @@ fn free_space_is_that_of_the_nearest_folder() {
     assert!(free_space(Path::new("relative-and-absent")).unwrap() > 0);
     assert!(free_space(Path::new("/")).unwrap() > 0);
 }
+
+#[test]
+fn an_exchange_is_a_rename_where_there_is_nothing_to_exchange() {
+    let folder = Folder::new();
+    for name in ["new", "other"] {
+        fs::create_dir(folder.path(name)).unwrap();
+        fs::write(folder.path(name).join("file"), name).unwrap();
+    }
+    exchange(&folder.path("new"), &folder.path("name")).unwrap();
+    assert_eq!(folder.names(), ["name", "other"]);
+    exchange(&folder.path("other"), &folder.path("name")).unwrap();
+    assert_eq!(fs::read_to_string(folder.path("name/file")).unwrap(), "other");
+    assert_eq!(fs::read_to_string(folder.path("other/file")).unwrap(), "new");
+    let fault = exchange(&folder.path("absent"), &folder.path("name")).unwrap_err();
+    assert!(fault.to_string().starts_with("cannot rename "), "{fault}");
+    assert!(folder.path("name/file").exists());
+}

@@ -31,10 +31,26 @@ impl LockedPool {
     /// A fault that names the path.
     pub fn collect(&self, events: &dyn EventSink) -> Result<Collected> {
         let mut collected = Collected::default();
-        for disk in self.unused(events)? {
+        for disk in self.unused(&[], events)? {
             files::remove(&disk.path)?;
             collected.disks += 1;
             collected.bytes += if disk.links == 1 { disk.file.bytes } else { 0 };
+        }
+        Ok(collected)
+    }
+
+    /// What [`LockedPool::collect`] would remove if the saved VMs in the folders `without` were removed before.
+    ///
+    /// # Errors
+    /// As [`LockedPool::collect`].
+    pub fn would_collect(&self, without: &[PathBuf], events: &dyn EventSink) -> Result<Collected> {
+        let linked: Vec<_> =
+            without.iter().filter_map(|folder| TemplatePaths::new(folder).disk().metadata().ok()).collect();
+        let mut collected = Collected::default();
+        for disk in self.unused(without, events)? {
+            let links = linked.iter().filter(|link| (link.dev(), link.ino()) == id(disk.file)).count() as u64;
+            collected.disks += 1;
+            collected.bytes += if disk.links == 1 + links { disk.file.bytes } else { 0 };
         }
         Ok(collected)
     }
@@ -43,12 +59,12 @@ impl LockedPool {
     ///
     /// # Errors
     /// As [`LockedPool::collect`].
-    fn unused(&self, events: &dyn EventSink) -> Result<Vec<Frozen>> {
+    fn unused(&self, without: &[PathBuf], events: &dyn EventSink) -> Result<Vec<Frozen>> {
         let disks = self.pool.disks()?;
         if disks.is_empty() {
             return Ok(disks);
         }
-        match self.pool.used() {
+        match self.pool.used(without) {
             Ok(used) => Ok(disks.into_iter().filter(|disk| !used.contains(disk)).collect()),
             Err(fault) => {
                 events.warning(format!("no frozen disk was removed: {fault}"));
@@ -72,9 +88,12 @@ impl Used {
 }
 
 impl Pool {
-    fn used(&self) -> Result<Used> {
+    fn used(&self, without: &[PathBuf]) -> Result<Used> {
         let mut used = Used::default();
         for saved in self.saved_disks()? {
+            if saved.parent().is_some_and(|folder| without.iter().any(|one| one == folder)) {
+                continue;
+            }
             // By its name in the pool the next overlay will find it.
             if let Ok(metadata) = saved.symlink_metadata() {
                 used.files.insert((metadata.dev(), metadata.ino()));
@@ -101,6 +120,17 @@ impl Pool {
         let chain = self.chain(disk)?;
         used.names.extend(chain.layers.into_iter().skip(1));
         Ok(())
+    }
+
+    /// The disks of guest images to which the disks of the project lead.
+    ///
+    /// # Errors
+    /// As [`Pool::chain`]: where one cannot be read, what it is made of is not known.
+    pub fn images(&self) -> Result<HashSet<PathBuf>> {
+        let mut disks = self.saved_disks()?;
+        disks.extend(self.disks()?.into_iter().map(|disk| disk.path));
+        disks.extend(self.instances()?.iter().map(InstancePaths::disk).filter(|disk| disk.exists()));
+        disks.iter().filter_map(|disk| self.chain(disk).map(|chain| chain.image).transpose()).collect()
     }
 
     /// The disks of templates and snapshots, also of those that are being made.

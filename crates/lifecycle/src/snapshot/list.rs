@@ -8,6 +8,7 @@ use model::paths::ProjectPaths;
 use model::snapshot::SnapshotName;
 use qemu::Qemu;
 use qemu::accelerator::Choice;
+use qemu::template::Ingredients;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -54,7 +55,7 @@ pub fn list(context: &Context<'_>) -> Result<Vec<Entry>> {
         .map(|name| {
             let folder = context.project.paths.snapshot(&name);
             match (Base::open(folder.dir()), &qemu) {
-                (Ok(base), Some(Ok(qemu))) => entry(name, &base, fits(context, qemu, &base)),
+                (Ok(base), Some(Ok(qemu))) => entry(name, &base, fits(context, qemu, &base, Base::fits_as_snapshot)),
                 (Ok(base), Some(Err(fault))) => entry(name, &base, Err(fault.to_string())),
                 (Ok(base), None) => entry(name, &base, Ok(())),
                 (Err(why), _) => unreadable(name, folder.dir(), why),
@@ -78,11 +79,17 @@ pub(super) fn names(paths: &ProjectPaths) -> Result<Vec<SnapshotName>> {
     Ok(names)
 }
 
-/// Whether the RAM of a snapshot can be used with what is there now, under any accelerator that is allowed.
+/// Whether the RAM of a saved VM can be used with what is there now, under any accelerator that is allowed, by the `rule`
+/// for VMs of its kind (ingredients, and days that a certificate lives).
 ///
 /// # Errors
 /// Why not, as a part of a sentence.
-pub(super) fn fits(context: &Context<'_>, qemu: &Qemu, base: &Base) -> Result<(), String> {
+pub(crate) fn fits(
+    context: &Context<'_>,
+    qemu: &Qemu,
+    base: &Base,
+    rule: fn(&Base, &Ingredients, u32) -> Result<(), String>,
+) -> Result<(), String> {
     let image = image::open(&base.cluster.image_folder, &context.cache).map_err(|fault| fault.to_string())?;
     let choices = match context.project.config.vm.accel {
         Accel::Auto => vec![Choice::ordered_tcg(), Choice::proven_kvm()],
@@ -94,7 +101,7 @@ pub(super) fn fits(context: &Context<'_>, qemu: &Qemu, base: &Base) -> Result<()
     for choice in &choices {
         let vm = VmLaunch { context, image: &image, qemu, choice, node_port };
         let now = vm.ingredients().map_err(|fault| fault.to_string());
-        match now.and_then(|now| base.fits_as_snapshot(&now, image.manifest.certificate_days)) {
+        match now.and_then(|now| rule(base, &now, image.manifest.certificate_days)) {
             Ok(()) => return Ok(()),
             // What differs under the one that is tried first says more than that the other one is another.
             Err(difference) => why = why.or(Some(difference)),

@@ -42,6 +42,14 @@ pub(super) fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bo
     Ok(Outcome::Done((), "all tools are there".to_owned()))
 }
 
+/// The image that a new instance would have, where it is there.
+///
+/// # Errors
+/// Config faults; where a release of K3s is needed, that it cannot be had.
+pub(crate) fn configured_image(context: &Context<'_>) -> Result<Option<GuestImage>> {
+    image::locate(&image_request(context))
+}
+
 fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
     ImageRequest {
         config: &context.project.config.image,
