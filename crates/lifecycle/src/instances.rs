@@ -183,9 +183,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let project = ProjectPaths::new(folder.path());
         std::thread::scope(|scope| {
-            let claims = scope.spawn(|| {
-                (0..300).map(|number| own(&project, &name(number)).expect("a claim")).collect::<Vec<_>>()
-            });
+            let claims = scope
+                .spawn(|| (0..300).map(|number| own(&project, &name(number)).expect("a claim")).collect::<Vec<_>>());
             while !claims.is_finished() {
                 assert_eq!(sweep(&project, &Silent).expect("a sweep"), 0);
             }
