@@ -7,3 +7,4 @@ pub mod http;
 pub mod idle_steps;
 pub mod project;
 pub mod steps;
+pub mod test_runner;

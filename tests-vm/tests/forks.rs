@@ -10,10 +10,11 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use k3s_vm_testing::k8s_openapi::api::core::v1::ConfigMap;
-use k3s_vm_testing::{Cluster, kube};
+use k3s_vm_testing::{Builder, Cluster, Error, kube};
 use k3s_vm_tests_vm::http;
 use k3s_vm_tests_vm::project::{ExampleProject, repository};
 use k3s_vm_tests_vm::steps::{Steps, eventually};
+use k3s_vm_tests_vm::test_runner::Runner;
 use serde_json::Value;
 
 /// How long what was killed may take to be cleaned up by others.
@@ -37,9 +38,10 @@ fn main() -> ExitCode {
     steps.run("a_command_that_is_killed_leaves_nothing", || {
         let output = project.k3s_vm(&["run", "--", "sh", "-c", "kill -9 $$"]);
         assert_eq!(output.status.code(), Some(137));
-        assert_eq!(instances(&project), Vec::<PathBuf>::new());
+        assert_eq!(project.instances(), Vec::<PathBuf>::new());
     });
     steps.run("two_forks_at_once_do_not_see_each_other_and_go_with_their_values", || library(&project));
+    steps.run("a_fork_begins_as_the_snapshot_that_it_names", || from_snapshot(&project));
     steps.run("a_run_that_is_killed_leaves_nothing", || {
         let mut held = Held::new(&project);
         held.kill();
@@ -55,11 +57,11 @@ fn main() -> ExitCode {
         assert!(held.is_gone(), "it is still there");
     });
     steps.run("a_test_program_that_is_killed_leaves_nothing", || killed_test(&project));
-    let pytest = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_k3s_vm.plugin"];
-    runner(&mut steps, &project, "pytest", &pytest, "integrations/pytest/tests/test_real_cluster.py");
-    runner(&mut steps, &project, "node", &["node", "--test"], "integrations/node/test/real-cluster.test.js");
+    for runner in [Runner::pytest(&project), Runner::node(&project)] {
+        runner.run(&mut steps, &project);
+    }
     steps.run("the_projects_own_cluster_noticed_nothing", || {
-        assert_eq!(instances(&project), Vec::<PathBuf>::new());
+        assert_eq!(project.instances(), Vec::<PathBuf>::new());
         assert_eq!(http::get(30080, "/").expect("an answer").0, 200);
         assert_eq!(project.kubectl(&["get", "configmaps", "-o", "name"]).matches("written").count(), 0);
     });
@@ -68,12 +70,6 @@ fn main() -> ExitCode {
     }
     drop(project);
     steps.finish()
-}
-
-/// The folders of instances that have a name: forks, here.
-fn instances(project: &ExampleProject) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(project.path(".k3s-vm/instances")).into_iter().flatten();
-    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
 fn runs(pid: u64) -> bool {
@@ -92,17 +88,16 @@ fn run(project: &ExampleProject) {
     let [kubeconfig, port, name] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
     assert!(name.starts_with("run-") && kubeconfig.contains(name), "{text}");
     assert!(!listens(port.parse().expect("a port")), "{port} is still open");
-    assert_eq!(instances(project), Vec::<PathBuf>::new());
+    assert_eq!(project.instances(), Vec::<PathBuf>::new());
+}
+
+fn builder(project: &Path) -> Builder {
+    Cluster::builder().program(repository().join("bin/k3s-vm")).project(project).show_progress()
 }
 
 /// A fork by the library.
 fn fork(project: &Path) -> Cluster {
-    Cluster::builder()
-        .program(repository().join("bin/k3s-vm"))
-        .project(project)
-        .show_progress()
-        .fork()
-        .unwrap_or_else(|error| panic!("{error}"))
+    builder(project).fork().unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn library(project: &ExampleProject) {
@@ -113,7 +108,7 @@ fn library(project: &ExampleProject) {
         (one.join().expect("a fork"), other)
     });
     assert_ne!(one.name(), other.name());
-    assert_eq!(instances(project).len(), 2);
+    assert_eq!(project.instances().len(), 2);
     for cluster in [&one, &other] {
         assert_eq!(cluster.web_url(), format!("http://localhost:{}", cluster.web_port()));
         let (status, page) = http::get(cluster.web_port(), "/").expect("an answer");
@@ -136,7 +131,20 @@ fn library(project: &ExampleProject) {
     one.close().unwrap_or_else(|error| panic!("{error}"));
     drop(other);
     assert!(!ports.iter().any(|port| listens(*port)), "{ports:?}");
-    assert_eq!(instances(project), Vec::<PathBuf>::new());
+    assert_eq!(project.instances(), Vec::<PathBuf>::new());
+}
+
+fn from_snapshot(project: &ExampleProject) {
+    project.kubectl(&["create", "configmap", "written-before"]);
+    project.ok(&["snapshot", "save", "seeded"]);
+    project.kubectl(&["delete", "configmap", "written-before"]);
+    let cluster = builder(&project.path("")).from_snapshot("seeded").fork().unwrap_or_else(|error| panic!("{error}"));
+    let names = ["--name", cluster.name(), "kubectl", "get", "configmaps", "-o", "name"];
+    assert!(project.ok(&names).contains("configmap/written-before"), "it does not begin as the snapshot");
+    cluster.close().unwrap_or_else(|error| panic!("{error}"));
+    let error = builder(&project.path("")).from_snapshot("gone").fork().expect_err("there is no such snapshot");
+    assert!(matches!(error, Error::Ended { .. }) && error.to_string().contains("gone"), "{error}");
+    assert_eq!(project.instances(), Vec::<PathBuf>::new());
 }
 
 /// `run --hold` by hand.
@@ -164,12 +172,15 @@ impl Held {
         !runs(self.qemu) && !self.folder.exists() && !listens(self.port)
     }
 
-    /// The process that is to see its end: its only child, beside QEMU.
+    /// The process that is to see its end.
     fn guard(&self) -> u64 {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         let children = std::fs::read_to_string(children).expect("the children");
-        let mut pids = children.split_whitespace().map(|pid| pid.parse().expect("a pid"));
-        pids.find(|pid| *pid != self.qemu).expect("a guard")
+        let is_guard = |pid: &&str| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).nth(1) == Some(b"guard")
+        };
+        children.split_whitespace().find(is_guard).expect("a guard").parse().expect("a pid")
     }
 
     fn kill(&mut self) {
@@ -207,7 +218,7 @@ fn killed_while_it_starts(project: &ExampleProject) {
     let line = line.expect("a line with the pid of QEMU");
     let pid = line.rsplit("pid ").next().and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
     let pid = pid.and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("no pid: {line}"));
-    eventually("the end of the fork", PATIENCE, || (!runs(pid) && instances(project).is_empty()).then_some(()));
+    eventually("the end of the fork", PATIENCE, || (!runs(pid) && project.instances().is_empty()).then_some(()));
 }
 
 /// Makes a fork, tells where it is, and waits to be killed.
@@ -226,31 +237,8 @@ fn killed_test(project: &ExampleProject) {
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
     let port = line.trim().parse().unwrap_or_else(|_| panic!("no port: {line:?}"));
-    assert!(listens(port) && instances(project).len() == 1);
+    assert!(listens(port) && project.instances().len() == 1);
     child.kill().expect("kill");
     child.wait().expect("its end");
-    eventually("the end of the fork", PATIENCE, || (!listens(port) && instances(project).is_empty()).then_some(()));
-}
-
-/// Runs the real tests of an integration in the project, where its test runner is installed.
-fn runner(steps: &mut Steps, project: &ExampleProject, name: &str, words: &[&str], file: &str) {
-    let step = format!("the_tests_of_{name}_pass_and_leave_nothing");
-    let command = |extra: &[&str]| {
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).args(extra).current_dir(project.path(""));
-        command
-            .env("K3S_VM", repository().join("bin/k3s-vm"))
-            .env("PYTHONPATH", repository().join("integrations/pytest"))
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        command
-    };
-    let is_there = command(&["--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !is_there.is_ok_and(|status| status.success()) {
-        return steps.skip(&step, &format!("{name} is not installed"));
-    }
-    steps.run(&step, || {
-        let status = command(&[]).arg(repository().join(file)).status().expect("it runs");
-        assert!(status.success(), "{status}");
-        assert_eq!(instances(project), Vec::<PathBuf>::new());
-    });
+    eventually("the end of the fork", PATIENCE, || (!listens(port) && project.instances().is_empty()).then_some(()));
 }
