@@ -98,7 +98,8 @@ impl fmt::Display for Error {
                 next(f, "", "k3s-vm list    # is it still there?")
             }
             Error::Kubeconfig { path, source } => {
-                write!(f, "the fork's kubeconfig {} cannot be used: {source}", path.display())
+                writeln!(f, "the fork's kubeconfig {} cannot be used: {source}", path.display())?;
+                write!(f, "Next: k3s-vm list    # is the fork still there?")
             }
         }
     }
