@@ -16,7 +16,7 @@ struct Project {
 
 impl Project {
     fn new() -> Self {
-        Project { folder: tempfile::tempdir().unwrap() }
+        Project { folder: tempfile::tempdir().expect("a folder") }
     }
 
     fn with_fault(&self, fault: &str) -> Builder {
@@ -27,7 +27,7 @@ impl Project {
 
     /// The error, without what differs from run to run.
     fn error(&self, fault: &str) -> String {
-        self.shown(&self.with_fault(fault).fork().unwrap_err())
+        self.shown(&self.with_fault(fault).fork().expect_err("it has a fault"))
     }
 
     fn shown(&self, error: &Error) -> String {
