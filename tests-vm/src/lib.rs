@@ -8,3 +8,4 @@ pub mod idle_steps;
 pub mod instant_steps;
 pub mod project;
 pub mod steps;
+pub mod test_runner;

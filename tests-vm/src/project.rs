@@ -66,6 +66,12 @@ impl ExampleProject {
         std::fs::remove_file(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
+    /// The folders of the project's instances that have a name.
+    pub fn instances(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path(".k3s-vm/instances")).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+    }
+
     /// Runs `bin/k3s-vm` in the project; its exit code and its talk.
     ///
     /// # Panics

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 const MOST_LINES: usize = 400;
 
 /// Where sources are.
-const FOLDERS: [&str; 7] = ["bin", "crates", "guest", "tests-vm", "web", "xtask", ".ci"];
+const FOLDERS: [&str; 8] = ["bin", "crates", "guest", "integrations", "tests-vm", "web", "xtask", ".ci"];
 
 /// Checks all source files.
 ///

@@ -96,12 +96,27 @@ pub(crate) fn own(project: &ProjectPaths, name: &InstanceName) -> Result<File> {
     files::create_private_dir(&folder)?;
     let path = folder.join(OWNER);
     let failed = |error: &std::io::Error| host::io_fault::at_path("lock", &path, error);
-    let file = File::create(&path).map_err(|error| failed(&error))?;
+    if path.exists() && abandoned(project, name)?.is_none() {
+        return Err(Fault::new(FaultClass::State, format!("the instance {name} is in use by another command")));
+    }
+    // Locked before it has its name: a sweep that came in between would take it for that of a command that is gone.
+    let file = tempfile::NamedTempFile::new_in(&folder).map_err(|error| failed(&error))?;
+    file.as_file().lock().map_err(|error| failed(&error))?;
+    file.persist(&path).map_err(|error| failed(&error.error))
+}
+
+/// The claim of a command that is gone, taken over; nothing where that command, or its guard, lives.
+fn abandoned(project: &ProjectPaths, name: &InstanceName) -> Result<Option<File>> {
+    let path = project.instance(name).dir().join(OWNER);
+    let failed = |error: &std::io::Error| host::io_fault::at_path("lock", &path, error);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&error)),
+    };
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Fault::new(FaultClass::State, format!("the instance {name} is in use by another command")))
-        }
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(&error)),
     }
 }
@@ -128,13 +143,51 @@ pub(crate) fn is_owned(project: &ProjectPaths, name: &InstanceName) -> bool {
 pub fn sweep(project: &ProjectPaths, events: &dyn EventSink) -> Result<usize> {
     let mut swept = 0;
     for name in names(project) {
-        if !is_owned(project, &name) {
-            continue;
-        }
-        let Ok(_owner) = own(project, &name) else { continue };
+        let Some(_owner) = abandoned(project, &name)? else { continue };
         events.debug(format!("the command that {name} belonged to is gone: destroying it"));
         delete(project, &name, events)?;
         swept += 1;
     }
     Ok(swept)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::event::Silent;
+
+    use super::*;
+
+    fn name(number: usize) -> InstanceName {
+        InstanceName::with_suffix(&format!("run-{number}")).expect("a name")
+    }
+
+    #[test]
+    fn only_what_nobody_owns_any_more_is_swept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = ProjectPaths::new(folder.path());
+        let kept = own(&project, &name(1)).expect("a claim");
+        drop(own(&project, &name(2)).expect("a claim"));
+        files::create_private_dir(project.instance(&name(3)).dir()).expect("a clone");
+        assert_eq!(sweep(&project, &Silent).expect("a sweep"), 1);
+        let there = |number| project.instance(&name(number)).dir().exists();
+        assert_eq!([1, 2, 3].map(there), [true, false, true]);
+        let fault = own(&project, &name(1)).expect_err("it is owned");
+        assert_eq!(fault.to_string(), "the instance k3s-vm-run-1 is in use by another command");
+        drop(kept);
+        assert_eq!(sweep(&project, &Silent).expect("a sweep"), 1);
+        assert!(!there(1));
+    }
+
+    #[test]
+    fn a_sweep_took_the_instance_of_a_command_that_had_just_made_its_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = ProjectPaths::new(folder.path());
+        std::thread::scope(|scope| {
+            let claims = scope
+                .spawn(|| (0..300).map(|number| own(&project, &name(number)).expect("a claim")).collect::<Vec<_>>());
+            while !claims.is_finished() {
+                assert_eq!(sweep(&project, &Silent).expect("a sweep"), 0);
+            }
+        });
+    }
 }

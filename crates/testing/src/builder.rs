@@ -1,0 +1,134 @@
+//! What a fork is to be like, and how it is begun.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::greeting::Greeting;
+use crate::process::Process;
+use crate::program;
+
+/// Says what a fork is to be like; made by [`Cluster::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    program: Option<PathBuf>,
+    project: Option<PathBuf>,
+    snapshot: Option<OsString>,
+    timeout: Duration,
+    close_timeout: Duration,
+    shows_progress: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            program: None,
+            project: None,
+            snapshot: None,
+            timeout: Duration::from_secs(15 * 60),
+            close_timeout: Duration::from_secs(60),
+            shows_progress: false,
+        }
+    }
+}
+
+impl Builder {
+    /// The program `k3s-vm`. By default that of the variable `K3S_VM`, else `bin/k3s-vm` of the working directory or a
+    /// folder above it, else `k3s-vm` of the `PATH`.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Some(path.into());
+        self
+    }
+
+    /// The project's folder, which holds `.k3s-vm/`. By default it is looked for from the working directory upwards.
+    pub fn project(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.project = Some(folder.into());
+        self
+    }
+
+    /// The snapshot that the fork begins as, made with `k3s-vm snapshot save NAME`. By default it begins as the project
+    /// does after `k3s-vm reset`.
+    pub fn from_snapshot(mut self, name: impl Into<OsString>) -> Self {
+        self.snapshot = Some(name.into());
+        self
+    }
+
+    /// How long it may take until the fork can be used; 15 minutes by default, since the first one of a project may have
+    /// to boot. The program gets nine tenths of it, so that its own word on what took so long comes first.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long the program may take to destroy the fork before it is made to end; a minute by default.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Also passes on what the program tells to the test's stderr, which test harnesses show for tests that fail. Its
+    /// end is in the errors in any case.
+    pub fn show_progress(mut self) -> Self {
+        self.shows_progress = true;
+        self
+    }
+
+    /// Makes the fork and waits until its cluster and application are ready.
+    ///
+    /// # Errors
+    /// [`Error::ProgramNotFound`], [`Error::NotStarted`], [`Error::Ended`], [`Error::Unintelligible`] or
+    /// [`Error::Timeout`]. Nothing is left behind.
+    pub fn fork(self) -> Result<Cluster, Error> {
+        let program = self.found_program()?;
+        let mut command = Command::new(&program);
+        command.args(self.arguments());
+        let mut process = Process::start(&program, command, self.shows_progress, self.close_timeout)?;
+        let line = process.first_line(self.timeout)?;
+        match Greeting::parse(&line) {
+            Ok(greeting) => Ok(Cluster::new(greeting, process)),
+            Err(why) => Err(process.unintelligible(&line, &why)),
+        }
+    }
+
+    fn found_program(&self) -> Result<PathBuf, Error> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        program::find(&program::Surroundings {
+            ordered: self.program.clone(),
+            variable: variable(program::VARIABLE).map(PathBuf::from),
+            folder: std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned()),
+            path: variable("PATH").unwrap_or_default(),
+        })
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = ["run", "--hold", "--output", "json"].map(OsString::from).into();
+        let own = self.timeout.mul_f64(0.9).as_millis();
+        words.extend(["--timeout".into(), format!("{own}ms").into()]);
+        if let Some(project) = &self.project {
+            words.extend(["--project".into(), project.into()]);
+        }
+        if let Some(snapshot) = &self.snapshot {
+            words.extend(["--from".into(), snapshot.into()]);
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_becomes_arguments() {
+        let shown = |builder: Builder| {
+            builder.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        insta::assert_snapshot!(shown(Builder::default()), @"run --hold --output json --timeout 810000ms");
+        let builder = Builder::default().project("/a b").from_snapshot("seeded").timeout(Duration::from_secs(10));
+        insta::assert_snapshot!(shown(builder), @"run --hold --output json --timeout 9000ms --project /a b --from seeded");
+    }
+}

@@ -1,0 +1,128 @@
+//! Why there is no fork, or why it did not go: what happened, what the program said, and what to type next.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Why something about a fork failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no program `k3s-vm`.
+    ProgramNotFound {
+        /// The folder from which it was looked for.
+        folder: PathBuf,
+    },
+    /// The program could not be started.
+    NotStarted {
+        /// The program.
+        program: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The program ended before the fork was ready, or before it was told to. Its exit codes have meanings:
+    /// 6 is a taken port, 69 something that the host lacks.
+    Ended {
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it said on stderr.
+        said: String,
+    },
+    /// The program printed something else than the fork's addresses. It was ended.
+    Unintelligible {
+        /// The program.
+        program: PathBuf,
+        /// What it printed, cut.
+        line: String,
+        /// What is wrong with it.
+        why: String,
+        /// The end of what it said on stderr.
+        said: String,
+    },
+    /// The fork was not ready in time. The program was ended.
+    Timeout {
+        /// How long it was waited for.
+        after: Duration,
+        /// The end of what it said on stderr.
+        said: String,
+    },
+    /// The program did not end by itself when the fork was closed, and was killed; what is left of the fork is swept by
+    /// its guard, else by the next one.
+    NotGone {
+        /// How long it was waited for.
+        after: Duration,
+        /// The end of what it said on stderr.
+        said: String,
+    },
+    /// The fork's kubeconfig cannot be used.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::ProgramNotFound { folder } => {
+                writeln!(f, "the program k3s-vm was not found")?;
+                writeln!(f, "  There is no bin/k3s-vm in {} or above it, and none in the PATH.", folder.display())?;
+                write!(f, "Next: export K3S_VM=/path/to/bin/k3s-vm    # or Cluster::builder().program(…)")
+            }
+            Error::NotStarted { program, source } => {
+                writeln!(f, "{} cannot be started: {source}", program.display())?;
+                write!(f, "Next: export K3S_VM=/path/to/bin/k3s-vm    # or Cluster::builder().program(…)")
+            }
+            Error::Ended { status, said } => {
+                write!(f, "k3s-vm ended, and with it the fork: {status}")?;
+                quote(f, said)?;
+                next(f, said, "k3s-vm start    # shows whether the project's cluster starts at all")
+            }
+            Error::Unintelligible { program, line, why, said } => {
+                writeln!(f, "{} did not tell where its fork is", program.display())?;
+                write!(f, "  It printed {line:?}: {why}")?;
+                quote(f, said)?;
+                next(f, "", "k3s-vm --version    # is it the k3s-vm that you mean, and as new as this library?")
+            }
+            Error::Timeout { after, said } => {
+                write!(f, "the fork was not ready within {after:?}")?;
+                quote(f, said)?;
+                next(f, "", "k3s-vm start    # once: forks of a cluster that has been ready take seconds")
+            }
+            Error::NotGone { after, said } => {
+                write!(f, "k3s-vm did not end within {after:?} after the fork was closed, and was killed")?;
+                quote(f, said)?;
+                next(f, "", "k3s-vm list    # is it still there?")
+            }
+            Error::Kubeconfig { path, source } => {
+                writeln!(f, "the fork's kubeconfig {} cannot be used: {source}", path.display())?;
+                write!(f, "Next: k3s-vm list    # is the fork still there?")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::NotStarted { source, .. } => Some(source),
+            Error::Kubeconfig { source, .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+fn quote(f: &mut fmt::Formatter<'_>, said: &str) -> fmt::Result {
+    said.lines().try_for_each(|line| write!(f, "\n  | {line}"))
+}
+
+/// The next command, unless the program has proposed one itself.
+fn next(f: &mut fmt::Formatter<'_>, said: &str, command: &str) -> fmt::Result {
+    if said.lines().any(|line| line.trim_start().starts_with("Next:")) {
+        return Ok(());
+    }
+    write!(f, "\nNext: {command}")
+}

@@ -1,0 +1,183 @@
+// The module against a program that speaks like k3s-vm, and against one that has faults.
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { Cluster, ForkError, fork } from '../index.js';
+import { findProgram } from '../program.js';
+
+const PROGRAM = fileURLToPath(new URL('../../stand-in/k3s-vm', import.meta.url));
+const MODULE = new URL('../index.js', import.meta.url).href;
+const LAST_WORDS = '  | [1/2] Checking the host … 0.0 s: all tools are there';
+
+function folder(t) {
+  const project = mkdtempSync(join(tmpdir(), 'k3s-vm-node-'));
+  t.after(() => rmSync(project, { recursive: true }));
+  return project;
+}
+
+function make(project, fromSnapshot, options) {
+  return fork({ program: PROGRAM, project, fromSnapshot, timeout: 120_000, closeTimeout: 120_000, ...options });
+}
+
+async function errorOf(project, fault, options) {
+  try {
+    const cluster = await make(project, fault, options);
+    await cluster.close();
+  } catch (error) {
+    assert(error instanceof ForkError, error);
+    return { ...error, lines: error.message.replaceAll(dirname(PROGRAM), '/bin').split('\n') };
+  }
+  return assert.fail('no error');
+}
+
+function runs(project) {
+  try {
+    process.kill(Number(readFileSync(join(project, 'pid'), 'utf8')), 0);
+    return true;
+  } catch (error) {
+    assert.equal(error.code, 'ESRCH');
+    return false;
+  }
+}
+
+test('a cluster tells where it is and goes when it is closed', async (t) => {
+  const project = folder(t);
+  const cluster = await make(project);
+  assert(cluster instanceof Cluster);
+  assert.deepEqual({ ...cluster, environment: cluster.environment.KUBECONFIG_PRIMARY }, {
+    name: 'run-1',
+    kubeconfig: join(project, 'kubeconfig'),
+    webUrl: 'http://localhost:20001',
+    apiUrl: 'https://127.0.0.1:20000',
+    webPort: 20001,
+    apiPort: 20000,
+    sshPort: 20002,
+    environment: 'e30=',
+    report: { instance: 'k3s-vm-run-1', ready: true },
+  });
+  assert(runs(project));
+  await Promise.all([cluster.close(), cluster.close()]);
+  assert(!runs(project));
+  assert.equal(readFileSync(join(project, 'ended'), 'utf8'), 'by the end of its input\n');
+});
+
+test('it can be disposed of by the language', { skip: !Symbol.asyncDispose }, async (t) => {
+  const project = folder(t);
+  const cluster = await make(project);
+  await cluster[Symbol.asyncDispose]();
+  assert(existsSync(join(project, 'ended')));
+});
+
+test('options reach the program', async (t) => {
+  const project = folder(t);
+  await errorOf(project, 'dies', { timeout: 10_000 });
+  const expected = `run --hold --output json --timeout 9000ms --project ${project} --from dies\n`;
+  assert.equal(readFileSync(join(project, 'arguments'), 'utf8'), expected);
+});
+
+test('a program that ends is quoted, and its own advice is not doubled', async (t) => {
+  const project = folder(t);
+  const { lines, exitCode } = await errorOf(project, 'dies');
+  assert.equal(exitCode, 6);
+  assert.deepEqual(lines, [
+    'k3s-vm ended, and with it the fork: exit code 6',
+    LAST_WORDS,
+    '  | Error: port 20001 is taken',
+    '  | Next: k3s-vm list    # the instances of this project',
+  ]);
+  assert.deepEqual((await errorOf(project, 'dies-silently')).lines, [
+    'k3s-vm ended, and with it the fork: SIGKILL',
+    LAST_WORDS,
+    "Next: k3s-vm start    # shows whether the project's cluster starts at all",
+  ]);
+});
+
+for (const [fault, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance": "k3s-vm-run-1"}']]) {
+  test(`what is no greeting is shown and the program ended: ${fault}`, async (t) => {
+    assert.deepEqual((await errorOf(folder(t), fault)).lines, [
+      '/bin/k3s-vm did not tell where its fork is',
+      `  It printed '${printed}': that is not the JSON of a fork`,
+      LAST_WORDS,
+      'Next: k3s-vm --version    # is it the k3s-vm that you mean, and as new as this module?',
+    ]);
+  });
+}
+
+test('one that is never ready is ended at the deadline', async (t) => {
+  const project = folder(t);
+  const { lines } = await errorOf(project, 'is-never-ready', { timeout: 300 });
+  assert.equal(lines[0], 'the fork was not ready within 300 ms');
+  assert.match(lines.at(-1), /^Next: k3s-vm start/);
+  assert(!existsSync(join(project, 'pid')) || !runs(project));
+});
+
+for (const [fault, code, said] of [['dies-later', 5, /QEMU was killed/], ['fails-to-clean-up', 1, /not destroyed/]]) {
+  test(`one that fails later is told on close: ${fault}`, async (t) => {
+    const error = await errorOf(folder(t), fault);
+    assert.equal(error.lines[0], `k3s-vm ended, and with it the fork: exit code ${code}`);
+    assert.match(error.said, said);
+  });
+}
+
+test('one that ignores the end of its input is killed after a deadline', async (t) => {
+  const project = folder(t);
+  const { lines } = await errorOf(project, 'is-deaf', { closeTimeout: 300 });
+  assert.equal(lines[0], 'k3s-vm did not end within 300 ms after the fork was closed, and was killed');
+  assert(!runs(project));
+});
+
+test('one that talks much is never stopped by a full pipe', async (t) => {
+  const project = folder(t);
+  await (await make(project, 'talks')).close();
+  assert(existsSync(join(project, 'ended')));
+});
+
+test('a program that is not there is named', async () => {
+  await assert.rejects(fork({ program: '/no/such/k3s-vm' }), {
+    name: 'ForkError',
+    message: `/no/such/k3s-vm cannot be started: ENOENT\nNext: export K3S_VM=/path/to/bin/k3s-vm    # or fork({ program: '…' })`,
+  });
+});
+
+test('the nearest program counts', (t) => {
+  const root = folder(t);
+  const [inner, installed] = [join(root, 'checkout', 'tests', 'deep'), join(root, 'path', 'k3s-vm')];
+  const launcher = join(root, 'checkout', 'bin', 'k3s-vm');
+  for (const one of [inner, dirname(installed), dirname(launcher)]) mkdirSync(one, { recursive: true });
+  const find = (ordered, variable) => findProgram(ordered, { PATH: dirname(installed), K3S_VM: variable }, inner);
+  assert.equal(find(), undefined);
+  writeFileSync(installed, '', { mode: 0o755 });
+  assert.equal(find(), installed);
+  writeFileSync(launcher, '', { mode: 0o644 });
+  assert.equal(find(), installed, 'a file that cannot be run is no program');
+  chmodSync(launcher, 0o755);
+  assert.equal(find(), launcher);
+  assert.equal(find(undefined, ''), launcher);
+  assert.equal(find(undefined, '/by/variable'), '/by/variable');
+  assert.equal(find('ordered', '/by/variable'), join(inner, 'ordered'));
+});
+
+for (const end of ['', 'process.exit(0)', 'process.kill(process.pid, "SIGKILL")']) {
+  test(`however the process ends, the fork is told: ${end || 'by having nothing to do'}`, async (t) => {
+    const project = folder(t);
+    const options = JSON.stringify({ program: PROGRAM, project });
+    const script = `import { fork } from ${JSON.stringify(MODULE)}; await fork(${options}); console.log('forked'); ${end}`;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    child.stdout.on('data', (data) => { said += data; });
+    const [code, signal] = await once(child, 'exit');
+    assert.equal(said, 'forked\n');
+    assert(code === 0 || signal === 'SIGKILL', `${code} ${signal}`);
+    // The program still does its last work.
+    const pid = readFileSync(join(project, 'pid'), 'utf8').trim();
+    assert.equal(spawnSync('tail', [`--pid=${pid}`, '-f', '/dev/null'], { timeout: 120_000 }).status, 0);
+    assert(existsSync(join(project, 'ended')));
+  });
+}

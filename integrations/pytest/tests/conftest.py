@@ -1,0 +1,8 @@
+"""The plugin from this folder, whether or not it is installed."""
+
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+sys.path.insert(0, str(PACKAGE))
+pytest_plugins = ["pytester"]

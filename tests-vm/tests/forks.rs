@@ -1,0 +1,244 @@
+//! Forks of a real cluster: by `run`, by the library, by pytest and by Node. What one does no other sees, and however it
+//! ends, nothing is left.
+//!
+//! The steps share one project, which is started once, and run in this order.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use k3s_vm_testing::k8s_openapi::api::core::v1::ConfigMap;
+use k3s_vm_testing::{Builder, Cluster, Error, kube};
+use k3s_vm_tests_vm::http;
+use k3s_vm_tests_vm::project::{ExampleProject, repository};
+use k3s_vm_tests_vm::steps::{Steps, eventually};
+use k3s_vm_tests_vm::test_runner::Runner;
+use serde_json::Value;
+
+/// How long what was killed may take to be cleaned up by others.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Plays a test program that makes a fork of the project in the next argument, and is killed.
+const ROLE: &str = "--play-a-test-that-is-killed";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, role, project] = arguments.as_slice()
+        && role == ROLE
+    {
+        return play(Path::new(project));
+    }
+    let project = ExampleProject::copy();
+    let mut steps = Steps::default();
+    steps.run("a_project_is_started_once", || {
+        project.ok(&["start", "--timeout", "20m"]);
+    });
+    steps.run("run_passes_on_variables_and_exit_code_and_leaves_nothing", || run(&project));
+    steps.run("a_command_that_is_killed_leaves_nothing", || {
+        let output = project.k3s_vm(&["run", "--", "sh", "-c", "kill -9 $$"]);
+        assert_eq!(output.status.code(), Some(137));
+        assert_eq!(project.instances(), Vec::<PathBuf>::new());
+    });
+    steps.run("two_forks_at_once_do_not_see_each_other_and_go_with_their_values", || library(&project));
+    steps.run("a_fork_begins_as_the_snapshot_that_it_names", || from_snapshot(&project));
+    steps.run("a_run_that_is_killed_leaves_nothing", || {
+        let mut held = Held::new(&project);
+        held.kill();
+        eventually("the end of the fork", PATIENCE, || held.is_gone().then_some(()));
+    });
+    steps.run("a_run_that_is_killed_while_it_starts_leaves_nothing", || killed_while_it_starts(&project));
+    steps.run("a_run_that_is_killed_with_its_guard_is_swept_by_the_next", || {
+        let mut held = Held::new(&project);
+        let guard = held.guard();
+        held.kill_with(guard);
+        assert!(!held.is_gone(), "somebody else looked after it");
+        project.ok(&["run", "--", "true"]);
+        assert!(held.is_gone(), "it is still there");
+    });
+    steps.run("a_test_program_that_is_killed_leaves_nothing", || killed_test(&project));
+    for runner in [Runner::pytest(&project), Runner::node(&project)] {
+        runner.run(&mut steps, &project);
+    }
+    steps.run("the_projects_own_cluster_noticed_nothing", || {
+        assert_eq!(project.instances(), Vec::<PathBuf>::new());
+        assert_eq!(http::get(30080, "/").expect("an answer").0, 200);
+        assert_eq!(project.kubectl(&["get", "configmaps", "-o", "name"]).matches("written").count(), 0);
+    });
+    if steps.failed() {
+        project.show_logs();
+    }
+    drop(project);
+    steps.finish()
+}
+
+fn runs(pid: u64) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+fn run(project: &ExampleProject) {
+    let script = "printf '%s\\n' \"$KUBECONFIG\" \"$WEB_PORT\" \"$K3S_VM_NAME\"; exit 42";
+    let output = project.k3s_vm(&["run", "--", "sh", "-c", script]);
+    assert_eq!(output.status.code(), Some(42));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let [kubeconfig, port, name] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(name.starts_with("run-") && kubeconfig.contains(name), "{text}");
+    assert!(!listens(port.parse().expect("a port")), "{port} is still open");
+    assert_eq!(project.instances(), Vec::<PathBuf>::new());
+}
+
+fn builder(project: &Path) -> Builder {
+    Cluster::builder().program(repository().join("bin/k3s-vm")).project(project).show_progress()
+}
+
+/// A fork by the library.
+fn fork(project: &Path) -> Cluster {
+    builder(project).fork().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn library(project: &ExampleProject) {
+    let folder = project.path("");
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| fork(&folder));
+        let other = fork(&folder);
+        (one.join().expect("a fork"), other)
+    });
+    assert_ne!(one.name(), other.name());
+    assert_eq!(project.instances().len(), 2);
+    for cluster in [&one, &other] {
+        assert_eq!(cluster.web_url(), format!("http://localhost:{}", cluster.web_port()));
+        let (status, page) = http::get(cluster.web_port(), "/").expect("an answer");
+        assert!(status == 200 && page.contains("<html"), "{status} {page}");
+        assert!(cluster.kubeconfig().expect("a kubeconfig").contains(cluster.api_url()));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let maps = |client| kube::Api::<ConfigMap>::namespaced(client, "default");
+        let written = maps(one.client().await.expect("a client"));
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some("written-by-the-library".to_owned());
+        written.create(&kube::api::PostParams::default(), &map).await.expect("it is created");
+        assert!(written.get_opt("written-by-the-library").await.expect("an answer").is_some());
+        let unseen = maps(other.client().await.expect("a client"));
+        assert!(unseen.get_opt("written-by-the-library").await.expect("an answer").is_none(), "another fork sees it");
+    });
+    let ports = [&one, &other].map(|cluster| [cluster.web_port(), cluster.api_port(), cluster.ssh_port()]).concat();
+    assert!(ports.iter().all(|port| listens(*port)), "{ports:?}");
+    one.close().unwrap_or_else(|error| panic!("{error}"));
+    drop(other);
+    assert!(!ports.iter().any(|port| listens(*port)), "{ports:?}");
+    assert_eq!(project.instances(), Vec::<PathBuf>::new());
+}
+
+fn from_snapshot(project: &ExampleProject) {
+    project.kubectl(&["create", "configmap", "written-before"]);
+    project.ok(&["snapshot", "save", "seeded"]);
+    project.kubectl(&["delete", "configmap", "written-before"]);
+    let cluster = builder(&project.path("")).from_snapshot("seeded").fork().unwrap_or_else(|error| panic!("{error}"));
+    let names = ["--name", cluster.name(), "kubectl", "get", "configmaps", "-o", "name"];
+    assert!(project.ok(&names).contains("configmap/written-before"), "it does not begin as the snapshot");
+    cluster.close().unwrap_or_else(|error| panic!("{error}"));
+    let error = builder(&project.path("")).from_snapshot("gone").fork().expect_err("there is no such snapshot");
+    assert!(matches!(error, Error::Ended { .. }) && error.to_string().contains("gone"), "{error}");
+    assert_eq!(project.instances(), Vec::<PathBuf>::new());
+}
+
+/// `run --hold` by hand.
+struct Held {
+    child: Child,
+    folder: PathBuf,
+    qemu: u64,
+    port: u16,
+}
+
+impl Held {
+    fn new(project: &ExampleProject) -> Self {
+        let mut child = spawn_hold(project, Stdio::inherit());
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let report: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let variable = |name: &str| report["environment"][name].as_str().expect("a variable").to_owned();
+        let folder = project.path(".k3s-vm/instances").join(variable("K3S_VM_NAME"));
+        let (qemu, port) = (report["pid"].as_u64().expect("a pid"), variable("WEB_PORT").parse().expect("a port"));
+        assert!(runs(qemu) && folder.exists() && listens(port), "it is not there: {report}");
+        Held { child, folder, qemu, port }
+    }
+
+    fn is_gone(&self) -> bool {
+        !runs(self.qemu) && !self.folder.exists() && !listens(self.port)
+    }
+
+    /// The process that is to see its end.
+    fn guard(&self) -> u64 {
+        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let children = std::fs::read_to_string(children).expect("the children");
+        let is_guard = |pid: &&str| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).nth(1) == Some(b"guard")
+        };
+        children.split_whitespace().find(is_guard).expect("a guard").parse().expect("a pid")
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("its end");
+    }
+
+    fn kill_with(&mut self, guard: u64) {
+        let killed = Command::new("kill").args(["-9", &guard.to_string()]).status().expect("kill");
+        assert!(killed.success());
+        self.kill();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn_hold(project: &ExampleProject, stderr: Stdio) -> Child {
+    let mut command = Command::new(repository().join("bin/k3s-vm"));
+    command.args(["run", "--hold", "-o", "json"]).current_dir(project.path(""));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn().expect("bin/k3s-vm")
+}
+
+fn killed_while_it_starts(project: &ExampleProject) {
+    let mut child = spawn_hold(project, Stdio::piped());
+    let mut talk = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    // Its VM runs then, and its cluster is not ready.
+    let line = talk.by_ref().map(|line| line.expect("a line")).find(|line| line.contains("pid "));
+    child.kill().expect("kill");
+    child.wait().expect("its end");
+    let line = line.expect("a line with the pid of QEMU");
+    let pid = line.rsplit("pid ").next().and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let pid = pid.and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("no pid: {line}"));
+    eventually("the end of the fork", PATIENCE, || (!runs(pid) && project.instances().is_empty()).then_some(()));
+}
+
+/// Makes a fork, tells where it is, and waits to be killed.
+fn play(project: &Path) -> ExitCode {
+    let cluster = fork(project);
+    let _ = writeln!(std::io::stdout(), "{}", cluster.web_port());
+    let _ = std::io::stdin().lines().next();
+    ExitCode::FAILURE
+}
+
+fn killed_test(project: &ExampleProject) {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    command.arg(ROLE).arg(project.path("")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("this program");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let port = line.trim().parse().unwrap_or_else(|_| panic!("no port: {line:?}"));
+    assert!(listens(port) && project.instances().len() == 1);
+    child.kill().expect("kill");
+    child.wait().expect("its end");
+    eventually("the end of the fork", PATIENCE, || (!listens(port) && project.instances().is_empty()).then_some(()));
+}
