@@ -2,6 +2,7 @@
 
 mod arrival;
 mod begin;
+mod phase_count;
 mod preparation;
 
 use std::time::Duration;
@@ -146,7 +147,7 @@ pub(crate) fn run_locked(
         _ => None,
     };
     let before = u32::from(beginning.destroy().is_some()) + u32::from(choosing);
-    let coming = begin::likely_phases(context, &observed, options.wait, rebuild, saved.is_some());
+    let coming = phase_count::likely(context, &observed, options.wait, rebuild, saved.is_some());
     let phases = &mut Phases::new(context.events, before + 2 + coming);
     phases.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
     let image =

@@ -11,6 +11,7 @@ use qemu::console::ConsoleReader;
 use qemu::power::Ladder;
 use serde::Serialize;
 
+use super::phase_count::{ANEW, BOOTING, GOING_ON, NEW, NOT_WAITING, SNAPSHOT, SNAPSHOT_DISK, WITH_APPLICATION};
 use crate::apply;
 use crate::awake;
 use crate::context::Context;
@@ -46,50 +47,6 @@ pub enum From {
     NewDisk,
 }
 
-/// The phases from the VM's start on: of one that boots a new disk,
-const NEW: u32 = 8;
-/// of one that boots the disk that is there, or runs,
-const BOOTING: u32 = 6;
-/// of one that goes on from RAM,
-const GOING_ON: u32 = 5;
-/// of one that begins anew from RAM and gets its application,
-const ANEW: u32 = 6;
-/// of one that has it already,
-const WITH_APPLICATION: u32 = 3;
-/// of a snapshot,
-const SNAPSHOT: u32 = 2;
-/// or boots the disk of one,
-const SNAPSHOT_DISK: u32 = 3;
-/// and without waiting.
-const NOT_WAITING: u32 = 1;
-
-/// How many phases there will be from the VM's start on, as far as it can be told without looking closely.
-pub(super) fn likely_phases(
-    context: &Context<'_>,
-    observed: &Observed,
-    waits: bool,
-    rebuild: bool,
-    is_snapshot: bool,
-) -> u32 {
-    let keeps = context.project.config.templates;
-    let has = |kind: Kind| keeps && !rebuild && context.project.paths.templates().join(kind.name()).exists();
-    match observed {
-        _ if !waits => NOT_WAITING,
-        Observed::Absent if is_snapshot => SNAPSHOT,
-        Observed::Absent if has(Kind::Applied) => WITH_APPLICATION,
-        Observed::Absent if has(Kind::Ready) => ANEW,
-        Observed::Absent => {
-            if keeps {
-                NEW
-            } else {
-                BOOTING
-            }
-        }
-        Observed::Stopped if suspend::is_kept(&context.paths().suspended()) => GOING_ON,
-        Observed::Stopped | Observed::Running(_) | Observed::Orphan(_) => BOOTING,
-    }
-}
-
 /// A VM that runs now.
 pub(super) struct Begun {
     pub(super) running: Box<Running>,
@@ -100,8 +57,6 @@ pub(super) struct Begun {
     /// The saved VM that it was restored from.
     pub(super) base: Option<Base>,
 }
-
-impl Begun {}
 
 /// The beginning.
 pub(super) struct Begin<'a> {
