@@ -49,9 +49,9 @@ impl Nixos {
 fn nix_builds_once_and_no_other_verb_calls_it() {
     let nixos = Nixos::new("2.26.3", "auto");
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 0), @r"
-    [1/2] Checking the host …: all tools are there
+    [1/3] Checking the host …: all tools are there
     Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
-    [2/2] Preparing the guest image …: kubernetes v1.0.0
+    [2/3] Preparing the guest image …: kubernetes v1.0.0
     [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
     ");
     assert_eq!(nixos.fake.calls().len(), 2, "its version and one build: {:?}", nixos.fake.calls());
@@ -88,9 +88,9 @@ fn an_interrupted_build_leaves_nothing_half_done() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     insta::assert_snapshot!(nixos.setup.steady(&String::from_utf8_lossy(&output.stderr)), @r"
-    [1/2] Checking the host …: all tools are there
+    [1/3] Checking the host …: all tools are there
     Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
-    [2/2] Preparing the guest image …
+    [2/3] Preparing the guest image …
     Error: interrupted while `nix-build` ran
     ");
     let images = std::fs::read_dir(nixos.setup.programs_path().join("cache/k3s-vm/images")).unwrap();
@@ -102,7 +102,7 @@ fn an_interrupted_build_leaves_nothing_half_done() {
 fn a_nix_that_is_too_old_is_an_error_where_it_was_ordered() {
     let nixos = Nixos::new("2.8.0", "nix");
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 69), @r"
-    [1/2] Checking the host …
+    [1/3] Checking the host …
     Error: Nix 2.8.0 is too old: nixpkgs needs 2.18 or newer
       PROGRAMS/nix-build is that of your PATH or profile
 
@@ -116,9 +116,9 @@ fn a_failed_build_is_told_with_the_end_of_its_log() {
     let nixos = Nixos::new("2.26.3", "nix");
     nixos.fake.says(include_str!("../../../image/src/nix/recorded/builder-failed-2.26.jsonl"), 100);
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 1), @r"
-    [1/2] Checking the host …: all tools are there
+    [1/3] Checking the host …: all tools are there
     Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
-    [2/2] Preparing the guest image …
+    [2/3] Preparing the guest image …
     Error: the build of fail failed
       its builder ended with exit code 3
 
@@ -155,9 +155,9 @@ fn an_unreachable_cache_stops_the_build_and_names_debian() {
     nixos.fake.says(&recorded.replace("this derivation will be built:", "these 2113 derivations will be built:"), 0);
     nixos.fake.hangs();
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 69), @r"
-    [1/2] Checking the host …: all tools are there
+    [1/3] Checking the host …: all tools are there
     Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
-    [2/2] Preparing the guest image …
+    [2/3] Preparing the guest image …
     Error: 2113 things would have to be compiled for the guest image
       no cache of Nix that has them can be reached
       https://cache.nixos.org: Could not connect to server (7) Failed to connect to 127.0.0.1 port 9 after 0 ms: Could not connect to server
