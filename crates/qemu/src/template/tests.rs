@@ -48,7 +48,7 @@ fn what_was_sealed_is_opened_and_closed_to_writers() {
     }
     assert_eq!(mode(paths.dir().to_owned()), 0o700);
     let mut newer = Parts::new();
-    newer.machine.version = crate::Version::new(8, 2, 0);
+    newer.qemu.version = crate::Version::new(8, 2, 0);
     assert_eq!(mode(sealed(&newer).paths().ram()), 0o400);
 }
 
