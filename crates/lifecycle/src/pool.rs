@@ -3,6 +3,7 @@
 //! A fork of the pool is an instance with a mark of what it holds. Who takes it removes the mark; one that holds something
 //! else than a fork made now would is destroyed. Filling is a process of its own, started by whoever took one.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -39,6 +40,8 @@ struct Mark {
 pub(crate) struct Taken {
     /// Its name.
     pub(crate) name: InstanceName,
+    /// The claim on it: whoever fills the pool leaves it alone.
+    pub(crate) owner: File,
     /// Its VM.
     pub(crate) running: Box<Running>,
     /// The container images that it has, to be compared with those that are wanted now.
@@ -75,9 +78,10 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
         if running.record.memory != context.project.config.vm.memory {
             continue;
         }
+        let Ok(owner) = instances::own(project, &name) else { continue };
         files::remove(&mark(project, &name))?;
         if Qmp::connect(&fork.paths().vm_dir(), QMP_DEADLINE).and_then(|mut qmp| qmp.cont()).is_ok() {
-            return Ok(Some(Taken { name, running, images: inputs.images }));
+            return Ok(Some(Taken { name, owner, running, images: inputs.images }));
         }
     }
     Ok(None)
@@ -113,12 +117,16 @@ pub fn fill(context: &Context<'_>) -> Result<()> {
     let Some(wanted) = wanted(context)? else { return Ok(()) };
     for name in instances::names(project) {
         let fork = context.with_name(name.clone());
-        if !name.suffix().is_some_and(|suffix| suffix.starts_with(PREFIX)) || instances::is_owned(project, &name) {
+        if !name.suffix().is_some_and(|suffix| suffix.starts_with(PREFIX)) {
             continue;
         }
         let Ok(_lock) = FileLock::acquire(&fork.paths().lock(), "a fork", Duration::ZERO, context.events) else {
             continue;
         };
+        // Asked with the lock held, under which `take` claims it.
+        if instances::is_owned(project, &name) {
+            continue;
+        }
         let is_usable = waiting(project, &name, &wanted).is_some()
             && matches!(observe(&fork)?, Observed::Running(_))
             && usable < context.project.config.pool;

@@ -49,7 +49,7 @@ impl Fork {
         if forks
             && is_unnamed
             && let Some(taken) = pool::take(context)?
-            && let Some(fork) = Self::of(context, &taken, guard)?
+            && let Some(fork) = Self::of(context, taken, guard)?
         {
             return Ok(fork);
         }
@@ -69,10 +69,9 @@ impl Fork {
 
     /// What was taken from the pool, once its clock is right and its API has proved to be ours; nothing where the container
     /// images of the project have changed, and then it is destroyed.
-    fn of(context: &Context<'_>, taken: &Taken, guard: &dyn Fn(&InstanceName) -> Command) -> Result<Option<Self>> {
+    fn of(context: &Context<'_>, taken: Taken, guard: &dyn Fn(&InstanceName) -> Command) -> Result<Option<Self>> {
         let fork = context.with_name(taken.name.clone());
-        let owner = instances::own(&context.project.paths, &taken.name)?;
-        let guard = Guard::start(guard(&taken.name), &owner)?;
+        let guard = Guard::start(guard(&taken.name), &taken.owner)?;
         let (has_images, report) = std::thread::scope(|scope| {
             let (project, paths, events) = (&context.project, fork.paths(), context.events);
             let built = scope.spawn(move || images::digests(project, &paths, events));
