@@ -84,7 +84,10 @@ fn any_free_port_will_do() {
     let json = setup.json(&["forward", "add", "80", "-o", "json"]);
     let port = u16::try_from(json["host"].as_u64().unwrap()).unwrap();
     assert_eq!(ask(port).unwrap(), "pong");
-    assert_eq!((&json["guest"], &json["purpose"], &json["open"], &json["kept"]), (&80.into(), &"own".into(), &true.into(), &false.into()));
+    assert_eq!(
+        (&json["guest"], &json["purpose"], &json["open"], &json["kept"]),
+        (&80.into(), &"own".into(), &true.into(), &false.into())
+    );
     let json = setup.json(&["forward", "rm", &port.to_string(), "-o", "json"]);
     assert_eq!((&json["was_open"], &json["kept"]), (&true.into(), &false.into()));
 }

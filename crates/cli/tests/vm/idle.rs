@@ -22,10 +22,12 @@ fn started(head: &str) -> Setup {
 /// The keepers of the project's VM.
 fn keepers(setup: &Setup) -> Vec<u64> {
     let root = setup.project.root().display().to_string();
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let processes =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let is_keeper = |pid: &u64| {
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words: Vec<String> = words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let words: Vec<String> =
+            words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         words.contains(&root) && words.iter().any(|word| word == "keeper")
     };
     processes.filter(is_keeper).collect()
