@@ -288,7 +288,7 @@ impl Begin<'_> {
     fn with_application(&self, vm: &VmLaunch<'_>, base: &Base, phases: &mut Phases<'_>) -> Result<Option<Begun>> {
         let project = &self.context.project;
         let (paths, events) = (self.context.paths(), self.context.events);
-        let begun = phases.run("Restoring the cluster with the application", || {
+        phases.run("Restoring the cluster with the application", || {
             std::thread::scope(|scope| {
                 let built = scope.spawn(|| images::digests(project, &paths, events));
                 let restored = self.restore(vm, base);
@@ -317,8 +317,7 @@ impl Begin<'_> {
                     }
                 })
             })
-        })?;
-        begun
+        })?
     }
 
     /// Makes a disk on that of the saved VM, and a QEMU that goes on with its RAM or boots it.
