@@ -120,6 +120,7 @@ fn help_of_the_program() {
       delete    Destroy the instance with its data; snapshots, templates and built images stay
       snapshot  Keep states of the cluster by name, and put it back to them
       list      List the instances, templates and snapshots of the project with what they take
+      prune     Give back the space of what nothing can use any more
 
     Options:
           --wait

@@ -150,7 +150,13 @@ mod tests {
             kept: vec![Kept { path: "/c/images/OLD".into(), why: "it is from before".to_owned(), bytes: 1 << 20 }],
             bytes: 2 << 30,
         };
-        insta::assert_snapshot!(pruned(&report, Style::PLAIN), @"");
+        insta::assert_snapshot!(pruned(&report, Style::PLAIN), @r"
+        SIZE     KIND         PATH                        WHY
+        1.0 GiB  template     /p/.k3s-vm/templates/ready  QEMU is another one
+        1.0 GiB  guest image  /c/images/KEY               no project uses it, and there is a newer one
+        Kept: /c/images/OLD (1.0 MiB): it is from before
+        2.0 GiB could be given back.
+        ");
         let nothing = PruneReport { dry_run: false, removed: Vec::new(), kept: Vec::new(), bytes: 0 };
         assert_eq!(pruned(&nothing, Style::PLAIN), "0 B are free again.\n");
     }

@@ -40,10 +40,10 @@ fn people_get_a_table() {
     insta::assert_snapshot!(lines.join("\n"), @r"
     KEY                 VALUE              FROM
     version             1                  default
+    pool                0                  default
+    templates           on                 default
     auto_pause          -                  default
     ports.api           7443               --api-port
-    ports.ssh           2666               default
-    ports.web           30080              WEB_PORT in .env
     ");
 }
 
