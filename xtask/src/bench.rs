@@ -3,6 +3,7 @@
 mod against;
 mod events;
 mod figures;
+pub(crate) mod instant;
 mod objects;
 mod project;
 
@@ -32,7 +33,8 @@ pub(crate) fn run(repository: &Path, runs: usize, against: &[Against]) -> Result
     let image = project.image_folder()?;
     for run in 1..=runs {
         println!("Run {run} of {runs}");
-        let events = project.verb(&["reset"])?;
+        project.make_cold()?;
+        let events = project.verb(&["start"])?;
         figures.add("cold boot to Ready", Unit::Seconds, events.between("Starting the VM", "Waiting for Kubernetes")?);
         figures.add("cold boot to the application", Unit::Seconds, events.since_begin_of("Starting the VM")?);
         for _ in 0..STATUS_RUNS {
@@ -40,12 +42,12 @@ pub(crate) fn run(repository: &Path, runs: usize, against: &[Against]) -> Result
         }
         figures.add("start when running", Unit::Seconds, timed(|| project.verb(&["start"]).map(drop))?);
         figures.add("apply without a change", Unit::Seconds, timed(|| project.verb(&["apply"]).map(drop))?);
-        figures.add("stop", Unit::Seconds, timed(|| project.verb(&["stop"]).map(drop))?);
+        figures.add("stop by powering off", Unit::Seconds, timed(|| project.verb(&["stop", "--power-off"]).map(drop))?);
         figures.add("start from the disk", Unit::Seconds, timed(|| project.verb(&["start"]).map(drop))?);
         if run == runs {
             objects::measure(&project, &mut figures)?;
         }
-        project.verb(&["stop"])?;
+        project.verb(&["stop", "--power-off"])?;
         // The machine has one VM at a time.
         for other in against {
             figures.add(&format!("{}, to Ready", other.name), Unit::Seconds, other.measure()?);

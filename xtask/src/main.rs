@@ -19,6 +19,9 @@ Tasks:
   bench [--runs N] [--against NAME=COMMAND]...
          Measure cold boot, rebuild, status, stop, apply and the image's size on a real VM, and in the same
          run another tool: COMMAND returns once its cluster is Ready, and `COMMAND clean` removes it
+  bench instant [--runs N] [--resets N] [--json FILE]
+         Measure reset, run, stop and start, pause and resume, snapshot save and a clone's memory against the cold
+         boot and QEMU's own snapshots of the same run; then 200 (or N) resets in a row, which may leave nothing
   nix    Fetch Debian's Nix into target/nix, not installed, for the tests that evaluate guest/nixos
   sizes  Check that source files are short and say what they own";
 
@@ -36,6 +39,9 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["bench", "instant", options @ ..] => {
+            bench::instant::run(&repository(), &bench::instant::Options::parse(options)?)
+        }
         ["bench", options @ ..] => {
             let (runs, against) = bench_options(options)?;
             bench::run(&repository(), runs, &against)

@@ -16,11 +16,24 @@ struct Phase {
 }
 
 impl Phases {
-    /// Reads the lines of stderr; what is no event (the talk of other programs) is passed over.
+    /// Reads the lines of stderr by the program's own clock; what is no event (the talk of other programs) is passed
+    /// over.
     pub(crate) fn parse(stderr: &str) -> Self {
+        Self::read(stderr.lines().map(|line| (None, line)))
+    }
+
+    /// Reads lines of which it is known when they arrived, in seconds after the process was started. This counts what
+    /// the program does before its own clock begins, too.
+    pub(crate) fn arrived(lines: &[(f64, String)]) -> Self {
+        Self::read(lines.iter().map(|(at, line)| (Some(*at), line.as_str())))
+    }
+
+    fn read<'a>(lines: impl Iterator<Item = (Option<f64>, &'a str)>) -> Self {
         let mut phases: Vec<Phase> = Vec::new();
-        for event in stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-            let (Some(at), Some(title)) = (event["at"].as_f64(), event["title"].as_str()) else { continue };
+        for (arrival, line) in lines {
+            let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+            let Some(title) = event["title"].as_str() else { continue };
+            let Some(at) = arrival.or(event["at"].as_f64()) else { continue };
             match event["event"].as_str() {
                 Some("phase-started") => phases.push(Phase { title: title.to_owned(), began: at, ended: None }),
                 Some("phase-finished") => {
@@ -45,6 +58,11 @@ impl Phases {
         Ok(self.end(last)? - self.find(first)?.began)
     }
 
+    /// Seconds from the begin of the process to the end of a phase.
+    pub(crate) fn end_of(&self, title: &str) -> Result<f64> {
+        self.end(self.find(title)?)
+    }
+
     fn find(&self, title: &str) -> Result<&Phase> {
         self.0.iter().find(|phase| phase.title == title).with_context(|| format!("no phase {title:?} in {:?}", self.0))
     }
@@ -52,6 +70,12 @@ impl Phases {
     fn end(&self, phase: &Phase) -> Result<f64> {
         phase.ended.with_context(|| format!("the phase {:?} did not end", phase.title))
     }
+}
+
+/// Whether a line tells that this phase ended.
+pub(crate) fn is_end_of(title: &str, line: &str) -> bool {
+    let Ok(event) = serde_json::from_str::<Value>(line) else { return false };
+    event["event"] == "phase-finished" && event["title"] == title
 }
 
 #[cfg(test)]
@@ -84,5 +108,20 @@ some talk
                 .since_begin_of("Booting")
                 .is_err()
         );
+    }
+
+    #[test]
+    fn the_time_of_arrival_counts_before_the_programs_clock() {
+        let lines: Vec<(f64, String)> =
+            STDERR.lines().enumerate().map(|(number, line)| (number as f64 * 100.0, line.to_owned())).collect();
+        let phases = Phases::arrived(&lines);
+        assert_eq!(phases.end_of("Booting").unwrap(), 600.0);
+        assert!(phases.end_of("Applying").is_err());
+    }
+
+    #[test]
+    fn the_end_of_a_phase_is_told_by_its_line() {
+        let ends: Vec<bool> = STDERR.lines().map(|line| is_end_of("Booting", line)).collect();
+        assert_eq!(ends, [false, false, false, false, false, false, true]);
     }
 }

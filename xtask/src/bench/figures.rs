@@ -1,4 +1,6 @@
-//! Measured figures: medians, spread, and the table. Pure.
+//! Measured figures: medians, spread, the table and the same as JSON. Pure.
+
+use serde_json::{Value, json};
 
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,27 @@ impl Figures {
     }
 }
 
+impl Figures {
+    /// The median of a figure in its own unit.
+    pub(crate) fn median(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|figure| figure.name == name).map(|figure| median(&figure.sorted()))
+    }
+
+    /// What the table has, and every value, for programs; `ratio` is that to `reference`.
+    pub(crate) fn json(&self, reference: &str) -> Value {
+        let reference = self.0.iter().find(|figure| figure.name == reference).and_then(Figure::seconds);
+        let figure = |figure: &Figure| {
+            let values = figure.sorted();
+            let ratio = figure.seconds().zip(reference).map(|(seconds, reference)| seconds / reference);
+            json!({
+                "name": figure.name, "unit": figure.unit.symbol(), "median": median(&values), "least": values.first(),
+                "most": values.last(), "runs": values.len(), "ratio": ratio, "values": figure.values,
+            })
+        };
+        self.0.iter().map(figure).collect()
+    }
+}
+
 impl Figure {
     fn sorted(&self) -> Vec<f64> {
         let mut values = self.values.clone();
@@ -73,6 +96,14 @@ impl Figure {
 }
 
 impl Unit {
+    fn symbol(self) -> &'static str {
+        match self {
+            Unit::Seconds => "s",
+            Unit::Milliseconds => "ms",
+            Unit::Mebibytes => "MiB",
+        }
+    }
+
     fn show(self, value: f64) -> String {
         match self {
             Unit::Seconds => format!("{value:.2} s"),
@@ -111,5 +142,16 @@ mod tests {
         | status | 13.0 ms | 12.0 ms to 14.0 ms | 2 | 0.0002 |
         | image | 433 MiB |  | 1 |  |
         ");
+    }
+
+    #[test]
+    fn json_has_the_median_and_every_value() {
+        let mut figures = Figures::default();
+        figures.add("cold boot", Unit::Seconds, 50.0);
+        for value in [30.0, 10.0] {
+            figures.add("pause", Unit::Milliseconds, value);
+        }
+        insta::assert_snapshot!(figures.json("cold boot")[1], @r#"{"name":"pause","unit":"ms","median":20.0,"least":10.0,"most":30.0,"runs":2,"ratio":0.0004,"values":[30.0,10.0]}"#);
+        assert_eq!((figures.median("cold boot"), figures.median("reset")), (Some(50.0), None));
     }
 }

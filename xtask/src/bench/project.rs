@@ -18,6 +18,8 @@ const EXAMPLE_WEB_PORT: &str = "30080";
 pub(crate) struct BenchProject {
     launcher: PathBuf,
     folder: tempfile::TempDir,
+    web_port: u16,
+    api_port: u16,
 }
 
 impl BenchProject {
@@ -27,7 +29,8 @@ impl BenchProject {
         let compiled = Command::new(&launcher).arg("--version").stdout(Stdio::null()).status();
         ensure!(compiled.context("cannot run bin/k3s-vm")?.success(), "bin/k3s-vm does not run");
         let folder = tempfile::Builder::new().prefix("k3s-vm-bench-").tempdir()?;
-        let project = BenchProject { launcher, folder };
+        let web_port = (30000..32768).rev().find(|port| is_free(*port)).context("no free port for the application")?;
+        let project = BenchProject { launcher, folder, web_port, api_port: free_port()? };
         fs::create_dir(project.home())?;
         copy(&repository.join("guest"), &project.home().join("guest"))?;
         copy(&repository.join("target/launcher/k3s-vm"), &project.program())?;
@@ -36,14 +39,13 @@ impl BenchProject {
         for name in [".env", "web", ".k3s-vm/config.toml", ".k3s-vm/manifests"] {
             copy(&repository.join(name), &root.join(name))?;
         }
-        let web = (30000..32768).rev().find(|port| is_free(*port)).context("no free port for the application")?;
         for name in [".env", ".k3s-vm/manifests/base.json"] {
             let text = fs::read_to_string(root.join(name))?;
             ensure!(text.contains(EXAMPLE_WEB_PORT), "{name} does not have the port {EXAMPLE_WEB_PORT}");
-            fs::write(root.join(name), text.replace(EXAMPLE_WEB_PORT, &web.to_string()))?;
+            fs::write(root.join(name), text.replace(EXAMPLE_WEB_PORT, &web_port.to_string()))?;
         }
         let config = fs::read_to_string(root.join(".k3s-vm/config.toml"))?;
-        let ports = format!("\n[ports]\napi = {}\nssh = {}\n", free_port()?, free_port()?);
+        let ports = format!("\n[ports]\napi = {}\nssh = {}\n", project.api_port, free_port()?);
         fs::write(root.join(".k3s-vm/config.toml"), config + &ports)?;
         Ok(project)
     }
@@ -53,12 +55,23 @@ impl BenchProject {
         self.folder.path().join("project")
     }
 
+    /// The port of the application.
+    pub(crate) fn web_port(&self) -> u16 {
+        self.web_port
+    }
+
+    /// The port of the Kubernetes API.
+    pub(crate) fn api_port(&self) -> u16 {
+        self.api_port
+    }
+
     /// What stands for the checkout.
     fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
-    fn program(&self) -> PathBuf {
+    /// The copy of the program.
+    pub(crate) fn program(&self) -> PathBuf {
         self.home().join("k3s-vm")
     }
 
@@ -66,6 +79,22 @@ impl BenchProject {
     pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Phases> {
         let output = self.run(&self.program(), arguments)?;
         Ok(Phases::parse(&String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Runs a verb with `-o json` and wants success; what it reports.
+    pub(crate) fn report(&self, arguments: &[&str]) -> Result<Value> {
+        let arguments = [arguments, &["-o", "json"]].concat();
+        let output = self.run(&self.program(), &arguments)?;
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?} is no JSON"))
+    }
+
+    /// Destroys the instance and what a next start could begin from, so that it boots.
+    pub(crate) fn make_cold(&self) -> Result<()> {
+        self.verb(&["delete"])?;
+        match fs::remove_dir_all(self.root().join(".k3s-vm/templates")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("cannot remove templates"),
+            _ => Ok(()),
+        }
     }
 
     /// Runs the program for next to nothing, through the launcher or by itself.
@@ -76,14 +105,9 @@ impl BenchProject {
 
     /// The folder of the guest image that runs.
     pub(crate) fn image_folder(&self) -> Result<PathBuf> {
-        let cache = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-            .context("neither XDG_CACHE_HOME nor HOME is set")?;
-        let output = self.run(&self.program(), &["status", "-o", "json"])?;
-        let status: Value = serde_json::from_slice(&output.stdout).context("status is no JSON")?;
+        let status = self.report(&["status"])?;
         let image = status["image"].as_str().context("status names no image")?;
-        let folder = cache.join("k3s-vm/images").join(image);
+        let folder = images()?.join(image);
         ensure!(folder.is_dir(), "{} is not there", folder.display());
         Ok(folder)
     }
@@ -94,24 +118,30 @@ impl BenchProject {
         let changed = self.home().join("guest/debian/rootfs/etc/k3s-vm-bench");
         fs::write(changed, format!("{} {run}\n", std::process::id()))?;
         // The disk of the old image would keep it in use.
-        self.verb(&["stop"])?;
+        self.verb(&["stop", "--power-off"])?;
         let _ = fs::remove_dir_all(self.root().join(".k3s-vm/vm"));
         let phases = self.verb(&["start", "--no-wait"])?;
         let seconds = phases.between("Preparing the guest image", "Preparing the guest image")?;
         let image = self.image_folder()?;
-        self.verb(&["stop"])?;
+        self.verb(&["stop", "--power-off"])?;
         fs::remove_dir_all(self.root().join(".k3s-vm/vm"))?;
         fs::remove_dir_all(image)?;
         Ok(seconds)
     }
 
+    /// The program in the project, with events as JSON; nothing runs yet.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        // Before the verb: what follows `--` is another program's.
+        command.args(["--events", "json"]).current_dir(self.root()).env("K3S_VM_HOME", self.home());
+        command.stdin(Stdio::null());
+        command
+    }
+
     fn run(&self, program: &Path, arguments: &[&str]) -> Result<Output> {
-        let output = Command::new(program)
+        let output = self
+            .command(program)
             .args(arguments)
-            .args(["--events", "json"])
-            .current_dir(self.root())
-            .env("K3S_VM_HOME", self.home())
-            .stdin(Stdio::null())
             .output()
             .with_context(|| format!("cannot run {}", program.display()))?;
         if !output.status.success() {
@@ -125,10 +155,19 @@ impl BenchProject {
 
 impl Drop for BenchProject {
     fn drop(&mut self) {
-        if let Err(error) = self.verb(&["stop"]) {
+        if let Err(error) = self.verb(&["delete", "--all"]) {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// The guest images of this user.
+pub(crate) fn images() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(cache.join("k3s-vm/images"))
 }
 
 /// Bytes that the files of a folder take on the disk.

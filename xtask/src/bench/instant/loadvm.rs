@@ -1,0 +1,138 @@
+//! QEMU's own snapshots of the same guest: `savevm` into the disk, and a new QEMU that goes on with `-loadvm`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::monitor::Monitor;
+use super::outside::{self, Api};
+use crate::bench::figures::{Figures, Unit};
+use crate::bench::project::BenchProject;
+
+/// The row of the time from the process's start to the first answer.
+pub(super) const LOADVM: &str = "QEMU's own loadvm to /readyz, from outside";
+/// The instance that is saved, and the snapshot in its disk.
+const NAME: &str = "loadvm";
+
+/// Saves an instance once and loads it `runs` times.
+pub(super) fn measure(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
+    let report = project.report(&["clone", NAME])?;
+    let measured = measure_instance(project, &report, runs, figures);
+    project.verb(&["delete", "--name", NAME])?;
+    measured
+}
+
+fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures: &mut Figures) -> Result<()> {
+    let text = |key: &str| report[key].as_str().with_context(|| format!("clone tells no {key}"));
+    let port = text("api")?.rsplit(':').next().unwrap_or_default().parse().context("the API's address has no port")?;
+    let api = Api::new(&PathBuf::from(text("kubeconfig")?), port)?;
+    let process = PathBuf::from(format!("/proc/{}", report["pid"].as_u64().context("clone tells no pid")?));
+    let folder = project.root().join(".k3s-vm/instances").join(NAME).join("vm");
+    let mut words = command_line(&fs::read_to_string(process.join("cmdline"))?)?;
+    words.extend(["-loadvm".to_owned(), NAME.to_owned()]);
+    api.wait()?;
+    let mut monitor = Monitor::connect(&folder.join("qmp.sock"))?;
+    let begin = Instant::now();
+    monitor.human(&format!("savevm {NAME}"))?;
+    figures.add("QEMU's own savevm, the guest stands still", Unit::Seconds, begin.elapsed().as_secs_f64());
+    monitor.execute("quit", &json!({}))?;
+    // A zombie is over, too: its files are closed.
+    outside::until("the end of QEMU", || Ok(fs::read_link(process.join("cwd")).is_err()))?;
+    for _ in 0..runs {
+        let begin = Instant::now();
+        let mut machine = Machine::start(&words, &folder)?;
+        api.wait().context("after loadvm")?;
+        figures.add(LOADVM, Unit::Seconds, begin.elapsed().as_secs_f64());
+        machine.quit(&folder)?;
+    }
+    Ok(())
+}
+
+/// A QEMU that does not outlive its measurement.
+struct Machine(Child);
+
+impl Machine {
+    fn start(words: &[String], folder: &Path) -> Result<Self> {
+        let (program, arguments) = words.split_first().context("QEMU has no command line")?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        Ok(Machine(command.spawn().with_context(|| format!("cannot run {program}"))?))
+    }
+
+    /// Ends it so that its disk is whole.
+    fn quit(&mut self, folder: &Path) -> Result<()> {
+        Monitor::connect(&folder.join("qmp.sock"))?.execute("quit", &json!({}))?;
+        let status = self.0.wait()?;
+        ensure!(status.success(), "QEMU ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The words of `/proc/PID/cmdline` without those that make QEMU wait for a saved state of ours, and with RAM of its
+/// own: only the way to the guest's state differs.
+fn command_line(text: &str) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_end_matches('\0').split('\0');
+    while let Some(word) = rest.next() {
+        match word {
+            "-S" => {}
+            "-incoming" => {
+                rest.next();
+            }
+            "-object" => {
+                let object = rest.next().context("-object has no value")?;
+                words.extend([word.to_owned(), anonymous(object)]);
+            }
+            word => words.push(word.to_owned()),
+        }
+    }
+    ensure!(!words.iter().any(|word| word.contains("memory-backend-file")), "the RAM is in a file in an unknown way");
+    Ok(words)
+}
+
+/// RAM in a file as RAM of the same name and size without one; other objects as they are.
+fn anonymous(object: &str) -> String {
+    match serde_json::from_str::<Value>(object) {
+        Ok(object) if object["qom-type"] == "memory-backend-file" => {
+            json!({"qom-type": "memory-backend-ram", "id": object["id"], "size": object["size"]}).to_string()
+        }
+        _ => object.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_machine_without_our_way_of_restoring() {
+        let words = command_line(
+            "qemu\0-object\0{\"qom-type\":\"memory-backend-file\",\"id\":\"ram0\",\"size\":2,\"mem-path\":\"/ram\",\"share\":false}\0\
+             -append\0a b\0-object\0{\"qom-type\":\"rng-builtin\"}\0-qmp\0unix:qmp.sock\0-incoming\0defer\0-S\0",
+        )
+        .unwrap();
+        insta::assert_snapshot!(words.join("\n"), @r#"
+        qemu
+        -object
+        {"qom-type":"memory-backend-ram","id":"ram0","size":2}
+        -append
+        a b
+        -object
+        {"qom-type":"rng-builtin"}
+        -qmp
+        unix:qmp.sock
+        "#);
+    }
+}

@@ -1,0 +1,46 @@
+//! The host's page cache without the files that a start reads.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::fs::{Advice, fadvise};
+
+/// Lets the host forget what it holds in memory of the files below these folders; how many bytes they have. Pages that
+/// a process has mapped stay (posix_fadvise(2)), so no VM may run.
+pub(super) fn evict(folders: &[&Path]) -> Result<u64> {
+    let mut bytes = 0;
+    for folder in folders {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            let metadata = path.symlink_metadata()?;
+            if metadata.is_dir() {
+                bytes += evict(&[&path])?;
+            } else if metadata.is_file() {
+                let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+                // Only what is on the disk can be forgotten.
+                file.sync_data().with_context(|| format!("cannot sync {}", path.display()))?;
+                fadvise(&file, 0, None, Advice::DontNeed)?;
+                bytes += metadata.len();
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_all_depths_are_met_and_stay_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        fs::write(folder.path().join("a/b"), "12345").unwrap();
+        fs::write(folder.path().join("c"), "678").unwrap();
+        std::os::unix::fs::symlink("/nowhere", folder.path().join("d")).unwrap();
+        assert_eq!(evict(&[folder.path(), Path::new("/nowhere")]).unwrap(), 8);
+        assert_eq!(fs::read_to_string(folder.path().join("a/b")).unwrap(), "12345");
+    }
+}

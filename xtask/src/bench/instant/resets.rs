@@ -1,0 +1,131 @@
+//! Cold boots, resets, and that many resets in a row leave nothing behind.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use super::outside::{self, Api};
+use super::page_cache;
+use super::tally::Tally;
+use super::timing::{self, Timed};
+use crate::bench::events;
+use crate::bench::figures::{Figures, Unit};
+use crate::bench::project::{self, BenchProject};
+
+/// The row with which all others are compared.
+pub(super) const COLD_BOOT: &str = "cold boot to Ready";
+/// The row of the time to the program's proof of the API.
+pub(super) const RESET: &str = "reset to /readyz";
+/// The same as somebody else sees it.
+pub(super) const RESET_OUTSIDE: &str = "reset to /readyz, from outside";
+/// The phase that ends when the API has proved to be ours and ready.
+pub(super) const AWAKE: &str = "Waking the cluster";
+/// After this many resets all is there that one leaves for the next: rotated logs, notes about templates.
+const SETTLED: usize = 5;
+
+/// `start` of a project that has an image and nothing else.
+pub(super) fn cold_boots(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
+    for _ in 0..runs {
+        project.make_cold()?;
+        let timed = timing::verb(project, &["start"])?;
+        figures.add(COLD_BOOT, Unit::Seconds, timed.phases.end_of("Waiting for Kubernetes")?);
+        figures.add("cold boot to the application", Unit::Seconds, timed.seconds);
+    }
+    Ok(())
+}
+
+/// `reset` with unchanged manifests: by itself, then with somebody outside who asks all the time.
+pub(super) fn warm(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
+    // The first reset notes what of the RAM the next ones read ahead.
+    project.verb(&["reset"])?;
+    for _ in 0..runs {
+        let begin = Instant::now();
+        let timed = reset(project)?;
+        outside::wait_for_web(project.web_port())?;
+        figures.add(RESET, Unit::Seconds, timed.phases.end_of(AWAKE)?);
+        figures.add("reset to the application", Unit::Seconds, begin.elapsed().as_secs_f64());
+    }
+    for _ in 0..runs {
+        figures.add(RESET_OUTSIDE, Unit::Seconds, seen_from_outside(project)?);
+    }
+    Ok(())
+}
+
+/// The same without the project's and the image's files in the page cache.
+pub(super) fn cold_cache(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
+    for run in 0..runs {
+        // What a VM has mapped cannot be evicted.
+        project.verb(&["delete"])?;
+        let bytes = page_cache::evict(&[&project.root().join(".k3s-vm"), &project::images()?])?;
+        if run == 0 {
+            println!("  {} MiB of files below .k3s-vm and of images evicted by posix_fadvise", bytes >> 20);
+        }
+        let begin = Instant::now();
+        let timed = reset(project)?;
+        outside::wait_for_web(project.web_port())?;
+        figures.add("reset to /readyz, cold page cache", Unit::Seconds, timed.phases.end_of(AWAKE)?);
+        figures.add("reset to the application, cold page cache", Unit::Seconds, begin.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Resets in a row; fails when one is not Ready or something grew.
+pub(super) fn in_a_row(project: &BenchProject, count: usize, figures: &mut Figures) -> Result<()> {
+    let folders = [project.root().join(".k3s-vm"), project::images()?];
+    let mut before = None;
+    for number in 1..=count {
+        let timed = reset(project).with_context(|| format!("reset {number} of {count}"))?;
+        figures.add("resets in a row, to /readyz", Unit::Seconds, timed.phases.end_of(AWAKE)?);
+        if number == SETTLED.min(count) {
+            before = Some(Tally::take(&folders, &project.root())?);
+        }
+    }
+    let Some(before) = before else { return Ok(()) };
+    let growth = settled_growth(&before, &folders, &project.root())?;
+    ensure!(growth.is_empty(), "{count} resets left something behind\n{}", growth.join("\n"));
+    Ok(())
+}
+
+/// What grew and stays so: a process that is about to end is no growth.
+fn settled_growth(before: &Tally, folders: &[PathBuf], root: &Path) -> Result<Vec<String>> {
+    let mut after = Tally::take(folders, root)?;
+    let begin = Instant::now();
+    while !before.growth(&after).is_empty() && begin.elapsed().as_secs() < 10 {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        after = Tally::take(folders, root)?;
+    }
+    println!("  before: {before}\n  after:  {after}");
+    Ok(before.growth(&after))
+}
+
+/// A reset that restored a template; another would be a figure of something else.
+fn reset(project: &BenchProject) -> Result<Timed> {
+    let timed = timing::verb(project, &["reset"])?;
+    timed.phases.end_of(AWAKE).context("reset did not restore the cluster with its RAM")?;
+    Ok(timed)
+}
+
+/// Seconds from the start of `reset` until the API answers somebody else, who begins to ask when the old one is gone.
+fn seen_from_outside(project: &BenchProject) -> Result<f64> {
+    // A template has one identity, whoever restores it.
+    let api = Api::of(project)?;
+    let (sender, gone) = mpsc::channel::<Instant>();
+    std::thread::scope(|scope| {
+        let asker = scope.spawn(move || {
+            let begin = gone.recv().context("the old instance was not destroyed")?;
+            api.wait()?;
+            anyhow::Ok(begin.elapsed().as_secs_f64())
+        });
+        let timed = timing::verb_telling(project, &["reset"], |begin, line| {
+            if events::is_end_of("Destroying the old instance", line) {
+                // It listens until it gets this.
+                let _ = sender.send(begin);
+            }
+        });
+        drop(sender);
+        let seconds = asker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the one who asks panicked")));
+        timed.and(seconds)
+    })
+}

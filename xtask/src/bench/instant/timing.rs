@@ -1,0 +1,79 @@
+//! One run of a command, timed from outside: when it ended and when each line of its events arrived.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::bench::events::Phases;
+use crate::bench::project::BenchProject;
+
+/// A command that succeeded.
+pub(super) struct Timed {
+    /// Seconds from its start to its end.
+    pub(super) seconds: f64,
+    /// Its phases, in seconds after its start.
+    pub(super) phases: Phases,
+}
+
+/// Runs a verb and wants success.
+pub(super) fn verb(project: &BenchProject, arguments: &[&str]) -> Result<Timed> {
+    verb_telling(project, arguments, |_, _| ())
+}
+
+/// Runs a verb and wants success; `told` gets each line of its stderr as it arrives, and when the verb was started.
+pub(super) fn verb_telling(
+    project: &BenchProject,
+    arguments: &[&str],
+    told: impl FnMut(Instant, &str),
+) -> Result<Timed> {
+    run(project.command(&project.program()).args(arguments), told)
+        .with_context(|| format!("k3s-vm {}", arguments.join(" ")))
+}
+
+fn run(command: &mut Command, mut told: impl FnMut(Instant, &str)) -> Result<Timed> {
+    let begin = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot be run")?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let lines = std::thread::scope(|scope| {
+        // Nobody wants it, but a full pipe would stop the command.
+        scope.spawn(|| stdout.map(|mut stdout| stdout.read_to_end(&mut Vec::new())));
+        let mut lines = Vec::new();
+        for line in BufReader::new(stderr.context("there is no stderr")?).lines() {
+            let line = line.context("stderr cannot be read")?;
+            told(begin, &line);
+            lines.push((begin.elapsed().as_secs_f64(), line));
+        }
+        anyhow::Ok(lines)
+    });
+    let status = child.wait().context("its end is not known")?;
+    let (seconds, lines) = (begin.elapsed().as_secs_f64(), lines?);
+    if !status.success() {
+        bail!("ended with {status}\n{}", lines.last().map(|(_, line)| line.as_str()).unwrap_or_default());
+    }
+    Ok(Timed { seconds, phases: Phases::arrived(&lines) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<Timed> {
+        run(Command::new("/bin/sh").args(["-c", script]), |_, _| ())
+    }
+
+    #[test]
+    fn lines_are_events_and_the_end_comes_after_them() {
+        let line = r#"{"at":0,"event":"phase-EVENT","title":"Booting"}"#;
+        let script = ["started", "finished"].map(|event| format!("echo '{}' >&2\n", line.replace("EVENT", event)));
+        let timed = shell(&script.concat()).unwrap();
+        assert!(timed.phases.end_of("Booting").unwrap() <= timed.seconds);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_no_figure() {
+        let error = shell("echo why >&2; exit 3").err().unwrap().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("why"), "{error}");
+    }
+}
