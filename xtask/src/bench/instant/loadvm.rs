@@ -1,6 +1,7 @@
 //! QEMU's own snapshots of the same guest: `savevm` into the disk, and a new QEMU that goes on with `-loadvm`.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -36,6 +37,7 @@ fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures
     words.extend(["-loadvm".to_owned(), NAME.to_owned()]);
     api.wait()?;
     let mut monitor = Monitor::connect(&folder.join("qmp.sock"))?;
+    forget_capabilities(&mut monitor)?;
     let begin = Instant::now();
     monitor.human(&format!("savevm {NAME}"))?;
     figures.add("QEMU's own savevm, the guest stands still", Unit::Seconds, begin.elapsed().as_secs_f64());
@@ -45,11 +47,24 @@ fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures
     for _ in 0..runs {
         let begin = Instant::now();
         let mut machine = Machine::start(&words, &folder)?;
-        api.wait().context("after loadvm")?;
+        outside::until("the API after loadvm", || {
+            ensure!(machine.0.try_wait()?.is_none(), "QEMU ended at loadvm, see above");
+            api.is_ready()
+        })?;
         figures.add(LOADVM, Unit::Seconds, begin.elapsed().as_secs_f64());
         machine.quit(&folder)?;
     }
     Ok(())
+}
+
+/// Switches off what was switched on for our way of restoring: a state that was saved with it is refused by a QEMU that
+/// has its defaults.
+fn forget_capabilities(monitor: &mut Monitor<UnixStream>) -> Result<()> {
+    let mut capabilities = monitor.execute("query-migrate-capabilities", &json!({}))?;
+    let mut on: Vec<Value> = capabilities.as_array_mut().context("QEMU tells no capabilities")?.drain(..).collect();
+    on.retain(|capability| capability["state"] == true);
+    on.iter_mut().for_each(|capability| capability["state"] = json!(false));
+    monitor.execute("migrate-set-capabilities", &json!({"capabilities": on})).map(drop)
 }
 
 /// A QEMU that does not outlive its measurement.

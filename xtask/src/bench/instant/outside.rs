@@ -52,7 +52,8 @@ impl Api {
         until("the API", || self.is_ready())
     }
 
-    fn is_ready(&self) -> Result<bool> {
+    /// Asks once.
+    pub(super) fn is_ready(&self) -> Result<bool> {
         let status = Command::new("curl")
             // That it is the right cluster is the program's to prove.
             .args(["--insecure", "--silent", "--fail", "--output", "/dev/null", "--max-time", "20", "--noproxy", "*"])
