@@ -1,17 +1,21 @@
 //! Point 3: sshd takes keys and shows the host key of the QEMU that runs now.
 
+use std::time::Duration;
+
 use host::wait::Look;
 
-use super::guest::{BOOT, LiveGuest};
+use super::guest::LiveGuest;
 
 /// Where the guest reads the data of its instance.
 const INSTANCE: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/k3s-vm/instance.json/raw";
+/// From the agent's first answer to sshd's, on a busy host.
+const SSHD: Duration = Duration::from_secs(180);
 /// The client knows the host key before the first login, so this proves it, too.
 const GREETING: &str = "inside as 0\n";
 
 /// The first login, as soon as there is an sshd.
 pub(super) fn opens(guest: &mut LiveGuest<'_>) {
-    guest.wait("a login by ssh", BOOT, |guest, _| {
+    guest.wait("a login by ssh", SSHD, |guest, _| {
         let output = guest.credentials.login(guest.ssh, "echo inside as $(id -u)");
         Ok(if output.code == 0 && output.stdout == GREETING.as_bytes() {
             Look::Ready(())
