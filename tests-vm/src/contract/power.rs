@@ -18,7 +18,8 @@ const MODULES: [(&str, &str); 3] = [
 /// Each works, and is built in or named in a file of modules-load.d(5): nothing else had to load it first.
 pub(super) fn modules(guest: &mut LiveGuest<'_>) {
     for (module, works) in MODULES {
-        guest.shell(works);
+        let told = guest.shell(&format!("{works} && echo yes || true"));
+        assert_eq!(told.trim(), "yes", "{module} does not work: {works}");
         // Only what can be unloaded has it.
         let is_loadable = guest.shell(&format!("test -e /sys/module/{module}/initstate && echo yes || true"));
         if is_loadable.trim() == "yes" {
