@@ -3,6 +3,7 @@
 //! These tests boot a VM and take minutes, so they are no part of a plain `cargo test`; `bin/test` runs them.
 
 pub mod apply_steps;
+pub mod contract;
 pub mod http;
 pub mod idle_steps;
 pub mod instant_steps;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use k3s_vm_tests_vm::contract::{self, Points};
 use k3s_vm_tests_vm::project::{ExampleProject, repository};
 use k3s_vm_tests_vm::steps::{Steps, eventually};
 use serde_json::Value;
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
     steps.run("it_powers_off", || drop(project.ok(&["stop"])));
     if steps.failed() {
         project.show_logs();
+    } else {
+        // The stand-in for K3s serves no API.
+        contract::run(&mut steps, &contract::open(&image), &Points::of(&[1, 2, 3, 5, 6]));
     }
     steps.finish()
 }

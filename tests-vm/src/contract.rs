@@ -1,0 +1,85 @@
+//! The guest contract (ARCHITECTURE.md, "The guest"), checked on a live VM: one suite for the images of all providers.
+//!
+//! It takes a folder with an image and starts the VM itself, as the tool does and through the same crates, so that a
+//! fault is the image's and not that of a verb. One boot and one restore, in this order of the checks.
+
+mod agent;
+mod api;
+mod boot;
+mod devices;
+mod guest;
+mod image;
+mod login;
+mod node;
+mod points;
+mod power;
+mod ssh;
+
+use model::guest_image::GuestImage;
+
+use crate::steps::Steps;
+use guest::LiveGuest;
+
+pub use image::{chosen, open};
+pub use points::Points;
+
+/// Checks `points` on the image; what is left out is named.
+///
+/// # Panics
+/// Never: a check that fails is counted.
+pub fn run(steps: &mut Steps, image: &GuestImage, points: &Points) {
+    let mut suite = Suite { steps, points, guest: None };
+    // Whatever is checked, the machine is needed.
+    suite.steps.run("contract 1: it boots from kernel, initial RAM disk and command line", || {
+        suite.guest = Some(boot::start(image));
+    });
+    suite.check(&[1], "kernel and system speak on ttyS0", boot::console);
+    suite.check(&[1], "the root is a virtio disk, an overlay on the base", boot::root_disk);
+    suite.check(&[1], "the root filesystem has its full size from the start", boot::full_size);
+    suite.check(&[2], "the agent runs programs, by absolute path and by /bin/sh", agent::runs_programs);
+    suite.check(&[2], "the agent reads files", agent::reads_files);
+    suite.check(&[3], "the key from the host opens, and the host key is the given one", ssh::opens);
+    suite.check(&[3], "another key is refused, and passwords are off", ssh::refuses);
+    suite.check(&[3], "the data of the instance can be read", ssh::instance_data);
+    suite.check(&[4], "the API has a certificate for 127.0.0.1 and localhost", api::certificate);
+    suite.check(&[4], "the node has its name and becomes Ready", api::node_ready);
+    suite.check(&[2], "the agent sets the clock", agent::sets_the_clock);
+    suite.check(&[5], "no balloon, 9p or virtiofs is in use", devices::none_that_break_restores);
+    suite.check(&[6], "modules that Kubernetes needs are there by name", power::modules);
+    suite.check_any(&[3, 5], "it goes on in another QEMU, saved and restored", LiveGuest::save_and_restore);
+    suite.check(&[3], "keys, host key and data are those of the QEMU that runs now", ssh::after_the_restore);
+    suite.check(&[5], "its random numbers are reseeded after the restore", devices::reseeded);
+    suite.check(&[4, 5], "the node stays Ready when the clock steps three days ahead", api::clock_step);
+    suite.check(&[6], "the power button powers it off", power::button);
+    suite.check(&[1, 6], "the base was only read", boot::base_untouched);
+}
+
+/// The checks share one VM.
+struct Suite<'a> {
+    steps: &'a mut Steps,
+    points: &'a Points,
+    guest: Option<LiveGuest<'a>>,
+}
+
+impl<'a> Suite<'a> {
+    /// One check, if all points that it needs are wanted.
+    fn check(&mut self, needs: &[u8], name: &str, check: impl FnOnce(&mut LiveGuest<'a>)) {
+        self.checked(needs, self.points.have_all(needs), name, check);
+    }
+
+    /// One check, if one of the points that need it is wanted.
+    fn check_any(&mut self, serves: &[u8], name: &str, check: impl FnOnce(&mut LiveGuest<'a>)) {
+        self.checked(serves, serves.iter().any(|point| self.points.have_all(&[*point])), name, check);
+    }
+
+    fn checked(&mut self, needs: &[u8], wanted: bool, name: &str, check: impl FnOnce(&mut LiveGuest<'a>)) {
+        let numbers: Vec<String> = needs.iter().map(u8::to_string).collect();
+        let name = format!("contract {}: {name}", numbers.join(" and "));
+        if wanted {
+            let guest = &mut self.guest;
+            self.steps.run(&name, || check(guest.as_mut().expect("the guest was started")));
+        } else {
+            self.steps.skip(&name, &format!("only the points {} are wanted", self.points));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Point 4, and what of point 5 needs a cluster: the API, the node, a clock that steps.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use cluster::{ApiProbe, ApiProof, ClusterClient, Kubeconfig};
+use host::wait::Look;
+use model::instance::InstanceName;
+
+use super::guest::{BOOT, CALL, LiveGuest, sound};
+use super::node::Node;
+
+/// How far the clock steps: as for a laptop that slept over a long weekend.
+const STEP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// Both names, against the authority of the kubeconfig in the guest.
+pub(super) fn certificate(guest: &mut LiveGuest<'_>) {
+    let place = guest.image.manifest.kubeconfig.clone();
+    let kubeconfig = guest.wait("the kubeconfig in the guest", BOOT, |guest, _| {
+        let Some(bytes) = guest.agent().read_file(&place, 1 << 20, CALL)? else {
+            return Ok(Look::NotYet(format!("there is no {place}")));
+        };
+        // Half a file is none yet.
+        let parsed = Kubeconfig::parse(&place, &String::from_utf8_lossy(&bytes));
+        Ok(parsed.map_or_else(|fault| Look::NotYet(fault.to_string()), Look::Ready))
+    });
+    // The probe of the loopback address wants a certificate for it, that of any other one for localhost; Linux connects
+    // to the loopback address for 0.0.0.0, too.
+    for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+        answers(guest, &kubeconfig, address);
+    }
+    guest.kubeconfig = Some(kubeconfig);
+}
+
+/// The node of the manifest's name, and no other.
+pub(super) fn node_ready(guest: &mut LiveGuest<'_>) {
+    let client = sound(ClusterClient::new(&admin(guest)));
+    let name = guest.image.manifest.node_name.clone();
+    guest.wait("the node to be Ready", BOOT, |_, left| client.look_node(&name, left));
+    assert_eq!(Node::of(&admin(guest), &name).names(), [name]);
+}
+
+/// A lease that the kubelet has renewed by the new clock shows that node and API go on in the new time.
+pub(super) fn clock_step(guest: &mut LiveGuest<'_>) {
+    let node = Node::of(&admin(guest), &guest.image.manifest.node_name);
+    // The restore has not harmed it.
+    guest.wait("the node to be Ready after the restore", CALL * 2, |_, _| {
+        let told = node.readiness();
+        Ok(if told.as_deref() == Ok("True") { Look::Ready(()) } else { Look::NotYet(format!("{told:?}")) })
+    });
+    let then = SystemTime::now() + STEP;
+    sound(guest.agent().set_time(then, CALL));
+    guest.wait("the kubelet to renew its lease in the new time", CALL * 2, |_, _| {
+        // No answer is none yet; any other word than this one ends it.
+        if let Ok(told) = node.readiness() {
+            assert_eq!(told, "True", "the node does not stay Ready");
+        }
+        Ok(node.look_lease(then - Duration::from_secs(60)))
+    });
+    let kubeconfig = guest.kubeconfig.take().expect("a kubeconfig");
+    answers(guest, &kubeconfig, Ipv4Addr::LOCALHOST);
+    guest.kubeconfig = Some(kubeconfig);
+    assert_eq!(node.readiness().as_deref(), Ok("True"));
+}
+
+fn answers(guest: &mut LiveGuest<'_>, kubeconfig: &Kubeconfig, address: Ipv4Addr) {
+    let probe = sound(ApiProbe::new(SocketAddr::new(address.into(), guest.api.number()), kubeconfig));
+    guest.wait(&format!("the API at {address}"), BOOT, |_, left| {
+        Ok(match probe.probe(left.min(CALL)) {
+            ApiProof::Ready => Look::Ready(()),
+            ApiProof::Foreign(why) => panic!("the certificate proves nothing: {why}"),
+            ApiProof::Refused(why) | ApiProof::Silent(why) | ApiProof::NotReady(why) => Look::NotYet(why),
+        })
+    });
+}
+
+/// The admin's credentials at the forwarded port of now.
+fn admin(guest: &LiveGuest<'_>) -> Kubeconfig {
+    let kubeconfig = guest.kubeconfig.as_ref().expect("a kubeconfig");
+    kubeconfig.for_host(&InstanceName::default(), Ipv4Addr::LOCALHOST.into(), guest.api)
+}

@@ -1,0 +1,82 @@
+//! Point 1: kernel, initial RAM disk, command line, console, root disk.
+
+use std::time::Duration;
+
+use host::wait::Look;
+use model::FaultClass;
+use model::guest_image::GuestImage;
+use qemu::Agent;
+
+use super::guest::{BOOT, LiveGuest, file_facts, sound};
+
+/// What a filesystem keeps for itself, at most: inode tables and journal of ext4 take three parts of a hundred.
+const OVERHEAD_PERCENT: u64 = 8;
+
+/// Boots it until the agent answers.
+pub(super) fn start(image: &GuestImage) -> LiveGuest<'_> {
+    let mut guest = LiveGuest::start(image);
+    guest.wait("the guest agent", BOOT, |guest, left| {
+        match Agent::connect(&guest.paths.vm_dir(), left.min(Duration::from_secs(2))) {
+            Ok(_) => Ok(Look::Ready(())),
+            Err(fault) if fault.class() == FaultClass::Timeout => Ok(Look::NotYet(fault.to_string())),
+            Err(fault) => Err(fault),
+        }
+    });
+    assert_eq!(guest.file("/proc/cmdline").trim(), image.manifest.kernel_command_line.trim());
+    let board = guest.file("/sys/class/dmi/id/product_name");
+    assert!(board.contains("Q35"), "the board is {board}");
+    guest
+}
+
+/// What the kernel says, and what a program writes to the console, reach the host's log.
+pub(super) fn console(guest: &mut LiveGuest<'_>) {
+    let word = uuid::Uuid::new_v4().simple().to_string();
+    guest.shell(&format!("echo '<1>kernel-{word}' >/dev/kmsg; echo system-{word} >/dev/console"));
+    for who in ["kernel", "system"] {
+        guest.wait(&format!("what the {who} prints on ttyS0"), Duration::from_secs(30), |guest, _| {
+            let seen = guest.console().contains(&format!("{who}-{word}"));
+            Ok(if seen { Look::Ready(()) } else { Look::NotYet("it is not in the log".to_owned()) })
+        });
+    }
+}
+
+/// The guest's root is the disk of QEMU's, and what it writes is in the overlay.
+pub(super) fn root_disk(guest: &mut LiveGuest<'_>) {
+    let header = sound(qemu::qcow2::header(&guest.image.root_disk()));
+    assert_eq!(header.virtual_size, guest.image.manifest.virtual_size, "the disk has not the manifest's size");
+    assert_eq!(header.backing_file, None, "the base has a base itself");
+    let mounts = guest.file("/proc/self/mountinfo");
+    // Fields of proc_pid_mountinfo(5): id, parent, major:minor, root, mount point, options.
+    let root = mounts.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).rfind(|line| line[4] == "/");
+    let root = root.expect("a root");
+    assert!(root[5].split(',').any(|option| option == "rw"), "the root is mounted {}", root[5]);
+    let driver = guest.shell(&format!("readlink -f /sys/dev/block/{}/device/driver", root[2]));
+    assert!(driver.trim().ends_with("/virtio_blk"), "the driver of the root is {driver:?}");
+    let size = guest.shell(&format!("cat /sys/dev/block/{}/size", root[2]));
+    assert_eq!(size.trim().parse::<u64>().expect("sectors") * 512, guest.image.manifest.virtual_size);
+    let (before, _) = file_facts(&guest.paths.disk());
+    guest.shell("head -c 4194304 /dev/urandom >/contract-test && sync && rm /contract-test");
+    let grown = file_facts(&guest.paths.disk()).0 - before;
+    assert!(grown >= 4 << 20, "the overlay grew by {grown} bytes");
+}
+
+/// Asked for as soon as the agent answers: what grows later is too small now, or is told by the kernel.
+pub(super) fn full_size(guest: &mut LiveGuest<'_>) {
+    let told = guest.shell("stat -f -c '%b %S' /");
+    let numbers: Vec<u64> = told.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    let (size, virtual_size) = (numbers[0] * numbers[1], guest.image.manifest.virtual_size);
+    let least = virtual_size / 100 * (100 - OVERHEAD_PERCENT);
+    assert!((least..=virtual_size).contains(&size), "the filesystem has {size} of {virtual_size} bytes");
+    let messages = guest.shell("dmesg");
+    assert!(messages.contains("Linux version"), "the kernel's messages do not go back to the boot");
+    let grown =
+        messages.lines().find(|line| line.contains("resizing filesystem") || line.contains("resized filesystem"));
+    assert_eq!(grown, None, "it grew after the boot");
+}
+
+/// Other instances lie on the base.
+pub(super) fn base_untouched(guest: &mut LiveGuest<'_>) {
+    let base = guest.image.root_disk();
+    assert_eq!(file_facts(&base), guest.base, "the base was changed by a VM on it");
+    assert_eq!(sound(qemu::qcow2::header(&guest.paths.disk())).backing_file, Some(base));
+}

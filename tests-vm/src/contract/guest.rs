@@ -1,0 +1,240 @@
+//! The live VM under test: started, saved and restored as the tool does it, and ended whatever happens.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use cluster::Kubeconfig;
+use host::identity::ProcessHandle;
+use host::wait::{Look, Wait};
+use model::event::Silent;
+use model::guest_image::GuestImage;
+use model::instance::InstanceName;
+use model::paths::{InstancePaths, ProjectPaths};
+use model::port::Port;
+use model::{Fault, FaultClass, Result};
+use qemu::accelerator::SelfTest;
+use qemu::agent::GuestCommand;
+use qemu::console::ConsoleReader;
+use qemu::machine::FirmwareFile;
+use qemu::{Accelerator, Agent, Forward, Launch, Launched, Machine, MemoryBackend, Qemu, Qmp, Ram, Restore, Save};
+
+use super::image::cache;
+use super::login::Credentials;
+
+const CPUS: u32 = 2;
+const MEMORY: u64 = 2 << 30;
+/// The file with the RAM, relative to the folder of the VM.
+const RAM: &str = "ram";
+/// The first boot of a cluster, emulated on a busy host.
+pub(super) const BOOT: Duration = Duration::from_secs(15 * 60);
+/// What a guest that runs does at once, if it is not starved.
+pub(super) const CALL: Duration = Duration::from_secs(60);
+
+/// A VM of the image.
+pub(super) struct LiveGuest<'a> {
+    /// What it booted.
+    pub(super) image: &'a GuestImage,
+    /// Its files.
+    pub(super) paths: InstancePaths,
+    /// What it was told when its QEMU started.
+    pub(super) credentials: Credentials,
+    /// What the QEMU before told it.
+    pub(super) former: Option<Credentials>,
+    /// The host's port of its sshd.
+    pub(super) ssh: Port,
+    /// The host's port of its API.
+    pub(super) api: Port,
+    /// Length of the base and when it was written, before any QEMU ran.
+    pub(super) base: (u64, SystemTime),
+    /// The admin's, once the guest has one.
+    pub(super) kubeconfig: Option<Kubeconfig>,
+    qemu: Qemu,
+    accelerator: Accelerator,
+    uuid: String,
+    launched: Option<Launched>,
+    console: ConsoleReader,
+    // Dropped last: the folder must outlive everything in it.
+    _folder: tempfile::TempDir,
+}
+
+impl<'a> LiveGuest<'a> {
+    /// Starts it; it boots when this returns.
+    pub(super) fn start(image: &'a GuestImage) -> Self {
+        // A request of the user's ends every wait, so that the VM is ended, too.
+        sound(host::interrupt::install());
+        let folder = tempfile::Builder::new().prefix("k3s-vm-contract-").tempdir().expect("a temporary folder");
+        let paths = ProjectPaths::new(folder.path()).instance(&InstanceName::default());
+        sound(host::files::create_private_dir(&paths.vm_dir()));
+        sound(qemu::qcow2::create_overlay(&paths.disk(), &image.root_disk(), image.manifest.virtual_size));
+        let qemu = sound(Qemu::find(&cache(), &Silent));
+        let console = sound(ConsoleReader::from_end(paths.log()));
+        let mut guest = LiveGuest {
+            accelerator: accelerator(image, &qemu),
+            credentials: Credentials::make(&paths),
+            former: None,
+            ssh: testkit::port::free(),
+            api: testkit::port::free(),
+            base: file_facts(&image.root_disk()),
+            kubeconfig: None,
+            uuid: uuid::Uuid::new_v4().to_string(),
+            launched: None,
+            image,
+            paths,
+            qemu,
+            console,
+            _folder: folder,
+        };
+        let machine = guest.machine(true);
+        guest.launched = Some(sound(guest.launch(&machine).run(&Silent)));
+        guest
+    }
+
+    /// Saves it, ends its QEMU, and lets it go on in another one with other keys, data and ports.
+    pub(super) fn save_and_restore(&mut self) {
+        let state = self.paths.vm_dir().join("state");
+        let save = Save { version: self.qemu.version, ram: Ram::InItsFile, state: &state, deadline: CALL };
+        let mut qmp = sound(Qmp::connect(&self.paths.vm_dir(), CALL));
+        sound(save.run(&mut qmp, &Silent));
+        sound(qmp.quit());
+        self.ended();
+        self.former = Some(std::mem::replace(&mut self.credentials, Credentials::make(&self.paths)));
+        self.uuid = uuid::Uuid::new_v4().to_string();
+        (self.ssh, self.api) = (testkit::port::free(), testkit::port::free());
+        let machine = self.machine(false);
+        let restore = Restore { launch: self.launch(&machine), state: &state, deadline: CALL, working_set: None };
+        self.launched = Some(sound(restore.run(&Silent, |_| Ok(()))));
+        sound(self.agent().set_time(SystemTime::now(), CALL));
+    }
+
+    /// A fresh connection to the agent, which answers.
+    pub(super) fn agent(&self) -> Agent {
+        sound(Agent::connect(&self.paths.vm_dir(), CALL))
+    }
+
+    /// The output of a script of the guest's shell, which must succeed.
+    pub(super) fn shell(&self, script: &str) -> String {
+        sound(self.agent().run(&GuestCommand::shell(script), CALL))
+    }
+
+    /// The content of a file of the guest, which must be there.
+    pub(super) fn file(&self, path: &str) -> String {
+        let content = sound(self.agent().read_file(path, 1 << 20, CALL));
+        String::from_utf8(content.unwrap_or_else(|| panic!("the guest has no {path}"))).expect("text")
+    }
+
+    /// Waits until `look` says ready. A guest that is dead by its console, or a QEMU that has ended, ends the wait.
+    pub(super) fn wait<T>(
+        &mut self,
+        what: &str,
+        deadline: Duration,
+        mut look: impl FnMut(&Self, Duration) -> Result<Look<T>>,
+    ) -> T {
+        let wait = Wait { what, deadline, interval: Duration::from_millis(500) };
+        let found = wait.until(|left| {
+            self.lives()?;
+            look(self, left)
+        });
+        found.unwrap_or_else(|fault| panic!("{fault}\nThe console ends so:\n{}", self.console_end()))
+    }
+
+    /// Waits for the end of QEMU; how it ended.
+    pub(super) fn ended(&mut self) -> String {
+        let launched = self.launched.as_mut().expect("a QEMU");
+        let wait = Wait { what: "the end of QEMU", deadline: CALL, interval: Duration::from_millis(50) };
+        let how =
+            sound(wait.until(|_| Ok(launched.ended().map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Ready))));
+        self.launched = None;
+        how
+    }
+
+    /// All that the guest has printed on its console.
+    pub(super) fn console(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.paths.log()).unwrap_or_default()).into_owned()
+    }
+
+    fn console_end(&self) -> String {
+        let text = self.console();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn lives(&mut self) -> Result<()> {
+        if let Some(how) = self.launched.as_mut().and_then(Launched::ended) {
+            return Err(Fault::new(FaultClass::Guest, format!("QEMU ended: {how}")));
+        }
+        match self.console.news()?.signs.into_iter().find(qemu::console::DeathSign::is_final) {
+            Some(sign) => Err(Fault::new(FaultClass::Guest, sign.meaning()).because(sign.line())),
+            None => Ok(()),
+        }
+    }
+
+    fn launch<'b>(&'b self, machine: &'b Machine) -> Launch<'b> {
+        Launch { qemu: &self.qemu, machine, log: self.paths.log(), deadline: CALL }
+    }
+
+    fn machine(&self, share: bool) -> Machine {
+        let forward = |host, guest| Forward { bind: std::net::Ipv4Addr::LOCALHOST.into(), host, guest };
+        let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
+        Machine {
+            name: InstanceName::default(),
+            uuid: self.uuid.clone(),
+            pid_file: self.paths.pid(),
+            folder: self.paths.vm_dir(),
+            version: self.qemu.version,
+            accelerator: self.accelerator,
+            cpus: CPUS,
+            memory: MEMORY,
+            memory_backend: MemoryBackend::File { path: RAM.into(), share },
+            kernel: self.image.kernel(),
+            initrd: self.image.initrd(),
+            kernel_command_line: self.image.manifest.kernel_command_line.clone(),
+            disk: self.paths.disk(),
+            forwards: vec![forward(self.api, 6443), forward(self.ssh, 22)],
+            firmware_files: vec![
+                firmware_file("authorized_keys", self.paths.authorized_keys()),
+                firmware_file("ssh_host_ed25519_key", self.paths.ssh_host_key()),
+                firmware_file("instance.json", self.paths.instance_data()),
+            ],
+        }
+    }
+}
+
+impl Drop for LiveGuest<'_> {
+    fn drop(&mut self) {
+        let Some(launched) = &mut self.launched else { return };
+        if let Ok(Some(process)) = ProcessHandle::open(launched.identity(), &self.uuid) {
+            let _ = process.kill();
+            let _ = process.wait(CALL);
+        }
+        let _ = launched.ended();
+    }
+}
+
+/// As the tool chooses: KVM where a guest has proved it.
+fn accelerator(image: &GuestImage, qemu: &Qemu) -> Accelerator {
+    let test = SelfTest {
+        qemu,
+        device: Path::new("/dev/kvm"),
+        cpus: CPUS,
+        kernel: &image.kernel(),
+        kernel_command_line: &image.manifest.kernel_command_line,
+        deadline: Duration::from_secs(15),
+        cache: &cache(),
+    };
+    match sound(test.run(false, &Silent)).refusal {
+        None => Accelerator::Kvm,
+        Some(_) => Accelerator::Tcg,
+    }
+}
+
+/// Length and time of the last change.
+pub(super) fn file_facts(path: &Path) -> (u64, SystemTime) {
+    let metadata = path.metadata().expect("a file");
+    (metadata.len(), metadata.modified().expect("a time"))
+}
+
+/// What must not fail, with the fault's own words.
+#[track_caller]
+pub(super) fn sound<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|fault| panic!("{fault}"))
+}

@@ -1,0 +1,99 @@
+//! The image under test: a folder that the caller names, or the one that this checkout makes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::packages::{self, Consent};
+use image::ImageRequest;
+use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
+use model::guest_image::GuestImage;
+use model::paths::CachePaths;
+use model::{Event, EventSink, Result};
+
+use super::guest::sound;
+use crate::project::repository;
+
+/// The folder of an image of anybody's.
+const FOLDER: &str = "K3S_VM_CONTRACT_IMAGE";
+/// As the tool reads it.
+const PROVIDER: &str = "K3S_VM_IMAGE_PROVIDER";
+const BUILD_DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
+/// As the tool has it by default, so that its image is the one in the cache.
+const DISK: u64 = 20 << 30;
+
+/// The image in the folder of the variable; without it that of the provider that the tool is told to use, Debian with
+/// Kubernetes where it is told nothing. It is built if it is not in the cache.
+///
+/// # Panics
+/// When it cannot be had.
+pub fn chosen() -> GuestImage {
+    match std::env::var_os(FOLDER) {
+        Some(folder) => open(Path::new(&folder)),
+        None => of_this_checkout(),
+    }
+}
+
+/// The image in `folder`, whose files and description are those that the contract wants.
+///
+/// # Panics
+/// When they are not.
+pub fn open(folder: &Path) -> GuestImage {
+    // Cargo runs tests in the folder of their package, where nobody means to be.
+    sound(image::open(&repository().join(folder), &cache()))
+}
+
+/// The cache that all projects of this user share.
+pub(super) fn cache() -> CachePaths {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("a place for the cache");
+    CachePaths::new(cache.join("k3s-vm"))
+}
+
+fn of_this_checkout() -> GuestImage {
+    let nix = std::env::var(PROVIDER).is_ok_and(|provider| provider == "nix");
+    let config = ImageConfig {
+        provider: if nix { Provider::Nix } else { Provider::Debian },
+        distribution: if nix { Distribution::Auto } else { Distribution::Kubernetes },
+        folder: None,
+        disk: DISK,
+        nixpkgs: None,
+        offline: false,
+    };
+    // A project without a wish of its own.
+    let project = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir(project.path().join(".k3s-vm")).expect("a folder");
+    let request = ImageRequest {
+        config: &config,
+        k3s: &K3sConfig::default(),
+        project: project.path(),
+        sources: &repository().join("guest"),
+        cache: &cache(),
+        deadline: BUILD_DEADLINE,
+        consent: &OfTheCaller,
+        events: &Talk,
+    };
+    let requirements = sound(image::requirements(&request, false));
+    sound(packages::ensure(&requirements, &OfTheCaller, &Talk));
+    sound(image::ensure(&request))
+}
+
+/// Agreed to by the variable of the tool alone: nobody is asked here.
+struct OfTheCaller;
+
+impl Consent for OfTheCaller {
+    fn ask(&self, _question: &str) -> Result<bool> {
+        Ok(std::env::var("K3S_VM_YES").is_ok_and(|value| value == "1" || value == "true"))
+    }
+}
+
+/// A build takes minutes; what it says is worth a line each.
+struct Talk;
+
+impl EventSink for Talk {
+    fn emit(&self, event: Event) {
+        use std::io::Write;
+        if let Event::Note { text } | Event::Warning { text } = event {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the cluster says of its node: more than the tool asks for, so with a client of its own.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cluster::Kubeconfig;
+use host::wait::Look;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Node as Object;
+use kube::Api;
+use kube::api::ListParams;
+
+/// One request.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A node, seen by a client.
+pub(super) struct Node {
+    name: String,
+    client: kube::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Node {
+    /// The node of that name, by these credentials. No byte is sent.
+    pub(super) fn of(kubeconfig: &Kubeconfig, name: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let document = kube::config::Kubeconfig::from_yaml(&kubeconfig.to_yaml()).expect("a kubeconfig");
+        let client = runtime.block_on(async {
+            let options = kube::config::KubeConfigOptions::default();
+            let mut config = kube::Config::from_custom_kubeconfig(document, &options).await.expect("a configuration");
+            config.proxy_url = None;
+            kube::Client::try_from(config).expect("a client")
+        });
+        Node { name: name.to_owned(), client, runtime }
+    }
+
+    /// The names of all nodes.
+    pub(super) fn names(&self) -> Vec<String> {
+        let nodes: Api<Object> = Api::all(self.client.clone());
+        let list = self.ask(nodes.list(&ListParams::default())).expect("the nodes");
+        list.items.into_iter().filter_map(|node| node.metadata.name).collect()
+    }
+
+    /// Its condition Ready: `True`, `False` or `Unknown`.
+    ///
+    /// # Errors
+    /// Why nobody tells it.
+    pub(super) fn readiness(&self) -> Result<String, String> {
+        let nodes: Api<Object> = Api::all(self.client.clone());
+        let conditions = self.ask(nodes.get(&self.name))?.status.and_then(|status| status.conditions);
+        let ready = conditions.unwrap_or_default().into_iter().find(|condition| condition.type_ == "Ready");
+        ready.map(|condition| condition.status).ok_or_else(|| "it has no condition Ready".to_owned())
+    }
+
+    /// Whether its kubelet has renewed its lease at `moment` or later, by the guest's clock.
+    pub(super) fn look_lease(&self, moment: SystemTime) -> Look<()> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), "kube-node-lease");
+        let lease = match self.ask(leases.get(&self.name)) {
+            Ok(lease) => lease,
+            Err(why) => return Look::NotYet(why),
+        };
+        let renewed = lease.spec.and_then(|spec| spec.renew_time).map_or(0, |time| time.0.as_second());
+        let least = moment.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        if u64::try_from(renewed).is_ok_and(|renewed| renewed >= least) {
+            Look::Ready(())
+        } else {
+            Look::NotYet(format!("it was renewed at {renewed}, {least} is wanted"))
+        }
+    }
+
+    fn ask<T>(&self, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, String> {
+        let answer = self.runtime.block_on(async { tokio::time::timeout(LONGEST, request).await });
+        answer.map_err(|_| format!("no answer within {LONGEST:?}"))?.map_err(|error| error.to_string())
+    }
+}

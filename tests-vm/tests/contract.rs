@@ -1,0 +1,20 @@
+//! The guest contract on an image: that of the folder `K3S_VM_CONTRACT_IMAGE`, or the one that this checkout makes.
+//!
+//! `K3S_VM_CONTRACT_POINTS=1,2,6` checks these points only. `K3S_VM_IMAGE_PROVIDER=nix` takes the NixOS guest.
+
+use std::process::ExitCode;
+
+use k3s_vm_tests_vm::contract::{self, Points};
+use k3s_vm_tests_vm::steps::Steps;
+
+fn main() -> ExitCode {
+    let mut steps = Steps::default();
+    let (mut image, points) = (None, Points::from_environment());
+    steps.run("there is an image with the files and the description that the contract wants", || {
+        image = Some(contract::chosen());
+    });
+    if let Some(image) = &image {
+        contract::run(&mut steps, image, &points);
+    }
+    steps.finish()
+}
