@@ -16,6 +16,7 @@ use crate::awake;
 use crate::context::Context;
 use crate::disks::{Pool, check_room, shorten_running};
 use crate::observe::Running;
+use crate::readiness;
 use crate::saved::SavedCluster;
 
 /// How long QEMU may take to write a VM's RAM and state.
@@ -178,6 +179,8 @@ pub(crate) fn save_running(
         unsealed.link_disk(&frozen)?;
         stood_still
     };
+    // While it stood still, so did its clock.
+    readiness::set_clock(&paths, context.events);
     cluster.write(&unsealed.paths().cluster())?;
     let template = unsealed.replace(record.memory, &record.ingredients)?;
     // A longer chain is slower, not wrong.
