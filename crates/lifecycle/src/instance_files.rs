@@ -24,8 +24,8 @@ pub(crate) const SSH_ALIAS: &str = "k3s-vm";
 /// Faults of `ssh-keygen` and of writing.
 pub(crate) fn prepare(paths: &InstancePaths, name: &InstanceName, uuid: &str, ports: &Ports) -> Result<()> {
     files::create_private_dir(&paths.vm_dir())?;
-    ensure_key(&paths.ssh_key(), name)?;
-    ensure_key(&paths.ssh_host_key(), name)?;
+    ensure_key(&paths.ssh_key())?;
+    ensure_key(&paths.ssh_host_key())?;
     let authorized = required(&paths.ssh_public_key())?;
     files::write_atomic(&paths.authorized_keys(), &padded(&authorized, b'\n')?, Mode::Exactly(0o600))?;
     let data = json!({
@@ -53,14 +53,16 @@ pub(crate) fn follow_folder(paths: &InstancePaths, ports: &Ports) -> Result<()> 
     files::write_atomic(&paths.ssh_config(), text.as_bytes(), Mode::Exactly(0o600))
 }
 
-fn ensure_key(path: &Path, name: &InstanceName) -> Result<()> {
+/// The comment in it is that of every instance, since it decides the size of the file: a guest that was restored from
+/// another instance's RAM reads as many bytes of a host key as that one's had.
+fn ensure_key(path: &Path) -> Result<()> {
     if path.exists() && path.with_extension("pub").exists() {
         return Ok(());
     }
     files::remove(path)?;
     files::remove(&path.with_extension("pub"))?;
     Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", name.as_str(), "-f"])
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", InstanceName::DEFAULT, "-f"])
         .arg(path)
         .deadline(Duration::from_secs(30))
         .run()
@@ -115,6 +117,25 @@ mod tests {
     #[test]
     fn known_hosts_has_no_comment() {
         assert_eq!(known_hosts("ssh-ed25519 AAAAC3 k3s-vm\n"), "k3s-vm ssh-ed25519 AAAAC3\n");
+    }
+
+    #[test]
+    fn a_restored_guest_reads_the_host_key_of_any_instance_whole() {
+        if host::tools::find("ssh-keygen").is_none() {
+            eprintln!("SKIPPED: ssh-keygen is not installed on this machine");
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = model::paths::ProjectPaths::new(folder.path());
+        let size = |name: &InstanceName| {
+            let paths = project.instance(name);
+            let port = model::port::Port::literal;
+            let ports = Ports { bind: [127, 0, 0, 1].into(), api: port(1), ssh: port(2), web: port(3) };
+            prepare(&paths, name, "uuid", &ports).expect("made");
+            paths.ssh_host_key().metadata().expect("a key").len()
+        };
+        let long = InstanceName::with_suffix("a-name-that-is-rather-long").expect("a name");
+        assert_eq!(size(&InstanceName::default()), size(&long));
     }
 
     #[test]
