@@ -170,8 +170,10 @@ pub(crate) fn save_running(
         let locked = pool.lock(context.events)?;
         let frozen = locked.new_name();
         let begin = Instant::now();
-        save.run(&mut qmp, context.events)?;
-        let done = disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events);
+        qmp.stop()?;
+        // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
+        let done = disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events)
+            .and_then(|()| save.run(&mut qmp, context.events).map(drop));
         // It goes on whatever happened.
         let goes_on = qmp.cont();
         let stood_still = begin.elapsed();
