@@ -1,5 +1,7 @@
 //! Container images of the project: built, packed without a container engine, and loaded into the guest if it lacks them.
 
+pub(crate) mod sources;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use qemu::Agent;
 use qemu::agent::GuestCommand;
 use serde::Serialize;
 
+use crate::apply::AppliedInputs;
 use crate::context::Context;
 use crate::project::Project;
 use crate::ssh::guest_input;
@@ -53,20 +56,26 @@ pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>>
     Ok(loaded)
 }
 
-/// Builds and packs the images of the configuration; name and digest of each, as [`load_configured`] would give them.
+/// Whether the images of the configuration are those that were applied. To find out they are built and packed, unless
+/// their sources are the same.
 ///
 /// # Errors
 /// As [`load_configured`], but for faults of the transfer.
-pub(crate) fn digests(
+pub(crate) fn are_as_applied(
     project: &Project,
     paths: &InstancePaths,
+    applied: &AppliedInputs,
     events: &dyn EventSink,
-) -> Result<Vec<(String, String)>> {
+) -> Result<bool> {
+    let images = &project.config.images;
+    if applied.sources.is_some() && sources::digest(project.paths.root(), images)? == applied.sources {
+        return Ok(true);
+    }
     let mut digests = Vec::new();
-    for image in &project.config.images {
+    for image in images {
         digests.extend(named(&prepare(project, paths, image, events)?));
     }
-    Ok(digests)
+    Ok(digests == applied.images)
 }
 
 /// Name and digest of each image of an archive; an empty digest where it has none.

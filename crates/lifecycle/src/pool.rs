@@ -44,8 +44,8 @@ pub(crate) struct Taken {
     pub(crate) owner: File,
     /// Its VM.
     pub(crate) running: Box<Running>,
-    /// The container images that it has, to be compared with those that are wanted now.
-    pub(crate) images: Vec<(String, String)>,
+    /// What was applied to it; its container images are still to be compared with those that are wanted now.
+    pub(crate) inputs: AppliedInputs,
 }
 
 /// Whether the instance waits in the pool.
@@ -81,7 +81,7 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
         let Ok(owner) = instances::own(project, &name) else { continue };
         files::remove(&mark(project, &name))?;
         if Qmp::connect(&fork.paths().vm_dir(), QMP_DEADLINE).and_then(|mut qmp| qmp.cont()).is_ok() {
-            return Ok(Some(Taken { name, owner, running, images: inputs.images }));
+            return Ok(Some(Taken { name, owner, running, inputs }));
         }
     }
     Ok(None)

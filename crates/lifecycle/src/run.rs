@@ -74,12 +74,13 @@ impl Fork {
         let guard = Guard::start(guard(&taken.name), &taken.owner)?;
         let (has_images, report) = std::thread::scope(|scope| {
             let (project, paths, events) = (&context.project, fork.paths(), context.events);
-            let built = scope.spawn(move || images::digests(project, &paths, events));
+            let inputs = &taken.inputs;
+            let built = scope.spawn(move || images::are_as_applied(project, &paths, inputs, events));
             let report = start::awaken(&fork, &taken.running);
             let built = built
                 .join()
                 .unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "the build of container images died")));
-            (built.map(|built| built == taken.images), report)
+            (built, report)
         });
         if !has_images? {
             return Ok(None);

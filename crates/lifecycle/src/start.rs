@@ -18,6 +18,7 @@ use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
 use crate::image_users;
+use crate::images;
 use crate::keeper;
 use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
@@ -131,6 +132,7 @@ pub(crate) fn run_locked(
     beginning: &Beginning<'_>,
 ) -> Result<StartReport> {
     apply::check_web(context)?;
+    images::sources::check(context.project.paths.root(), &context.project.config.images)?;
     // A mistake in a manifest is told now, not after a minute of booting.
     let node_port = {
         let config = &context.project.config;

@@ -205,8 +205,34 @@ pub struct ContainerImage {
     pub name: String,
     /// A shell command that makes what `source` names.
     pub build: Option<String>,
+    /// What `build` depends on.
+    pub sources: BuildSources,
     /// What it is made of.
     pub source: ContainerImageSource,
+}
+
+/// Files and folders, relative to the project, that the build of a container image depends on: while their contents are the
+/// same it need not run again. Empty where that is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildSources {
+    /// Those.
+    pub paths: Vec<String>,
+    /// What within folders of them is left out.
+    pub without: Vec<String>,
+}
+
+impl BuildSources {
+    /// As the configuration writes them: a word that begins with `!` leaves out.
+    pub fn new(words: impl IntoIterator<Item = String>) -> Self {
+        let mut sources = BuildSources::default();
+        for word in words {
+            match word.strip_prefix('!') {
+                Some(left_out) => sources.without.push(left_out.to_owned()),
+                None => sources.paths.push(word),
+            }
+        }
+        sources
+    }
 }
 
 /// What a container image is made of; paths are relative to the project.

@@ -8,6 +8,7 @@ use model::dotenv::Document;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::images;
 
 /// Variables that the tool writes itself.
 pub(super) const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
@@ -20,22 +21,30 @@ pub(crate) struct AppliedInputs {
     pub(crate) manifests: String,
     /// Name and digest of each container image of the configuration.
     pub(crate) images: Vec<(String, String)>,
+    /// A digest of what the images were built of ([`images::sources::digest`]), where that was told.
+    pub(crate) sources: Option<String>,
 }
 
 impl AppliedInputs {
-    /// What is to be applied now, given the container images.
+    /// What is to be applied now, but for the container images, whose digests their build gives. To be asked before that:
+    /// sources that change during it are other ones than those it began with.
     ///
     /// # Errors
-    /// Faults of reading manifests and variables.
-    pub(crate) fn of(context: &Context<'_>, images: Vec<(String, String)>) -> Result<Self> {
-        Ok(AppliedInputs { manifests: manifests_digest(context)?, images })
+    /// Faults of reading manifests, variables and sources.
+    pub(crate) fn without_images(context: &Context<'_>) -> Result<Self> {
+        let (root, config) = (context.project.paths.root(), &context.project.config);
+        Ok(AppliedInputs {
+            manifests: manifests_digest(context)?,
+            images: Vec::new(),
+            sources: images::sources::digest(root, &config.images)?,
+        })
     }
 }
 
 /// The digest of everything but the images.
 ///
 /// # Errors
-/// As [`AppliedInputs::of`].
+/// Faults of reading manifests and variables.
 pub(crate) fn manifests_digest(context: &Context<'_>) -> Result<String> {
     let config = &context.project.config;
     let manifests = manifest_files::read_all(context.project.paths.root(), &config.manifests)?;

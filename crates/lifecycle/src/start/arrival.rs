@@ -54,12 +54,13 @@ impl Arrival<'_> {
         if keeps && self.from == From::NewDisk {
             phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
         }
+        let inputs = AppliedInputs::without_images(self.context)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
         let report = apply::deploy(self.context, phases, watch, &access, Some(ports), settings, self.deadline)?;
         if keeps && matches!(self.from, From::NewDisk | From::Template) {
             phases.run("Keeping the application for resets", || {
                 let images = report.images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
-                let applied = Some(AppliedInputs::of(self.context, images)?);
+                let applied = Some(AppliedInputs { images, ..inputs });
                 self.keep(Kind::Applied, &cluster.with_applied(applied))
             })?;
         }

@@ -12,7 +12,7 @@ use qemu::power::Ladder;
 use serde::Serialize;
 
 use super::phase_count::{ANEW, BOOTING, GOING_ON, NEW, NOT_WAITING, SNAPSHOT, SNAPSHOT_DISK, WITH_APPLICATION};
-use crate::apply;
+use crate::apply::{self, AppliedInputs};
 use crate::awake;
 use crate::context::Context;
 use crate::disk;
@@ -143,7 +143,7 @@ impl Begin<'_> {
         // The cluster may not be what it was.
         files::remove(&paths.cluster())?;
         let (running, console) = vm.run(None)?;
-        let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
+        let fact = self.fact(vm, &running);
         let from = if is_new { From::NewDisk } else { From::Disk };
         Ok(Outcome::Done(Begun { running, console, from, cluster: None, base: None }, fact))
     }
@@ -170,12 +170,7 @@ impl Begin<'_> {
                     };
                     match vm.run(Some(&ram)) {
                         Ok((running, console)) => {
-                            let fact = format!(
-                                "QEMU {} under {}, pid {}",
-                                vm.qemu.version,
-                                self.choice,
-                                running.process.pid()
-                            );
+                            let fact = self.fact(vm, &running);
                             let cluster = Some(suspended.cluster);
                             let begun = Begun { running, console, from: From::SuspendedRam, cluster, base: None };
                             Ok(Outcome::Done(Ok(begun), fact))
@@ -207,16 +202,13 @@ impl Begin<'_> {
         phases: &mut Phases<'_>,
         expect: &dyn Fn(&mut Phases<'_>, u32),
     ) -> Result<Begun> {
-        let fact = |running: &Running| {
-            format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid())
-        };
         let restored = match base.fits_as_snapshot(&vm.ingredients()?, self.image.manifest.certificate_days) {
             Err(why) => Err(why),
             Ok(()) => {
                 expect(phases, SNAPSHOT);
                 phases.run("Restoring the snapshot", || match self.launch(vm, base, true) {
                     Ok(started) => {
-                        let fact = fact(&started.0);
+                        let fact = self.fact(vm, &started.0);
                         Ok(Outcome::Done(Ok(started), fact))
                     }
                     Err(fault) if may_boot_instead(&fault) => {
@@ -237,7 +229,7 @@ impl Begin<'_> {
         expect(phases, SNAPSHOT_DISK);
         phases.run("Starting the VM", || {
             let (running, console) = self.launch(vm, base, false)?;
-            let fact = fact(&running);
+            let fact = self.fact(vm, &running);
             let begun = Begun { running, console, from: From::SnapshotDisk, cluster: None, base: None };
             Ok(Outcome::Done(begun, fact))
         })
@@ -265,7 +257,7 @@ impl Begin<'_> {
             && applied.manifests == apply::manifests_digest(self.context)?
         {
             expect(phases, WITH_APPLICATION);
-            if let Some(begun) = self.with_application(vm, &base, phases)? {
+            if let Some(begun) = self.with_application(vm, &base, applied, phases)? {
                 return Ok(Some(begun));
             }
         }
@@ -283,41 +275,42 @@ impl Begin<'_> {
         }
     }
 
-    /// Restores the cluster with the application, while the container images are built: if they came out as others than
-    /// those in it, it is given up.
-    fn with_application(&self, vm: &VmLaunch<'_>, base: &Base, phases: &mut Phases<'_>) -> Result<Option<Begun>> {
-        let project = &self.context.project;
-        let (paths, events) = (self.context.paths(), self.context.events);
+    /// Restores the cluster with the application, while it is found out whether the container images are those in it: with
+    /// others it is given up.
+    fn with_application(
+        &self,
+        vm: &VmLaunch<'_>,
+        base: &Base,
+        applied: &AppliedInputs,
+        phases: &mut Phases<'_>,
+    ) -> Result<Option<Begun>> {
+        let (project, paths, events) = (&self.context.project, self.context.paths(), self.context.events);
         phases.run("Restoring the cluster with the application", || {
-            std::thread::scope(|scope| {
-                let built = scope.spawn(|| images::digests(project, &paths, events));
+            let (restored, are_as_applied) = std::thread::scope(|scope| {
+                let built = scope.spawn(|| images::are_as_applied(project, &paths, applied, events));
                 let restored = self.restore(vm, base);
-                let digests = built
-                    .join()
-                    .unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "the build of container images died")));
-                Ok(match (restored?, digests) {
-                    (Outcome::Done(Some(begun), fact), Ok(digests))
-                        if begun
-                            .cluster
-                            .as_ref()
-                            .and_then(|cluster| cluster.applied.as_ref())
-                            .is_some_and(|applied| applied.images == digests) =>
-                    {
-                        Outcome::Done(Ok(Some(begun)), fact)
-                    }
-                    (Outcome::Done(Some(begun), _), digests) => {
-                        stop::end(&begun.running.process, &paths, &Ladder::hard(), events)?;
-                        files::remove(&paths.disk())?;
-                        digests?;
-                        Outcome::Skipped(Ok(None), "container images have changed".to_owned())
-                    }
-                    (_, digests) => {
-                        digests?;
-                        Outcome::Skipped(Ok(None), "it could not be restored".to_owned())
-                    }
-                })
-            })
-        })?
+                let died = |_| Err(Fault::new(FaultClass::Failed, "the build of container images died"));
+                (restored, built.join().unwrap_or_else(died))
+            });
+            match (restored?, are_as_applied) {
+                (Outcome::Done(Some(begun), fact), Ok(true)) => Ok(Outcome::Done(Some(begun), fact)),
+                (Outcome::Done(Some(begun), _), are_as_applied) => {
+                    stop::end(&begun.running.process, &paths, &Ladder::hard(), events)?;
+                    files::remove(&paths.disk())?;
+                    are_as_applied?;
+                    Ok(Outcome::Skipped(None, "container images have changed".to_owned()))
+                }
+                (_, are_as_applied) => {
+                    are_as_applied?;
+                    Ok(Outcome::Skipped(None, "it could not be restored".to_owned()))
+                }
+            }
+        })
+    }
+
+    /// What is told of a VM that runs.
+    fn fact(&self, vm: &VmLaunch<'_>, running: &Running) -> String {
+        format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid())
     }
 
     /// Makes a disk on that of the saved VM, and a QEMU that goes on with its RAM or boots it.
@@ -343,7 +336,7 @@ impl Begin<'_> {
     fn restore(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<Outcome<Option<Begun>>> {
         match self.launch(vm, base, true) {
             Ok((running, console)) => {
-                let fact = format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid());
+                let fact = self.fact(vm, &running);
                 let (cluster, base) = (Some(base.cluster.clone()), Some(base.clone()));
                 Ok(Outcome::Done(Some(Begun { running, console, from: From::Template, cluster, base }), fact))
             }

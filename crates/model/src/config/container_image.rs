@@ -6,9 +6,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::{Found, texts};
-use super::{ContainerImage, ContainerImageSource, nearest};
+use super::{BuildSources, ContainerImage, ContainerImageSource, nearest};
 
-const KEYS: [&str; 5] = ["name", "build", "archive", "files", "entrypoint"];
+const KEYS: [&str; 6] = ["name", "build", "sources", "archive", "files", "entrypoint"];
 
 /// Reads the list; what is wrong with it is added to `found`.
 pub(super) fn read(list: &Spanned<DeValue<'_>>, found: &mut Found) -> Vec<ContainerImage> {
@@ -39,6 +39,7 @@ impl Reader<'_> {
         }
         let name = self.text(table, "name");
         let build = self.text(table, "build");
+        let sources = self.typed(table, "sources", "a list of texts", texts).map(BuildSources::new).unwrap_or_default();
         let archive = self.text(table, "archive");
         let entrypoint = self.typed(table, "entrypoint", "a list of texts", texts);
         let files = self.typed(table, "files", "a table of texts", file_table).unwrap_or_default();
@@ -62,7 +63,11 @@ impl Reader<'_> {
                 return None;
             }
         };
-        Some(ContainerImage { name, build, source })
+        if sources != BuildSources::default() && build.is_none() {
+            self.found.push((at, format!("image {name}: sources are those of build, which it does not have")));
+            return None;
+        }
+        Some(ContainerImage { name, build, sources, source })
     }
 
     fn text(&mut self, table: &DeTable<'_>, key: &str) -> Option<String> {

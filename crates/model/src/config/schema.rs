@@ -67,10 +67,16 @@ fn images() -> Value {
             "type": "object",
             "additionalProperties": false,
             "required": ["name"],
+            "dependentRequired": { "sources": ["build"] },
             "oneOf": [{ "required": ["archive"] }, { "required": ["files", "entrypoint"] }],
             "properties": {
                 "name": text("The image's name as manifests use it, for example local/web:dev"),
                 "build": text("A shell command that makes the archive or the files, run in the project's folder"),
+                "sources": {
+                    "type": "array",
+                    "description": "All files and folders that build depends on: while they are the same, it is not run again; !PATH leaves one out",
+                    "items": { "type": "string" }
+                },
                 "archive": text("A docker or OCI archive, relative to the project"),
                 "files": {
                     "type": "object",

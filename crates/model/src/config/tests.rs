@@ -196,10 +196,15 @@ fn all_mistakes_of_syntax_are_told_and_nothing_else() {
 fn an_image_is_an_archive_or_files() {
     let archive = resolve("[[images]]\nname = \"a\"\narchive = \"a.tar\"\n", Some("30080")).expect("valid");
     assert_eq!(archive.images[0].source, ContainerImageSource::Archive("a.tar".to_owned()));
+    assert_eq!(archive.images[0].sources, BuildSources::default());
+    let built = "[[images]]\nname = \"a\"\narchive = \"a.tar\"\nbuild = \"make\"\nsources = [\"a\", \"!a/b\"]\n";
+    let sources = resolve(built, Some("30080")).expect("valid").images.remove(0).sources;
+    assert_eq!(sources, BuildSources { paths: vec!["a".to_owned()], without: vec!["a/b".to_owned()] });
     for (rest, expected) in [
         ("archive = \"a.tar\"\nentrypoint = [\"/a\"]\nfiles = { \"/a\" = \"a\" }", "needs either archive or files"),
         ("files = { \"/a\" = \"a\" }", "an image made of files needs entrypoint"),
         ("build = \"make\"", "needs either archive or files"),
+        ("archive = \"a.tar\"\nsources = [\"a\"]", "sources are those of build, which it does not have"),
     ] {
         let told = mistakes(&format!("[[images]]\nname = \"a\"\n{rest}\n"));
         assert_eq!(told, format!(".k3s-vm/config.toml:1: image a: {expected}"));
