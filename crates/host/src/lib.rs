@@ -9,6 +9,7 @@ pub mod command;
 pub mod cpio;
 pub mod deadline;
 pub mod digest;
+pub mod direct_writer;
 pub mod download;
 pub mod file_watch;
 pub mod files;

@@ -24,7 +24,7 @@ pub enum Copied {
 /// # Errors
 /// Those of reading and writing.
 pub fn copy(from: &File, to: &File) -> io::Result<Copied> {
-    if ioctl_ficlone(to, from).is_ok() {
+    if refer(from, to) {
         return Ok(Copied::ByReference);
     }
     let size = from.metadata()?.len();
@@ -43,6 +43,11 @@ pub fn copy(from: &File, to: &File) -> io::Result<Copied> {
         begin = hole;
     }
     Ok(Copied::Bytes(copied))
+}
+
+/// Makes the empty file `to` what `from` is by referring to the same data; whether that could be done.
+pub fn refer(from: &File, to: &File) -> bool {
+    ioctl_ficlone(to, from).is_ok()
 }
 
 fn copy_range(from: &File, to: &File, begin: u64, end: u64) -> io::Result<()> {

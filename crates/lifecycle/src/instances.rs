@@ -48,6 +48,8 @@ pub(crate) fn destroy(project: &ProjectPaths, name: &InstanceName, events: &dyn 
         paths.record(),
         paths.pid(),
         paths.disk(),
+        paths.begun_state(),
+        paths.working_set(),
         paths.cluster(),
         paths.known_hosts(),
         paths.ssh_config(),

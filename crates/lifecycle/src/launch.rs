@@ -2,7 +2,7 @@
 //!
 //! What RAM fits which disk is decided before (`start`); what the guest then has to do is waited for after (`start`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::files;
@@ -102,6 +102,8 @@ impl VmLaunch<'_> {
             ingredients: self.ingredients()?,
             memory: machine.memory,
         };
+        keep(saved.map(|saved| saved.state.as_path()), &paths.begun_state())?;
+        keep(saved.and_then(|saved| saved.working_set.as_deref()), &paths.working_set())?;
         // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take over.
         record.write(&paths.record())?;
         let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE };
@@ -135,6 +137,20 @@ impl VmLaunch<'_> {
             node_port: self.node_port,
         }
     }
+}
+
+/// Gives a file of the saved VM a second name: the instance keeps it when the saved VM is gone, for its own saves.
+fn keep(file: Option<&Path>, name: &Path) -> Result<()> {
+    let Some(file) = file else { return files::remove(name) };
+    if file == name {
+        return Ok(());
+    }
+    files::remove(name)?;
+    if std::fs::hard_link(file, name).is_err() {
+        // A filesystem without hard links, or nothing to keep; without it a save or a resume takes longer.
+        let _ = std::fs::copy(file, name);
+    }
+    Ok(())
 }
 
 /// What runs in the guest, without the reason for it: `kubernetes v1.37.2`.

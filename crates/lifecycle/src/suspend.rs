@@ -46,13 +46,19 @@ pub(crate) fn save(context: &Context<'_>, running: &Running) -> Result<()> {
     let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
     let (ram, state) = (kept.ram(), kept.state());
     let version = running.record.ingredients.version();
-    let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: SAVE_DEADLINE };
-    save.run(&mut qmp, context.events)?;
+    let begun_from = paths.begun_state();
+    let ram_of = Ram::Changed { begun_from: &begun_from, into: &ram };
+    let save = Save { version, ram: ram_of, state: &state, deadline: SAVE_DEADLINE };
+    let saved = save.run(&mut qmp, context.events)?;
     // QEMU writes the rest of its disk cache as it ends.
     qmp.quit()?;
     drop(qmp);
     let synced = std::thread::scope(|scope| {
-        let synced = scope.spawn(|| files::sync(&ram).and_then(|()| files::sync(&state)));
+        let synced = scope.spawn(|| {
+            saved.complete()?;
+            files::sync(&ram)?;
+            files::sync(&state)
+        });
         let ended = running.process.wait(QMP_DEADLINE);
         let synced = synced.join();
         ended?;

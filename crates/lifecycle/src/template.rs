@@ -159,13 +159,18 @@ pub(crate) fn save_running(
     awake::ensure(context)?;
     let record = &running.record;
     let (ram, state) = (unsealed.paths().ram(), unsealed.paths().state());
-    let version = record.ingredients.version();
-    let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: SAVE_DEADLINE };
+    let (version, begun_from) = (record.ingredients.version(), paths.begun_state());
+    let save = Save {
+        version,
+        ram: Ram::Changed { begun_from: &begun_from, into: &ram },
+        state: &state,
+        deadline: SAVE_DEADLINE,
+    };
     let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
     check_room(context, what, save.ram_to_write(&mut qmp)?, target)?;
     sync_guest(context)?;
     let pool = Pool::of(&context.project.paths);
-    let stood_still = {
+    let (saved, stood_still) = {
         // Until the saved VM has a link of its own to the frozen disk.
         let locked = pool.lock(context.events)?;
         let frozen = locked.new_name();
@@ -173,16 +178,18 @@ pub(crate) fn save_running(
         qmp.stop()?;
         // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
         let done = disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events)
-            .and_then(|()| save.run(&mut qmp, context.events).map(drop));
+            .and_then(|()| save.run(&mut qmp, context.events));
         // It goes on whatever happened.
         let goes_on = qmp.cont();
         let stood_still = begin.elapsed();
-        done.and(goes_on)?;
+        let saved = done?;
+        goes_on?;
         unsealed.link_disk(&frozen)?;
-        stood_still
+        (saved, stood_still)
     };
     // While it stood still, so did its clock.
     readiness::set_clock(&paths, context.events);
+    saved.complete()?;
     cluster.write(&unsealed.paths().cluster())?;
     let template = unsealed.replace(record.memory, &record.ingredients)?;
     // A longer chain is slower, not wrong.

@@ -192,6 +192,16 @@ impl InstancePaths {
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig.yaml")
     }
+    /// The state of the devices that the running VM was restored from; without it the VM has booted.
+    pub fn begun_state(&self) -> PathBuf {
+        self.vm_dir().join("begun.state")
+    }
+
+    /// What of the RAM the VM needed first when it was restored; it may be missing.
+    pub fn working_set(&self) -> PathBuf {
+        self.vm_dir().join("working-set")
+    }
+
     /// The RAM of a suspended VM, and what belongs to it; a cache.
     pub fn suspended(&self) -> SuspendedPaths {
         SuspendedPaths { dir: self.vm_dir() }

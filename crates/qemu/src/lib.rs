@@ -5,6 +5,7 @@
 pub mod accelerator;
 pub mod agent;
 pub mod argv;
+mod changed_memory;
 pub mod console;
 pub mod disk;
 mod last_words;

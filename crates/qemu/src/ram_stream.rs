@@ -5,17 +5,20 @@
 //! stream must have been made with `x-ignore-shared`, so that the reader may set it, too. Whatever is not known for
 //! certain is an error: a saved state is whole or it is none.
 
+mod pages;
+
 use std::fs::File;
 use std::io::{self, BufReader, Error, ErrorKind, Read, Write};
-use std::os::unix::fs::FileExt;
+
+use pages::Pages;
 
 /// Bytes of a page of x86.
 pub(crate) const PAGE: usize = 4096;
-/// How much is read from the stream, and written into the file, at once.
+/// How much is read from the stream at once.
 const CHUNK: usize = 1 << 20;
 
 /// "QEVM", then version 3.
-const HEADER: [u8; 8] = *b"QEVM\0\0\0\x03";
+pub(crate) const HEADER: [u8; 8] = *b"QEVM\0\0\0\x03";
 /// What a part of the stream is (`QEMU_VM_…` of migration/savevm.h).
 mod part {
     pub(super) const START: u8 = 0x01;
@@ -45,13 +48,26 @@ const RAM_VERSION: u32 = 4;
 /// Of kind `InvalidData` for a stream that is not understood, `UnexpectedEof` for one that ends early; those of files.
 pub(crate) fn split(stream: impl Read, block: &str, size: u64, ram: &File, state: impl Write) -> io::Result<u64> {
     let input = BufReader::with_capacity(CHUNK, stream);
-    let mut splitter = Splitter { input, state, block, of_block: false, ram: Pages::new(ram, size) };
+    let mut splitter = Splitter { input, state, block, of_block: false, ram: Some(Pages::new(ram, size)?) };
     splitter.header()?;
     splitter.ram_sections()?;
     let Splitter { mut input, mut state, ram, .. } = splitter;
     io::copy(&mut input, &mut state)?;
     state.flush()?;
-    ram.finish()
+    ram.map_or(Ok(0), Pages::finish)
+}
+
+/// The beginning of a state that was made by [`split`], up to the first device: what it says of the RAM, which for a VM
+/// that was restored from it stays the same.
+///
+/// # Errors
+/// As [`split`], and where the state has pages of RAM that can change.
+pub(crate) fn head(state: impl Read, block: &str) -> io::Result<Vec<u8>> {
+    let input = BufReader::with_capacity(CHUNK, state);
+    let mut splitter = Splitter { input, state: Vec::new(), block, of_block: false, ram: None };
+    splitter.header()?;
+    splitter.ram_sections()?;
+    Ok(splitter.state)
 }
 
 struct Splitter<'a, R, W> {
@@ -60,7 +76,7 @@ struct Splitter<'a, R, W> {
     block: &'a str,
     /// Whether the newest record was of that block.
     of_block: bool,
-    ram: Pages<'a>,
+    ram: Option<Pages>,
 }
 
 impl<R: Read, W: Write> Splitter<'_, R, W> {
@@ -156,8 +172,11 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
             let name = self.keep_text()?;
             let length = self.keep_u64()?;
             self.keep_u64()?; // its address, which is there because of x-ignore-shared
-            if name == self.block && length != self.ram.size {
-                return Err(unknown(format!("RAM has {length} bytes, not {}", self.ram.size)));
+            if let Some(ram) = &self.ram
+                && name == self.block
+                && length != ram.size()
+            {
+                return Err(unknown(format!("RAM has {length} bytes, not {}", ram.size())));
             }
             total = total.checked_sub(length).ok_or_else(|| unknown("the blocks of RAM are larger than their sum"))?;
         }
@@ -175,16 +194,13 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
         }
         let is_zero = flags & flag::ZERO != 0;
         if self.of_block {
+            let Some(ram) = &mut self.ram else { return Err(unknown("a state with pages of RAM")) };
             if !is_zero {
-                return self.ram.data(address, &mut self.input);
+                return ram.data(address, &mut self.input);
             }
             let mut fill = [0];
             self.input.read_exact(&mut fill)?;
-            return if fill == [0] {
-                self.ram.zero(address)
-            } else {
-                Err(unknown("a page of one byte that is no zero"))
-            };
+            return if fill == [0] { ram.zero(address) } else { Err(unknown("a page of one byte that is no zero")) };
         }
         self.state.write_all(word)?;
         if flags & flag::SAME_BLOCK == 0 {
@@ -229,67 +245,6 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
         let length = self.keep_byte()?;
         let bytes = self.keep_bytes(usize::from(length))?;
         String::from_utf8(bytes).map_err(|_| unknown("a name that is no text"))
-    }
-}
-
-/// The file of RAM; pages that follow each other are written at once, zeros stay holes.
-struct Pages<'a> {
-    file: &'a File,
-    size: u64,
-    /// Which pages have come.
-    seen: Vec<bool>,
-    run: Vec<u8>,
-    /// Where the run belongs.
-    begin: u64,
-    data: u64,
-}
-
-impl<'a> Pages<'a> {
-    fn new(file: &'a File, size: u64) -> Self {
-        let seen = vec![false; (size / PAGE as u64) as usize];
-        Pages { file, size, seen, run: Vec::with_capacity(CHUNK), begin: 0, data: 0 }
-    }
-
-    fn data(&mut self, address: u64, input: &mut impl Read) -> io::Result<()> {
-        self.mark(address)?;
-        if self.run.len() + PAGE > CHUNK || self.begin + self.run.len() as u64 != address {
-            self.write()?;
-            self.begin = address;
-        }
-        let end = self.run.len();
-        self.run.resize(end + PAGE, 0);
-        self.data += PAGE as u64;
-        input.read_exact(&mut self.run[end..])
-    }
-
-    fn zero(&mut self, address: u64) -> io::Result<()> {
-        self.mark(address)
-    }
-
-    /// A page that comes twice would be one that a standing guest has changed, and a hole is never filled with zeros.
-    fn mark(&mut self, address: u64) -> io::Result<()> {
-        match self.seen.get_mut((address / PAGE as u64) as usize) {
-            Some(seen) if !*seen => {
-                *seen = true;
-                Ok(())
-            }
-            Some(_) => Err(unknown(format!("the page at {address:#x} comes twice"))),
-            None => Err(unknown(format!("a page at {address:#x}, behind the end of RAM"))),
-        }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.run, self.begin)?;
-        self.run.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> io::Result<u64> {
-        self.write()?;
-        match self.seen.iter().filter(|seen| !**seen).count() {
-            0 => Ok(self.data),
-            missing => Err(unknown(format!("{missing} pages of RAM are missing"))),
-        }
     }
 }
 

@@ -16,7 +16,8 @@ use host::io_fault::at_path;
 use model::{Fault, FaultClass, Result};
 use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 
-const PAGE: u64 = 4096;
+/// Bytes of a page of x86.
+pub(crate) const PAGE: u64 = 4096;
 /// Holes in what was touched that are read, too: one large read costs less than two small ones.
 const GAP: u64 = 32 * 1024;
 
@@ -80,7 +81,7 @@ fn parse(text: &str) -> impl Iterator<Item = Range<u64>> {
 }
 
 /// Where the file of that inode is mapped from its beginning (`/proc/PID/maps`, proc(5)).
-fn mapping(maps: &str, inode: u64) -> Option<Range<u64>> {
+pub(crate) fn mapping(maps: &str, inode: u64) -> Option<Range<u64>> {
     maps.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
@@ -93,22 +94,30 @@ fn mapping(maps: &str, inode: u64) -> Option<Range<u64>> {
 
 /// The parts of the mapping that the process has in its memory, relative to its begin.
 fn touched(pagemap: &Path, mapping: &Range<u64>) -> io::Result<Vec<Range<u64>>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    each_page(pagemap, mapping, |offset, entry| {
+        // Documentation/admin-guide/mm/pagemap.rst: bit 63 is set for a page in memory, bit 62 for one swapped out.
+        if entry >> 62 != 0 {
+            add(&mut ranges, offset);
+        }
+    })?;
+    Ok(ranges)
+}
+
+/// Tells of each page of the mapping its offset in it, and what the kernel says of it.
+pub(crate) fn each_page(pagemap: &Path, mapping: &Range<u64>, mut tell: impl FnMut(u64, u64)) -> io::Result<()> {
     let file = File::open(pagemap)?;
     let mut entries = vec![0; 8 * 64 * 1024];
-    let mut ranges: Vec<Range<u64>> = Vec::new();
     let mut at = mapping.start;
     while at < mapping.end {
         let wanted = usize::try_from((mapping.end - at) / PAGE * 8).unwrap_or(usize::MAX).min(entries.len());
         file.read_exact_at(&mut entries[..wanted], at / PAGE * 8)?;
-        for entry in entries[..wanted].chunks_exact(8) {
-            // Documentation/admin-guide/mm/pagemap.rst: bit 63 is set for a page in memory, bit 62 for one swapped out.
-            if entry[7] & 0xc0 != 0 {
-                add(&mut ranges, at - mapping.start);
-            }
+        for entry in entries[..wanted].as_chunks::<8>().0 {
+            tell(at - mapping.start, u64::from_ne_bytes(*entry));
             at += PAGE;
         }
     }
-    Ok(ranges)
+    Ok(())
 }
 
 fn add(ranges: &mut Vec<Range<u64>>, page: u64) {

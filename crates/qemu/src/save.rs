@@ -3,8 +3,10 @@
 //! Both together can be restored ([`crate::Restore`]). It does not touch disks ([`crate::disk::freeze`]), and what is in
 //! the guest's page cache is the caller's to sync first.
 
+mod changed;
+
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Seek, SeekFrom};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -19,6 +21,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 use crate::qmp::{RunState, Transfer};
 use crate::steps::Steps;
 use crate::{Qmp, Version, ram_stream, read_ahead, wake_line};
+use changed::{Changed, Rest};
 
 /// The name of the guest's RAM in a migration stream.
 const BLOCK: &str = "ram0";
@@ -40,6 +43,15 @@ pub enum Ram<'a> {
     /// It is private to the VM, which writes it into this new file, and can go on. This takes a second or two for each
     /// GiB that the guest has touched.
     Into(&'a Path),
+    /// The same for a VM that was restored from the state `begun_from` and maps the RAM of that time: only what it has
+    /// changed is taken while it stands still, a quarter of a second for each GiB of that, and the rest by
+    /// [`Saved::complete`]. Where that cannot be done it is [`Ram::Into`].
+    Changed {
+        /// The state.
+        begun_from: &'a Path,
+        /// The new file.
+        into: &'a Path,
+    },
 }
 
 impl<'a> Ram<'a> {
@@ -47,7 +59,7 @@ impl<'a> Ram<'a> {
     fn new_file(self) -> Option<&'a Path> {
         match self {
             Ram::InItsFile => None,
-            Ram::Copied { into, .. } | Ram::Into(into) => Some(into),
+            Ram::Copied { into, .. } | Ram::Into(into) | Ram::Changed { into, .. } => Some(into),
         }
     }
 }
@@ -66,12 +78,26 @@ pub struct Save<'a> {
 }
 
 /// What was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
+#[must_use = "the RAM may not be whole until `complete`"]
 pub struct Saved {
     /// Bytes of device state.
     pub state: u64,
     /// Bytes of RAM that were written; zero where it stays in its file or is referred to.
     pub ram: u64,
+    /// What of the RAM is still to be written.
+    rest: Option<Rest>,
+}
+
+impl Saved {
+    /// Makes the file of the RAM whole. The guest may go on meanwhile, and QEMU may end. Returns the bytes of RAM that were
+    /// written.
+    ///
+    /// # Errors
+    /// Host when the file cannot be written; what is there is of no use.
+    pub fn complete(self) -> Result<u64> {
+        self.rest.map_or(Ok(self.ram), Rest::copy)
+    }
 }
 
 impl Save<'_> {
@@ -88,24 +114,28 @@ impl Save<'_> {
         let ran = qmp.status()? == RunState::Running;
         // A saved state must fit a VM without it.
         wake_line::disarm(qmp)?;
-        let prepare = |qmp: &mut Qmp| -> Result<(u64, NewFile<'_>, Option<NewFile<'_>>)> {
+        let prepare = |qmp: &mut Qmp| -> Result<Prepared<'_>> {
             let size = self.size_of_ram(qmp)?;
             self.check_room(qmp)?;
             let state = NewFile::create(self.state)?;
             let ram = self.ram.new_file().map(NewFile::create).transpose()?;
             qmp.prepare_migration()?;
-            Ok((size, state, ram))
+            let changed = match self.ram {
+                Ram::Changed { begun_from, .. } => Changed::prepare(begun_from, qmp.peer_pid(), size),
+                _ => None,
+            };
+            Ok(Prepared { size, state, ram, changed })
         };
-        let saved = prepare(qmp).and_then(|(size, state, ram)| {
+        let saved = prepare(qmp).and_then(|mut prepared| {
             steps.done("prepared");
             let saved = qmp.stop().and_then(|()| {
                 steps.done("guest stopped");
-                self.write(qmp, size, &state, ram.as_ref(), &mut steps)
+                self.write(qmp, &mut prepared, &mut steps, events)
             });
             match saved {
                 Ok(saved) => {
-                    state.keep();
-                    if let Some(ram) = ram {
+                    prepared.state.keep();
+                    if let Some(ram) = prepared.ram {
                         ram.keep();
                     }
                     Ok(saved)
@@ -123,7 +153,9 @@ impl Save<'_> {
     fn size_of_ram(&self, qmp: &mut Qmp) -> Result<u64> {
         let memory = qmp.memory(BLOCK)?;
         match (self.ram, memory.shared) {
-            (Ram::InItsFile | Ram::Copied { .. }, true) | (Ram::Into(_), false) => Ok(memory.size),
+            (Ram::InItsFile | Ram::Copied { .. }, true) | (Ram::Into(_) | Ram::Changed { .. }, false) => {
+                Ok(memory.size)
+            }
             (_, false) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in no file that it shares")),
             (_, true) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in a file that it shares")),
         }
@@ -140,7 +172,7 @@ impl Save<'_> {
         Ok(match self.ram {
             Ram::InItsFile => 0,
             Ram::Copied { from, .. } => data_of(from),
-            Ram::Into(_) => {
+            Ram::Into(_) | Ram::Changed { .. } => {
                 let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
                 resident(qmp.peer_pid()).saturating_add(mapped).min(size)
             }
@@ -156,14 +188,32 @@ impl Save<'_> {
     fn write(
         &self,
         qmp: &mut Qmp,
-        size: u64,
-        state: &NewFile<'_>,
-        ram: Option<&NewFile<'_>>,
+        prepared: &mut Prepared<'_>,
         steps: &mut Steps<'_>,
+        events: &dyn EventSink,
     ) -> Result<Saved> {
+        let Prepared { size, state, ram, changed } = prepared;
+        let (state, ram) = (&*state, ram.as_ref());
+        let size_of_state = || {
+            let metadata = state.file.metadata();
+            metadata.map(|metadata| metadata.len()).map_err(|error| at_path("look at", self.state, &error))
+        };
+        if let (Some(changed), Some(ram)) = (changed.take(), ram) {
+            match changed.devices(qmp, state) {
+                Ok(()) => {
+                    steps.done("devices written");
+                    let rest = changed.ram(ram)?;
+                    steps.done(&format!("{} bytes of changed RAM written", rest.written));
+                    return Ok(Saved { state: size_of_state()?, ram: rest.written, rest: Some(rest) });
+                }
+                Err(fault) if qmp.is_closed() => return Err(fault),
+                Err(fault) => events.debug(format!("all of the RAM is saved: {fault}")),
+            }
+            state.empty()?;
+        }
         let mut ram_bytes = 0;
-        if let (Ram::Into(_), Some(ram)) = (self.ram, ram) {
-            ram_bytes = self.split(qmp, size, state, ram)?;
+        if let (Ram::Into(_) | Ram::Changed { .. }, Some(ram)) = (self.ram, ram) {
+            ram_bytes = self.split(qmp, *size, state, ram)?;
             steps.done(&format!("devices and {ram_bytes} bytes of RAM written"));
         } else {
             qmp.migrate_to(state.file.as_fd(), Transfer::File, self.version, self.deadline)?;
@@ -179,8 +229,7 @@ impl Save<'_> {
                 }
             }
         }
-        let state = state.file.metadata().map_err(|error| at_path("look at", self.state, &error))?.len();
-        Ok(Saved { state, ram: ram_bytes })
+        Ok(Saved { state: size_of_state()?, ram: ram_bytes, rest: None })
     }
 
     /// Lets QEMU write all into a socket, and takes the RAM out of that.
@@ -218,6 +267,15 @@ impl Save<'_> {
             (Err(fault), Ok(_)) => Err(fault),
         }
     }
+}
+
+/// What is there before the guest stands still.
+struct Prepared<'a> {
+    /// Bytes of RAM.
+    size: u64,
+    state: NewFile<'a>,
+    ram: Option<NewFile<'a>>,
+    changed: Option<Changed>,
 }
 
 /// Memory that a process has now, in bytes; as much as there can be where that is not told.
@@ -266,6 +324,12 @@ impl<'a> NewFile<'a> {
         let file = File::options().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| at_path("create", path, &error))?;
         Ok(NewFile { path, file, keep: false })
+    }
+
+    /// Takes back what was written.
+    fn empty(&self) -> Result<()> {
+        let emptied = self.file.set_len(0).and_then(|()| (&self.file).seek(SeekFrom::Start(0)).map(drop));
+        emptied.map_err(|error| at_path("write", self.path, &error))
     }
 
     fn keep(mut self) {

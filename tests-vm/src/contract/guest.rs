@@ -94,7 +94,7 @@ impl<'a> LiveGuest<'a> {
         let state = self.paths.vm_dir().join("state");
         let save = Save { version: self.qemu.version, ram: Ram::InItsFile, state: &state, deadline: CALL };
         let mut qmp = sound(Qmp::connect(&self.paths.vm_dir(), CALL));
-        sound(save.run(&mut qmp, &Silent));
+        let _ = sound(save.run(&mut qmp, &Silent));
         sound(qmp.quit());
         self.ended();
         self.former = Some(std::mem::replace(&mut self.credentials, Credentials::make(&self.paths)));

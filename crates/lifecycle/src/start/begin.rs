@@ -165,7 +165,7 @@ impl Begin<'_> {
                     let ram = SavedRam {
                         ram: kept.ram(),
                         state: kept.state(),
-                        working_set: None,
+                        working_set: Some(paths.working_set()),
                         taken: &|| suspend::discard(&kept),
                     };
                     match vm.run(Some(&ram)) {

@@ -3,7 +3,8 @@
 //! It knows the protocol (qapi/migration.json of QEMU), not what files mean. The descriptor travels over the socket, so
 //! that no path has to be quoted.
 
-use std::os::fd::BorrowedFd;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use model::{Fault, FaultClass, Result};
@@ -63,6 +64,21 @@ impl Qmp {
             let _ = self.until_migrated("the cancelled transfer to end", self.deadline);
         }
         ended
+    }
+
+    /// Writes the state of the devices of a VM that stands still, without any RAM, into an empty file. The command's name is
+    /// that of its first user; it is there with every accelerator (qapi/migration.json).
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub(crate) fn save_devices(&mut self, target: &File) -> Result<()> {
+        let answer = self.call("add-fd", Value::Null, Some(target.as_fd()))?;
+        let set = &answer["fdset-id"];
+        // Not as the last step of a migration: the disks stay open.
+        let arguments = json!({"filename": format!("/dev/fdset/{set}"), "live": false});
+        let saved = self.execute("xen-save-devices-state", arguments);
+        let removed = self.execute("remove-fd", json!({"fdset-id": set}));
+        saved.and(removed).map(drop)
     }
 
     /// Reads the state of the VM, which was started with `-incoming defer`, from the file `source`.

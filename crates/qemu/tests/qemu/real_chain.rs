@@ -145,7 +145,7 @@ fn a_merge_whose_program_was_killed_is_in_nobodys_way() {
     layered.begin_and_die();
     let (ram, state) = (layered.vm.machine.folder.join("ram"), layered.vm.machine.folder.join("state"));
     let save = Save { version: layered.vm.machine.version, ram: Ram::Into(&ram), state: &state, deadline: LONG };
-    save.run(&mut layered.vm.qmp(), &layered.vm.events).unwrap();
+    let _ = save.run(&mut layered.vm.qmp(), &layered.vm.events).unwrap();
     layered.vm.qmp().cont().unwrap();
     layered.begin_and_die();
     disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();

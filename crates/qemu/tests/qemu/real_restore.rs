@@ -133,7 +133,7 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
     let mut saved = counting(&qemu, 1, &ram, true);
     let running = saved.launch_with(&qemu, LONG).unwrap();
     let mut qmp = saved.qmp();
-    Save { version: qemu.version, ram: Ram::InItsFile, state: &state, deadline: LONG }
+    let _ = Save { version: qemu.version, ram: Ram::InItsFile, state: &state, deadline: LONG }
         .run(&mut qmp, &saved.events)
         .unwrap();
     quit(qmp, running);
@@ -182,14 +182,14 @@ fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
     goes_on(*at_save.last().unwrap(), &counts(&second, 3), 7);
     let mut qmp = second.qmp();
     let ram = Ram::Copied { from: &name("ram"), into: &name("copy") };
-    Save { version: qemu.version, ram, state: &name("copy's state"), deadline: LONG }
+    let _ = Save { version: qemu.version, ram, state: &name("copy's state"), deadline: LONG }
         .run(&mut qmp, &second.events)
         .unwrap();
     let at_copy = *lines(&second).last().unwrap();
     qmp.cont().unwrap();
     counts(&second, 6);
     let save = Save { version: qemu.version, ram: Ram::InItsFile, state: &name("2"), deadline: LONG };
-    save.run(&mut qmp, &second.events).unwrap();
+    let _ = save.run(&mut qmp, &second.events).unwrap();
     quit(qmp, running);
     let before = *lines(&second).last().unwrap();
     let mut third = counting(&qemu, 9, &name("ram"), false);
@@ -199,6 +199,50 @@ fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
     let mut fourth = counting(&qemu, 9, &name("copy"), false);
     fourth.restore_with(&qemu, &name("copy's state"), |_| Ok(())).unwrap();
     goes_on(at_copy, &counts(&fourth, 3), 9);
+}
+
+/// Twice the same moment, once read from outside and once written by QEMU; and a VM begins with the former.
+#[test]
+fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| folder.path().join(name);
+    let mut first = counting(&qemu, 1, Path::new("unused"), false);
+    first.machine.memory_backend = MemoryBackend::Ram;
+    let running = first.launch_with(&qemu, LONG).unwrap();
+    counts(&first, 2);
+    let (mut qmp, state) = (first.qmp(), name("1"));
+    let save = |ram, state: &Path, qmp: &mut qemu::Qmp, events: &dyn model::EventSink| {
+        Save { version: qemu.version, ram, state, deadline: LONG }.run(qmp, events).unwrap().complete().unwrap()
+    };
+    // It was not restored, so all of its RAM is asked for.
+    let ram = Ram::Changed { begun_from: &state, into: &name("ram") };
+    save(ram, &state, &mut qmp, &first.events);
+    quit(qmp, running);
+
+    let mut second = counting(&qemu, 7, &name("ram"), false);
+    let running = second.restore_with(&qemu, &state, |_| Ok(())).unwrap();
+    // As after a resume: the names are gone, the VM has the file.
+    std::fs::rename(name("1"), name("begun")).unwrap();
+    std::fs::remove_file(name("ram")).unwrap();
+    counts(&second, 3);
+    let mut qmp = second.qmp();
+    let ram = Ram::Changed { begun_from: &name("begun"), into: &name("changed") };
+    save(ram, &name("2"), &mut qmp, &second.events);
+    assert!(second.events.debug_lines().iter().any(|text| text.contains("of changed RAM written")), "the usual way");
+    save(Ram::Into(&name("whole")), &name("3"), &mut qmp, &second.events);
+    let before = *lines(&second).last().unwrap();
+    assert!(std::fs::read(name("changed")).unwrap() == std::fs::read(name("whole")).unwrap());
+    quit(qmp, running);
+
+    for state in ["2", "3"] {
+        let mut third = counting(&qemu, 9, &name("changed"), false);
+        third.restore_with(&qemu, &name(state), |_| Ok(())).unwrap();
+        goes_on(before, &counts(&third, 3), 9);
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn newer_versions_get_a_file_and_older_ones_a_descriptor() {
     for (version, expected) in [(Version::new(7, 2, 22), "fd:state"), (Version::new(8, 2, 0), "file:/dev/fdset/1")] {
         let (mut vm, _launched) = running(&Script::default(), true);
         vm.machine.version = version;
-        save(&vm, Ram::InItsFile, LONG).unwrap();
+        let _ = save(&vm, Ram::InItsFile, LONG).unwrap();
         let calls = Script::received(&vm.machine.folder);
         let migrate = calls.iter().find(|call| call["execute"] == "migrate").unwrap();
         assert_eq!(migrate["arguments"], json!({"uri": expected}));

@@ -150,7 +150,7 @@ fn a_save_leaves_nothing_of_a_line() {
     let version = vm.machine.version;
     let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: LONG };
     let mut qmp = vm.qmp();
-    save.run(&mut qmp, &vm.events).unwrap();
+    let _ = save.run(&mut qmp, &vm.events).unwrap();
     assert_eq!(qmp.status().unwrap(), RunState::Paused);
     drop(qmp);
     assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);

@@ -1,0 +1,194 @@
+//! Saves a VM that was restored without asking QEMU for its RAM: what the guest has changed is read while it stands still,
+//! and the rest, which is in the file that it was restored from, is copied when it goes on or is gone.
+
+use std::fs::File;
+use std::io::{self, Error, ErrorKind};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use host::direct_writer::{self, DirectWriter};
+use host::io_fault::at_path;
+use host::sparse_copy;
+use model::Result;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use super::{BLOCK, NewFile};
+use crate::changed_memory::ChangedMemory;
+use crate::{Qmp, ram_stream};
+
+/// An empty description behind the devices: one byte for its kind, four for its length, and JSON. QEMU's reader misses it
+/// otherwise, though it does nothing with it (migration/savevm.c, `QEMU_VM_VMDESCRIPTION`).
+const DESCRIPTION: [u8; 7] = *b"\x06\0\0\0\x02{}";
+
+/// What is needed for it.
+pub(super) struct Changed {
+    memory: ChangedMemory,
+    /// How the state begins.
+    head: Vec<u8>,
+    size: u64,
+}
+
+impl Changed {
+    /// Nothing where it cannot be done: the VM was not restored, or the kernel does not let us read its memory.
+    pub(super) fn prepare(begun_from: &Path, pid: u32, size: u64) -> Option<Self> {
+        let memory = ChangedMemory::open(pid, size)?;
+        let head = ram_stream::head(File::open(begun_from).ok()?, BLOCK).ok()?;
+        Some(Changed { memory, head, size })
+    }
+
+    /// Has QEMU write the state of the devices, and puts it behind the beginning.
+    pub(super) fn devices(&self, qmp: &mut Qmp, state: &NewFile<'_>) -> Result<()> {
+        qmp.save_devices(&state.file)?;
+        let failed = |error| at_path("write", state.path, &error);
+        let devices = std::fs::read(state.path).map_err(failed)?;
+        let Some(devices) = devices.strip_prefix(&ram_stream::HEADER) else {
+            let error = Error::new(ErrorKind::InvalidData, "QEMU's state of the devices is not understood");
+            return Err(failed(error));
+        };
+        let whole = [&self.head, devices, &DESCRIPTION].concat();
+        state.file.set_len(0).and_then(|()| state.file.write_all_at(&whole, 0)).map_err(failed)
+    }
+
+    /// Writes what has changed. The guest must stand still.
+    pub(super) fn ram(self, ram: &NewFile<'_>) -> Result<Rest> {
+        let failed = |error| at_path("write", ram.path, &error);
+        let write = || -> io::Result<Rest> {
+            let is_referred_to = sparse_copy::refer(&self.memory.base, &ram.file);
+            ram.file.set_len(self.size)?;
+            let changed = self.memory.changed()?;
+            let mut writer = DirectWriter::new(&ram.file)?;
+            for range in &changed {
+                write_range(&mut writer, range, |into, offset| self.memory.read(into, offset))?;
+            }
+            writer.finish()?;
+            let written = changed.iter().map(|range| range.end - range.start).sum();
+            let missing = if is_referred_to { Vec::new() } else { complement(&changed, self.size) };
+            Ok(Rest { base: self.memory.base, ram: ram.file.try_clone()?, path: ram.path.to_owned(), missing, written })
+        };
+        write().map_err(failed)
+    }
+}
+
+/// RAM that is still to be copied.
+#[derive(Debug)]
+pub(super) struct Rest {
+    base: File,
+    ram: File,
+    path: PathBuf,
+    missing: Vec<Range<u64>>,
+    /// Bytes that were written so far.
+    pub(super) written: u64,
+}
+
+impl Rest {
+    /// Copies it; how many bytes were written, with those before.
+    pub(super) fn copy(self) -> Result<u64> {
+        let copied = || -> io::Result<u64> {
+            let mut written = self.written;
+            let mut writer = DirectWriter::new(&self.ram)?;
+            let data = data_within(&self.base, &self.missing)?;
+            direct_writer::bypass_cache(&self.base);
+            for range in data {
+                write_range(&mut writer, &range, |into, offset| self.base.read_exact_at(into, offset))?;
+                written += range.end - range.start;
+            }
+            writer.finish()?;
+            Ok(written)
+        };
+        copied().map_err(|error| at_path("write", &self.path, &error))
+    }
+}
+
+fn write_range(
+    writer: &mut DirectWriter,
+    range: &Range<u64>,
+    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let mut piece = writer.piece(at)?;
+        let count = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(piece.room());
+        read(piece.next(count), at)?;
+        at = piece.end();
+        writer.write(piece)?;
+    }
+    Ok(())
+}
+
+/// What is in none of the ranges, which are in order.
+fn complement(ranges: &[Range<u64>], size: u64) -> Vec<Range<u64>> {
+    let ends = std::iter::once(0).chain(ranges.iter().map(|range| range.end));
+    let begins = ranges.iter().map(|range| range.start).chain(std::iter::once(size));
+    ends.zip(begins).map(|(begin, end)| begin..end).filter(|range| !range.is_empty()).collect()
+}
+
+/// The parts of the ranges that are no holes of the file, in whole pages.
+fn data_within(file: &File, ranges: &[Range<u64>]) -> io::Result<Vec<Range<u64>>> {
+    let mut found = Vec::new();
+    for range in ranges {
+        let mut at = range.start;
+        while at < range.end {
+            let data = match seek(file, SeekFrom::Data(at)) {
+                Ok(data) => data,
+                // No data behind this place (lseek(2)).
+                Err(Errno::NXIO) => return Ok(found),
+                Err(error) => return Err(error.into()),
+            };
+            if data >= range.end {
+                break;
+            }
+            let hole = seek(file, SeekFrom::Hole(data))?.next_multiple_of(direct_writer::ALIGNMENT as u64);
+            found.push(data..hole.min(range.end));
+            at = hole;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = direct_writer::ALIGNMENT as u64;
+
+    #[test]
+    fn what_is_missing_is_what_is_between() {
+        for (ranges, expected) in [
+            (vec![], vec![(0, 8)]),
+            (vec![0..2, 3..4, 4..5], vec![(2, 3), (5, 8)]),
+            (vec![1..8, 8..8], vec![(0, 1)]),
+            (vec![0..3, 3..8], vec![]),
+        ] {
+            let missing: Vec<_> = complement(&ranges, 8).iter().map(|range| (range.start, range.end)).collect();
+            assert_eq!(missing, expected, "{ranges:?}");
+        }
+    }
+
+    #[test]
+    fn holes_of_the_base_are_not_copied() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(16 * PAGE).unwrap();
+        for page in [1, 2, 9] {
+            file.write_all_at(&[7; PAGE as usize], page * PAGE).unwrap();
+        }
+        let ranges = [0..2 * PAGE, 4 * PAGE..6 * PAGE, 8 * PAGE..16 * PAGE];
+        assert_eq!(data_within(&file, &ranges).unwrap(), [PAGE..2 * PAGE, 9 * PAGE..10 * PAGE]);
+        assert_eq!(data_within(&file, &ranges[1..2]).unwrap(), []);
+    }
+
+    #[test]
+    fn the_rest_is_copied_and_what_was_written_stays() {
+        let (base, ram) = (tempfile::tempfile().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        base.write_all_at(&[1; 4 * PAGE as usize], 0).unwrap();
+        ram.as_file().set_len(4 * PAGE).unwrap();
+        ram.as_file().write_all_at(&[2; PAGE as usize], PAGE).unwrap();
+        let missing = vec![0..PAGE, 2 * PAGE..4 * PAGE];
+        let file = ram.as_file().try_clone().unwrap();
+        let rest = Rest { base, ram: file, path: ram.path().to_owned(), missing, written: PAGE };
+        assert_eq!(rest.copy().unwrap(), 4 * PAGE);
+        let pages: Vec<_> = std::fs::read(ram.path()).unwrap().chunks(PAGE as usize).map(|page| page[0]).collect();
+        assert_eq!(pages, [1, 2, 1, 1]);
+    }
+}
