@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         eventually("the end of the fork", PATIENCE, || held.is_gone().then_some(()));
     });
     steps.run("a_test_program_that_is_killed_leaves_nothing", || killed_test(&project));
+    steps.run("forks_wait_in_a_pool_until_nobody_wants_one", || pool(&project));
     for runner in [Runner::pytest(&project), Runner::node(&project)] {
         runner.run(&mut steps, &project);
     }
@@ -90,6 +91,35 @@ fn run(project: &ExampleProject) {
     assert!(name.starts_with("run-") && kubeconfig.contains(name), "{text}");
     assert!(!listens(port.parse().expect("a port")), "{port} is still open");
     assert_eq!(project.instances(), Vec::<PathBuf>::new());
+}
+
+fn pool(project: &ExampleProject) {
+    const CONFIGURATION: &str = ".k3s-vm/config.toml";
+    let without = project.read(CONFIGURATION);
+    project.write(CONFIGURATION, &format!("pool = 1\n{without}"));
+    let program = repository().join("bin/k3s-vm");
+    let script =
+        "echo \"$K3S_VM_NAME\"; exec \"$0\" --project \"$1\" --name \"$K3S_VM_NAME\" kubectl get --raw /readyz";
+    let folder = project.path("");
+    let words = ["run", "--", "sh", "-c", script, program.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8")];
+    let waiting = || {
+        let list: Value = serde_json::from_str(&project.ok(&["list", "-o", "json"])).expect("JSON");
+        let mut instances = list["instances"].as_array().into_iter().flatten();
+        instances.find_map(|one| (one["state"] == "paused").then(|| one["name"].as_str().expect("a name").to_owned()))
+    };
+    let begun = project.ok(&words);
+    assert!(begun.starts_with("run-") && begun.trim_end().ends_with("\nok"), "none waits yet: {begun}");
+    let mut before = String::new();
+    for _ in 0..2 {
+        let name = eventually("a fork in the pool", PATIENCE, waiting);
+        assert_ne!(name, before, "each serves once");
+        let taken = project.ok(&words);
+        assert_eq!(taken.trim_end(), format!("{name}\nok"));
+        before = name;
+    }
+    project.write(CONFIGURATION, &without);
+    project.ok(&["run", "--", "true"]);
+    eventually("the end of the pool", PATIENCE, || project.instances().is_empty().then_some(()));
 }
 
 fn builder(project: &Path) -> Builder {

@@ -13,6 +13,15 @@ pub(crate) enum Outcome<T> {
     Skipped(T, String),
 }
 
+impl<T> Outcome<T> {
+    /// What the work gave.
+    pub(crate) fn into_value(self) -> T {
+        match self {
+            Outcome::Done(value, _) | Outcome::Skipped(value, _) => value,
+        }
+    }
+}
+
 /// The phases of one verb.
 pub(crate) struct Phases<'a> {
     events: &'a dyn EventSink,

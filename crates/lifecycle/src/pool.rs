@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::instances;
 use crate::observe::{Observed, Running, observe};
 use crate::start::{self, Beginning, From, StartOptions};
-use crate::template::{Base, Kind, QMP_DEADLINE};
+use crate::template::{Base, QMP_DEADLINE};
 
 /// What names of its forks begin with.
 const PREFIX: &str = "pool-";
@@ -88,11 +88,11 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
 }
 
 /// What a fork of the pool holds that can be used now: the template of the application and the digest of what would be
-/// applied, images aside. Nothing where no application is kept.
+/// applied, images aside. Nothing where a new fork would have neither.
 fn wanted(context: &Context<'_>) -> Result<Option<(Base, String)>> {
-    match Base::open(&context.project.paths.templates().join(Kind::Applied.name())) {
-        Ok(base) => Ok(Some((base, manifests_digest(context)?))),
-        Err(_) => Ok(None),
+    match start::kept::application(context)? {
+        Some(base) => Ok(Some((base, manifests_digest(context)?))),
+        None => Ok(None),
     }
 }
 
@@ -114,12 +114,9 @@ pub fn fill(context: &Context<'_>) -> Result<()> {
     let Ok(_lock) = FileLock::acquire(&lock, "the pool", Duration::ZERO, context.events) else { return Ok(()) };
     instances::sweep(project, context.events)?;
     let mut usable = 0;
-    let Some(wanted) = wanted(context)? else { return Ok(()) };
-    for name in instances::names(project) {
+    let wanted = if context.project.config.pool == 0 { None } else { wanted(context)? };
+    for name in forks(project) {
         let fork = context.with_name(name.clone());
-        if !name.suffix().is_some_and(|suffix| suffix.starts_with(PREFIX)) {
-            continue;
-        }
         let Ok(_lock) = FileLock::acquire(&fork.paths().lock(), "a fork", Duration::ZERO, context.events) else {
             continue;
         };
@@ -127,7 +124,7 @@ pub fn fill(context: &Context<'_>) -> Result<()> {
         if instances::is_owned(project, &name) {
             continue;
         }
-        let is_usable = waiting(project, &name, &wanted).is_some()
+        let is_usable = wanted.as_ref().is_some_and(|wanted| waiting(project, &name, wanted).is_some())
             && matches!(observe(&fork)?, Observed::Running(_))
             && usable < context.project.config.pool;
         if is_usable {
@@ -136,11 +133,17 @@ pub fn fill(context: &Context<'_>) -> Result<()> {
             instances::delete(project, &name, context.events)?;
         }
     }
-    while usable < context.project.config.pool {
-        make(context, &wanted.0)?;
-        usable += 1;
+    if let Some((base, _)) = wanted {
+        for _ in usable..context.project.config.pool {
+            make(context, &base)?;
+        }
     }
     Ok(())
+}
+
+/// The names of those that are in the pool, or were made for it.
+fn forks(project: &ProjectPaths) -> impl Iterator<Item = InstanceName> {
+    instances::names(project).into_iter().filter(|name| name.suffix().is_some_and(|suffix| suffix.starts_with(PREFIX)))
 }
 
 /// Makes a fork and lays it into the pool.
@@ -169,9 +172,9 @@ fn make(context: &Context<'_>, base: &Base) -> Result<()> {
     })
 }
 
-/// Has a process of its own fill the pool, where there is to be one.
+/// Has a process of its own fill the pool, or empty one that is no longer wanted.
 pub(crate) fn refill(context: &Context<'_>) {
-    if context.project.config.pool == 0 {
+    if context.project.config.pool == 0 && forks(&context.project.paths).next().is_none() {
         return;
     }
     let started = std::env::current_exe().and_then(|program| {

@@ -2,12 +2,14 @@
 
 mod arrival;
 mod begin;
+pub(crate) mod kept;
 mod phase_count;
 mod preparation;
 
 use std::time::Duration;
 
 use host::deadline::Deadline;
+use model::port::Port;
 use model::{Fault, FaultClass, Result};
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
@@ -134,10 +136,7 @@ pub(crate) fn run_locked(
     apply::check_web(context)?;
     images::sources::check(context.project.paths.root(), &context.project.config.images)?;
     // A mistake in a manifest is told now, not after a minute of booting.
-    let node_port = {
-        let config = &context.project.config;
-        web_port::node_port(config.ports.web, config.web_service.as_ref(), &apply::read_manifests(context)?)?
-    };
+    let node_port = node_port(context)?;
     let observed = match beginning {
         Beginning::AsItIs => observe(context)?,
         Beginning::Anew { .. } | Beginning::Saved { .. } => Observed::Absent,
@@ -183,6 +182,12 @@ pub(crate) fn run_locked(
     };
     let applied = arrival.run(begun.console, phases)?;
     Ok(report(context, running, begun.from, true, applied))
+}
+
+/// The port of the guest behind which the application listens.
+fn node_port(context: &Context<'_>) -> Result<Port> {
+    let config = &context.project.config;
+    web_port::node_port(config.ports.web, config.web_service.as_ref(), &apply::read_manifests(context)?)
 }
 
 /// A VM that stood still, and whose guest has just been let go on, becomes useful.
