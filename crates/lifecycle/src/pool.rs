@@ -103,15 +103,19 @@ fn waiting(project: &ProjectPaths, name: &InstanceName, (base, digest): &(Base, 
     (mark.template == base.template.id() && mark.inputs.manifests == *digest).then_some(mark.inputs)
 }
 
-/// Fills the pool, and destroys forks in it that nobody can use. Where another process does so, that one does it.
+/// Fills the pool, and destroys forks in it that nobody can use. Where another process does so, its end is waited for: it
+/// may have begun with another configuration. Where one waits already, that one does it.
 ///
 /// # Errors
-/// As `start`.
+/// As `start`; Timeout when the other one does not end.
 pub fn fill(context: &Context<'_>) -> Result<()> {
     let project = &context.project.paths;
     files::create_private_dir(&project.instances())?;
-    let lock = project.instances().join("pool.lock");
-    let Ok(_lock) = FileLock::acquire(&lock, "the pool", Duration::ZERO, context.events) else { return Ok(()) };
+    let lock =
+        |name: &str, limit| FileLock::acquire(&project.instances().join(name), "the pool", limit, context.events);
+    let Ok(next) = lock("pool-next.lock", Duration::ZERO) else { return Ok(()) };
+    let _lock = lock("pool.lock", context.project.config.timeouts.start)?;
+    drop(next);
     instances::sweep(project, context.events)?;
     let mut usable = 0;
     let wanted = if context.project.config.pool == 0 { None } else { wanted(context)? };
