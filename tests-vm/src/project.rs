@@ -69,7 +69,8 @@ impl ExampleProject {
     /// The folders of the project's instances that have a name.
     pub fn instances(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path(".k3s-vm/instances")).into_iter().flatten();
-        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+        // Beside them are locks.
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()
     }
 
     /// Runs `bin/k3s-vm` in the project; its exit code and its talk.

@@ -7,7 +7,7 @@ mod tail;
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use model::{Fault, FaultClass, Result};
@@ -152,6 +152,12 @@ pub fn exchange(new: &Path, name: &Path) -> Result<()> {
         }
         Err(error) => Err(at_path(&format!("rename {} to", new.display()), name, &error.into())),
     }
+}
+
+/// The bytes that a file takes on the disk, which are fewer than its length where it has holes.
+pub fn on_disk(metadata: &fs::Metadata) -> u64 {
+    // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+    metadata.blocks() * 512
 }
 
 /// Bytes free for this user on the filesystem that holds `path` (or its nearest parent that exists).

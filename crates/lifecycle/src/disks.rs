@@ -116,8 +116,7 @@ struct File {
 
 impl File {
     fn of(metadata: &fs::Metadata) -> Self {
-        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
-        File { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.blocks() * 512 }
+        File { device: metadata.dev(), inode: metadata.ino(), bytes: files::on_disk(metadata) }
     }
 }
 

@@ -127,8 +127,7 @@ fn disk_usage(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let of = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => disk_usage(&entry.path()),
-        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
-        Ok(metadata) if metadata.nlink() == 1 => metadata.blocks() * 512,
+        Ok(metadata) if metadata.nlink() == 1 => host::files::on_disk(&metadata),
         _ => 0,
     };
     entries.filter_map(std::io::Result::ok).map(of).sum()

@@ -125,13 +125,10 @@ impl Work<'_> {
 
 /// The bytes that a file, or a folder with all in it, takes on the disk.
 fn usage(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-
     let Ok(metadata) = path.symlink_metadata() else { return 0 };
     let below: u64 = match std::fs::read_dir(path) {
         Ok(entries) if metadata.is_dir() => entries.flatten().map(|entry| usage(&entry.path())).sum(),
         _ => 0,
     };
-    // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
-    below + metadata.blocks() * 512
+    below + files::on_disk(&metadata)
 }

@@ -1,7 +1,6 @@
 //! Templates of a project: saved VMs of its cluster to begin anew with. Caches: whatever is wrong with one, the way
 //! without it is taken, with one line that says why.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -216,8 +215,7 @@ pub(crate) fn sync_guest(context: &Context<'_>) -> Result<()> {
 
 /// Bytes that a sealed folder takes on the disk, without its frozen disk, which may be needed elsewhere.
 pub(crate) fn usage_without_disk(paths: &TemplatePaths) -> u64 {
-    // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
-    let disk = paths.disk().metadata().map_or(0, |metadata| metadata.blocks() * 512);
+    let disk = paths.disk().metadata().map_or(0, |metadata| host::files::on_disk(&metadata));
     qemu::template::usage(paths.dir()).saturating_sub(disk)
 }
 

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -167,8 +167,7 @@ impl Save<'_> {
     /// As [`Qmp::execute`].
     pub fn ram_to_write(&self, qmp: &mut Qmp) -> Result<u64> {
         let size = qmp.memory(BLOCK)?.size;
-        // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
-        let data_of = |file: &Path| file.metadata().map_or(0, |metadata| metadata.blocks() * 512);
+        let data_of = |file: &Path| file.metadata().map_or(0, |metadata| host::files::on_disk(&metadata));
         Ok(match self.ram {
             Ram::InItsFile => 0,
             Ram::Copied { from, .. } => data_of(from),

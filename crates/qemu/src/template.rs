@@ -226,9 +226,8 @@ impl Template {
 
 /// The bytes that the files of a folder of this kind take on the disk.
 pub fn usage(folder: &Path) -> u64 {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
-    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.blocks() * 512).sum()
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|file| file.metadata().ok()).map(|metadata| files::on_disk(&metadata)).sum()
 }
 
 /// What a [`sweep`] removed, or would.
@@ -257,7 +256,7 @@ pub fn sweep(parent: &Path, dry_run: bool) -> Result<Swept> {
         if folder.try_lock().is_ok() {
             swept.folders += 1;
             let disk = TemplatePaths::new(&path).disk().metadata();
-            let elsewhere = disk.ok().filter(|disk| disk.nlink() > 1).map_or(0, |disk| disk.blocks() * 512);
+            let elsewhere = disk.ok().filter(|disk| disk.nlink() > 1).map_or(0, |disk| files::on_disk(&disk));
             swept.bytes += usage(&path).saturating_sub(elsewhere);
             if !dry_run {
                 files::remove(&path)?;
