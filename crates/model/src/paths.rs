@@ -192,6 +192,7 @@ impl InstancePaths {
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig.yaml")
     }
+
     /// The state of the devices that the running VM was restored from; without it the VM has booted.
     pub fn begun_state(&self) -> PathBuf {
         self.vm_dir().join("begun.state")

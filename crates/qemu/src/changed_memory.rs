@@ -10,10 +10,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::read_ahead::{PAGE, each_page, mapping};
-
-/// Unchanged pages between changed ones that are taken with them: one large read and write costs less than two small ones.
-const GAP: u64 = 32 << 10;
+use crate::read_ahead::{is_touched, mapping, parts};
 
 /// RAM of a QEMU that maps a file privately.
 #[derive(Debug)]
@@ -46,16 +43,7 @@ impl ChangedMemory {
     /// # Errors
     /// Those of reading.
     pub(crate) fn changed(&self) -> io::Result<Vec<Range<u64>>> {
-        let mut ranges: Vec<Range<u64>> = Vec::new();
-        each_page(&self.pagemap, &self.place, |offset, entry| {
-            if is_private(entry) {
-                match ranges.last_mut() {
-                    Some(last) if offset - last.end <= GAP => last.end = offset + PAGE,
-                    _ => ranges.push(offset..offset + PAGE),
-                }
-            }
-        })?;
-        Ok(ranges)
+        parts(&self.pagemap, &self.place, is_private)
     }
 
     /// Reads RAM as the guest has it.
@@ -74,10 +62,10 @@ fn place(descriptor: &Path, size: u64, maps: &str) -> Option<Range<u64>> {
     (place.end - place.start == size).then_some(place)
 }
 
-/// Whether a page of a private mapping is the process's own. Documentation/admin-guide/mm/pagemap.rst: bit 63 is set for a
-/// page in memory, bit 62 for one swapped out, and bit 61 for one of a file.
+/// Whether a page of a private mapping is the process's own. Documentation/admin-guide/mm/pagemap.rst: bit 61 is set for
+/// one of a file.
 fn is_private(entry: u64) -> bool {
-    entry >> 62 != 0 && entry >> 61 & 1 == 0
+    is_touched(entry) && entry >> 61 & 1 == 0
 }
 
 #[cfg(test)]

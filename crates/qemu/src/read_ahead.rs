@@ -17,7 +17,7 @@ use model::{Fault, FaultClass, Result};
 use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 
 /// Bytes of a page of x86.
-pub(crate) const PAGE: u64 = 4096;
+const PAGE: u64 = 4096;
 /// Holes in what was touched that are read, too: one large read costs less than two small ones.
 const GAP: u64 = 32 * 1024;
 
@@ -37,7 +37,7 @@ pub fn write(file: &Path, pid: u32, ram: &Path) -> Result<u64> {
         return Err(Fault::new(FaultClass::Failed, format!("process {pid} does not map {}", ram.display())));
     };
     let pagemap = proc.join("pagemap");
-    let touched = touched(&pagemap, &mapping).map_err(|error| at_path("read", &pagemap, &error))?;
+    let touched = parts(&pagemap, &mapping, is_touched).map_err(|error| at_path("read", &pagemap, &error))?;
     let mut text = String::new();
     for range in &touched {
         let _ = writeln!(text, "{} {}", range.start, range.end);
@@ -92,32 +92,30 @@ pub(crate) fn mapping(maps: &str, inode: u64) -> Option<Range<u64>> {
     })
 }
 
-/// The parts of the mapping that the process has in its memory, relative to its begin.
-fn touched(pagemap: &Path, mapping: &Range<u64>) -> io::Result<Vec<Range<u64>>> {
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    each_page(pagemap, mapping, |offset, entry| {
-        // Documentation/admin-guide/mm/pagemap.rst: bit 63 is set for a page in memory, bit 62 for one swapped out.
-        if entry >> 62 != 0 {
-            add(&mut ranges, offset);
-        }
-    })?;
-    Ok(ranges)
-}
-
-/// Tells of each page of the mapping its offset in it, and what the kernel says of it.
-pub(crate) fn each_page(pagemap: &Path, mapping: &Range<u64>, mut tell: impl FnMut(u64, u64)) -> io::Result<()> {
+/// The parts of the mapping, relative to its begin, of whose pages the kernel says what `wanted` wants, and small gaps
+/// between them.
+pub(crate) fn parts(pagemap: &Path, mapping: &Range<u64>, wanted: impl Fn(u64) -> bool) -> io::Result<Vec<Range<u64>>> {
     let file = File::open(pagemap)?;
     let mut entries = vec![0; 8 * 64 * 1024];
+    let mut ranges: Vec<Range<u64>> = Vec::new();
     let mut at = mapping.start;
     while at < mapping.end {
-        let wanted = usize::try_from((mapping.end - at) / PAGE * 8).unwrap_or(usize::MAX).min(entries.len());
-        file.read_exact_at(&mut entries[..wanted], at / PAGE * 8)?;
-        for entry in entries[..wanted].as_chunks::<8>().0 {
-            tell(at - mapping.start, u64::from_ne_bytes(*entry));
+        let count = usize::try_from((mapping.end - at) / PAGE * 8).unwrap_or(usize::MAX).min(entries.len());
+        file.read_exact_at(&mut entries[..count], at / PAGE * 8)?;
+        for entry in entries[..count].as_chunks::<8>().0 {
+            if wanted(u64::from_ne_bytes(*entry)) {
+                add(&mut ranges, at - mapping.start);
+            }
             at += PAGE;
         }
     }
-    Ok(())
+    Ok(ranges)
+}
+
+/// Whether a process has a page in its memory. Documentation/admin-guide/mm/pagemap.rst: bit 63 is set for a page in
+/// memory, bit 62 for one swapped out.
+pub(crate) fn is_touched(entry: u64) -> bool {
+    entry >> 62 != 0
 }
 
 fn add(ranges: &mut Vec<Range<u64>>, page: u64) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use host::wait::{Look, Wait};
 use qemu::template::{Ingredients, Unsealed};
-use qemu::{Machine, MemoryBackend, Qemu, Ram, Save, disk, qcow2, qemu_img};
+use qemu::{Launched, Machine, MemoryBackend, Qemu, Ram, Save, disk, qcow2, qemu_img};
 
 use crate::boot_sector::COUNTING;
 use crate::real::{installed, prepared_with};
@@ -153,6 +153,15 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
     clone.restore_with(&qemu, &state, |_| Ok(())).expect("nothing is in the way of a good one");
 }
 
+/// A guest that was not restored, has RAM of its own, and counts.
+fn booted(qemu: &Qemu) -> (Vm, Launched) {
+    let mut vm = counting(qemu, 1, Path::new("unused"), false);
+    vm.machine.memory_backend = MemoryBackend::Ram;
+    let running = vm.launch_with(qemu, LONG).unwrap();
+    counts(&vm, 2);
+    (vm, running)
+}
+
 #[test]
 fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
     if !installed(&["qemu-system-x86_64", "qemu-img"]) {
@@ -161,10 +170,7 @@ fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
     let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(name);
-    let mut first = counting(&qemu, 1, Path::new("unused"), false);
-    first.machine.memory_backend = MemoryBackend::Ram;
-    let running = first.launch_with(&qemu, LONG).unwrap();
-    counts(&first, 2);
+    let (first, running) = booted(&qemu);
     let mut qmp = first.qmp();
     let save = Save { version: qemu.version, ram: Ram::Into(&name("ram")), state: &name("1"), deadline: LONG };
     let written = save.run(&mut qmp, &first.events).unwrap();
@@ -210,10 +216,7 @@ fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
     let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(name);
-    let mut first = counting(&qemu, 1, Path::new("unused"), false);
-    first.machine.memory_backend = MemoryBackend::Ram;
-    let running = first.launch_with(&qemu, LONG).unwrap();
-    counts(&first, 2);
+    let (first, running) = booted(&qemu);
     let (mut qmp, state) = (first.qmp(), name("1"));
     let save = |ram, state: &Path, qmp: &mut qemu::Qmp, events: &dyn model::EventSink| {
         Save { version: qemu.version, ram, state, deadline: LONG }.run(qmp, events).unwrap().complete().unwrap()
