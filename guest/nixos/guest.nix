@@ -178,6 +178,9 @@ in
     group = "root";
   };
 
+  # The kernel may have been told to begin on one CPU (maxcpus=1).
+  systemd.tmpfiles.settings."10-k3s-vm"."/sys/devices/system/cpu/cpu*/online".w.argument = "1";
+
   # A container that ignores SIGTERM must not hold up a power-off for systemd's usual ninety seconds.
   systemd.settings.Manager.DefaultTimeoutStopSec = "5s";
 

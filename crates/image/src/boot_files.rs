@@ -54,7 +54,7 @@ pub(crate) fn make(archive: &Path, names: &[String], init: &[u8]) -> Result<Boot
 
 fn initrd(busybox: &[u8], init: &[u8], modules: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Archive::default();
-    for folder in ["bin", "dev", "modules", "proc", "root"] {
+    for folder in ["bin", "dev", "modules", "proc", "root", "sys"] {
         archive.folder(folder);
     }
     // Where the kernel's own console opens before devtmpfs is mounted.

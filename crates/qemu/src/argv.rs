@@ -34,14 +34,15 @@ const TRANSLATION_BUFFER: u32 = 512;
 pub fn arguments(machine: &Machine) -> Vec<OsString> {
     let mut argv = Argv::default();
     argv.identity(machine);
-    argv.board(&Board {
+    let board = Board {
         version: machine.version,
         accelerator: machine.accelerator,
         cpus: machine.cpus,
         memory: machine.memory,
         memory_backend: &machine.memory_backend,
-    });
-    argv.kernel(&machine.kernel, &machine.initrd, &machine.kernel_command_line);
+    };
+    argv.board(&board);
+    argv.kernel(&machine.kernel, &machine.initrd, &board.kernel_command_line(&machine.kernel_command_line));
     argv.firmware_files(machine);
     argv.console();
     argv.devices(machine);
@@ -82,17 +83,19 @@ pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
 pub(crate) fn probe_arguments(probe: &ProbeMachine<'_>) -> Vec<OsString> {
     let mut argv = Argv::default();
     argv.option("-name", ProbeMachine::NAME);
-    argv.board(&Board {
+    let board = Board {
         version: probe.version,
         accelerator: probe.accelerator,
         cpus: probe.cpus,
         memory: ProbeMachine::MEMORY,
         memory_backend: &MemoryBackend::Ram,
-    });
+    };
+    argv.board(&board);
     // The guest ends by a reboot, which no kernel lacks the drivers for; so does one that panics.
     argv.option("-action", "reboot=shutdown");
     // The last words about console and first program count, whatever the image's own line says.
-    let command_line = format!("{} console=ttyS0 rdinit=/init", probe.kernel_command_line);
+    let command_line =
+        format!("{} console=ttyS0 rdinit=/init", board.kernel_command_line(probe.kernel_command_line));
     argv.kernel(probe.kernel, Path::new(ProbeMachine::INITRD), &command_line);
     argv.console();
     argv.0
@@ -109,7 +112,11 @@ struct Board<'a> {
 
 impl Board<'_> {
     fn applies(&self, change: Change) -> bool {
-        workarounds::applying(self.version, self.accelerator).any(|workaround| workaround.change == change)
+        self.changes().any(|applying| applying == change)
+    }
+
+    fn changes(&self) -> impl Iterator<Item = Change> + use<> {
+        workarounds::applying(self.version, self.accelerator).map(|workaround| workaround.change)
     }
 
     fn cpu(&self) -> String {
@@ -117,13 +124,24 @@ impl Board<'_> {
             Accelerator::Tcg => "max".to_owned(),
             Accelerator::Kvm => "host".to_owned(),
         };
-        for workaround in workarounds::applying(self.version, self.accelerator) {
-            if let Change::WithoutCpuFeature(feature) = workaround.change {
+        for change in self.changes() {
+            if let Change::WithoutCpuFeature(feature) = change {
                 model.push_str(",-");
                 model.push_str(feature);
             }
         }
         model
+    }
+
+    fn kernel_command_line(&self, of_the_image: &str) -> String {
+        let mut line = of_the_image.to_owned();
+        for change in self.changes() {
+            if let Change::KernelOption(option) = change {
+                line.push(' ');
+                line.push_str(option);
+            }
+        }
+        line
     }
 
     fn memory(&self) -> Value {

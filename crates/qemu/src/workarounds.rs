@@ -7,6 +7,8 @@ use crate::{Accelerator, Version};
 pub enum Change {
     /// A CPU feature is taken away from the guest (`-cpu …,-NAME`).
     WithoutCpuFeature(&'static str),
+    /// The guest's kernel gets an option more.
+    KernelOption(&'static str),
     /// A RAM file that is mapped privately is opened for writing nevertheless.
     WritablePrivateRam,
 }
@@ -41,6 +43,15 @@ pub const WORKAROUNDS: &[Workaround] = &[
                  No newer version has been tried, and nothing in the guest needs the instruction.",
     },
     Workaround {
+        accelerators: &[Accelerator::Tcg],
+        from: Version::new(0, 0, 0),
+        fixed_in: Some(Version::new(8, 1, 0)),
+        change: Change::KernelOption("maxcpus=1"),
+        reason: "Before QEMU 8.1 an emulated CPU may go on running what it translated while another one patched it, and \
+                 a kernel that turns on its options patches itself (`Oops: int3`; 1 of 200 boots on a busy host). So \
+                 it begins on one CPU, and the guest brings the others online before its first service.",
+    },
+    Workaround {
         accelerators: &[Accelerator::Tcg, Accelerator::Kvm],
         from: Version::new(0, 0, 0),
         fixed_in: Some(Version::new(8, 2, 0)),
@@ -66,9 +77,11 @@ mod tests {
     #[test]
     fn versions_and_accelerators_have_what_they_need() {
         let without_cx16 = Change::WithoutCpuFeature("cx16");
+        let one_cpu = Change::KernelOption("maxcpus=1");
         for (version, accelerator, expected) in [
-            (Version::new(7, 2, 22), Accelerator::Tcg, vec![without_cx16, Change::WritablePrivateRam]),
+            (Version::new(7, 2, 22), Accelerator::Tcg, vec![without_cx16, one_cpu, Change::WritablePrivateRam]),
             (Version::new(7, 2, 22), Accelerator::Kvm, vec![Change::WritablePrivateRam]),
+            (Version::new(8, 1, 0), Accelerator::Tcg, vec![without_cx16, Change::WritablePrivateRam]),
             (Version::new(8, 2, 0), Accelerator::Tcg, vec![without_cx16]),
             (Version::new(8, 2, 0), Accelerator::Kvm, vec![]),
         ] {

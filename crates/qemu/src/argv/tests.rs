@@ -80,7 +80,7 @@ fn the_whole_command_line() {
     -action panic=exit-failure
     -kernel /home/ada/.cache/k3s-vm/images/1f/kernel
     -initrd /home/ada/.cache/k3s-vm/images/1f/initrd
-    -append console=ttyS0 root=/dev/vda rw
+    -append console=ttyS0 root=/dev/vda rw maxcpus=1
     -fw_cfg name=opt/k3s-vm/authorized_keys,file=authorized_keys
     -chardev stdio,id=console,signal=off
     -device {"driver":"isa-serial","index":0,"chardev":"console"}

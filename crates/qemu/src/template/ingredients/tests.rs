@@ -104,7 +104,7 @@ fn whatever_counts_changes_the_key_and_is_told() {
     the guest image's disk, /f/root.qcow2, has changed
     -m was 1M and is 2M
     -smp was cpus=2,sockets=1,cores=2,threads=1 and is cpus=4,sockets=1,cores=4,threads=1
-    -append was quiet and is quiet debug
+    -append was quiet maxcpus=1 and is quiet debug maxcpus=1
     the VM had -fw_cfg and has it no more, or elsewhere
     ");
 }
