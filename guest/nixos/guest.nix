@@ -147,7 +147,10 @@ in
     path = [ "/run/current-system/sw" ];
     # While the power-off that it was asked for is under way the agent does not heed SIGTERM, and it has nothing to save.
     serviceConfig.KillSignal = "SIGKILL";
+    serviceConfig.CPUWeight = 10000;
   };
+  # The control plane before the pods when CPU is short: a restored cluster answers while its pods still find their feet.
+  systemd.slices.system.sliceConfig.CPUWeight = 10000;
 
   services.k3s = {
     enable = true;
@@ -170,6 +173,7 @@ in
     environment.GODEBUG = "asyncpreemptoff=1";
     # A restart does not touch the pods (KillMode=process); at power-off systemd ends what is left.
     serviceConfig.TimeoutStopSec = 10;
+    serviceConfig.CPUWeight = 10000;
   };
   # Where this file is, K3s imports an archive once; otherwise at each start.
   systemd.tmpfiles.settings."10-k3s-vm"."/var/lib/rancher/k3s/agent/images/.cache.json".f = {

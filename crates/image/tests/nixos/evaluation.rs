@@ -72,7 +72,7 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     systemd.network.wait-online.anyInterface = true
     systemd.network.wait-online.timeout = 20
     systemd.services.k3s.environment = {"GODEBUG":"asyncpreemptoff=1"}
-    systemd.services.k3s.serviceConfig = {"TimeoutStopSec":10}
+    systemd.services.k3s.serviceConfig = {"CPUWeight":10000,"TimeoutStopSec":10}
     systemd.services.k3s-vm-hooks.after = ["systemd-modules-load.service"]
     systemd.services.k3s-vm-hooks.before = ["sysinit.target","shutdown.target"]
     systemd.services.k3s-vm-hooks.conflicts = ["shutdown.target"]
@@ -81,7 +81,8 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     systemd.services.k3s-vm-hooks.unitConfig = {"DefaultDependencies":false}
     systemd.services.k3s-vm-hooks.wantedBy = ["sysinit.target"]
     systemd.services.qemu-guest-agent.path = ["/run/current-system/sw"]
-    systemd.services.qemu-guest-agent.serviceConfig = {"KillSignal":"SIGKILL"}
+    systemd.services.qemu-guest-agent.serviceConfig = {"CPUWeight":10000,"KillSignal":"SIGKILL"}
+    systemd.slices.system.sliceConfig = {"CPUWeight":10000}
     systemd.settings.Manager = {"DefaultTimeoutStopSec":"5s"}
     systemd.tmpfiles.settings.10-k3s-vm."/sys/devices/system/cpu/cpu*/online".w.argument = "1"
     systemd.tmpfiles.settings.10-k3s-vm."/var/lib/rancher/k3s/agent/images/.cache.json".f.group = "root"
