@@ -94,8 +94,7 @@ pub(crate) fn probe_arguments(probe: &ProbeMachine<'_>) -> Vec<OsString> {
     // The guest ends by a reboot, which no kernel lacks the drivers for; so does one that panics.
     argv.option("-action", "reboot=shutdown");
     // The last words about console and first program count, whatever the image's own line says.
-    let command_line =
-        format!("{} console=ttyS0 rdinit=/init", board.kernel_command_line(probe.kernel_command_line));
+    let command_line = format!("{} console=ttyS0 rdinit=/init", board.kernel_command_line(probe.kernel_command_line));
     argv.kernel(probe.kernel, Path::new(ProbeMachine::INITRD), &command_line);
     argv.console();
     argv.0
