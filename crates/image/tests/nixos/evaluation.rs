@@ -82,8 +82,8 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     systemd.services.k3s-vm-hooks.wantedBy = ["sysinit.target"]
     systemd.services.qemu-guest-agent.path = ["/run/current-system/sw"]
     systemd.services.qemu-guest-agent.serviceConfig = {"CPUWeight":10000,"KillSignal":"SIGKILL"}
-    systemd.slices.system.sliceConfig = {"CPUWeight":10000}
     systemd.settings.Manager = {"DefaultTimeoutStopSec":"5s"}
+    systemd.slices.system.sliceConfig = {"CPUWeight":10000}
     systemd.tmpfiles.settings.10-k3s-vm."/sys/devices/system/cpu/cpu*/online".w.argument = "1"
     systemd.tmpfiles.settings.10-k3s-vm."/var/lib/rancher/k3s/agent/images/.cache.json".f.group = "root"
     systemd.tmpfiles.settings.10-k3s-vm."/var/lib/rancher/k3s/agent/images/.cache.json".f.mode = "0644"
