@@ -22,7 +22,12 @@ pub(super) fn start(image: &GuestImage) -> LiveGuest<'_> {
             Err(fault) => Err(fault),
         }
     });
-    assert_eq!(guest.file("/proc/cmdline").trim(), image.manifest.kernel_command_line.trim());
+    // What QEMU's version needs comes after what the image asks for.
+    let line = guest.file("/proc/cmdline");
+    assert!(line.starts_with(image.manifest.kernel_command_line.trim()), "the kernel's command line is {line}");
+    // Whether or not the kernel began with all.
+    let cpus = guest.file("/sys/devices/system/cpu/online");
+    assert_eq!(cpus, guest.file("/sys/devices/system/cpu/present"), "CPUs are not all online");
     let board = guest.file("/sys/class/dmi/id/product_name");
     assert!(board.contains("Q35"), "the board is {board}");
     guest
