@@ -24,6 +24,7 @@ pub(super) fn start(image: &GuestImage) -> LiveGuest<'_> {
     });
     // What QEMU's version needs comes after what the image asks for.
     let line = guest.file("/proc/cmdline");
+    assert_eq!(line.trim(), guest.kernel_command_line());
     assert!(line.starts_with(image.manifest.kernel_command_line.trim()), "the kernel's command line is {line}");
     // Whether or not the kernel began with all.
     let cpus = guest.file("/sys/devices/system/cpu/online");

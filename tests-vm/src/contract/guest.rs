@@ -172,6 +172,13 @@ impl<'a> LiveGuest<'a> {
         Launch { qemu: &self.qemu, machine, log: self.paths.log(), deadline: CALL }
     }
 
+    /// What QEMU gives the kernel: the image's own line, and what QEMU's version needs.
+    pub(super) fn kernel_command_line(&self) -> String {
+        let arguments = qemu::argv::arguments(&self.machine(false));
+        let append = arguments.windows(2).find(|pair| pair[0] == "-append").expect("QEMU starts a kernel");
+        append[1].to_string_lossy().into_owned()
+    }
+
     fn machine(&self, share: bool) -> Machine {
         let forward = |host, guest| Forward { bind: std::net::Ipv4Addr::LOCALHOST.into(), host, guest };
         let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
