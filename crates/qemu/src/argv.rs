@@ -50,9 +50,9 @@ pub fn arguments(machine: &Machine) -> Vec<OsString> {
     argv.0
 }
 
-/// The arguments of a QEMU that waits with a standing guest for a saved state.
+/// The arguments of a QEMU that waits with a standing guest for a saved state. It opens no ports: see [`crate::Restore`].
 pub(crate) fn waiting_arguments(machine: &Machine) -> Vec<OsString> {
-    let mut argv = Argv(arguments(machine));
+    let mut argv = Argv(arguments(&Machine { forwards: Vec::new(), ..machine.clone() }));
     argv.option("-incoming", "defer");
     // Without it a state that was saved while the guest ran would run at once.
     argv.0.push("-S".into());

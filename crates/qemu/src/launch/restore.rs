@@ -30,8 +30,8 @@ pub struct Restore<'a> {
 }
 
 impl Restore<'_> {
-    /// Starts QEMU, reads the state, calls `paused` while the guest stands still, and lets the guest go on. The clock
-    /// of the guest is that of the save, and every VM restored from one state has the same random numbers ahead.
+    /// Starts QEMU, reads the state, opens the ports, calls `paused` while the guest stands still, and lets the guest go
+    /// on. The clock of the guest is that of the save, and every VM restored from one state has the same random numbers ahead.
     ///
     /// # Errors
     /// Those of [`Launch::run`]; Host when a file cannot be read or the RAM file is not as large as the RAM; Guest with
@@ -56,6 +56,9 @@ impl Restore<'_> {
         let (mut launched, mut qmp) = self.launch.start(argv::waiting_arguments(machine), events)?;
         steps.done("QEMU started");
         let restored = self.load(&mut qmp, &state, &mut steps).and_then(|()| {
+            // Not at QEMU's start: until the state is loaded the VM's clock stands at zero, so that what slirp holds for the
+            // guest would be too old the moment it is loaded, and whoever connected waits for TCP to try again.
+            machine.forwards.iter().try_for_each(|forward| qmp.add_forward(forward))?;
             paused(&mut qmp)?;
             steps.done("prepared while it stands still");
             qmp.cont()
