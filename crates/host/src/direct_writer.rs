@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Error, ErrorKind};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,29 +17,43 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 pub const ALIGNMENT: usize = 4096;
 /// The bytes that a piece holds.
 const LENGTH: usize = 4 << 20;
-/// How many there are: each thread writes one, and as many are being filled or wait.
+/// How many there are at least: each thread writes one, and as many are being filled or wait.
 const PIECES: usize = 2 * THREADS;
 const THREADS: usize = 2;
 
-/// A part of the file in memory.
+/// Some of the file in memory: ranges, one after the other.
 pub struct Piece {
     memory: Vec<u8>,
     /// Where in it the first aligned byte is.
     begin: usize,
     length: usize,
-    offset: u64,
+    ranges: Vec<Range<u64>>,
 }
 
 impl Piece {
-    fn new() -> Self {
-        let memory = vec![0; LENGTH + ALIGNMENT];
+    /// `fill` is what its memory has: the kernel provides zeros only when they are used, anything else at once.
+    fn new(fill: u8) -> Self {
+        let memory = vec![fill; LENGTH + ALIGNMENT];
         let begin = memory.as_ptr().align_offset(ALIGNMENT);
-        Piece { memory, begin, length: 0, offset: 0 }
+        Piece { memory, begin, length: 0, ranges: Vec::new() }
+    }
+
+    fn empty(&mut self, offset: u64) {
+        self.length = 0;
+        self.ranges.clear();
+        self.ranges.push(offset..offset);
     }
 
     /// Where in the file its next byte belongs.
     pub fn end(&self) -> u64 {
-        self.offset + self.length as u64
+        self.ranges.last().map_or(0, |range| range.end)
+    }
+
+    /// Its next byte belongs at `offset`, a multiple of [`ALIGNMENT`].
+    pub fn go_to(&mut self, offset: u64) {
+        if self.end() != offset {
+            self.ranges.push(offset..offset);
+        }
     }
 
     /// How many bytes it can still take.
@@ -51,15 +66,25 @@ impl Piece {
     pub fn next(&mut self, count: usize) -> &mut [u8] {
         let begin = self.begin + self.length;
         self.length += count;
+        if let Some(range) = self.ranges.last_mut() {
+            range.end += count as u64;
+        }
         &mut self.memory[begin..begin + count]
     }
 
-    fn bytes(&self) -> &[u8] {
-        &self.memory[self.begin..self.begin + self.length]
+    /// What belongs where.
+    fn parts(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut rest = &self.memory[self.begin..self.begin + self.length];
+        self.ranges.iter().map(move |range| {
+            let (part, behind) = rest.split_at((range.end - range.start) as usize);
+            rest = behind;
+            (range.start, part)
+        })
     }
 }
 
 /// Writes pieces of one file, each of which has its bytes once. After it the file is read and written as ever.
+#[derive(Debug)]
 pub struct DirectWriter {
     file: File,
     /// Nothing once all pieces are on their way.
@@ -74,13 +99,23 @@ impl DirectWriter {
     /// # Errors
     /// Those of copying its descriptor.
     pub fn new(file: &File) -> io::Result<Self> {
+        Self::holding(file, 0)
+    }
+
+    /// The same with memory for so many bytes, if that is more than usual: they are taken at once, however slow the disk.
+    /// The memory is there when this returns.
+    ///
+    /// # Errors
+    /// As [`DirectWriter::new`].
+    pub fn holding(file: &File, bytes: u64) -> io::Result<Self> {
         bypass_cache(file);
+        let pieces = usize::try_from(bytes).unwrap_or(usize::MAX).div_ceil(LENGTH).max(PIECES);
         let (full, to_write) = mpsc::channel::<Piece>();
         let (written, empty) = mpsc::channel();
         let to_write = Arc::new(Mutex::new(to_write));
-        for _ in 0..PIECES {
+        for _ in 0..pieces {
             // The receiver is here.
-            let _ = written.send(Ok(Piece::new()));
+            let _ = written.send(Ok(Piece::new(u8::from(pieces > PIECES))));
         }
         let mut threads = Vec::new();
         for _ in 0..THREADS {
@@ -89,7 +124,8 @@ impl DirectWriter {
                 loop {
                     let next = to_write.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(piece) = next else { return };
-                    let done = write(&file, piece.bytes(), piece.offset).map(|()| piece);
+                    let done = piece.parts().try_for_each(|(offset, bytes)| write(&file, bytes, offset));
+                    let done = done.map(|()| piece);
                     if written.send(done).is_err() {
                         return;
                     }
@@ -105,8 +141,7 @@ impl DirectWriter {
     /// What an earlier piece met.
     pub fn piece(&mut self, offset: u64) -> io::Result<Piece> {
         let mut piece = self.empty.recv().map_err(|_| ended())??;
-        piece.length = 0;
-        piece.offset = offset;
+        piece.empty(offset);
         Ok(piece)
     }
 
@@ -114,7 +149,7 @@ impl DirectWriter {
     ///
     /// # Errors
     /// That nobody writes any more.
-    pub fn write(&mut self, piece: Piece) -> io::Result<()> {
+    pub fn write(&self, piece: Piece) -> io::Result<()> {
         self.full.as_ref().ok_or_else(ended)?.send(piece).map_err(|_| ended())
     }
 
@@ -210,8 +245,29 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_has_several_ranges_and_as_many_are_held_as_asked_for() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len((16 * ALIGNMENT) as u64).unwrap();
+        let mut writer = DirectWriter::holding(file.as_file(), (6 * LENGTH) as u64).unwrap();
+        // Nothing is written yet, and nobody waits.
+        let mut pieces: Vec<Piece> = (0..6).map(|_| writer.piece(0).unwrap()).collect();
+        let mut piece = pieces.pop().unwrap();
+        for (page, with) in [(0, 1), (1, 2), (9, 3), (4, 4)] {
+            piece.go_to((page * ALIGNMENT) as u64);
+            fill(&mut piece, with);
+        }
+        assert_eq!((piece.end(), piece.ranges.len()), ((5 * ALIGNMENT) as u64, 3));
+        writer.write(piece).unwrap();
+        drop(pieces);
+        writer.finish().unwrap();
+        let pages: Vec<u8> = std::fs::read(file.path()).unwrap().chunks(ALIGNMENT).map(|page| page[0]).collect();
+        assert_eq!(pages, [1, 2, 0, 0, 4, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
     fn a_piece_takes_so_much() {
-        let mut piece = Piece::new();
+        let mut piece = Piece::new(0);
+        piece.empty(0);
         assert_eq!((piece.room(), piece.end()), (LENGTH, 0));
         assert_eq!(piece.next(LENGTH).as_ptr().align_offset(ALIGNMENT), 0);
         assert_eq!((piece.room(), piece.end()), (0, LENGTH as u64));

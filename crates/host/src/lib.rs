@@ -19,6 +19,7 @@ pub mod identity;
 pub mod interrupt;
 pub mod io_fault;
 pub mod lock;
+pub mod memory;
 pub mod packages;
 pub mod port_holder;
 pub mod process_table;

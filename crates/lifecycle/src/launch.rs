@@ -140,7 +140,10 @@ impl VmLaunch<'_> {
 }
 
 /// Gives a file of the saved VM a second name: the instance keeps it when the saved VM is gone, for its own saves.
-fn keep(file: Option<&Path>, name: &Path) -> Result<()> {
+///
+/// # Errors
+/// A fault that names the path.
+pub(crate) fn keep(file: Option<&Path>, name: &Path) -> Result<()> {
     let Some(file) = file else { return files::remove(name) };
     if file == name {
         return Ok(());

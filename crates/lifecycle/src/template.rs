@@ -14,6 +14,7 @@ use qemu::{Agent, Qmp, Ram, Save, disk};
 use crate::awake;
 use crate::context::Context;
 use crate::disks::{Pool, check_room, shorten_running};
+use crate::launch;
 use crate::observe::Running;
 use crate::readiness;
 use crate::saved::SavedCluster;
@@ -173,11 +174,12 @@ pub(crate) fn save_running(
         // Until the saved VM has a link of its own to the frozen disk.
         let locked = pool.lock(context.events)?;
         let frozen = locked.new_name();
+        let prepared = save.prepare(&mut qmp, context.events)?;
         let begin = Instant::now();
         qmp.stop()?;
         // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
-        let done = disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events)
-            .and_then(|()| save.run(&mut qmp, context.events));
+        let done =
+            disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events).and_then(|()| prepared.write(&mut qmp));
         // It goes on whatever happened.
         let goes_on = qmp.cont();
         let stood_still = begin.elapsed();
@@ -190,6 +192,10 @@ pub(crate) fn save_running(
     readiness::set_clock(&paths, context.events);
     saved.complete()?;
     cluster.write(&unsealed.paths().cluster())?;
+    if !begun_from.exists() {
+        // What a VM that has booted says of its RAM, too, is the same in its next save.
+        launch::keep(Some(&state), &begun_from)?;
+    }
     let template = unsealed.replace(record.memory, &record.ingredients)?;
     // A longer chain is slower, not wrong.
     if let Err(fault) = shorten_running(&pool, &mut qmp, &paths.disk(), context.events) {

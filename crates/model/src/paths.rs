@@ -193,7 +193,7 @@ impl InstancePaths {
         self.dir.join("kubeconfig.yaml")
     }
 
-    /// The state of the devices that the running VM was restored from; without it the VM has booted.
+    /// The state that the running VM was restored from, or that was saved of it first if it has booted.
     pub fn begun_state(&self) -> PathBuf {
         self.vm_dir().join("begun.state")
     }

@@ -11,6 +11,7 @@ pub mod disk;
 mod last_words;
 pub mod launch;
 pub mod machine;
+mod parallel_copy;
 mod port_fault;
 pub mod power;
 pub mod qcow2;

@@ -182,6 +182,14 @@ impl Qmp {
         self.execute("qom-get", path).ok()?.as_str().map(PathBuf::from)
     }
 
+    /// Where in QEMU's memory the RAM of the object `id` begins, if it is what the guest has at address zero. There is only a
+    /// command of the human monitor for it: "Host virtual address for 0x0 (ram0) is 0x7f0000000000" (monitor/misc.c).
+    pub(crate) fn host_address(&mut self, id: &str) -> Option<u64> {
+        let text = self.human("gpa2hva 0").ok()?;
+        let address = text.strip_prefix(&format!("Host virtual address for 0x0 ({id}) is 0x"))?;
+        u64::from_str_radix(address, 16).ok()
+    }
+
     /// Presses the power button.
     ///
     /// # Errors

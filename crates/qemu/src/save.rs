@@ -43,11 +43,11 @@ pub enum Ram<'a> {
     /// It is private to the VM, which writes it into this new file, and can go on. This takes a second or two for each
     /// GiB that the guest has touched.
     Into(&'a Path),
-    /// The same for a VM that was restored from the state `begun_from` and maps the RAM of that time: only what it has
-    /// changed is taken while it stands still, a quarter of a second for each GiB of that, and the rest by
+    /// The same for a VM of which there is an earlier state, that it was restored from or that was saved of it: only what
+    /// it has changed since its RAM was mapped is read while it stands still, and what can wait for the disk is done by
     /// [`Saved::complete`]. Where that cannot be done it is [`Ram::Into`].
     Changed {
-        /// The state.
+        /// The state; it may be missing.
         begun_from: &'a Path,
         /// The new file.
         into: &'a Path,
@@ -100,7 +100,7 @@ impl Saved {
     }
 }
 
-impl Save<'_> {
+impl<'a> Save<'a> {
     /// Stops the guest and saves it; the files are 0600. After it the guest stands still: it goes on by [`Qmp::cont`] or
     /// its QEMU ends by [`Qmp::quit`]. After a fault it runs again if it ran before, and the files are gone.
     ///
@@ -108,45 +108,35 @@ impl Save<'_> {
     /// Failed with QEMU's reason or where the RAM is not as told, Host when the files cannot be written, Timeout,
     /// Guest when QEMU ended, Interrupted.
     pub fn run(&self, qmp: &mut Qmp, events: &dyn EventSink) -> Result<Saved> {
+        self.prepare(qmp, events)?.write(qmp)
+    }
+
+    /// All of it that can be done while the guest runs, so that whoever stops the guest for something else, too, lets it
+    /// stand still no longer than it must.
+    ///
+    /// # Errors
+    /// As [`Save::run`].
+    pub fn prepare<'e>(&self, qmp: &mut Qmp, events: &'e dyn EventSink) -> Result<Prepared<'a, 'e>> {
         let mut steps = Steps::begin("save", events);
-        // A VM whose disk is worked on cannot be saved.
-        qmp.cancel_stream()?;
-        let ran = qmp.status()? == RunState::Running;
-        // A saved state must fit a VM without it.
-        wake_line::disarm(qmp)?;
-        let prepare = |qmp: &mut Qmp| -> Result<Prepared<'_>> {
+        let mut prepare = || {
+            // A VM whose disk is worked on cannot be saved.
+            qmp.cancel_stream()?;
+            // A saved state must fit a VM without it.
+            wake_line::disarm(qmp)?;
             let size = self.size_of_ram(qmp)?;
             self.check_room(qmp)?;
             let state = NewFile::create(self.state)?;
             let ram = self.ram.new_file().map(NewFile::create).transpose()?;
             qmp.prepare_migration()?;
-            let changed = match self.ram {
-                Ram::Changed { begun_from, .. } => Changed::prepare(begun_from, qmp.peer_pid(), size),
+            let changed = match (self.ram, &ram) {
+                (Ram::Changed { begun_from, .. }, Some(ram)) => Changed::prepare(begun_from, qmp, size, ram)?,
                 _ => None,
             };
-            Ok(Prepared { size, state, ram, changed })
+            Ok((size, state, ram, changed))
         };
-        let saved = prepare(qmp).and_then(|mut prepared| {
-            steps.done("prepared");
-            let saved = qmp.stop().and_then(|()| {
-                steps.done("guest stopped");
-                self.write(qmp, &mut prepared, &mut steps, events)
-            });
-            match saved {
-                Ok(saved) => {
-                    prepared.state.keep();
-                    if let Some(ram) = prepared.ram {
-                        ram.keep();
-                    }
-                    Ok(saved)
-                }
-                Err(fault) => {
-                    go_on(qmp, ran, events);
-                    Err(fault)
-                }
-            }
-        });
-        saved.map_err(|fault| fault.context("the VM was not saved"))
+        let (size, state, ram, changed) = prepare().map_err(not_saved)?;
+        steps.done("prepared");
+        Ok(Prepared { save: *self, size, state, ram, changed, steps, events })
     }
 
     /// Bytes of RAM; also checks that it is where the caller believes it to be.
@@ -183,42 +173,76 @@ impl Save<'_> {
         let Some(file) = self.ram.new_file() else { return Ok(()) };
         room(file, self.ram_to_write(qmp)?)
     }
+}
 
-    fn write(
-        &self,
-        qmp: &mut Qmp,
-        prepared: &mut Prepared<'_>,
-        steps: &mut Steps<'_>,
-        events: &dyn EventSink,
-    ) -> Result<Saved> {
-        let Prepared { size, state, ram, changed } = prepared;
-        let (state, ram) = (&*state, ram.as_ref());
-        let size_of_state = || {
+/// A save that waits for the guest to stand still. Dropped, it leaves nothing.
+pub struct Prepared<'a, 'e> {
+    save: Save<'a>,
+    /// Bytes of RAM.
+    size: u64,
+    state: NewFile<'a>,
+    ram: Option<NewFile<'a>>,
+    changed: Option<Changed>,
+    steps: Steps<'e>,
+    events: &'e dyn EventSink,
+}
+
+impl Prepared<'_, '_> {
+    /// The rest of [`Save::run`].
+    ///
+    /// # Errors
+    /// As [`Save::run`].
+    pub fn write(mut self, qmp: &mut Qmp) -> Result<Saved> {
+        let ran = qmp.status().map_err(not_saved)? == RunState::Running;
+        let saved = qmp.stop().and_then(|()| {
+            self.steps.done("guest stopped");
+            self.write_all(qmp)
+        });
+        match saved {
+            Ok(saved) => {
+                self.state.keep();
+                if let Some(ram) = self.ram {
+                    ram.keep();
+                }
+                Ok(saved)
+            }
+            Err(fault) => {
+                go_on(qmp, ran, self.events);
+                Err(not_saved(fault))
+            }
+        }
+    }
+
+    fn write_all(&mut self, qmp: &mut Qmp) -> Result<Saved> {
+        let Save { version, deadline, .. } = self.save;
+        let Prepared { state, ram, steps, .. } = self;
+        let size_of_state = |state: &NewFile<'_>| {
             let metadata = state.file.metadata();
-            metadata.map(|metadata| metadata.len()).map_err(|error| at_path("look at", self.state, &error))
+            metadata.map(|metadata| metadata.len()).map_err(|error| at_path("look at", state.path, &error))
         };
-        if let (Some(changed), Some(ram)) = (changed.take(), ram) {
+        if let (Some(changed), Some(ram)) = (self.changed.take(), &ram) {
             match changed.devices(qmp, state) {
                 Ok(()) => {
                     steps.done("devices written");
                     let rest = changed.ram(ram)?;
-                    steps.done(&format!("{} bytes of changed RAM written", rest.written));
-                    return Ok(Saved { state: size_of_state()?, ram: rest.written, rest: Some(rest) });
+                    steps.done(&format!("{} bytes of changed RAM read", rest.written));
+                    return Ok(Saved { state: size_of_state(state)?, ram: rest.written, rest: Some(rest) });
                 }
                 Err(fault) if qmp.is_closed() => return Err(fault),
-                Err(fault) => events.debug(format!("all of the RAM is saved: {fault}")),
+                Err(fault) => self.events.debug(format!("all of the RAM is saved: {fault}")),
             }
             state.empty()?;
+            ram.empty()?;
         }
         let mut ram_bytes = 0;
-        if let (Ram::Into(_) | Ram::Changed { .. }, Some(ram)) = (self.ram, ram) {
-            ram_bytes = self.split(qmp, *size, state, ram)?;
+        if let (Ram::Into(_) | Ram::Changed { .. }, Some(ram)) = (self.save.ram, &ram) {
+            ram_bytes = split(&self.save, qmp, self.size, state, ram)?;
             steps.done(&format!("devices and {ram_bytes} bytes of RAM written"));
         } else {
-            qmp.migrate_to(state.file.as_fd(), Transfer::File, self.version, self.deadline)?;
+            qmp.migrate_to(state.file.as_fd(), Transfer::File, version, deadline)?;
             steps.done("devices written");
         }
-        if let (Ram::Copied { from, .. }, Some(ram)) = (self.ram, ram) {
+        if let (Ram::Copied { from, .. }, Some(ram)) = (self.save.ram, &ram) {
             let source = File::open(from).map_err(|error| at_path("read", from, &error))?;
             match sparse_copy::copy(&source, &ram.file).map_err(|error| at_path("write", ram.path, &error))? {
                 Copied::ByReference => steps.done("RAM referred to"),
@@ -228,53 +252,48 @@ impl Save<'_> {
                 }
             }
         }
-        Ok(Saved { state: size_of_state()?, ram: ram_bytes, rest: None })
-    }
-
-    /// Lets QEMU write all into a socket, and takes the RAM out of that.
-    fn split(&self, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &NewFile<'_>) -> Result<u64> {
-        let failed = |error| at_path("write", ram.path, &error);
-        ram.file.set_len(size).map_err(failed)?;
-        if let Some(mapped) = qmp.memory_file(BLOCK) {
-            // What the guest has never touched QEMU reads from there now, page by page.
-            read_ahead::start_whole(mapped);
-        }
-        let (here, there) = UnixStream::pair().map_err(failed)?;
-        // So much is on its way at once; with the usual 200 KiB both sides wait for each other.
-        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&there, 1 << 20);
-        let (sent, split) = std::thread::scope(|scope| {
-            let splitting = scope.spawn(|| {
-                let bytes = ram_stream::split(&here, BLOCK, size, &ram.file, BufWriter::new(&state.file));
-                // QEMU must not wait for a reader that has given up.
-                let _ = here.shutdown(Shutdown::Both);
-                bytes
-            });
-            let sent = qmp.migrate_to(there.as_fd(), Transfer::Socket, self.version, self.deadline);
-            drop(there);
-            if sent.is_err() {
-                // A QEMU that hangs still holds its end.
-                let _ = here.shutdown(Shutdown::Both);
-            }
-            let split = splitting.join();
-            (sent, split.unwrap_or_else(|_| Err(io::Error::other("the thread that writes it ended"))))
-        });
-        match (sent, split) {
-            (Ok(()), Ok(bytes)) => Ok(bytes),
-            // A stream that just ends has its cause in QEMU; else what the reader met made QEMU fail.
-            (Err(fault), Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(fault),
-            (_, Err(error)) => Err(failed(error)),
-            (Err(fault), Ok(_)) => Err(fault),
-        }
+        Ok(Saved { state: size_of_state(state)?, ram: ram_bytes, rest: None })
     }
 }
 
-/// What is there before the guest stands still.
-struct Prepared<'a> {
-    /// Bytes of RAM.
-    size: u64,
-    state: NewFile<'a>,
-    ram: Option<NewFile<'a>>,
-    changed: Option<Changed>,
+/// Lets QEMU write all into a socket, and takes the RAM out of that.
+fn split(save: &Save<'_>, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &NewFile<'_>) -> Result<u64> {
+    let failed = |error| at_path("write", ram.path, &error);
+    ram.file.set_len(size).map_err(failed)?;
+    if let Some(mapped) = qmp.memory_file(BLOCK) {
+        // What the guest has never touched QEMU reads from there now, page by page.
+        read_ahead::start_whole(mapped);
+    }
+    let (here, there) = UnixStream::pair().map_err(failed)?;
+    // So much is on its way at once; with the usual 200 KiB both sides wait for each other.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&there, 1 << 20);
+    let (sent, split) = std::thread::scope(|scope| {
+        let splitting = scope.spawn(|| {
+            let bytes = ram_stream::split(&here, BLOCK, size, &ram.file, BufWriter::new(&state.file));
+            // QEMU must not wait for a reader that has given up.
+            let _ = here.shutdown(Shutdown::Both);
+            bytes
+        });
+        let sent = qmp.migrate_to(there.as_fd(), Transfer::Socket, save.version, save.deadline);
+        drop(there);
+        if sent.is_err() {
+            // A QEMU that hangs still holds its end.
+            let _ = here.shutdown(Shutdown::Both);
+        }
+        let split = splitting.join();
+        (sent, split.unwrap_or_else(|_| Err(io::Error::other("the thread that writes it ended"))))
+    });
+    match (sent, split) {
+        (Ok(()), Ok(bytes)) => Ok(bytes),
+        // A stream that just ends has its cause in QEMU; else what the reader met made QEMU fail.
+        (Err(fault), Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(fault),
+        (_, Err(error)) => Err(failed(error)),
+        (Err(fault), Ok(_)) => Err(fault),
+    }
+}
+
+fn not_saved(fault: Fault) -> Fault {
+    fault.context("the VM was not saved")
 }
 
 /// Memory that a process has now, in bytes; as much as there can be where that is not told.

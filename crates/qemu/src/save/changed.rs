@@ -1,5 +1,5 @@
-//! Saves a VM that was restored without asking QEMU for its RAM: what the guest has changed is read while it stands still,
-//! and the rest, which is in the file that it was restored from, is copied when it goes on or is gone.
+//! Saves a VM without asking QEMU for its RAM: what the guest has changed is read while it stands still. Writing that, and
+//! copying the rest, which is in the file that it was restored from, can wait until it goes on or is gone.
 
 use std::fs::File;
 use std::io::{self, Error, ErrorKind};
@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use host::direct_writer::{self, DirectWriter};
 use host::io_fault::at_path;
-use host::sparse_copy;
+use host::{memory, sparse_copy};
 use model::Result;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use super::{BLOCK, NewFile};
 use crate::changed_memory::ChangedMemory;
+use crate::parallel_copy::copy;
 use crate::{Qmp, ram_stream};
 
 /// An empty description behind the devices: one byte for its kind, four for its length, and JSON. QEMU's reader misses it
@@ -27,15 +28,30 @@ pub(super) struct Changed {
     memory: ChangedMemory,
     /// How the state begins.
     head: Vec<u8>,
-    size: u64,
+    /// Of the RAM's file; it can hold what had changed when this was made.
+    writer: DirectWriter,
+    /// Whether the file has all that has not changed.
+    has_rest: bool,
 }
 
 impl Changed {
-    /// Nothing where it cannot be done: the VM was not restored, or the kernel does not let us read its memory.
-    pub(super) fn prepare(begun_from: &Path, pid: u32, size: u64) -> Option<Self> {
-        let memory = ChangedMemory::open(pid, size)?;
-        let head = ram_stream::head(File::open(begun_from).ok()?, BLOCK).ok()?;
-        Some(Changed { memory, head, size })
+    /// Nothing where it cannot be done: there is no earlier state, or the kernel does not let us read the VM's memory.
+    ///
+    /// # Errors
+    /// Host when the file cannot be prepared.
+    pub(super) fn prepare(begun_from: &Path, qmp: &mut Qmp, size: u64, ram: &NewFile<'_>) -> Result<Option<Self>> {
+        let head = File::open(begun_from).and_then(|state| ram_stream::head(state, BLOCK));
+        let (Ok(head), Some(memory)) = (head, ChangedMemory::open(qmp, BLOCK, size)) else { return Ok(None) };
+        let prepare = || -> io::Result<(DirectWriter, bool)> {
+            let has_rest = memory.base.as_ref().is_none_or(|base| sparse_copy::refer(base, &ram.file));
+            ram.file.set_len(size)?;
+            // The guest goes on changing it.
+            let changed = total(&memory.changed()?);
+            let writer = DirectWriter::holding(&ram.file, (changed + changed / 8).min(memory::available() / 2))?;
+            Ok((writer, has_rest))
+        };
+        let (writer, has_rest) = prepare().map_err(|error| at_path("write", ram.path, &error))?;
+        Ok(Some(Changed { memory, head, writer, has_rest }))
     }
 
     /// Has QEMU write the state of the devices, and puts it behind the beginning.
@@ -51,70 +67,50 @@ impl Changed {
         state.file.set_len(0).and_then(|()| state.file.write_all_at(&whole, 0)).map_err(failed)
     }
 
-    /// Writes what has changed. The guest must stand still.
-    pub(super) fn ram(self, ram: &NewFile<'_>) -> Result<Rest> {
-        let failed = |error| at_path("write", ram.path, &error);
-        let write = || -> io::Result<Rest> {
-            let is_referred_to = sparse_copy::refer(&self.memory.base, &ram.file);
-            ram.file.set_len(self.size)?;
+    /// Reads what has changed, and begins to write it. The guest must stand still.
+    pub(super) fn ram(mut self, ram: &NewFile<'_>) -> Result<Rest> {
+        let mut read = || -> io::Result<(Vec<Range<u64>>, u64)> {
             let changed = self.memory.changed()?;
-            let mut writer = DirectWriter::new(&ram.file)?;
-            for range in &changed {
-                write_range(&mut writer, range, |into, offset| self.memory.read(into, offset))?;
-            }
-            writer.finish()?;
-            let written = changed.iter().map(|range| range.end - range.start).sum();
-            let missing = if is_referred_to { Vec::new() } else { complement(&changed, self.size) };
-            Ok(Rest { base: self.memory.base, ram: ram.file.try_clone()?, path: ram.path.to_owned(), missing, written })
+            copy(&mut self.writer, &changed, |into, offset| self.memory.read(into, offset))?;
+            let missing = if self.has_rest { Vec::new() } else { complement(&changed, ram.file.metadata()?.len()) };
+            Ok((missing, total(&changed)))
         };
-        write().map_err(failed)
+        let (missing, written) = read().map_err(|error| at_path("write", ram.path, &error))?;
+        Ok(Rest { base: self.memory.base, writer: self.writer, path: ram.path.to_owned(), missing, written })
     }
 }
 
-/// RAM that is still to be copied.
+/// What is still to be done for the RAM's file.
 #[derive(Debug)]
 pub(super) struct Rest {
-    base: File,
-    ram: File,
+    base: Option<File>,
+    writer: DirectWriter,
     path: PathBuf,
+    /// What is to be copied from the base.
     missing: Vec<Range<u64>>,
-    /// Bytes that were written so far.
+    /// Bytes that are written or on their way.
     pub(super) written: u64,
 }
 
 impl Rest {
-    /// Copies it; how many bytes were written, with those before.
-    pub(super) fn copy(self) -> Result<u64> {
+    /// Does it; how many bytes were written, with those before.
+    pub(super) fn copy(mut self) -> Result<u64> {
         let copied = || -> io::Result<u64> {
-            let mut written = self.written;
-            let mut writer = DirectWriter::new(&self.ram)?;
-            let data = data_within(&self.base, &self.missing)?;
-            direct_writer::bypass_cache(&self.base);
-            for range in data {
-                write_range(&mut writer, &range, |into, offset| self.base.read_exact_at(into, offset))?;
-                written += range.end - range.start;
+            if let Some(base) = &self.base {
+                let data = data_within(base, &self.missing)?;
+                direct_writer::bypass_cache(base);
+                copy(&mut self.writer, &data, |into, offset| base.read_exact_at(into, offset))?;
+                self.written += total(&data);
             }
-            writer.finish()?;
-            Ok(written)
+            self.writer.finish()?;
+            Ok(self.written)
         };
         copied().map_err(|error| at_path("write", &self.path, &error))
     }
 }
 
-fn write_range(
-    writer: &mut DirectWriter,
-    range: &Range<u64>,
-    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut at = range.start;
-    while at < range.end {
-        let mut piece = writer.piece(at)?;
-        let count = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(piece.room());
-        read(piece.next(count), at)?;
-        at = piece.end();
-        writer.write(piece)?;
-    }
-    Ok(())
+fn total(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
 }
 
 /// What is in none of the ranges, which are in order.
@@ -185,8 +181,8 @@ mod tests {
         ram.as_file().set_len(4 * PAGE).unwrap();
         ram.as_file().write_all_at(&[2; PAGE as usize], PAGE).unwrap();
         let missing = vec![0..PAGE, 2 * PAGE..4 * PAGE];
-        let file = ram.as_file().try_clone().unwrap();
-        let rest = Rest { base, ram: file, path: ram.path().to_owned(), missing, written: PAGE };
+        let writer = DirectWriter::new(ram.as_file()).unwrap();
+        let rest = Rest { base: Some(base), writer, path: ram.path().to_owned(), missing, written: PAGE };
         assert_eq!(rest.copy().unwrap(), 4 * PAGE);
         let pages: Vec<_> = std::fs::read(ram.path()).unwrap().chunks(PAGE as usize).map(|page| page[0]).collect();
         assert_eq!(pages, [1, 2, 1, 1]);

@@ -207,6 +207,47 @@ fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
     goes_on(at_copy, &counts(&fourth, 3), 9);
 }
 
+/// Whether a save has read the guest's RAM from outside.
+fn was_read(vm: &Vm) -> bool {
+    vm.events.debug_lines().iter().any(|text| text.contains("of changed RAM read"))
+}
+
+#[test]
+fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
+    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
+        return;
+    }
+    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| folder.path().join(name);
+    let (first, running) = booted(&qemu);
+    let mut qmp = first.qmp();
+    let mut save = |begun_from: &str, into: &str, state: &str| {
+        let (begun_from, into, state) = (name(begun_from), name(into), name(state));
+        let ram = Ram::Changed { begun_from: &begun_from, into: &into };
+        let save = Save { version: qemu.version, ram, state: &state, deadline: LONG };
+        let prepared = save.prepare(&mut qmp, &first.events).unwrap();
+        qmp.cont().unwrap();
+        counts(&first, lines(&first).len() + 1);
+        prepared.write(&mut qmp).unwrap().complete().unwrap();
+    };
+    save("missing", "asked for", "1");
+    assert!(!was_read(&first));
+    save("1", "read", "2");
+    assert!(was_read(&first));
+    // The same moment once more.
+    let save = Save { version: qemu.version, ram: Ram::Into(&name("whole")), state: &name("3"), deadline: LONG };
+    let _ = save.run(&mut qmp, &first.events).unwrap();
+    let before = *lines(&first).last().unwrap();
+    quit(qmp, running);
+    assert!(std::fs::read(name("read")).unwrap() == std::fs::read(name("whole")).unwrap());
+    for (ram, state) in [("read", "2"), ("whole", "3")] {
+        let mut second = counting(&qemu, 9, &name(ram), false);
+        second.restore_with(&qemu, &name(state), |_| Ok(())).unwrap();
+        goes_on(before, &counts(&second, 3), 9);
+    }
+}
+
 /// Twice the same moment, once read from outside and once written by QEMU; and a VM begins with the former.
 #[test]
 fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
@@ -235,7 +276,7 @@ fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
     let mut qmp = second.qmp();
     let ram = Ram::Changed { begun_from: &name("begun"), into: &name("changed") };
     save(ram, &name("2"), &mut qmp, &second.events);
-    assert!(second.events.debug_lines().iter().any(|text| text.contains("of changed RAM written")), "the usual way");
+    assert!(was_read(&second), "the usual way");
     save(Ram::Into(&name("whole")), &name("3"), &mut qmp, &second.events);
     let before = *lines(&second).last().unwrap();
     assert!(std::fs::read(name("changed")).unwrap() == std::fs::read(name("whole")).unwrap());

@@ -56,7 +56,7 @@ fn a_saved_vm_stands_still_and_is_restored_and_each_step_is_told() {
     assert_eq!(saved.ram, 0);
     assert_eq!(saved.state, std::fs::metadata(file(&vm, "state")).unwrap().len());
     assert_eq!(vm.qmp().status().unwrap(), RunState::Paused);
-    insta::assert_snapshot!(commands(&vm, "query-memdev").join(" "), @"query-memdev migrate-set-capabilities stop migrate-set-parameters getfd migrate qmp_capabilities query-status");
+    insta::assert_snapshot!(commands(&vm, "query-memdev").join(" "), @"query-memdev migrate-set-capabilities query-status stop migrate-set-parameters getfd migrate qmp_capabilities query-status");
 
     let mut clone = self::vm(&Script::default(), false);
     let state = file(&vm, "state");
@@ -275,4 +275,34 @@ fn what_fails_before_the_guest_goes_on_ends_the_restore() {
     assert_eq!((fault.class(), fault.what()), (FaultClass::Port, "a port is taken"));
     assert_eq!(vm.count("cont"), 0);
     vm.launch(LONG).expect("the pid file is free");
+}
+
+/// A connection that came while the VM's clock still stood at zero was kept for a guest to whom it was too old at once, and
+/// answered when TCP tried again, after six seconds.
+#[test]
+fn ports_are_opened_when_the_state_is_loaded_and_a_taken_one_is_told_before_anything_is_given_up() {
+    let (saved, _launched) = running(&Script::default(), true);
+    let _ = save(&saved, Ram::InItsFile, LONG).unwrap();
+    let state = file(&saved, "state");
+    let listening = Script { listen: true, ..Script::default() };
+    let mut clone = self::vm(&listening, false);
+    clone.forward(testkit::port::free(), 80);
+    clone.restore_with(&crate::vm::fake(), &state, |_| Ok(())).unwrap();
+    insta::assert_snapshot!(commands(&clone, "migrate-incoming").join(" "), @"migrate-incoming human-monitor-command cont");
+
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = model::port::Port::new(holder.local_addr().unwrap().port()).unwrap();
+    let mut second = self::vm(&listening, false);
+    second.forward(testkit::port::free(), 80);
+    second.forward(port, 81);
+    let mut was_given_up = false;
+    let fault = second.restore_with(&crate::vm::fake(), &state, |_| {
+        was_given_up = true;
+        Ok(())
+    });
+    let fault = fault.unwrap_err();
+    assert_eq!((fault.class(), was_given_up), (FaultClass::Port, false));
+    assert_eq!(fault.what(), format!("port {port} on 127.0.0.1 is taken"));
+    drop(holder);
+    second.launch(LONG).expect("no QEMU is left");
 }
