@@ -2,6 +2,7 @@
 
 mod arrival;
 mod begin;
+mod fallback;
 pub(crate) mod kept;
 mod phase_count;
 mod preparation;
@@ -29,9 +30,9 @@ use crate::readiness;
 use crate::saved::SavedCluster;
 use crate::template::Base;
 use crate::web_port;
-use arrival::Arrival;
-use begin::Begin;
+use arrival::{Arrival, Arrived};
 pub use begin::From;
+use begin::{Begin, Begun};
 pub(crate) use preparation::configured_image;
 
 /// How to start.
@@ -165,23 +166,20 @@ pub(crate) fn run_locked(
     }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
     let begin = Begin { context, image: &image, choice: &choice, node_port, rebuild, saved };
-    let begun = begin.run(observed, options.wait, phases)?;
-    let running = &begun.running;
-    keeper::ensure(context);
-    if !options.wait {
-        return Ok(report(context, running, begun.from, false, None));
+    let mut begun = begin.run(observed, options.wait, phases)?;
+    loop {
+        let Begun { running, console, from, cluster, base } = begun;
+        keeper::ensure(context);
+        if !options.wait {
+            return Ok(report(context, &running, from, false, None));
+        }
+        let (cluster, saved_vm) = (cluster.as_ref(), base.as_ref());
+        let arrival = Arrival { context, image: &image, deadline, running: &running, from, cluster, base: saved_vm };
+        match arrival.run(console, phases)? {
+            Arrived::Ready(applied) => return Ok(report(context, &running, from, true, applied)),
+            Arrived::Asleep(why) => begun = begin.instead(&running, from, saved_vm, &why, phases)?,
+        }
     }
-    let arrival = Arrival {
-        context,
-        image: &image,
-        deadline,
-        running,
-        from: begun.from,
-        cluster: begun.cluster.as_ref(),
-        base: begun.base.as_ref(),
-    };
-    let applied = arrival.run(begun.console, phases)?;
-    Ok(report(context, running, begun.from, true, applied))
 }
 
 /// The port of the guest behind which the application listens.

@@ -194,6 +194,8 @@ pub struct Timeouts {
     pub stop: Duration,
     /// The build of a guest image.
     pub build: Duration,
+    /// Until a cluster that was kept in RAM answers again; then it boots.
+    pub restore: Duration,
     /// The guest that proves KVM, from QEMU's start to its line.
     pub kvm_test: Duration,
 }

@@ -1,10 +1,12 @@
 //! From a VM that runs to a cluster that is proven ours with the project's application on it, and what is kept of it for
 //! the next one.
 
+use std::time::Instant;
+
 use cluster::Kubeconfig;
 use host::deadline::Deadline;
 use model::guest_image::GuestImage;
-use model::{FaultClass, Result};
+use model::{Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
 use qemu::read_ahead;
 
@@ -32,49 +34,83 @@ pub(super) struct Arrival<'a> {
     pub(super) base: Option<&'a Base>,
 }
 
+/// What came of it.
+pub(super) enum Arrived {
+    /// The cluster is there; with what was applied.
+    Ready(Option<ApplyReport>),
+    /// A cluster that was kept in RAM does not answer, for this reason.
+    Asleep(String),
+}
+
 impl Arrival<'_> {
     /// Waits, applies, and keeps a new cluster for the next reset.
     /// A snapshot is left as it is: nothing is applied to it.
-    pub(super) fn run(&self, console: ConsoleReader, phases: &mut Phases<'_>) -> Result<Option<ApplyReport>> {
+    pub(super) fn run(&self, console: ConsoleReader, phases: &mut Phases<'_>) -> Result<Arrived> {
         let paths = self.context.paths();
         let watch = &mut GuestWatch::new(&self.running.process, console, &paths, self.context.events);
         let (access, cluster) = match self.cluster {
-            Some(cluster) => (phases.run("Waking the cluster", || self.wake(watch, cluster))?, cluster.clone()),
+            Some(cluster) => match phases.run("Waking the cluster", || self.wake(watch, cluster))? {
+                Ok(access) => (access, cluster.clone()),
+                Err(why) => return Ok(Arrived::Asleep(why)),
+            },
             None => self.wait(watch, phases)?,
         };
-        let ports = self.running.record.ports();
         if matches!(self.from, From::Snapshot | From::SnapshotDisk) {
-            return Ok(None);
+            return Ok(Arrived::Ready(None));
         }
+        self.apply(watch, &access, &cluster, phases).map(|report| Arrived::Ready(Some(report)))
+    }
+
+    /// Gets the application onto the cluster, where it is not in it already.
+    fn apply(
+        &self,
+        watch: &mut GuestWatch<'_>,
+        access: &Access,
+        cluster: &SavedCluster,
+        phases: &mut Phases<'_>,
+    ) -> Result<ApplyReport> {
+        let ports = self.running.record.ports();
         if cluster.applied.is_some() {
             let wait = || apply::answers(self.context, &ports, watch, self.deadline);
-            return phases.run("Waiting for the application", wait).map(Some);
+            return phases.run("Waiting for the application", wait);
         }
         let keeps = self.context.project.config.templates;
         if keeps && self.from == From::NewDisk {
-            phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
+            phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, cluster))?;
         }
         let inputs = AppliedInputs::without_images(self.context)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
-        let report = apply::deploy(self.context, phases, watch, &access, Some(ports), settings, self.deadline)?;
+        let report = apply::deploy(self.context, phases, watch, access, Some(ports), settings, self.deadline)?;
         if keeps && matches!(self.from, From::NewDisk | From::Template) {
             phases.run("Keeping the application for resets", || {
                 let images = report.images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
                 let applied = Some(AppliedInputs { images, ..inputs });
-                self.keep(Kind::Applied, &cluster.with_applied(applied))
+                self.keep(Kind::Applied, &cluster.clone().with_applied(applied))
             })?;
         }
-        Ok(Some(report))
+        Ok(report)
     }
 
-    /// The cluster goes on where it stood.
-    fn wake(&self, watch: &mut GuestWatch<'_>, cluster: &SavedCluster) -> Result<Outcome<Access>> {
-        let access = wake(self.context, self.running, watch, cluster, self.deadline)?;
+    /// The cluster goes on where it stood, or why it does not: RAM is a cache, also where QEMU takes it.
+    fn wake(&self, watch: &mut GuestWatch<'_>, cluster: &SavedCluster) -> Result<Outcome<Result<Access, String>>> {
+        let limit = self.context.project.config.timeouts.restore;
+        let until = if limit < self.deadline.left() { Deadline::after(limit) } else { self.deadline };
+        let access = match wake(self.context, self.running, watch, cluster, until) {
+            Err(fault) if self.may_boot_instead(&fault) => {
+                return Ok(Outcome::Skipped(Err(fault.to_string()), "it does not answer".to_owned()));
+            }
+            other => other?,
+        };
         apply::write_web(self.context, &access)?;
         cluster.clone().with_applied(None).write(&self.context.paths().cluster())?;
         self.learn();
         let fact = format!("node {} goes on ({})", cluster.node, cluster.version);
-        Ok(Outcome::Done(access, fact))
+        Ok(Outcome::Done(Ok(access), fact))
+    }
+
+    /// Whether a fault of a guest that goes on from RAM says nothing of one that boots, and there is time for one.
+    fn may_boot_instead(&self, fault: &Fault) -> bool {
+        matches!(fault.class(), FaultClass::Guest | FaultClass::Timeout) && !self.deadline.left().is_zero()
     }
 
     /// The cluster boots.
@@ -143,10 +179,16 @@ pub(super) fn wake(
 ) -> Result<Access> {
     let (paths, events) = (context.paths(), context.events);
     let admin = cluster.admin()?;
+    let begin = Instant::now();
+    let done = |step: &str| events.debug(format!("wake: {step} (at {:.1} ms)", begin.elapsed().as_secs_f64() * 1000.0));
     std::thread::scope(|scope| {
         // Both at once: the guest's kernel has reseeded its random numbers by then, as vmgenid tells it to.
-        let clock = scope.spawn(|| readiness::set_clock(&paths, events));
+        let clock = scope.spawn(|| {
+            readiness::set_clock(&paths, events);
+            done("the guest agent has answered");
+        });
         let access = readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline);
+        done("the API has answered");
         // It tells by events what it could not do.
         let _ = clock.join();
         access

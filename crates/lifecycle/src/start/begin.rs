@@ -92,13 +92,7 @@ impl Begin<'_> {
             Observed::Absent => true,
         };
         let qemu = Qemu::find(&self.context.cache, self.context.events)?;
-        let vm = VmLaunch {
-            context: self.context,
-            image: self.image,
-            qemu: &qemu,
-            choice: self.choice,
-            node_port: self.node_port,
-        };
+        let vm = self.vm(&qemu);
         if let Some(base) = self.saved {
             return self.snapshot(&vm, base, phases, &expect);
         }
@@ -111,6 +105,12 @@ impl Begin<'_> {
         }
         expect(phases, if is_new && self.context.project.config.templates { NEW } else { BOOTING });
         phases.run("Starting the VM", || self.boot(&vm, is_new))
+    }
+
+    /// The VM that is started.
+    pub(super) fn vm<'v>(&'v self, qemu: &'v Qemu) -> VmLaunch<'v> {
+        let Begin { context, image, choice, node_port, .. } = *self;
+        VmLaunch { context, image, qemu, choice, node_port }
     }
 
     fn already(&self, running: Box<Running>) -> Result<Outcome<Begun>> {
@@ -129,7 +129,8 @@ impl Begin<'_> {
         Ok(Outcome::Skipped(Begun { running, console, from: From::Running, cluster: None, base: None }, fact))
     }
 
-    fn boot(&self, vm: &VmLaunch<'_>, is_new: bool) -> Result<Outcome<Begun>> {
+    /// Boots the disk; a new one if it is to be.
+    pub(super) fn boot(&self, vm: &VmLaunch<'_>, is_new: bool) -> Result<Outcome<Begun>> {
         if let Some(end) = unexpected_end(self.context)? {
             self.context.events.note(format!("{end}; its disk is used as it is"));
         }
@@ -225,8 +226,19 @@ impl Begin<'_> {
             }
             Err(why) => why,
         };
-        self.context.events.note(format!("the snapshot's RAM is not used: {why}; booting its disk"));
         expect(phases, SNAPSHOT_DISK);
+        self.snapshot_disk(vm, base, &why, phases)
+    }
+
+    /// Boots the disk of what the user named.
+    pub(super) fn snapshot_disk(
+        &self,
+        vm: &VmLaunch<'_>,
+        base: &Base,
+        why: &str,
+        phases: &mut Phases<'_>,
+    ) -> Result<Begun> {
+        self.context.events.note(format!("the snapshot's RAM is not used: {why}; booting its disk"));
         phases.run("Starting the VM", || {
             let (running, console) = self.launch(vm, base, false)?;
             let fact = self.fact(vm, &running);

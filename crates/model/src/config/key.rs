@@ -167,6 +167,7 @@ pub const KEYS: &[Key] = &[
     key("timeouts.start", Kind::Duration, "15m", "From QEMU's start to the answering web application"),
     key("timeouts.stop", Kind::Duration, "1m", "The clean part of `stop`, after which QEMU is ended"),
     key("timeouts.build", Kind::Duration, "1h", "The build of a guest image"),
+    key("timeouts.restore", Kind::Duration, "2m", "Until a cluster that was kept in RAM answers again; then it boots"),
     key("timeouts.kvm-test", Kind::Duration, "15s", "The guest that proves KVM: from QEMU's start to its line"),
 ];
 

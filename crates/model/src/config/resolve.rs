@@ -173,8 +173,9 @@ fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
     let start = reader.duration("timeouts.start");
     let stop = reader.duration("timeouts.stop");
     let build = reader.duration("timeouts.build");
+    let restore = reader.duration("timeouts.restore");
     let kvm_test = reader.duration("timeouts.kvm-test");
-    Some(Timeouts { start: start?, stop: stop?, build: build?, kvm_test: kvm_test? })
+    Some(Timeouts { start: start?, stop: stop?, build: build?, restore: restore?, kvm_test: kvm_test? })
 }
 
 /// Shorter than a second a pause costs more than it saves.
