@@ -7,7 +7,7 @@ mod working_folder;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ use crate::io_fault::at_path;
 
 pub use stat::Stat;
 pub use working_folder::{WorkingFolder, working_folder};
+
+/// Few files of a process are longer, in bytes.
+const USUAL_LENGTH: usize = 4096;
 
 /// One process as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +113,10 @@ fn look(pid: u32, names: &AccountNames) -> Result<Option<ProcessInfo>> {
 
 fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
     let path = folder(pid).join(file);
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    // The kernel tells no size, and what is read bit by bit is made anew for each bit.
+    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
+    match fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(at_path("read", &path, &error)),
     }

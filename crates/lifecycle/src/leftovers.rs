@@ -67,8 +67,7 @@ impl Leftover {
 /// # Errors
 /// Faults of reading the process table.
 pub fn look(context: &Context<'_>, own: Option<u32>) -> Result<Vec<Leftover>> {
-    let mut found: Vec<Leftover> =
-        processes()?.iter().filter(|process| is_vm(process)).map(|process| Leftover::of(context, process)).collect();
+    let mut found = vms(context)?;
     // A VM that runs holds its ports itself, and to look for holders means to look at every descriptor of every process.
     if own.is_none() {
         add_holders(context, &mut found)?;
@@ -80,6 +79,11 @@ pub fn look(context: &Context<'_>, own: Option<u32>) -> Result<Vec<Leftover>> {
         Owner::GoneProject { .. } | Owner::Stranger => true,
     });
     Ok(found)
+}
+
+/// All VMs that this user can see.
+fn vms(context: &Context<'_>) -> Result<Vec<Leftover>> {
+    Ok(processes()?.iter().filter(|process| is_vm(process)).map(|process| Leftover::of(context, process)).collect())
 }
 
 fn add_holders(context: &Context<'_>, found: &mut Vec<Leftover>) -> Result<()> {
@@ -140,7 +144,7 @@ pub(crate) fn end_abandoned(context: &Context<'_>) -> Result<u32> {
     let seconds = Duration::from_secs(5);
     let ladder = Ladder { terminate: seconds, kill: seconds, ..Ladder::hard() };
     let mut ended = 0;
-    for leftover in look(context, None)? {
+    for leftover in vms(context)? {
         let (Owner::GoneProject { .. }, Some(pid)) = (&leftover.owner, leftover.pid) else { continue };
         let proven = ProcessHandle::prove(pid, |process, folder| {
             matches!(owner(context.asker(), process, folder), Owner::GoneProject { .. })
