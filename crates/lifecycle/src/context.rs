@@ -10,6 +10,7 @@ use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
 use model::{EventSink, Fault, FaultClass, Result};
 
+use crate::ignore_file;
 use crate::instance_ports;
 use crate::ownership::Asker;
 use crate::project::Project;
@@ -108,6 +109,7 @@ impl Context<'_> {
         let paths = self.paths();
         host::files::create_private_dir(&paths.vm_dir())?;
         let lock = FileLock::acquire(&paths.lock(), &format!("instance {}", self.name), LOCK_DEADLINE, self.events)?;
+        ignore_file::ensure(&self.project.paths, self.events);
         vm_log::bound(&paths.log())?;
         Ok(lock)
     }

@@ -13,6 +13,7 @@ pub mod disks;
 pub mod forward;
 mod guest_health;
 mod guest_watch;
+mod ignore_file;
 mod image_users;
 pub mod images;
 mod instance_files;

@@ -33,6 +33,10 @@ impl ProjectPaths {
     pub fn config(&self) -> PathBuf {
         self.state_dir().join("config.toml")
     }
+    /// What of the folder is not for version control.
+    pub fn ignore_file(&self) -> PathBuf {
+        self.state_dir().join(".gitignore")
+    }
     /// The K3s release of the project, with its digests; meant for version control.
     pub fn k3s_lock(&self) -> PathBuf {
         self.state_dir().join("k3s.lock")
