@@ -68,7 +68,24 @@ pub fn reset_and_snapshots(steps: &mut Steps, project: &ExampleProject, visit: &
         project.kubectl(&["get", "configmap", "kept"]);
         assert_eq!(visits(), before, "visits from after the snapshot are counted");
         clock_is_right(project);
-        project.ok(&["snapshot", "rm", "before"]);
+    });
+    steps.run("a_snapshot_whose_cluster_does_not_answer_is_given_up_and_its_disk_boots", || {
+        // One of the two is there.
+        let signal = |signal: &str| {
+            let command =
+                format!("systemctl kill --kill-whom=main --signal={signal} kubernetes.service k3s.service; true");
+            project.ok(&["ssh", "--", &command]);
+        };
+        signal("STOP");
+        project.ok(&["snapshot", "save", "asleep"]);
+        signal("CONT");
+        let restored = json(project, &["snapshot", "restore", "asleep", "--set", "timeouts.restore=3s", "-o", "json"]);
+        assert_eq!(restored["from"], "snapshot-disk");
+        project.kubectl(&["get", "configmap", "kept"]);
+        clock_is_right(project);
+    });
+    steps.run("removed_snapshots_are_gone_and_the_cluster_is_not", || {
+        project.ok(&["snapshot", "rm", "before", "asleep"]);
         assert_eq!(json(project, &["list", "-o", "json"])["snapshots"], Value::Array(Vec::new()));
         project.kubectl(&["get", "configmap", "kept"]);
     });

@@ -15,7 +15,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::io_fault::at_path;
-use host::sparse_copy::{self, Copied};
 use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::qmp::{RunState, Transfer};
@@ -32,14 +31,6 @@ pub enum Ram<'a> {
     /// It stays in the file that the VM shares (`MemoryBackend::File` with `share`). This takes milliseconds, but the VM
     /// must end before that file is used otherwise.
     InItsFile,
-    /// It is copied from the file that the VM shares into this new one, and the VM can go on. Where the filesystem can
-    /// refer to the same data twice this takes no time, elsewhere half a second for each GiB that the guest has touched.
-    Copied {
-        /// The file that the VM shares.
-        from: &'a Path,
-        /// The new file.
-        into: &'a Path,
-    },
     /// It is private to the VM, which writes it into this new file, and can go on. This takes a second or two for each
     /// GiB that the guest has touched.
     Into(&'a Path),
@@ -59,7 +50,7 @@ impl<'a> Ram<'a> {
     fn new_file(self) -> Option<&'a Path> {
         match self {
             Ram::InItsFile => None,
-            Ram::Copied { into, .. } | Ram::Into(into) | Ram::Changed { into, .. } => Some(into),
+            Ram::Into(into) | Ram::Changed { into, .. } => Some(into),
         }
     }
 }
@@ -83,7 +74,7 @@ pub struct Save<'a> {
 pub struct Saved {
     /// Bytes of device state.
     pub state: u64,
-    /// Bytes of RAM that were written; zero where it stays in its file or is referred to.
+    /// Bytes of RAM that were written; zero where it stays in its file.
     pub ram: u64,
     /// What of the RAM is still to be written.
     rest: Option<Rest>,
@@ -143,9 +134,7 @@ impl<'a> Save<'a> {
     fn size_of_ram(&self, qmp: &mut Qmp) -> Result<u64> {
         let memory = qmp.memory(BLOCK)?;
         match (self.ram, memory.shared) {
-            (Ram::InItsFile | Ram::Copied { .. }, true) | (Ram::Into(_) | Ram::Changed { .. }, false) => {
-                Ok(memory.size)
-            }
+            (Ram::InItsFile, true) | (Ram::Into(_) | Ram::Changed { .. }, false) => Ok(memory.size),
             (_, false) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in no file that it shares")),
             (_, true) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in a file that it shares")),
         }
@@ -160,7 +149,6 @@ impl<'a> Save<'a> {
         let data_of = |file: &Path| file.metadata().map_or(0, |metadata| host::files::on_disk(&metadata));
         Ok(match self.ram {
             Ram::InItsFile => 0,
-            Ram::Copied { from, .. } => data_of(from),
             Ram::Into(_) | Ram::Changed { .. } => {
                 let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
                 resident(qmp.peer_pid()).saturating_add(mapped).min(size)
@@ -241,16 +229,6 @@ impl Prepared<'_, '_> {
         } else {
             qmp.migrate_to(state.file.as_fd(), Transfer::File, version, deadline)?;
             steps.done("devices written");
-        }
-        if let (Ram::Copied { from, .. }, Some(ram)) = (self.save.ram, &ram) {
-            let source = File::open(from).map_err(|error| at_path("read", from, &error))?;
-            match sparse_copy::copy(&source, &ram.file).map_err(|error| at_path("write", ram.path, &error))? {
-                Copied::ByReference => steps.done("RAM referred to"),
-                Copied::Bytes(bytes) => {
-                    ram_bytes = bytes;
-                    steps.done(&format!("{bytes} bytes of RAM copied"));
-                }
-            }
         }
         Ok(Saved { state: size_of_state(state)?, ram: ram_bytes, rest: None })
     }

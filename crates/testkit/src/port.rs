@@ -1,20 +1,31 @@
 //! Ports for tests.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::port::Port;
 
-/// A port of 127.0.0.1 on which nobody listens at this moment.
+/// A port of 127.0.0.1 on which nobody listens at this moment; no two calls of a process give the same one, although the
+/// system gives a port again as soon as it is closed.
 ///
 /// # Panics
 /// When the host has none.
 pub fn free() -> Port {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let number = listener.local_addr().expect("its address").port();
-    Port::new(number).expect("the system never gives port 0")
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Open until there is a new one, so that the system does not give them once more.
+    let mut known = Vec::new();
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let number = listener.local_addr().expect("its address").port();
+        if given.insert(number) {
+            return Port::new(number).expect("the system never gives port 0");
+        }
+        known.push(listener);
+    }
 }
 
 /// A free port in the range of Kubernetes' NodePorts; no two calls of a process give the same one.
@@ -36,5 +47,16 @@ pub fn free_node_port() -> Port {
         if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
             return Port::new(number).expect("not 0");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_ports_of_a_test_were_the_same_one() {
+        let ports: BTreeSet<u16> = (0..2000).map(|_| free().number()).collect();
+        assert_eq!(ports.len(), 2000);
     }
 }

@@ -23,6 +23,9 @@ use crate::{Qmp, ram_stream};
 /// otherwise, though it does nothing with it (migration/savevm.c, `QEMU_VM_VMDESCRIPTION`).
 const DESCRIPTION: [u8; 7] = *b"\x06\0\0\0\x02{}";
 
+/// How much of the host's memory a save takes at most, in bytes. Of what is beyond, the guest waits for the disk.
+const MOST_HELD: u64 = 2 << 30;
+
 /// What is needed for it.
 pub(super) struct Changed {
     memory: ChangedMemory,
@@ -47,7 +50,8 @@ impl Changed {
             ram.file.set_len(size)?;
             // The guest goes on changing it.
             let changed = total(&memory.changed()?);
-            let writer = DirectWriter::holding(&ram.file, (changed + changed / 8).min(memory::available() / 2))?;
+            let held = (changed + changed / 8).min(MOST_HELD).min(memory::available() / 2);
+            let writer = DirectWriter::holding(&ram.file, held)?;
             Ok((writer, has_rest))
         };
         let (writer, has_rest) = prepare().map_err(|error| at_path("write", ram.path, &error))?;

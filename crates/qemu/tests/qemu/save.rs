@@ -155,9 +155,10 @@ fn a_file_that_exists_is_not_overwritten() {
     assert_eq!(vm.count("stop"), 0);
 
     std::fs::remove_file(file(&vm, "state")).unwrap();
-    let (from, into) = (file(&vm, "ram"), file(&vm, "copy"));
+    let (vm, _launched) = running(&Script::default(), false);
+    let into = file(&vm, "saved ram");
     std::fs::write(&into, "precious").unwrap();
-    save(&vm, Ram::Copied { from: &from, into: &into }, LONG).unwrap_err();
+    save(&vm, Ram::Into(&into), LONG).unwrap_err();
     assert_eq!(std::fs::read_to_string(&into).unwrap(), "precious");
     assert!(!file(&vm, "state").exists());
 }
