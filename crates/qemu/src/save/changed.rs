@@ -101,7 +101,7 @@ impl Rest {
     pub(super) fn copy(mut self) -> Result<u64> {
         let copied = || -> io::Result<u64> {
             if let Some(base) = &self.base {
-                let data = data_within(base, &self.missing)?;
+                let data = data_within(&self.missing, |at| extent_from(base, at))?;
                 direct_writer::bypass_cache(base);
                 copy(&mut self.writer, &data, |into, offset| base.read_exact_at(into, offset))?;
                 self.written += total(&data);
@@ -124,27 +124,43 @@ fn complement(ranges: &[Range<u64>], size: u64) -> Vec<Range<u64>> {
     ends.zip(begins).map(|(begin, end)| begin..end).filter(|range| !range.is_empty()).collect()
 }
 
-/// The parts of the ranges that are no holes of the file, in whole pages.
-fn data_within(file: &File, ranges: &[Range<u64>]) -> io::Result<Vec<Range<u64>>> {
+/// The parts of the ranges, which are in order, that have data. `extent_from` gives the first extent of data that ends
+/// behind a place. It is asked once for each: in memory (tmpfs) the kernel looks at every page up to an extent's end.
+fn data_within(
+    ranges: &[Range<u64>],
+    mut extent_from: impl FnMut(u64) -> io::Result<Option<Range<u64>>>,
+) -> io::Result<Vec<Range<u64>>> {
     let mut found = Vec::new();
+    let mut extent = 0..0;
     for range in ranges {
         let mut at = range.start;
         while at < range.end {
-            let data = match seek(file, SeekFrom::Data(at)) {
-                Ok(data) => data,
-                // No data behind this place (lseek(2)).
-                Err(Errno::NXIO) => return Ok(found),
-                Err(error) => return Err(error.into()),
-            };
-            if data >= range.end {
-                break;
+            if at >= extent.end {
+                match extent_from(at)? {
+                    Some(next) => extent = next,
+                    None => return Ok(found),
+                }
             }
-            let hole = seek(file, SeekFrom::Hole(data))?.next_multiple_of(direct_writer::ALIGNMENT as u64);
-            found.push(data..hole.min(range.end));
-            at = hole;
+            let data = at.max(extent.start)..range.end.min(extent.end);
+            at = extent.end;
+            if !data.is_empty() {
+                found.push(data);
+            }
         }
     }
     Ok(found)
+}
+
+/// The extent of data at this place of the file or behind it, in whole pages.
+fn extent_from(file: &File, at: u64) -> io::Result<Option<Range<u64>>> {
+    let data = match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        // No data behind this place (lseek(2)).
+        Err(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let hole = seek(file, SeekFrom::Hole(data))?;
+    Ok(Some(data..hole.next_multiple_of(direct_writer::ALIGNMENT as u64)))
 }
 
 #[cfg(test)]
@@ -174,8 +190,21 @@ mod tests {
             file.write_all_at(&[7; PAGE as usize], page * PAGE).unwrap();
         }
         let ranges = [0..2 * PAGE, 4 * PAGE..6 * PAGE, 8 * PAGE..16 * PAGE];
-        assert_eq!(data_within(&file, &ranges).unwrap(), [PAGE..2 * PAGE, 9 * PAGE..10 * PAGE]);
-        assert_eq!(data_within(&file, &ranges[1..2]).unwrap(), []);
+        let data = |ranges| data_within(ranges, |at| extent_from(&file, at)).unwrap();
+        assert_eq!(data(&ranges), [PAGE..2 * PAGE, 9 * PAGE..10 * PAGE]);
+        assert_eq!(data(&ranges[1..2]), []);
+    }
+
+    #[test]
+    fn saves_in_memory_took_ten_seconds_to_look_for_the_end_of_one_extent_again_and_again() {
+        let ranges: Vec<_> = (0..1000).map(|number| 2 * number * PAGE..(2 * number + 1) * PAGE).collect();
+        let extents = [10 * PAGE..500 * PAGE, 500 * PAGE + 1..1_000_000 * PAGE];
+        let mut asked = Vec::new();
+        let data = data_within(&ranges, |at| {
+            asked.push(at);
+            Ok(extents.iter().find(|extent| extent.end > at).cloned())
+        });
+        assert_eq!((data.unwrap().len(), asked), (995, vec![0, 500 * PAGE]));
     }
 
     #[test]
