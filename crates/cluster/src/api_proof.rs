@@ -21,6 +21,9 @@ use crate::tls_verdict::{self, TlsVerdict};
 
 /// No single look takes longer: a guest that restarts its API server drops connections without a word.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// Nor does the first one take longer than this, and each that follows a silence twice as long: QEMU's user network forgets a
+/// connection that the guest does not take within a second, and tries again after six. A new one is answered sooner.
+const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// The last look of a wait is made at its deadline, and should still see more than a connection cut off.
 const LEAST_LOOK: Duration = Duration::from_secs(1);
 /// The answer of `/readyz` lists some forty checks; what is longer is not it.
@@ -52,6 +55,8 @@ pub struct ApiProbe {
     /// For servers that tell it to known clients only, as K3s does.
     identified: Arc<ClientConfig>,
     wants_identity: Cell<bool>,
+    /// How long the next look may take.
+    patience: Cell<Duration>,
 }
 
 impl ApiProbe {
@@ -93,7 +98,14 @@ impl ApiProbe {
             SocketAddr::V4(address) if address.ip().is_loopback() => ServerName::from(*address.ip()),
             _ => ServerName::try_from(CERTIFICATE_NAME).map_err(|error| unusable(&error))?,
         };
-        Ok(ApiProbe { address, name, anonymous, identified, wants_identity: Cell::new(false) })
+        Ok(ApiProbe {
+            address,
+            name,
+            anonymous,
+            identified,
+            wants_identity: Cell::new(false),
+            patience: Cell::new(FIRST_LOOK),
+        })
     }
 
     /// One attempt, which takes no longer than `limit`.
@@ -160,7 +172,12 @@ impl ApiProbe {
     /// # Errors
     /// A Port fault where a server answers that is not ours.
     pub fn look(&self, left: Duration) -> Result<Look<()>> {
-        match self.probe(left.clamp(LEAST_LOOK, LONGEST_LOOK)) {
+        let (begin, limit) = (Instant::now(), left.max(LEAST_LOOK).min(self.patience.get()));
+        let proof = self.probe(limit);
+        if begin.elapsed() >= limit {
+            self.patience.set((2 * limit).min(LONGEST_LOOK));
+        }
+        match proof {
             ApiProof::Ready => Ok(Look::Ready(())),
             ApiProof::Refused(text) | ApiProof::Silent(text) | ApiProof::NotReady(text) => Ok(Look::NotYet(text)),
             ApiProof::Foreign(why) => {

@@ -48,7 +48,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         ("Forks from the pool", options.runs, forks::pool),
         ("Suspending and resuming", options.runs, standing::suspend),
         ("Pausing and waking", options.runs, standing::pause),
-        ("Saving a snapshot", few, standing::save),
+        ("Saving a snapshot", options.runs, standing::save),
         ("Memory of a clone", few, forks::memory),
         ("QEMU's own snapshots", options.runs, loadvm::measure),
         ("Resets in a row", options.resets, resets::in_a_row),

@@ -1,8 +1,9 @@
 //! The proof of the API: only the right authority passes, and each other case is told apart.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use cluster::{ApiProbe, ApiProof};
@@ -15,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const CONTRACT_NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// Runs `serve` with the first connection to a port of its own.
-fn listen(serve: impl FnOnce(std::net::TcpStream) + Send + 'static) -> SocketAddr {
+fn listen(serve: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -28,17 +29,19 @@ fn listen(serve: impl FnOnce(std::net::TcpStream) + Send + 'static) -> SocketAdd
 
 /// A TLS server that answers one request with `answer`; says on which path it was asked.
 fn api(config: Arc<rustls::ServerConfig>, answer: &'static str) -> SocketAddr {
-    listen(move |stream| {
-        let connection = rustls::ServerConnection::new(config).unwrap();
-        let mut stream = rustls::StreamOwned::new(connection, stream);
-        let mut request = [0; 1024];
-        let Ok(count) = stream.read(&mut request) else { return };
-        let asked_for_readyz = request[..count].starts_with(b"GET /readyz HTTP/1.1\r\n");
-        let answer = if asked_for_readyz { answer } else { "HTTP/1.1 404 Not Found\r\n\r\n" };
-        let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
-        stream.conn.send_close_notify();
-        let _ = stream.flush();
-    })
+    listen(move |stream| serve(stream, config, answer))
+}
+
+fn serve(stream: TcpStream, config: Arc<rustls::ServerConfig>, answer: &'static str) {
+    let connection = rustls::ServerConnection::new(config).unwrap();
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    let mut request = [0; 1024];
+    let Ok(count) = stream.read(&mut request) else { return };
+    let asked_for_readyz = request[..count].starts_with(b"GET /readyz HTTP/1.1\r\n");
+    let answer = if asked_for_readyz { answer } else { "HTTP/1.1 404 Not Found\r\n\r\n" };
+    let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
 }
 
 fn probe(authority: &Authority, address: SocketAddr) -> ApiProof {
@@ -133,6 +136,34 @@ fn a_forward_with_no_guest_behind_it_is_not_there_yet() {
     let authority = Authority::new();
     let probe = ApiProbe::new(closes, &authority.kubeconfig(closes)).unwrap();
     assert!(matches!(probe.look(LIMIT), Ok(Look::NotYet(text)) if text.contains("no API server answers behind it")));
+}
+
+/// QEMU's user network lets a connection that the guest did not take at once wait for six seconds: so long a reset took.
+#[test]
+fn a_connection_that_is_kept_waiting_is_followed_by_another_that_is_not() {
+    let ours = Authority::new();
+    let config = ours.server(&CONTRACT_NAMES);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, came) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (first, _) = listener.accept().unwrap();
+        let (config_of_first, asked_first) = (Arc::clone(&config), asked.clone());
+        let (_second_came, second_comes) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            // As late as QEMU, unless the test has ended.
+            if second_comes.recv_timeout(Duration::from_secs(6)) == Err(RecvTimeoutError::Timeout) {
+                let _ = asked_first.send("first");
+                serve(first, config_of_first, READY);
+            }
+        });
+        let (second, _) = listener.accept().unwrap();
+        let _ = asked.send("second");
+        serve(second, config, READY);
+    });
+    let probe = ApiProbe::new(address, &ours.kubeconfig(address)).unwrap();
+    while !matches!(probe.look(LIMIT).unwrap(), Look::Ready(())) {}
+    assert_eq!(came.recv().unwrap(), "second");
 }
 
 #[test]

@@ -29,11 +29,12 @@ pub(super) fn measure(project: &BenchProject, runs: usize, figures: &mut Figures
 
 fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures: &mut Figures) -> Result<()> {
     let text = |key: &str| report[key].as_str().with_context(|| format!("clone tells no {key}"));
-    let port = text("api")?.rsplit(':').next().unwrap_or_default().parse().context("the API's address has no port")?;
+    let port: u16 =
+        text("api")?.rsplit(':').next().unwrap_or_default().parse().context("the API's address has no port")?;
     let api = Api::new(&PathBuf::from(text("kubeconfig")?), port)?;
     let process = PathBuf::from(format!("/proc/{}", report["pid"].as_u64().context("clone tells no pid")?));
     let folder = project.root().join(".k3s-vm/instances").join(NAME).join("vm");
-    let mut words = command_line(&fs::read_to_string(process.join("cmdline"))?)?;
+    let mut words = command_line(&fs::read_to_string(process.join("cmdline"))?, port)?;
     words.extend(["-loadvm".to_owned(), NAME.to_owned()]);
     api.wait()?;
     let mut monitor = Monitor::connect(&folder.join("qmp.sock"))?;
@@ -95,9 +96,9 @@ impl Drop for Machine {
     }
 }
 
-/// The words of `/proc/PID/cmdline` without those that make QEMU wait for a saved state of ours, and with RAM of its
-/// own: only the way to the guest's state differs.
-fn command_line(text: &str) -> Result<Vec<String>> {
+/// The words of `/proc/PID/cmdline` without those that make QEMU wait for a saved state of ours, with RAM of its own and
+/// with the port of the API, which we open later: only the way to the guest's state differs.
+fn command_line(text: &str, port: u16) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut rest = text.trim_end_matches('\0').split('\0');
     while let Some(word) = rest.next() {
@@ -109,6 +110,11 @@ fn command_line(text: &str) -> Result<Vec<String>> {
             "-object" => {
                 let object = rest.next().context("-object has no value")?;
                 words.extend([word.to_owned(), anonymous(object)]);
+            }
+            "-netdev" => {
+                let mut network: Value = serde_json::from_str(rest.next().context("-netdev has no value")?)?;
+                network["hostfwd"] = json!([{"str": format!("tcp:127.0.0.1:{port}-:6443")}]);
+                words.extend([word.to_owned(), network.to_string()]);
             }
             word => words.push(word.to_owned()),
         }
@@ -135,7 +141,9 @@ mod tests {
     fn the_same_machine_without_our_way_of_restoring() {
         let words = command_line(
             "qemu\0-object\0{\"qom-type\":\"memory-backend-file\",\"id\":\"ram0\",\"size\":2,\"mem-path\":\"/ram\",\"share\":false}\0\
-             -append\0a b\0-object\0{\"qom-type\":\"rng-builtin\"}\0-qmp\0unix:qmp.sock\0-incoming\0defer\0-S\0",
+             -append\0a b\0-netdev\0{\"type\":\"user\"}\0-object\0{\"qom-type\":\"rng-builtin\"}\0-qmp\0unix:qmp.sock\0\
+             -incoming\0defer\0-S\0",
+            7443,
         )
         .unwrap();
         insta::assert_snapshot!(words.join("\n"), @r#"
@@ -144,6 +152,8 @@ mod tests {
         {"qom-type":"memory-backend-ram","id":"ram0","size":2}
         -append
         a b
+        -netdev
+        {"hostfwd":[{"str":"tcp:127.0.0.1:7443-:6443"}],"type":"user"}
         -object
         {"qom-type":"rng-builtin"}
         -qmp
