@@ -97,9 +97,15 @@ pub(crate) fn admin_kubeconfig(
 /// Sets the guest's clock by the host's: a guest that slept with its host is behind, and certificates of today are not
 /// valid yet for it. What cannot be done is no fault here: the API's proof tells when the clock is the matter.
 pub(crate) fn set_clock(paths: &InstancePaths, events: &dyn EventSink) {
-    let set = Agent::connect(&paths.vm_dir(), AGENT_ATTEMPT)
-        .and_then(|mut agent| agent.set_time(SystemTime::now(), CLOCK_DEADLINE));
-    if let Err(fault) = set {
+    match Agent::connect(&paths.vm_dir(), AGENT_ATTEMPT) {
+        Ok(mut agent) => set_clock_by(&mut agent, events),
+        Err(fault) => events.debug(format!("the guest's clock was not set: {fault}")),
+    }
+}
+
+/// The same by an agent that is connected.
+pub(crate) fn set_clock_by(agent: &mut Agent, events: &dyn EventSink) {
+    if let Err(fault) = agent.set_time(SystemTime::now(), CLOCK_DEADLINE) {
         events.debug(format!("the guest's clock was not set: {fault}"));
     }
 }

@@ -42,7 +42,8 @@ pub(crate) fn save(context: &Context<'_>, running: &Running) -> Result<()> {
     let cluster = SavedCluster::read(&paths.cluster())
         .map_err(|_| Fault::new(FaultClass::State, "its cluster has not become Ready yet"))?;
     discard(&kept)?;
-    sync_guest(context)?;
+    // Connected to the end, as for a template.
+    let agent = sync_guest(context)?;
     let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
     let (ram, state) = (kept.ram(), kept.state());
     let version = running.record.ingredients.version();
@@ -52,7 +53,7 @@ pub(crate) fn save(context: &Context<'_>, running: &Running) -> Result<()> {
     let saved = save.run(&mut qmp, context.events)?;
     // QEMU writes the rest of its disk cache as it ends.
     qmp.quit()?;
-    drop(qmp);
+    drop((qmp, agent));
     let synced = std::thread::scope(|scope| {
         let synced = scope.spawn(|| {
             saved.complete()?;

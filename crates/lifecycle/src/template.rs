@@ -168,7 +168,9 @@ pub(crate) fn save_running(
     };
     let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
     check_room(context, what, save.ram_to_write(&mut qmp)?, target)?;
-    sync_guest(context)?;
+    // Connected until the save is over: in a guest that is restored the agent then waits for its host's words, and does not
+    // look ten times a second whether there is a host.
+    let mut agent = sync_guest(context)?;
     let pool = Pool::of(&context.project.paths);
     let (saved, stood_still) = {
         // Until the saved VM has a link of its own to the frozen disk.
@@ -189,7 +191,8 @@ pub(crate) fn save_running(
         (saved, stood_still)
     };
     // While it stood still, so did its clock.
-    readiness::set_clock(&paths, context.events);
+    readiness::set_clock_by(&mut agent, context.events);
+    drop(agent);
     saved.complete()?;
     cluster.write(&unsealed.paths().cluster())?;
     if !begun_from.exists() {
@@ -206,17 +209,17 @@ pub(crate) fn save_running(
     Ok(Kept { template, stood_still })
 }
 
-/// Has the guest write what it holds in memory of its disk, so that RAM and disk can also be parted.
+/// Has the guest write what it holds in memory of its disk, so that RAM and disk can also be parted. The agent is connected.
 ///
 /// # Errors
 /// Timeout and Guest faults of the agent.
-pub(crate) fn sync_guest(context: &Context<'_>) -> Result<()> {
+pub(crate) fn sync_guest(context: &Context<'_>) -> Result<Agent> {
     let deadline = Deadline::after(SYNC_DEADLINE);
     let mut agent = Agent::connect(&context.paths().vm_dir(), deadline.left())?;
-    agent
-        .run(&GuestCommand::new("/bin/sync", [] as [&str; 0]), deadline.left())
-        .map(drop)
-        .map_err(|fault| Fault::new(FaultClass::Guest, "the guest did not write its data to the disk").because(fault))
+    agent.run(&GuestCommand::new("/bin/sync", [] as [&str; 0]), deadline.left()).map_err(|fault| {
+        Fault::new(FaultClass::Guest, "the guest did not write its data to the disk").because(fault)
+    })?;
+    Ok(agent)
 }
 
 /// Bytes that a sealed folder takes on the disk, without its frozen disk, which may be needed elsewhere.
