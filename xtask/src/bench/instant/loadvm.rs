@@ -153,7 +153,7 @@ mod tests {
         -append
         a b
         -netdev
-        {"hostfwd":[{"str":"tcp:127.0.0.1:7443-:6443"}],"type":"user"}
+        {"type":"user","hostfwd":[{"str":"tcp:127.0.0.1:7443-:6443"}]}
         -object
         {"qom-type":"rng-builtin"}
         -qmp
