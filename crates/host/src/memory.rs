@@ -3,7 +3,7 @@
 //! It tells what the kernel says and reserves nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where the kernel shows the groups of processes (cgroups(7)).
 const GROUPS: &str = "/sys/fs/cgroup";
@@ -27,7 +27,7 @@ fn of_host(meminfo: &str) -> Option<u64> {
 }
 
 fn of_group(folder: &Path) -> Option<u64> {
-    let read = |name: &str| -> Option<String> { fs::read_to_string(PathBuf::from(folder).join(name)).ok() };
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
     left(&read("memory.max")?, &read("memory.current")?, &read("memory.stat").unwrap_or_default())
 }
 

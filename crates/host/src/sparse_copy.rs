@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek};
@@ -30,19 +31,27 @@ pub fn copy(from: &File, to: &File) -> io::Result<Copied> {
     let size = from.metadata()?.len();
     ftruncate(to, size)?;
     let (mut begin, mut copied) = (0, 0);
-    while begin < size {
-        let data = match seek(from, SeekFrom::Data(begin)) {
-            Ok(data) => data,
-            // No data behind this place (lseek(2)).
-            Err(Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let hole = seek(from, SeekFrom::Hole(data))?;
-        copy_range(from, to, data, hole)?;
-        copied += hole - data;
-        begin = hole;
+    while let Some(extent) = extent_from(from, begin)? {
+        copy_range(from, to, extent.start, extent.end)?;
+        copied += extent.end - extent.start;
+        begin = extent.end;
     }
     Ok(Copied::Bytes(copied))
+}
+
+/// The first data of the file that end behind this place: from there, or from behind it, up to the next hole. Nothing where
+/// there are only holes.
+///
+/// # Errors
+/// Those of looking.
+pub fn extent_from(file: &File, at: u64) -> io::Result<Option<Range<u64>>> {
+    let data = match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        // No data behind this place (lseek(2)).
+        Err(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(data..seek(file, SeekFrom::Hole(data))?))
 }
 
 /// Makes the empty file `to` what `from` is by referring to the same data; whether that could be done.

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use host::files::{self, Mode};
 use host::io_fault::at_path;
+use host::sparse_copy;
 use model::{Fault, FaultClass, Result};
-use rustix::fs::{Advice, SeekFrom, fadvise, seek};
+use rustix::fs::{Advice, fadvise};
 
 /// Bytes of a page of x86.
 const PAGE: u64 = 4096;
@@ -52,10 +53,9 @@ pub(crate) fn start_whole(ram: PathBuf) {
     std::thread::spawn(move || {
         let Ok(ram) = File::open(ram) else { return };
         let mut begin = 0;
-        while let Ok(data) = seek(&ram, SeekFrom::Data(begin)) {
-            let Ok(hole) = seek(&ram, SeekFrom::Hole(data)) else { return };
-            let _ = fadvise(&ram, data, NonZeroU64::new(hole - data), Advice::WillNeed);
-            begin = hole;
+        while let Ok(Some(extent)) = sparse_copy::extent_from(&ram, begin) {
+            let _ = fadvise(&ram, extent.start, NonZeroU64::new(extent.end - extent.start), Advice::WillNeed);
+            begin = extent.end;
         }
     });
 }

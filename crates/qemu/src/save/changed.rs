@@ -11,8 +11,6 @@ use host::direct_writer::{self, DirectWriter};
 use host::io_fault::at_path;
 use host::{memory, sparse_copy};
 use model::Result;
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
 
 use super::{BLOCK, NewFile};
 use crate::changed_memory::ChangedMemory;
@@ -101,7 +99,7 @@ impl Rest {
     pub(super) fn copy(mut self) -> Result<u64> {
         let copied = || -> io::Result<u64> {
             if let Some(base) = &self.base {
-                let data = data_within(&self.missing, |at| extent_from(base, at))?;
+                let data = data_within(&self.missing, |at| pages_from(base, at))?;
                 direct_writer::bypass_cache(base);
                 copy(&mut self.writer, &data, |into, offset| base.read_exact_at(into, offset))?;
                 self.written += total(&data);
@@ -151,16 +149,10 @@ fn data_within(
     Ok(found)
 }
 
-/// The extent of data at this place of the file or behind it, in whole pages.
-fn extent_from(file: &File, at: u64) -> io::Result<Option<Range<u64>>> {
-    let data = match seek(file, SeekFrom::Data(at)) {
-        Ok(data) => data,
-        // No data behind this place (lseek(2)).
-        Err(Errno::NXIO) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let hole = seek(file, SeekFrom::Hole(data))?;
-    Ok(Some(data..hole.next_multiple_of(direct_writer::ALIGNMENT as u64)))
+/// An extent of the file, in whole pages.
+fn pages_from(file: &File, at: u64) -> io::Result<Option<Range<u64>>> {
+    let extent = sparse_copy::extent_from(file, at)?;
+    Ok(extent.map(|extent| extent.start..extent.end.next_multiple_of(direct_writer::ALIGNMENT as u64)))
 }
 
 #[cfg(test)]
@@ -190,7 +182,7 @@ mod tests {
             file.write_all_at(&[7; PAGE as usize], page * PAGE).unwrap();
         }
         let ranges = [0..2 * PAGE, 4 * PAGE..6 * PAGE, 8 * PAGE..16 * PAGE];
-        let data = |ranges| data_within(ranges, |at| extent_from(&file, at)).unwrap();
+        let data = |ranges| data_within(ranges, |at| pages_from(&file, at)).unwrap();
         assert_eq!(data(&ranges), [PAGE..2 * PAGE, 9 * PAGE..10 * PAGE]);
         assert_eq!(data(&ranges[1..2]), []);
     }

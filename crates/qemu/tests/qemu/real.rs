@@ -29,6 +29,12 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     missing.is_empty()
 }
 
+/// The real QEMU, where it and qemu-img are installed.
+pub(crate) fn real_qemu() -> Option<Qemu> {
+    let program = installed(&["qemu-system-x86_64", "qemu-img"]).then(|| host::tools::find("qemu-system-x86_64"))?;
+    Some(Qemu::at(program.unwrap()).unwrap())
+}
+
 fn make_base(base: &Path) {
     let mut create = host::command::Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]);
     create = create.arg(base).arg("64M");
@@ -69,10 +75,7 @@ pub(crate) fn prepared_with(qemu: &Qemu, code: &[u8]) -> Vm {
 
 #[test]
 fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let mut vm = prepared(&qemu);
     let port = testkit::port::free();
     let forward = vm.forward(port, 22);
@@ -114,10 +117,7 @@ fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
 
 #[test]
 fn the_real_qemus_refusals_are_understood() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let mut first = prepared(&qemu);
     let port: Port = testkit::port::free();
     first.forward(port, 22);

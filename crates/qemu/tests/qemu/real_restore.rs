@@ -8,7 +8,7 @@ use qemu::template::{Ingredients, Unsealed};
 use qemu::{Launched, Machine, MemoryBackend, Qemu, Ram, Save, disk, qcow2, qemu_img};
 
 use crate::boot_sector::COUNTING;
-use crate::real::{installed, prepared_with};
+use crate::real::{prepared_with, real_qemu};
 use crate::vm::{LONG, Vm, quit};
 
 /// A line of the guest's.
@@ -65,10 +65,7 @@ fn goes_on(before: Line, restored: &[Line], byte: u8) {
 
 #[test]
 fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let ram = folder.path().join("ram, \"a\" ü");
     let unsealed = Unsealed::begin(&folder.path().join("the template, \"a\" ü")).unwrap();
@@ -124,10 +121,7 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
 
 #[test]
 fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (ram, state) = (folder.path().join("ram"), folder.path().join("state"));
     let mut saved = counting(&qemu, 1, &ram, true);
@@ -164,10 +158,7 @@ fn booted(qemu: &Qemu) -> (Vm, Launched) {
 
 #[test]
 fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(name);
     let (first, running) = booted(&qemu);
@@ -203,10 +194,7 @@ fn was_read(vm: &Vm) -> bool {
 
 #[test]
 fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(name);
     let (first, running) = booted(&qemu);
@@ -240,10 +228,7 @@ fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
 /// Twice the same moment, once read from outside and once written by QEMU; and a VM begins with the former.
 #[test]
 fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(name);
     let (first, running) = booted(&qemu);
@@ -280,10 +265,7 @@ fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
 
 #[test]
 fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let mut vm = prepared_with(&qemu, COUNTING);
     let folder = vm.machine.folder.clone();
     let disk = folder.join("disk.qcow2");

@@ -3,11 +3,11 @@
 use std::net::TcpStream;
 
 use model::FaultClass;
-use qemu::{Forward, Qemu};
+use qemu::Forward;
 use testkit::Script;
 
 use crate::boot_sector;
-use crate::real::{installed, prepared_with};
+use crate::real::{prepared_with, real_qemu};
 use crate::vm::{LONG, Vm};
 
 fn ports_come_and_go(mut vm: Vm) {
@@ -36,10 +36,7 @@ fn the_fakes_ports_come_and_go_while_it_runs() {
 
 #[test]
 fn the_real_qemus_ports_come_and_go_while_it_runs() {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let Some(qemu) = real_qemu() else { return };
     let mut vm = prepared_with(&qemu, boot_sector::COUNTING);
     vm.forward(testkit::port::free(), 22);
     vm.launch_with(&qemu, LONG).unwrap();
