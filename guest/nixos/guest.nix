@@ -67,7 +67,12 @@ in
     "sysctl.d/90-kubernetes.conf".source = k3sFiles + "/sysctl.d/90-kubernetes.conf";
     "k3s-vm/hooks.nft".source = debianFiles + "/k3s-vm/hooks.nft";
     "resolv.conf".source = debianFiles + "/resolv.conf";
+    "timezone".source = debianFiles + "/timezone";
   };
+
+  # Containers mount these from their host. NixOS itself brings protocols, services and CA certificates.
+  time.timeZone = "Etc/UTC";
+  systemd.tmpfiles.settings."10-k3s-vm"."/usr/share/zoneinfo"."L+".argument = "/etc/zoneinfo";
 
   # The file says why.
   systemd.services.k3s-vm-hooks = {

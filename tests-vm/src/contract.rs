@@ -8,6 +8,7 @@ mod api;
 mod boot;
 mod devices;
 mod guest;
+mod host_files;
 mod image;
 mod login;
 mod node;
@@ -46,6 +47,9 @@ pub fn run(steps: &mut Steps, image: &GuestImage, points: &Points) {
     suite.check(&[2], "the agent sets the clock", agent::sets_the_clock);
     suite.check(&[5], "no balloon, 9p or virtiofs is in use", devices::none_that_break_restores);
     suite.check(&[6], "modules that Kubernetes needs are there by name", power::modules);
+    suite.check(&[6], "files that components and containers expect of a host are there", host_files::files);
+    suite.check(&[6], "commands that components call are there", host_files::commands);
+    suite.check(&[6], "nft prints protocols as kube-proxy reads them", host_files::nft_prints_what_kube_proxy_reads);
     suite.check_any(&[3, 5], "it goes on in another QEMU, saved and restored", LiveGuest::save_and_restore);
     suite.check(&[3], "keys, host key and data are those of the QEMU that runs now", ssh::after_the_restore);
     suite.check(&[5], "its random numbers are reseeded after the restore", devices::reseeded);

@@ -106,7 +106,9 @@ mod tests {
         let architecture = Architecture { name: "x86_64", debian: "amd64" };
         let recipe = Recipe::read(&folder, architecture, &["runc".to_owned(), "kmod".to_owned()]).unwrap();
         assert_eq!(recipe.packages.iter().filter(|name| *name == "kmod").count(), 1);
-        for package in ["linux-image-cloud-amd64", "runc", "systemd-sysv", "openssh-server", "qemu-guest-agent"] {
+        for package in
+            ["linux-image-cloud-amd64", "runc", "systemd-sysv", "openssh-server", "qemu-guest-agent", "netbase"]
+        {
             assert!(recipe.packages.iter().any(|name| name == package), "{package}");
         }
         assert!(recipe.leave_out.iter().all(|pattern| pattern.starts_with('/')));

@@ -28,6 +28,7 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     environment.etc."k3s-vm/hooks.nft".source = "guest/debian/rootfs/etc/k3s-vm/hooks.nft"
     environment.etc."resolv.conf".source = "guest/debian/rootfs/etc/resolv.conf"
     environment.etc."sysctl.d/90-kubernetes.conf".source = "guest/k3s/rootfs/etc/sysctl.d/90-kubernetes.conf"
+    environment.etc.timezone.source = "guest/debian/rootfs/etc/timezone"
     fileSystems."/".device = "/dev/disk/by-label/k3s-vm-root"
     fileSystems."/".fsType = "ext4"
     fileSystems."/".noCheck = true
@@ -85,9 +86,11 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     systemd.settings.Manager = {"DefaultTimeoutStopSec":"5s"}
     systemd.slices.system.sliceConfig = {"CPUWeight":10000}
     systemd.tmpfiles.settings.10-k3s-vm."/sys/devices/system/cpu/cpu*/online".w.argument = "1"
+    systemd.tmpfiles.settings.10-k3s-vm."/usr/share/zoneinfo"."L+".argument = "/etc/zoneinfo"
     systemd.tmpfiles.settings.10-k3s-vm."/var/lib/rancher/k3s/agent/images/.cache.json".f.group = "root"
     systemd.tmpfiles.settings.10-k3s-vm."/var/lib/rancher/k3s/agent/images/.cache.json".f.mode = "0644"
     systemd.tmpfiles.settings.10-k3s-vm."/var/lib/rancher/k3s/agent/images/.cache.json".f.user = "root"
+    time.timeZone = "Etc/UTC"
     "#);
     assert_eq!(unused(guest), [""; 0], "options.tsv has options that the guest does not set");
 }
