@@ -1,6 +1,8 @@
 # An alternative to `bin/k3s-vm`, which does not use this file: a NixOS with K3s as a microVM (microvm.nix), for who
 # wants nothing but Nix. No templates, no kubeconfig for web/, no manifests. It takes the same ports, so stop the other
-# VM first. The serial console, a root shell, is the terminal; the cluster's data are in k3s-microvm.img in the folder
+# VM first. It needs KVM (microvm.nix starts QEMU with `-enable-kvm -cpu host`): where /dev/kvm does not open it does
+# not start, and where guests hang under KVM it hangs. Its pods reach the services on the host's loopback, at 10.0.2.2:
+# guest.host_access is of the other VM alone. The serial console, a root shell, is the terminal; the cluster's data are in k3s-microvm.img in the folder
 # from which it is started.
 #
 # How to call it. Nix copies a flake's whole source to its store before it reads it, at every change anew, and how the
@@ -46,6 +48,19 @@
           # Not a name of an instance of k3s-vm, which would take it for one of its own.
           networking.hostName = "microvm-k3s";
           networking.firewall.enable = false;
+          # microvm.nix does not wait for a network, and K3s takes the address that it finds when it starts.
+          networking.useNetworkd = true;
+          systemd.network = {
+            networks."10-uplink" = {
+              matchConfig.Driver = "virtio_net";
+              networkConfig.DHCP = "ipv4";
+              linkConfig.RequiredForOnline = "routable";
+            };
+            wait-online = {
+              enable = true;
+              anyInterface = true;
+            };
+          };
 
           microvm = {
             hypervisor = "qemu";
@@ -88,6 +103,10 @@
               "--tls-san=localhost"
               "--write-kubeconfig-mode=0600"
             ];
+          };
+          systemd.services.k3s = {
+            wants = [ "network-online.target" ];
+            after = [ "network-online.target" ];
           };
           # The node's password must be as old as the database that knows it.
           systemd.tmpfiles.settings."10-k3s-microvm" = {

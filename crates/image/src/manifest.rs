@@ -51,6 +51,10 @@ fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
     if manifest.certificate_days == 0 {
         mistakes.push("certificate_days = 0: the API's certificate must live at least a day".to_owned());
     }
+    // QEMU looks for it anywhere in the line, and gives the kernel a video mode that a board without VGA does not have.
+    if let Some(word) = manifest.kernel_command_line.split_whitespace().find(|word| word.contains("vga=")) {
+        mistakes.push(format!("kernel_command_line has {word}: without VGA the kernel waits 30 s for a key then"));
+    }
     for (name, value) in [
         ("kernel_command_line", &manifest.kernel_command_line),
         ("node_name", &manifest.node_name),
@@ -104,6 +108,20 @@ mod tests {
         }
         let image = read().unwrap();
         assert_eq!((image.manifest, image.fingerprint.as_str()), (example(), "f"));
+    }
+
+    /// From a profile of nixpkgs: longer than the test of KVM waits, so KVM was refused on every NixOS machine.
+    #[test]
+    fn a_video_mode_made_the_kernel_wait_half_a_minute_for_a_key() {
+        for line in ["console=ttyS0 panic=1 boot.panic_on_fail vga=0x317 nomodeset", "vga=ask", "root=/dev/vda x.vga=0"]
+        {
+            let manifest = GuestImageManifest { kernel_command_line: line.to_owned(), ..example() };
+            let told = mistakes(&manifest, std::env::consts::ARCH);
+            assert!(told.len() == 1 && told[0].contains("30 s"), "{line}: {told:?}");
+        }
+        let manifest =
+            GuestImageManifest { kernel_command_line: "video=vga vga.x=1 nomodeset".to_owned(), ..example() };
+        assert_eq!(mistakes(&manifest, std::env::consts::ARCH), [""; 0]);
     }
 
     #[test]

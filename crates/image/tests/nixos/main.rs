@@ -5,6 +5,7 @@
 
 mod driver;
 mod evaluation;
+mod microvm;
 mod nix;
 mod option_table;
 mod parse;

@@ -63,9 +63,24 @@ fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
     }
 }
 
+/// [`image_of`], with what of the configuration it does not heed.
+pub(super) fn guest_image(
+    context: &Context<'_>,
+    observed: &Observed,
+    rebuild: bool,
+    saved: Option<&Base>,
+) -> Result<Outcome<GuestImage>> {
+    let outcome = image_of(context, observed, rebuild, saved)?;
+    let (Outcome::Done(image, _) | Outcome::Skipped(image, _)) = &outcome;
+    if image.manifest.distribution == "k3s" {
+        context.project.config.k3s.unknown_components().into_iter().for_each(|line| context.events.warning(line));
+    }
+    Ok(outcome)
+}
+
 /// The image of the instance: that of its disk where there is one, since a disk and its kernel belong together; the
 /// configured one for a new disk.
-pub(super) fn guest_image(
+fn image_of(
     context: &Context<'_>,
     observed: &Observed,
     rebuild: bool,

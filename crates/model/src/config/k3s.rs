@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::nearest::hint;
+
 /// The K3s release for the distribution `k3s`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct K3sConfig {
@@ -31,6 +33,25 @@ impl Default for K3sConfig {
             airgap: true,
             disable: Vec::new(),
         }
+    }
+}
+
+/// What K3s brings and can leave out (`k3s server --help`, `--disable`).
+pub const COMPONENTS: [&str; 6] = ["coredns", "servicelb", "traefik", "local-storage", "metrics-server", "runtimes"];
+
+impl K3sConfig {
+    /// A line for each word of `disable` that K3s does not know: it ignores it without a word, and what was meant runs.
+    pub fn unknown_components(&self) -> Vec<String> {
+        // K3s takes several in one word, too.
+        let words = self.disable.iter().flat_map(|word| word.split(',')).map(str::trim);
+        let unknown = words.filter(|word| !COMPONENTS.contains(word));
+        unknown
+            .map(|word| {
+                let known = COMPONENTS.join(", ");
+                let hint = hint(word, COMPONENTS.into_iter());
+                format!("k3s.disable: K3s ignores {word:?}, which it does not know; it knows {known}{hint}")
+            })
+            .collect()
     }
 }
 
@@ -136,6 +157,22 @@ mod tests {
         ] {
             assert_eq!(K3sVersion::parse(text), Err(WANTED.to_owned()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_component_with_a_mistake_in_its_name_ran_on_without_a_word() {
+        let of = |words: &[&str]| {
+            let disable = words.iter().map(|word| (*word).to_owned()).collect();
+            K3sConfig { disable, ..K3sConfig::default() }.unknown_components()
+        };
+        assert_eq!(of(&[]), [""; 0]);
+        assert_eq!(of(&COMPONENTS), [""; 0]);
+        assert_eq!(of(&["traefik,servicelb"]), [""; 0]);
+        insta::assert_snapshot!(of(&["metric-server", "Traefik", "klipper"]).join("\n"), @r#"
+        k3s.disable: K3s ignores "metric-server", which it does not know; it knows coredns, servicelb, traefik, local-storage, metrics-server, runtimes; did you mean metrics-server?
+        k3s.disable: K3s ignores "Traefik", which it does not know; it knows coredns, servicelb, traefik, local-storage, metrics-server, runtimes; did you mean traefik?
+        k3s.disable: K3s ignores "klipper", which it does not know; it knows coredns, servicelb, traefik, local-storage, metrics-server, runtimes
+        "#);
     }
 
     #[test]
