@@ -17,8 +17,13 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "resolve" {
-		os.Exit(resolve(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "resolve":
+			os.Exit(resolve(os.Args[2:]))
+		case "connect":
+			os.Exit(connect(os.Args[2:]))
+		}
 	}
 	listen := flag.String("listen", ":8080", "address to listen on")
 	data := flag.String("data", "/data", "folder for what must survive a restart")
@@ -73,6 +78,21 @@ func resolve(names []string) int {
 		for _, address := range addresses {
 			fmt.Println(address)
 		}
+	}
+	return 0
+}
+
+// connect opens a connection to each HOST:PORT and prints the address that took it, likewise: a new connection, where
+// the server would go on with the one that it has.
+func connect(targets []string) int {
+	for _, target := range targets {
+		connection, err := net.DialTimeout("tcp", target, 10*time.Second)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		fmt.Println(connection.RemoteAddr())
+		connection.Close()
 	}
 	return 0
 }

@@ -8,5 +8,6 @@ pub mod http;
 pub mod idle_steps;
 pub mod instant_steps;
 pub mod project;
+pub mod services_steps;
 pub mod steps;
 pub mod test_runner;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use lifecycle::apply::KubeconfigContext;
 use lifecycle::project::Project;
+use lifecycle::services::ServicesState;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
 use lifecycle::{
@@ -296,6 +297,7 @@ fn summary(report: &StartReport, output: &Output) -> Summary {
     Summary {
         program: output.program().to_owned(),
         ready: report.ready,
+        services_are_silent: report.services_state.as_ref().is_some_and(ServicesState::is_silent),
         web_url: report.web.clone(),
         api_url: report.api.clone(),
         kubeconfig: near(&report.kubeconfig),

@@ -41,6 +41,7 @@ mod record;
 pub mod reset;
 pub mod run;
 mod saved;
+pub mod services;
 pub mod snapshot;
 pub mod ssh;
 pub mod start;

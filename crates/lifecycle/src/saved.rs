@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cluster::Kubeconfig;
+use cluster::{Kubeconfig, StandingService};
 use host::files::{self, Mode};
 use model::{Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub(crate) struct SavedCluster {
     /// The Deployments in it, `NAMESPACE/NAME`, for people; of snapshots alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) deployments: Vec<String>,
+    /// Where the Services are that the cluster stands on, once they have answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) services: Vec<StandingService>,
 }
 
 impl SavedCluster {
@@ -54,6 +57,7 @@ impl SavedCluster {
             kubeconfig: admin.to_yaml(),
             applied: None,
             deployments: Vec::new(),
+            services: Vec::new(),
         }
     }
 
@@ -66,6 +70,12 @@ impl SavedCluster {
     /// The same cluster with the names of what is in it.
     pub(crate) fn with_deployments(mut self, deployments: Vec<String>) -> Self {
         self.deployments = deployments;
+        self
+    }
+
+    /// The same cluster with the addresses of the Services that it stands on.
+    pub(crate) fn with_services(mut self, services: Vec<StandingService>) -> Self {
+        self.services = services;
         self
     }
 

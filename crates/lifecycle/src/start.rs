@@ -28,6 +28,7 @@ use crate::phases::{Outcome, Phases};
 use crate::pool;
 use crate::readiness;
 use crate::saved::SavedCluster;
+use crate::services::ServicesState;
 use crate::template::Base;
 use crate::web_port;
 use arrival::{Arrival, Arrived};
@@ -78,6 +79,9 @@ pub struct StartReport {
     pub log: String,
     /// Whether the cluster was waited for and has proved to be ours.
     pub ready: bool,
+    /// Whether the cluster's Services answer: `answer`, which do not, or why that is not known; nothing when nobody waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services_state: Option<ServicesState>,
     /// What was applied; nothing when nobody waited, and to a snapshot.
     pub apply: Option<ApplyReport>,
 }
@@ -171,12 +175,15 @@ pub(crate) fn run_locked(
         let Begun { running, console, from, cluster, base } = begun;
         keeper::ensure(context);
         if !options.wait {
-            return Ok(report(context, &running, from, false, None));
+            return Ok(report(context, &running, from, None));
         }
         let (cluster, saved_vm) = (cluster.as_ref(), base.as_ref());
         let arrival = Arrival { context, image: &image, deadline, running: &running, from, cluster, base: saved_vm };
         match arrival.run(console, phases)? {
-            Arrived::Ready(applied) => return Ok(report(context, &running, from, true, applied)),
+            Arrived::Ready(applied, services) => {
+                let report = report(context, &running, from, Some(applied));
+                return Ok(StartReport { services_state: Some(services), ..report });
+            }
             Arrived::Asleep(why) => begun = begin.instead(&running, from, saved_vm, &why, phases)?,
         }
     }
@@ -200,15 +207,15 @@ pub(crate) fn awaken(context: &Context<'_>, running: &Running) -> Result<StartRe
     let watch = &mut GuestWatch::new(&running.process, console, &paths, context.events);
     let deadline = Deadline::after(context.project.config.timeouts.start);
     arrival::wake(context, running, watch, &cluster, deadline)?;
-    Ok(report(context, running, From::Running, true, None))
+    Ok(report(context, running, From::Running, Some(None)))
 }
 
 fn report(
     context: &Context<'_>,
     running: &Running,
     from: From,
-    ready: bool,
-    applied: Option<ApplyReport>,
+    // Nothing where nobody waited.
+    applied: Option<Option<ApplyReport>>,
 ) -> StartReport {
     let record = &running.record;
     let ports = record.ports();
@@ -227,7 +234,8 @@ fn report(
         variables: context.project.web().dot_env().display().to_string(),
         ssh_port: ports.ssh.number(),
         log: context.paths().log().display().to_string(),
-        ready,
-        apply: applied,
+        ready: applied.is_some(),
+        services_state: None,
+        apply: applied.flatten(),
     }
 }

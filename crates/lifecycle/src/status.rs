@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster::{ApiProbe, ApiProof, Kubeconfig};
+use cluster::{ApiProbe, ApiProof, ClusterClient, Kubeconfig};
 use host::files;
 use model::Result;
 use serde::Serialize;
@@ -14,6 +14,8 @@ use crate::leftovers::{self, Leftover};
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::pause::Paused;
 use crate::readiness::reach;
+use crate::saved::SavedCluster;
+use crate::services::{self, ServicesState};
 use crate::suspend;
 use crate::vm_log;
 
@@ -77,6 +79,8 @@ pub struct RunningReport {
     pub api: String,
     /// `ready`, or why not.
     pub api_state: String,
+    /// Whether its Services answer: `answer`, which do not, or why that is not known.
+    pub services_state: ServicesState,
     /// `http://localhost:30080`.
     pub web: String,
     /// The host's port of the guest's sshd.
@@ -121,13 +125,21 @@ fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<Ru
     let record = &running.record;
     let kubeconfig = context.kubeconfig();
     let address = SocketAddr::new(reach(record.bind), record.api_port.number());
-    let api_state = match files::read_text_optional(&kubeconfig)? {
+    let nobody_asked = |why: &str| ServicesState::Unknown(why.to_owned());
+    let (api_state, services_state) = match files::read_text_optional(&kubeconfig)? {
         // The question alone would let it go on.
-        _ if paused => "paused".to_owned(),
-        None => "unknown: there is no kubeconfig yet".to_owned(),
+        _ if paused => ("paused".to_owned(), nobody_asked("it is paused")),
+        None => ("unknown: there is no kubeconfig yet".to_owned(), nobody_asked("the API is not ready")),
         Some(text) => match Kubeconfig::parse(&kubeconfig.display().to_string(), &text) {
-            Ok(kubeconfig) => api_state(&ApiProbe::new(address, &kubeconfig)?.probe(API_LIMIT)),
-            Err(fault) => format!("unknown: {fault}"),
+            Ok(kubeconfig) => {
+                let proof = ApiProbe::new(address, &kubeconfig)?.probe(API_LIMIT);
+                let services = match proof {
+                    ApiProof::Ready => services(context, &kubeconfig),
+                    _ => nobody_asked("the API is not ready"),
+                };
+                (api_state(&proof), services)
+            }
+            Err(fault) => (format!("unknown: {fault}"), nobody_asked("the API is not ready")),
         },
     };
     Ok(RunningReport {
@@ -139,11 +151,20 @@ fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<Ru
         image: record.image.clone(),
         api: format!("https://{address}"),
         api_state,
+        services_state,
         web: format!("http://localhost:{}", record.web_port),
         ssh_port: record.ssh_port.number(),
         kubeconfig: kubeconfig.display().to_string(),
         paused: if paused { Paused::read(&context.paths()) } else { None },
     })
+}
+
+/// Asked of a guest whose API is ours and ready.
+fn services(context: &Context<'_>, kubeconfig: &Kubeconfig) -> ServicesState {
+    let paths = context.paths();
+    let mut known = SavedCluster::read(&paths.cluster()).map(|cluster| cluster.services).unwrap_or_default();
+    let tell = || ClusterClient::new(kubeconfig).and_then(|client| services::told_by(&client));
+    services::look(&paths.vm_dir(), &mut known, &tell)
 }
 
 fn api_state(proof: &ApiProof) -> String {

@@ -5,6 +5,7 @@
 
 mod base_disk;
 mod built;
+pub mod fake_api;
 pub mod fake_k3s;
 pub mod fake_nix;
 pub mod fake_qemu;

@@ -36,6 +36,7 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
             ("VM", process),
             ("Runs", running.distribution.clone()),
             ("API", format!("{}  ({})", running.api, running.api_state)),
+            ("Services", running.services_state.to_string()),
             ("Web", running.web.clone()),
             ("SSH", format!("{program} ssh  (port {})", running.ssh_port)),
             ("Kubeconfig", running.kubeconfig.clone()),

@@ -10,6 +10,8 @@ pub(crate) struct Summary {
     pub(crate) program: String,
     /// Whether the cluster was waited for; otherwise it still comes up.
     pub(crate) ready: bool,
+    /// Whether one of its Services does not answer.
+    pub(crate) services_are_silent: bool,
     /// Where the web application answers.
     pub(crate) web_url: String,
     /// Where the API answers.
@@ -30,7 +32,9 @@ impl Summary {
     /// The text, ending with a line break.
     pub(crate) fn render(&self, style: Style) -> String {
         let program = &self.program;
-        let headline = if self.ready {
+        let headline = if self.services_are_silent {
+            style.strong("The cluster is ready, but not all of its Services answer (see above).")
+        } else if self.ready {
             style.good("The cluster is ready.")
         } else {
             style.strong("The VM runs; the cluster is still coming up.")
@@ -79,6 +83,7 @@ mod tests {
         Summary {
             program: "bin/k3s-vm".to_owned(),
             ready,
+            services_are_silent: false,
             web_url: "http://localhost:30080".to_owned(),
             api_url: "https://127.0.0.1:6443".to_owned(),
             kubeconfig: "web/.kube/config".to_owned(),
@@ -111,6 +116,13 @@ mod tests {
           Skaffold  skaffold config set --kube-context k3s-vm local-cluster true
           Tilt      allow_k8s_contexts('k3s-vm')  in the Tiltfile
         ");
+    }
+
+    #[test]
+    fn a_cluster_whose_services_do_not_answer_is_not_praised() {
+        let text = Summary { services_are_silent: true, ..summary(true) }.render(Style::PLAIN);
+        let headline = text.trim_start().lines().next();
+        assert_eq!(headline, Some("The cluster is ready, but not all of its Services answer (see above)."));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod paths;
 mod ports;
 mod process;
 mod release;
+mod services;
 mod setup;
 mod snapshots;
 mod state;

@@ -1,6 +1,7 @@
 //! From a VM that runs to a cluster that is proven ours with the project's application on it, and what is kept of it for
 //! the next one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use cluster::Kubeconfig;
@@ -19,6 +20,7 @@ use crate::observe::Running;
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
 use crate::saved::SavedCluster;
+use crate::services::{self, ServicesState};
 use crate::template::{self, Base, Kind};
 
 /// What is waited for.
@@ -36,8 +38,8 @@ pub(super) struct Arrival<'a> {
 
 /// What came of it.
 pub(super) enum Arrived {
-    /// The cluster is there; with what was applied.
-    Ready(Option<ApplyReport>),
+    /// The cluster is there; with what was applied, and whether its Services answer.
+    Ready(Option<ApplyReport>, ServicesState),
     /// A cluster that was kept in RAM does not answer, for this reason.
     Asleep(String),
 }
@@ -55,10 +57,15 @@ impl Arrival<'_> {
             },
             None => self.wait(watch, phases)?,
         };
-        if matches!(self.from, From::Snapshot | From::SnapshotDisk) {
-            return Ok(Arrived::Ready(None));
-        }
-        self.apply(watch, &access, &cluster, phases).map(|report| Arrived::Ready(Some(report)))
+        let (applied, state) = match self.from {
+            From::Snapshot | From::SnapshotDisk => (None, self.ask_services(&access, cluster)?.1),
+            _ => {
+                let (report, state) = self.apply(watch, &access, cluster, phases)?;
+                (Some(report), state)
+            }
+        };
+        services::tell(self.context, &self.image.manifest.service, &state);
+        Ok(Arrived::Ready(applied, state))
     }
 
     /// Gets the application onto the cluster, where it is not in it already.
@@ -66,29 +73,58 @@ impl Arrival<'_> {
         &self,
         watch: &mut GuestWatch<'_>,
         access: &Access,
-        cluster: &SavedCluster,
+        cluster: SavedCluster,
         phases: &mut Phases<'_>,
-    ) -> Result<ApplyReport> {
+    ) -> Result<(ApplyReport, ServicesState)> {
         let ports = self.running.record.ports();
         if cluster.applied.is_some() {
-            let wait = || apply::answers(self.context, &ports, watch, self.deadline);
-            return phases.run("Waiting for the application", wait);
+            // At the same time, since this is the way of a reset.
+            let ended = &AtomicBool::new(false);
+            return std::thread::scope(|scope| {
+                let (folder, mut known) = (self.context.paths().vm_dir(), cluster.services);
+                let patience = services::AS_BEFORE.min(self.deadline.left());
+                let asked = scope.spawn(move || services::wait(&folder, &mut known, &access.client, patience, ended));
+                let wait = || apply::answers(self.context, &ports, watch, self.deadline);
+                let report = phases.run("Waiting for the application", wait);
+                ended.store(report.is_err(), Ordering::Relaxed);
+                let state = asked.join().unwrap_or_else(|_| Ok(ServicesState::Unknown("nobody asked".to_owned())));
+                Ok((report?, state?))
+            });
         }
         let keeps = self.context.project.config.templates;
         if keeps && self.from == From::NewDisk {
-            phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, cluster))?;
+            phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
         }
         let inputs = AppliedInputs::without_images(self.context)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
         let report = apply::deploy(self.context, phases, watch, access, Some(ports), settings, self.deadline)?;
+        let (cluster, state) = self.ask_services(access, cluster)?;
         if keeps && matches!(self.from, From::NewDisk | From::Template) {
             phases.run("Keeping the application for resets", || {
+                // Every reset would bring it back as it is.
+                if state.is_silent() {
+                    return Ok(Outcome::Skipped((), "its Services do not answer".to_owned()));
+                }
                 let images = report.images.iter().map(|image| (image.name.clone(), image.digest.clone())).collect();
                 let applied = Some(AppliedInputs { images, ..inputs });
-                self.keep(Kind::Applied, &cluster.clone().with_applied(applied))
+                self.keep(Kind::Applied, &cluster.with_applied(applied))
             })?;
         }
-        Ok(report)
+        Ok((report, state))
+    }
+
+    /// Whether its Services answer; notes where they are.
+    fn ask_services(&self, access: &Access, cluster: SavedCluster) -> Result<(SavedCluster, ServicesState)> {
+        let patience = match self.from {
+            From::NewDisk | From::Disk | From::SnapshotDisk => services::AFTER_A_BOOT,
+            From::Running | From::SuspendedRam | From::Template | From::Snapshot => services::AS_BEFORE,
+        };
+        let (folder, mut known) = (self.context.paths().vm_dir(), cluster.services.clone());
+        let (patience, ended) = (patience.min(self.deadline.left()), AtomicBool::new(false));
+        let state = services::wait(&folder, &mut known, &access.client, patience, &ended)?;
+        let cluster = cluster.with_services(known);
+        cluster.clone().with_applied(None).write(&self.context.paths().cluster())?;
+        Ok((cluster, state))
     }
 
     /// The cluster goes on where it stood, or why it does not: RAM is a cache, also where QEMU takes it.

@@ -1,0 +1,205 @@
+//! The Services that a cluster stands on, the API's own and DNS: where they are, the script that asks them from inside the
+//! guest, and what its words mean.
+//!
+//! They can be dead while the API is ready: kube-proxy writes their rules, and the API behind its port needs none.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use model::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::client::ClusterClient;
+
+/// For the guest's `/bin/sh`, with bash's own words for connections (bash(1), Redirection): prints the number of each
+/// Service that answers. The rules of a dead one refuse at once, or nothing ever comes back, hence the limit.
+///
+/// The question to DNS is the header of a message without a question (RFC 1035, 4.1.1), which every server refuses by
+/// itself: nothing is looked up, and no domain need be known. Its answer begins with the same byte.
+const SCRIPT: &str = r#"
+ask() {
+    case $1 in
+    connection) exec 3<>"/dev/tcp/$2/$3" ;;
+    dns)
+        exec 3<>"/dev/udp/$2/$3" || return
+        for _ in 1 2 3; do
+            printf 'K3\1\0\0\0\0\0\0\0\0\0' >&3
+            read -r -t 1 -n 1 reply <&3 && [ "$reply" = K ] && return
+        done
+        return 1
+        ;;
+    esac
+}
+number=0
+while [ $# -ge 3 ]; do
+    (ask "$1" "$2" "$3" && echo "$number") 2>/dev/null &
+    shift 3
+    number=$((number + 1))
+done
+wait
+"#;
+/// The program that runs it; the script and what it is to ask come as arguments.
+const SHELL: &str = r#"exec timeout 5 bash -c "$0" bash "$@""#;
+/// The exit code of `timeout` (timeout(1)): what has answered has been printed.
+const TIMED_OUT: i32 = 124;
+
+/// What a Service is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// Whether it takes a TCP connection.
+    Connection,
+    /// Whether it answers a DNS message over UDP.
+    Dns,
+}
+
+/// A Service that a cluster stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StandingService {
+    /// What it is asked.
+    pub question: Question,
+    /// Its ClusterIP.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for StandingService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.question {
+            Question::Connection => "the API's Service",
+            Question::Dns => "DNS",
+        };
+        write!(f, "{name} ({}:{})", self.address, self.port)
+    }
+}
+
+impl ClusterClient {
+    /// The API's own Service and that of DNS, as far as the cluster has them.
+    ///
+    /// # Errors
+    /// A Cluster fault, or a Timeout fault after `limit`.
+    pub fn standing_services(&self, limit: Duration) -> Result<Vec<StandingService>> {
+        let (default, system): (Api<Service>, Api<Service>) =
+            (Api::namespaced(self.kube().clone(), "default"), Api::namespaced(self.kube().clone(), "kube-system"));
+        // K3s gives its CoreDNS this name, too, since every cluster has it.
+        let both = futures_util::future::try_join(default.get_opt("kubernetes"), system.get_opt("kube-dns"));
+        let (api, dns) = self.request("the Services that the cluster stands on", limit, both)?;
+        let found = [standing(api.as_ref(), Question::Connection, "TCP"), standing(dns.as_ref(), Question::Dns, "UDP")];
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+fn standing(service: Option<&Service>, question: Question, protocol: &str) -> Option<StandingService> {
+    let specification = service?.spec.as_ref()?;
+    let has_protocol = |given: &Option<String>| given.as_deref().unwrap_or("TCP") == protocol;
+    let port = specification.ports.iter().flatten().find(|port| has_protocol(&port.protocol))?;
+    // A headless one has the word None.
+    let address = specification.cluster_ip.as_deref()?.parse().ok()?;
+    Some(StandingService { question, address, port: u16::try_from(port.port).ok()? })
+}
+
+/// The arguments with which `/bin/sh` of the guest asks them.
+pub fn questions(services: &[StandingService]) -> Vec<String> {
+    let words = services.iter().flat_map(|service| {
+        let question = match service.question {
+            Question::Connection => "connection",
+            Question::Dns => "dns",
+        };
+        [question.to_owned(), service.address.to_string(), service.port.to_string()]
+    });
+    ["-c".to_owned(), SHELL.to_owned(), SCRIPT.to_owned()].into_iter().chain(words).collect()
+}
+
+/// Which of `services` have not answered, by what the guest's shell printed and how it ended.
+///
+/// # Errors
+/// Why that says nothing.
+pub fn silent<'a>(
+    services: &'a [StandingService],
+    code: i32,
+    output: &[u8],
+) -> Result<Vec<&'a StandingService>, String> {
+    if code != 0 && code != TIMED_OUT {
+        return Err(format!("the guest's shell ended with {code}"));
+    }
+    let output = String::from_utf8_lossy(output);
+    let answered: Vec<usize> = output.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    let silent = services.iter().enumerate().filter(|(number, _)| !answered.contains(number));
+    Ok(silent.map(|(_, service)| service).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::process::Command;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(question: Question, port: u16) -> StandingService {
+        StandingService { question, address: "127.0.0.1".parse().unwrap(), port }
+    }
+
+    /// Runs it as the guest does; which have not answered.
+    fn ask(services: &[StandingService]) -> Vec<String> {
+        let output = Command::new("/bin/sh").args(questions(services)).output().unwrap();
+        let silent = silent(services, output.status.code().unwrap(), &output.stdout).unwrap();
+        silent.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn who_answers_and_who_does_not_is_told_apart() {
+        let api = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dns = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = dns.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let mut message = [0; 512];
+            while let Ok((length, from)) = dns.recv_from(&mut message) {
+                // A header without a question, which a server gives back with QR and FORMERR.
+                assert_eq!(&message[..length], b"K3\x01\0\0\0\0\0\0\0\0\0");
+                message[2] |= 0x80;
+                let _ = dns.send_to(&message[..length], from);
+            }
+        });
+        let mute = service(Question::Dns, mute.local_addr().unwrap().port());
+        let answering = [service(Question::Connection, api.local_addr().unwrap().port()), service(Question::Dns, port)];
+        assert_eq!(ask(&answering), [""; 0]);
+        let [one, two] = answering;
+        let gone = service(Question::Connection, gone);
+        assert_eq!(ask(&[gone.clone(), one, mute.clone(), two]), [gone.to_string(), mute.to_string()]);
+    }
+
+    #[test]
+    fn no_word_of_a_guest_is_more_than_a_number() {
+        let services = [service(Question::Connection, 443), service(Question::Dns, 53)];
+        let told = |code, output: &[u8]| silent(&services, code, output).map(|silent| silent.len());
+        assert_eq!(told(0, b"1\n0\n"), Ok(0));
+        assert_eq!(told(0, b""), Ok(2));
+        assert_eq!(told(TIMED_OUT, b"0\n"), Ok(1));
+        assert_eq!(told(0, b"7\n-1\n\xff\n99999999999999999999\n1"), Ok(1));
+        assert_eq!(told(127, b"0\n1\n"), Err("the guest's shell ended with 127".to_owned()));
+    }
+
+    #[test]
+    fn addresses_are_read_where_a_service_has_them() {
+        let read = |value, question, protocol| {
+            let service: Service = serde_json::from_value(value).unwrap();
+            standing(Some(&service), question, protocol).map(|service| service.to_string())
+        };
+        let api = json!({"spec": {"clusterIP": "10.43.0.1", "ports": [{"port": 443, "protocol": "TCP"}]}});
+        assert_eq!(read(api, Question::Connection, "TCP").as_deref(), Some("the API's Service (10.43.0.1:443)"));
+        let ports = json!([{"port": 9153, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]);
+        let dns = |address| json!({"spec": {"clusterIP": address, "ports": ports}});
+        assert_eq!(read(dns("10.43.0.10"), Question::Dns, "UDP").as_deref(), Some("DNS (10.43.0.10:53)"));
+        assert_eq!(read(dns("None"), Question::Dns, "UDP"), None);
+        assert_eq!(standing(None, Question::Dns, "UDP"), None);
+    }
+}

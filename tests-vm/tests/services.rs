@@ -1,0 +1,39 @@
+//! The Services of a real cluster last: over restarts, full syncs of kube-proxy, saved RAM, reboots, and, where
+//! `K3S_VM_TESTS_STAND_MINUTES` says how long, over time.
+//!
+//! The steps share one VM and run in this order.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use k3s_vm_tests_vm::project::ExampleProject;
+use k3s_vm_tests_vm::services_steps::{self, Cluster};
+use k3s_vm_tests_vm::steps::Steps;
+
+const WEB_PORT: u16 = 30080;
+/// How long the cluster is to stand.
+const STAND: &str = "K3S_VM_TESTS_STAND_MINUTES";
+
+fn main() -> ExitCode {
+    let project = ExampleProject::copy();
+    let cluster = Cluster { project: &project, port: WEB_PORT };
+    let mut steps = Steps::default();
+    steps.run("a_project_is_started", || drop(project.ok(&["start", "--timeout", "20m"])));
+    match std::env::var(STAND) {
+        Ok(minutes) => {
+            let minutes: u64 = minutes.parse().unwrap_or_else(|_| panic!("{STAND}={minutes} is no number of minutes"));
+            services_steps::standing(&mut steps, &cluster, Duration::from_secs(minutes * 60));
+        }
+        Err(_) => {
+            services_steps::restarts(&mut steps, &cluster);
+            services_steps::broken(&mut steps, &cluster);
+            services_steps::beginnings(&mut steps, &cluster);
+            steps
+                .skip("a_cluster_that_stood_for_more_than_an_hour_serves_everything_again", "bin/test --stand MINUTES");
+        }
+    }
+    if steps.failed() {
+        project.show_logs();
+    }
+    steps.finish()
+}
