@@ -44,6 +44,8 @@ pub fn run(steps: &mut Steps, image: &GuestImage, points: &Points) {
     suite.check(&[3], "the data of the instance can be read", ssh::instance_data);
     suite.check(&[4], "the API has a certificate for 127.0.0.1 and localhost", api::certificate);
     suite.check(&[4], "the node has its name and becomes Ready", api::node_ready);
+    suite.check(&[4], "the Services of API and DNS answer", api::services_answer);
+    suite.check(&[4], "they survive a restart of the cluster's process", api::services_survive_a_restart);
     suite.check(&[2], "the agent sets the clock", agent::sets_the_clock);
     suite.check(&[5], "no balloon, 9p or virtiofs is in use", devices::none_that_break_restores);
     suite.check(&[6], "modules that Kubernetes needs are there by name", power::modules);
@@ -53,6 +55,7 @@ pub fn run(steps: &mut Steps, image: &GuestImage, points: &Points) {
     suite.check_any(&[3, 5], "it goes on in another QEMU, saved and restored", LiveGuest::save_and_restore);
     suite.check(&[3], "keys, host key and data are those of the QEMU that runs now", ssh::after_the_restore);
     suite.check(&[5], "its random numbers are reseeded after the restore", devices::reseeded);
+    suite.check(&[4, 5], "the Services answer after the restore", api::services_answer);
     suite.check(&[4, 5], "the node stays Ready when the clock steps three days ahead", api::clock_step);
     suite.check(&[6], "the power button powers it off", power::button);
     suite.check(&[1, 6], "the base was only read", boot::base_untouched);

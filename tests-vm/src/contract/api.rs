@@ -1,11 +1,13 @@
-//! Point 4, and what of point 5 needs a cluster: the API, the node, a clock that steps.
+//! Point 4, and what of point 5 needs a cluster: the API, the node, Services, a clock that steps.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use cluster::services::{questions, silent};
 use cluster::{ApiProbe, ApiProof, ClusterClient, Kubeconfig};
 use host::wait::Look;
 use model::instance::InstanceName;
+use qemu::agent::GuestCommand;
 
 use super::guest::{BOOT, CALL, LiveGuest, sound};
 use super::node::Node;
@@ -38,6 +40,40 @@ pub(super) fn node_ready(guest: &mut LiveGuest<'_>) {
     let name = guest.image.manifest.node_name.clone();
     guest.wait("the node to be Ready", BOOT, |_, left| client.look_node(&name, left));
     assert_eq!(Node::of(&admin(guest), &name).names(), [name]);
+}
+
+/// The API's own and DNS, asked as the tool asks them.
+pub(super) fn services_answer(guest: &mut LiveGuest<'_>) {
+    let client = sound(ClusterClient::new(&admin(guest)));
+    let services = guest.wait("the Services of API and DNS to be made", BOOT, |_, left| {
+        let services = client.standing_services(left.min(CALL))?;
+        let names: Vec<String> = services.iter().map(ToString::to_string).collect();
+        Ok(if services.len() == 2 { Look::Ready(services) } else { Look::NotYet(format!("there are {names:?}")) })
+    });
+    guest.wait("the Services of API and DNS to answer", BOOT, |guest, _| {
+        let asked = guest.agent().exec(&GuestCommand::new("/bin/sh", questions(&services)), CALL)?;
+        let silent = silent(&services, asked.code, &asked.stdout).unwrap_or_else(|why| panic!("{why}: {asked:?}"));
+        let names: Vec<String> = silent.iter().map(ToString::to_string).collect();
+        Ok(if names.is_empty() { Look::Ready(()) } else { Look::NotYet(format!("{names:?} do not")) })
+    });
+}
+
+/// kube-proxy reads its rules back when it starts, and removes what it takes for leftovers: a real one is there, so that
+/// it is seen when that has happened.
+pub(super) fn services_survive_a_restart(guest: &mut LiveGuest<'_>) {
+    let leftover = "10.43.255.254";
+    // Where it uses iptables there is no such set.
+    guest.shell(&format!("nft add element ip kube-proxy cluster-ips '{{ {leftover} }}' 2>/dev/null || true"));
+    let service = guest.image.manifest.service.clone();
+    guest.shell(&format!("systemctl restart {service}"));
+    let kubeconfig = guest.kubeconfig.take().expect("a kubeconfig");
+    answers(guest, &kubeconfig, Ipv4Addr::LOCALHOST);
+    guest.kubeconfig = Some(kubeconfig);
+    guest.wait("kube-proxy to remove a leftover", BOOT, |guest, _| {
+        let told = guest.shell("nft list set ip kube-proxy cluster-ips 2>/dev/null || true");
+        Ok(if told.contains(leftover) { Look::NotYet("it is still there".to_owned()) } else { Look::Ready(()) })
+    });
+    services_answer(guest);
 }
 
 /// A lease that the kubelet has renewed by the new clock shows that node and API go on in the new time.
