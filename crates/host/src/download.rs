@@ -28,6 +28,8 @@ pub use failure::{Failure, Reason};
 
 /// How often a download whose connection broke goes on by itself, provided that each try brought something.
 const MOST_RESUMPTIONS: u32 = 8;
+/// What a download leaves free on the disk.
+const RESERVE: u64 = 256 << 20;
 /// How long to wait for another process that fetches the same file.
 const LOCK_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -40,6 +42,8 @@ pub struct Download<'a> {
     pub to: &'a Path,
     /// What it must be.
     pub sha256: Sha256,
+    /// How many bytes it has at most: a host that sends more is broken or means harm.
+    pub most: u64,
     /// The lock that keeps two processes from fetching it at once.
     pub lock: &'a Path,
     /// The task that events name.
@@ -105,8 +109,15 @@ impl Client {
             (200, _) => 0,
             (status, _) => return Err(Failure::status(download.url, status)),
         };
+        let Some(most) = download.most.checked_sub(begin) else {
+            partial.discard()?;
+            return Ok(Step::Anew);
+        };
         let left = answer.content_length();
-        check_space(download, partial, left)?;
+        if left.is_some_and(|left| left > most) {
+            return Err(Failure::too_large(download));
+        }
+        let room = check_space(download, partial, left)?;
         let mut file = partial.open(begin)?;
         let mut digest = Running::default();
         if begin > 0 {
@@ -118,7 +129,18 @@ impl Client {
             partial.remember(download.url, answer.validator())?;
         }
         let mut progress = Progress::new(download, begin, left.map(|left| begin + left));
+        let mut arrived: u64 = 0;
         while let Some(bytes) = next_piece(download, &mut answer)? {
+            arrived = arrived.saturating_add(bytes.len() as u64);
+            // An answer need not say how long it is, and what it says need not be true.
+            if arrived > most {
+                partial.discard()?;
+                return Err(Failure::too_large(download));
+            }
+            if arrived > room {
+                partial.discard()?;
+                return Err(no_space(download, partial, room, "more").into());
+            }
             file.write_all(&bytes).map_err(|error| at_path("write", partial.path(), &error))?;
             digest.add(&bytes);
             progress.add(bytes.len() as u64);
@@ -146,21 +168,24 @@ fn next_piece(download: &Download, answer: &mut Answer) -> Result<Option<Vec<u8>
     answer.piece().map_err(|failure| failure.of(download.url))
 }
 
-fn check_space(download: &Download, partial: &Partial, needed: Option<u64>) -> Result<(), Failure> {
-    let Some(needed) = needed else { return Ok(()) };
-    let free = crate::files::free_space(partial.path())?;
-    if free >= needed {
-        return Ok(());
+/// The room that there is for it.
+fn check_space(download: &Download, partial: &Partial, needed: Option<u64>) -> Result<u64, Failure> {
+    let room = crate::files::free_space(partial.path())?.saturating_sub(RESERVE);
+    match needed {
+        Some(needed) if needed > room => {
+            Err(no_space(download, partial, room, &bytesize::ByteSize(needed).to_string()).into())
+        }
+        _ => Ok(room),
     }
+}
+
+fn no_space(download: &Download, partial: &Partial, room: u64, needed: &str) -> Fault {
     let folder = partial.path().parent().unwrap_or(partial.path());
     let quoted = crate::command::quote(folder.as_os_str());
-    Err(Fault::new(
-        FaultClass::Host,
-        format!("there is too little space for {} in {}", download.what, folder.display()),
-    )
-    .because(format!("{} are free, it needs {}", bytesize::ByteSize(free), bytesize::ByteSize(needed)))
-    .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is"))
-    .into())
+    let what = format!("there is too little space for {} in {}", download.what, folder.display());
+    Fault::new(FaultClass::Host, what)
+        .because(format!("{} may be used, it needs {needed}", bytesize::ByteSize(room)))
+        .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is"))
 }
 
 #[cfg(test)]

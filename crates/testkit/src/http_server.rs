@@ -60,15 +60,15 @@ pub struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// What `Content-Length` says.
-    length: usize,
+    /// What `Content-Length` says; nothing where it is left out.
+    length: Option<usize>,
     ending: Ending,
 }
 
 impl Answer {
     /// A status without more.
     pub fn status(status: u16) -> Self {
-        Answer { status, headers: Vec::new(), body: Vec::new(), length: 0, ending: Ending::Close }
+        Answer { status, headers: Vec::new(), body: Vec::new(), length: Some(0), ending: Ending::Close }
     }
 
     /// A redirect.
@@ -79,7 +79,7 @@ impl Answer {
     /// A whole body.
     pub fn body(body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        Answer { length: body.len(), body, ..Answer::status(200) }
+        Answer { length: Some(body.len()), body, ..Answer::status(200) }
     }
 
     /// A file with an entity tag, of which parts can be asked for.
@@ -121,7 +121,13 @@ impl Answer {
     /// Promises `length` bytes, whatever the body has.
     #[must_use]
     pub fn promising(self, length: usize) -> Self {
-        Answer { length, ..self }
+        Answer { length: Some(length), ..self }
+    }
+
+    /// Does not say how long it is.
+    #[must_use]
+    pub fn unmeasured(self) -> Self {
+        Answer { length: None, ..self }
     }
 
     /// Ends the connection so.
@@ -132,7 +138,10 @@ impl Answer {
     }
 
     fn send(&self, stream: &mut impl Stream) -> std::io::Result<()> {
-        let mut head = format!("HTTP/1.1 {} Told\r\nContent-Length: {}\r\n", self.status, self.length);
+        let mut head = format!("HTTP/1.1 {} Told\r\n", self.status);
+        if let Some(length) = self.length {
+            head.push_str(&format!("Content-Length: {length}\r\n"));
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

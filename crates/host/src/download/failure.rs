@@ -77,6 +77,12 @@ impl Failure {
         Failure::new(Reason::Other, fault)
     }
 
+    /// The server sends more than such a file can have.
+    pub(super) fn too_large(download: &Download) -> Self {
+        let most = bytesize::ByteSize(download.most);
+        Failure::unexpected(download.url, &format!("{} has at most {most}, and the server sends more", download.what))
+    }
+
     /// A variable of the environment names no proxy.
     pub(super) fn proxy_setting(url: &str, variable: &str) -> Self {
         let fault = cannot(FaultClass::Config, url)

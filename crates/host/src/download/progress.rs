@@ -28,7 +28,7 @@ impl<'a> Progress<'a> {
 
     /// Takes note of `count` more bytes.
     pub(super) fn add(&mut self, count: u64) {
-        self.now += count;
+        self.now = self.now.saturating_add(count);
         let complete = Some(self.now) == self.total;
         if complete || self.told.is_none_or(|told| told.elapsed() >= INTERVAL) {
             self.told = Some(Instant::now());

@@ -17,11 +17,14 @@ fn content() -> Vec<u8> {
     (0..300_000_u32).flat_map(u32::to_le_bytes).collect()
 }
 
-struct Scratch(tempfile::TempDir);
+struct Scratch(tempfile::TempDir, u64);
 
 impl Scratch {
     fn new() -> Self {
-        Scratch(tempfile::tempdir().unwrap())
+        Scratch::at_most(u64::MAX)
+    }
+    fn at_most(most: u64) -> Self {
+        Scratch(tempfile::tempdir().unwrap(), most)
     }
     fn to(&self) -> PathBuf {
         self.0.path().join("downloads/k3s")
@@ -31,6 +34,7 @@ impl Scratch {
             url,
             to: &self.to(),
             sha256: Sha256::of(&content()),
+            most: self.1,
             lock: &self.0.path().join("locks/k3s"),
             task: "k3s",
             what: "k3s v1.33.5+k3s1",
@@ -267,8 +271,34 @@ fn a_file_that_does_not_fit_is_not_begun() {
     let fault = failure.fault();
     let folder = scratch.to().parent().unwrap().display().to_string();
     assert_eq!(fault.what(), format!("there is too little space for k3s v1.33.5+k3s1 in {folder}"));
-    assert!(fault.why()[0].ends_with(" are free, it needs 1.0 EiB"), "{fault}");
+    assert!(fault.why()[0].ends_with(" may be used, it needs 1.0 EiB"), "{fault}");
     assert_eq!(fault.class(), FaultClass::Host);
+}
+
+#[test]
+fn a_host_that_sends_without_an_end_did_fill_the_disk() {
+    let told_most = |answer: fn(&Request) -> Answer, most: u64, expected: Reason| {
+        let scratch = Scratch::at_most(most);
+        let server = server(vec![answer; 20]);
+        let failure = scratch.fetch(&server.url("/k3s")).unwrap_err();
+        assert_eq!(failure.reason(), expected);
+        assert_eq!(scratch.names(), [""; 0]);
+        told(&failure, &server)
+    };
+    let measured: fn(&Request) -> Answer = |request| Answer::file(request, &content(), TAG);
+    let unmeasured: fn(&Request) -> Answer = |_| Answer::body(content()).unmeasured();
+    let told = [told_most(measured, 1 << 20, Reason::Other), told_most(unmeasured, 1 << 20, Reason::Other)];
+    assert_eq!(told[0], told[1]);
+    insta::assert_snapshot!(told[0], @r"
+    cannot fetch http://SERVER/k3s (failed)
+      k3s v1.33.5+k3s1 has at most 1.0 MiB, and the server sends more
+    ");
+    // Of just that size it is taken, however it comes.
+    for answer in [measured, unmeasured] {
+        let scratch = Scratch::at_most(content().len() as u64);
+        scratch.fetch(&server(vec![answer]).url("/k3s")).unwrap();
+        scratch.assert_whole();
+    }
 }
 
 #[test]

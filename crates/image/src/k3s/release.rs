@@ -18,6 +18,9 @@ use crate::ImageRequest;
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), silence: Duration::from_secs(30) };
 /// More than a checksum file or a channel's answer has.
 const MOST_TEXT: usize = 1 << 16;
+/// Several times what K3s's program (70 MiB) and its container images (200 MiB) have.
+const MOST_PROGRAM: u64 = 512 << 20;
+const MOST_IMAGES: u64 = 2 << 30;
 /// The task that events name.
 const TASK: &str = "k3s";
 
@@ -172,21 +175,22 @@ impl<'a> Source<'a> {
 
     /// Fetches the program; its path on this host.
     pub(super) fn fetch_program(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, addresses::PROGRAM, release.program, "K3s")
+        self.fetch(release, addresses::PROGRAM, release.program, MOST_PROGRAM, "K3s")
     }
 
     /// Fetches the archive of container images, compressed with zstd; its path on this host.
     pub(super) fn fetch_images(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, addresses::IMAGES, release.images, "the container images of K3s")
+        self.fetch(release, addresses::IMAGES, release.images, MOST_IMAGES, "the container images of K3s")
     }
 
-    fn fetch(&self, release: &Release, name: &str, sha256: Sha256, what: &str) -> Result<PathBuf> {
+    fn fetch(&self, release: &Release, name: &str, sha256: Sha256, most: u64, what: &str) -> Result<PathBuf> {
         let to = self.path(name, sha256);
         let url = addresses::file(self.mirror(), &release.version, name);
         let download = Download {
             url: &url,
             to: &to,
             sha256,
+            most,
             lock: &self.cache.locks().join(format!("download-{sha256}.lock")),
             task: TASK,
             what: &format!("{what} {}", release.version),
