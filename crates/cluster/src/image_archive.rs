@@ -1,23 +1,23 @@
-//! Archives of container images (docker-archive and OCI image layout): what is in them, and the same archive with full
-//! names for containerd's import.
+//! Archives of container images (docker-archive and OCI image layout): what is in them, and the archive that containerd
+//! gets in their place. That one is made anew, of the files that the images need, each of which is hashed on the way: what
+//! an archive holds beside them, and how it names it, reaches nobody.
 //!
-//! What the JSON files in an archive mean belongs to `image_layout`.
+//! What the JSON files in an archive mean belongs to `image_layout`, where its files are to `image_tar`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::ops::Range;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
+use host::digest::Running;
 use model::{Fault, FaultClass, Result};
 
-use crate::image_layout::{self, Layout};
+use crate::image_digest::ImageDigest;
+use crate::image_layout::{self, Blob, Layout};
 use crate::image_name::ImageName;
+use crate::image_tar::{BLOCK, TarFiles};
 
-/// The JSON files of an archive are small; what is larger is a layer.
-const LARGEST_JSON: u64 = 8 * 1024 * 1024;
 const CHUNK: usize = 256 * 1024;
-const TAR_BLOCK: u64 = 512;
 
 /// The two formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,33 +33,35 @@ pub enum ArchiveFormat {
 pub struct ArchivedImage {
     /// Its names, in full.
     pub names: Vec<ImageName>,
-    /// The digest of its configuration, `sha256:…`: what `crictl images` calls the image's id, and a name that
-    /// containerd's CRI plugin gives the image. Nothing for an index of several platforms.
-    pub config_digest: Option<String>,
+    /// The digest of its configuration: what `crictl images` calls the image's id, and a name that containerd's CRI
+    /// plugin gives the image. Nothing for an index of several platforms.
+    pub config_digest: Option<ImageDigest>,
     /// The digest of its manifest, which `ctr images list` shows. Nothing in a docker archive, whose manifest
     /// containerd makes itself.
-    pub target_digest: Option<String>,
+    pub target_digest: Option<ImageDigest>,
+}
+
+/// How large an archive may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SizeLimit {
+    /// Bytes.
+    pub bytes: u64,
+    /// Where the number is from, for people.
+    pub why: String,
+    /// What gives more room.
+    pub next: String,
 }
 
 /// An archive that was read once.
 #[derive(Debug)]
 pub struct ImageArchive {
     path: PathBuf,
-    format: ArchiveFormat,
-    images: Vec<ArchivedImage>,
-    size: u64,
-    /// Parts of the file that are written otherwise, by the place of their tar header.
-    replaced: BTreeMap<u64, Replacement>,
+    /// The file's name for people.
+    shown: String,
+    files: TarFiles,
+    layout: Layout,
     /// Removes the copy of a stream.
     spool: Option<tempfile::TempPath>,
-}
-
-#[derive(Debug)]
-struct Replacement {
-    /// Header, content and padding in the file.
-    range: Range<u64>,
-    /// What stands there instead.
-    bytes: Vec<u8>,
 }
 
 impl ImageArchive {
@@ -74,22 +76,32 @@ impl ImageArchive {
     /// Takes an archive from a stream: it is kept in a file in `folder`, removed when the value is dropped.
     ///
     /// # Errors
-    /// As [`ImageArchive::open`], and a Host fault where the copy cannot be written.
-    pub fn from_reader(reader: &mut dyn Read, folder: &Path, name: Option<&str>) -> Result<Self> {
+    /// As [`ImageArchive::open`], and a Host fault where the copy cannot be written, or the stream is longer than the limit.
+    pub fn from_reader(reader: &mut dyn Read, folder: &Path, limit: &SizeLimit, name: Option<&str>) -> Result<Self> {
         let shown = folder.display();
-        let unwritable = |error: std::io::Error| {
+        let unwritable = |error: io::Error| {
             Fault::new(FaultClass::Host, format!("cannot keep the archive in {shown}")).because(error)
         };
         host::files::create_dir(folder)?;
         let mut spool = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
         let mut chunk = vec![0; CHUNK];
+        let mut total: u64 = 0;
         loop {
             host::interrupt::check()?;
-            let count = reader.read(&mut chunk).map_err(|error| {
-                Fault::new(FaultClass::Failed, "cannot read the archive from standard input").because(error)
-            })?;
+            let count = match reader.read(&mut chunk) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let fault = Fault::new(FaultClass::Failed, "cannot read the archive from standard input");
+                    return Err(fault.because(error));
+                }
+            };
             if count == 0 {
                 break;
+            }
+            total = total.saturating_add(count as u64);
+            if total > limit.bytes {
+                return Err(too_large("standard input", limit));
             }
             spool.write_all(&chunk[..count]).map_err(unwritable)?;
         }
@@ -100,142 +112,135 @@ impl ImageArchive {
 
     fn open_as(path: &Path, shown: &str, name: Option<&str>) -> Result<Self> {
         let unreadable =
-            |error: std::io::Error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error);
-        let no_archive = |why: String| {
-            Fault::new(FaultClass::Config, format!("{shown} is no archive of container images")).because(why)
-        };
-        let mut file = File::open(path).map_err(unreadable)?;
+            |error: io::Error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error);
+        let unfit = |why: String| unfit(shown, why);
+        // To open a pipe would wait for its other end, and a device has no end.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(unfit("it is no file".to_owned()).next("k3s-vm load - < FILE    # takes a stream"));
+        }
+        let file = File::open(path).map_err(unreadable)?;
+        if let Some((format, program)) = compression(&file).map_err(unreadable)? {
+            return Err(
+                unfit(format!("it is compressed with {format}")).next(format!("{program} -dc FILE | k3s-vm load -"))
+            );
+        }
         let size = file.metadata().map_err(unreadable)?.len();
-        if let Some((format, program)) = compression(&mut file).map_err(unreadable)? {
-            return Err(no_archive(format!("it is compressed with {format}"))
-                .next(format!("{program} -dc FILE | k3s-vm load -")));
-        }
-        // The error of the tar library quotes the bytes that are no header.
-        let entries = entries(&mut file).map_err(|_| no_archive("it is no tar file".to_owned()))?;
-        if let Some((path, _)) = entries.iter().find(|(_, entry)| entry.content.end > size) {
-            return Err(no_archive(format!("it is cut off in the middle of {path}")));
-        }
-        let mut read = |path: &str| -> Result<Option<Vec<u8>>, String> {
-            let Some(entry) = entries.get(path) else { return Ok(None) };
-            let length = entry.content.end - entry.content.start;
-            if length > LARGEST_JSON {
-                return Err(format!("{path} in it is too large to be read: {length} bytes"));
-            }
-            let mut bytes = Vec::new();
-            file.seek(SeekFrom::Start(entry.content.start))
-                .and_then(|_| (&mut file).take(length).read_to_end(&mut bytes))
-                .map_err(|error| format!("{path} in it cannot be read: {error}"))?;
-            Ok(Some(bytes))
-        };
-        let Layout { format, images, files } = image_layout::read(&mut read, name).map_err(no_archive)?;
-        let mut replaced = BTreeMap::new();
-        for (path, bytes) in files {
-            if let Some(entry) = entries.get(path) {
-                let bytes = bytes.map(|bytes| tar_entry(path, &bytes)).unwrap_or_default();
-                replaced.insert(entry.whole.start, Replacement { range: entry.whole.clone(), bytes });
-            }
-        }
-        Ok(ImageArchive { path: path.to_owned(), format, images, size, replaced, spool: None })
+        let files = TarFiles::scan(file, size).map_err(unfit)?;
+        let layout = image_layout::read(&files, name).map_err(unfit)?;
+        Ok(ImageArchive { path: path.to_owned(), shown: shown.to_owned(), files, layout, spool: None })
     }
 
     /// The format.
     pub fn format(&self) -> ArchiveFormat {
-        self.format
+        self.layout.format
     }
 
     /// The images.
     pub fn images(&self) -> &[ArchivedImage] {
-        &self.images
+        &self.layout.images
     }
 
-    /// About how many bytes [`ImageArchive::write_normalized`] writes: the size of the file.
+    /// How many bytes [`ImageArchive::write_normalized`] writes at most.
     pub fn size(&self) -> u64 {
-        self.size
+        let documents = self.layout.documents.iter().map(|(_, bytes)| bytes.len() as u64);
+        let blobs = self.layout.blobs.iter().map(Blob::length);
+        // The header, the padding, and the end.
+        documents.chain(blobs).fold(2 * BLOCK, |sum, length| sum.saturating_add(length).saturating_add(2 * BLOCK))
     }
 
-    /// Writes the archive with full names, for the standard input of `ctr -n k8s.io images import -`. All else is
-    /// copied byte for byte.
+    /// That it is not larger than the limit.
     ///
     /// # Errors
-    /// A Failed fault where reading or writing fails.
+    /// A Host fault that says how large it may be.
+    pub fn check_size(&self, limit: &SizeLimit) -> Result<()> {
+        if self.size() > limit.bytes { Err(too_large(&self.shown, limit)) } else { Ok(()) }
+    }
+
+    /// Writes the archive that containerd is to get: the images with full names for the standard input of
+    /// `ctr -n k8s.io images import -`, their files byte for byte. What was written must not be used after an error.
+    ///
+    /// # Errors
+    /// A Config fault where a file is not what its digest says; a Failed fault where reading or writing fails.
     pub fn write_normalized(&self, output: &mut dyn Write) -> Result<()> {
-        let failed = |error: std::io::Error| {
+        let failed = |error: io::Error| {
             Fault::new(FaultClass::Failed, format!("cannot pass on {}", self.path.display())).because(error)
         };
-        let mut file = File::open(&self.path).map_err(failed)?;
-        let mut position = 0;
-        for replacement in self.replaced.values() {
-            copy(&mut file, position..replacement.range.start, output, failed)?;
-            output.write_all(&replacement.bytes).map_err(failed)?;
-            position = replacement.range.end;
+        let mut archive = tar::Builder::new(output);
+        for (path, bytes) in &self.layout.documents {
+            archive.append_data(&mut header(bytes.len() as u64), path, bytes.as_slice()).map_err(failed)?;
         }
-        copy(&mut file, position..self.size, output, failed)?;
-        output.flush().map_err(failed)
+        for blob in &self.layout.blobs {
+            let mut content = Content {
+                files: &self.files,
+                position: blob.content.start,
+                end: blob.content.end,
+                hash: Running::default(),
+            };
+            let added = archive.append_data(&mut header(blob.length()), &blob.path, &mut content);
+            host::interrupt::check()?;
+            added.map_err(failed)?;
+            let found = ImageDigest::from(content.hash.finish());
+            if let Some(digest) = blob.digest.filter(|digest| *digest != found) {
+                return Err(unfit(&self.shown, format!("{} in it is not what it should be", blob.shown))
+                    .because(format!("it has the digest {found}, expected is {digest}")));
+            }
+        }
+        archive.into_inner().and_then(|output| output.flush()).map_err(failed)
     }
 }
 
-fn copy(
-    file: &mut File,
-    range: Range<u64>,
-    output: &mut dyn Write,
-    failed: impl Fn(std::io::Error) -> Fault,
-) -> Result<()> {
-    file.seek(SeekFrom::Start(range.start)).map_err(&failed)?;
-    let mut source = file.take(range.end.saturating_sub(range.start));
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        host::interrupt::check()?;
-        let count = source.read(&mut chunk).map_err(&failed)?;
-        if count == 0 {
-            return Ok(());
-        }
-        output.write_all(&chunk[..count]).map_err(&failed)?;
+impl Blob {
+    fn length(&self) -> u64 {
+        self.content.end.saturating_sub(self.content.start)
     }
 }
 
-/// Where an entry of the archive is.
-struct Entry {
-    /// Header, content and padding.
-    whole: Range<u64>,
-    content: Range<u64>,
+/// The content of a file of the archive, hashed while it is read.
+struct Content<'a> {
+    files: &'a TarFiles,
+    position: u64,
+    end: u64,
+    hash: Running,
 }
 
-/// The regular files of a tar, by path without a leading `./`.
-fn entries(file: &mut File) -> std::io::Result<BTreeMap<String, Entry>> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut archive = tar::Archive::new(file);
-    let mut found = BTreeMap::new();
-    for entry in archive.entries_with_seek()? {
-        let entry = entry?;
-        if !entry.header().entry_type().is_file() {
-            continue;
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The caller asks for the reason.
+        if host::interrupt::check().is_err() {
+            return Err(io::Error::other("interrupted"));
         }
-        let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
-        let start = entry.raw_file_position();
-        let content = start..start + entry.size();
-        let whole = entry.raw_header_position()..content.end.next_multiple_of(TAR_BLOCK);
-        found.insert(path, Entry { whole, content });
+        let left = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let count = self.files.some_at(&mut buffer[..wanted], self.position)?;
+        if count == 0 && wanted > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter"));
+        }
+        self.hash.add(&buffer[..count]);
+        self.position = self.position.saturating_add(count as u64);
+        Ok(count)
     }
-    Ok(found)
 }
 
-fn tar_entry(path: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = tar::Header::new_ustar();
-    header.set_size(content.len() as u64);
+fn header(size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
     header.set_mode(0o644);
-    // The paths replaced are a few short constants, which fit.
-    let _ = header.set_path(path);
-    header.set_cksum();
-    let mut bytes = header.as_bytes().to_vec();
-    bytes.extend_from_slice(content);
-    bytes.resize(bytes.len().next_multiple_of(TAR_BLOCK as usize), 0);
-    bytes
+    header
+}
+
+fn unfit(shown: &str, why: String) -> Fault {
+    Fault::new(FaultClass::Config, format!("{shown} is no archive of container images")).because(why)
+}
+
+fn too_large(shown: &str, limit: &SizeLimit) -> Fault {
+    Fault::new(FaultClass::Host, format!("the archive from {shown} is larger than {}", ByteSize(limit.bytes)))
+        .because(&limit.why)
+        .next(limit.next.clone())
 }
 
 /// The name of a compression and of the program that undoes it, by the file's first bytes.
-fn compression(file: &mut File) -> std::io::Result<Option<(&'static str, &'static str)>> {
+fn compression(file: &File) -> io::Result<Option<(&'static str, &'static str)>> {
     let mut magic = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
     file.take(6).read_to_end(&mut magic)?;
     Ok(match magic.as_slice() {
         [0x1f, 0x8b, ..] => Some(("gzip", "gzip")),

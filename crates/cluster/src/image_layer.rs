@@ -6,15 +6,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use host::digest::Running;
 use model::{Fault, FaultClass, Result};
-use sha2::{Digest, Sha256};
 
-use crate::image_layout::hexadecimal;
+use crate::image_digest::ImageDigest;
 
 /// A layer that was written.
 pub(crate) struct Layer {
-    /// `sha256:…` of the tar.
-    pub(crate) digest: String,
+    /// Of the tar.
+    pub(crate) digest: ImageDigest,
     /// In bytes.
     pub(crate) size: u64,
 }
@@ -35,7 +35,7 @@ type Sources = BTreeMap<String, Source>;
 
 /// Writes the tar of `files` (absolute path in the image -> file or folder on the host) to `output`.
 pub(crate) fn write(files: &BTreeMap<String, PathBuf>, output: &mut dyn Write) -> Result<Layer> {
-    let mut archive = tar::Builder::new(Hashing { output, hasher: Sha256::new(), size: 0 });
+    let mut archive = tar::Builder::new(Hashing { output, hasher: Running::default(), size: 0 });
     for (path, source) in &collect(files)? {
         host::interrupt::check()?;
         append(&mut archive, path, source).map_err(|error| {
@@ -45,7 +45,7 @@ pub(crate) fn write(files: &BTreeMap<String, PathBuf>, output: &mut dyn Write) -
     let hashing = archive
         .into_inner()
         .map_err(|error| Fault::new(FaultClass::Host, "cannot write the image's layer").because(error))?;
-    Ok(Layer { digest: hexadecimal(hashing.hasher.finalize()), size: hashing.size })
+    Ok(Layer { digest: ImageDigest::from(hashing.hasher.finish()), size: hashing.size })
 }
 
 fn collect(files: &BTreeMap<String, PathBuf>) -> Result<Sources> {
@@ -145,14 +145,14 @@ pub(crate) fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header 
 /// Counts and hashes what passes.
 struct Hashing<'a> {
     output: &'a mut dyn Write,
-    hasher: Sha256,
+    hasher: Running,
     size: u64,
 }
 
 impl Write for Hashing<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let count = self.output.write(buffer)?;
-        self.hasher.update(&buffer[..count]);
+        self.hasher.add(&buffer[..count]);
         self.size += count as u64;
         Ok(count)
     }

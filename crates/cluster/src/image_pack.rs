@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use model::{Fault, FaultClass, Result};
 use serde_json::{Value, json};
 
+use crate::image_digest::ImageDigest;
 use crate::image_layer;
-use crate::image_layout::{NAME_ANNOTATION, bytes, digest};
+use crate::image_layout::{NAME_ANNOTATION, bytes};
 use crate::image_name::ImageName;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -40,8 +41,8 @@ pub struct ImageRecipe {
 pub struct PackedImage {
     /// The archive.
     pub path: PathBuf,
-    /// The digest of its configuration, `sha256:…`.
-    pub config_digest: String,
+    /// The digest of its configuration.
+    pub config_digest: ImageDigest,
 }
 
 impl ImageRecipe {
@@ -65,13 +66,13 @@ impl ImageRecipe {
         let mut layer_file = tempfile::tempfile_in(folder).map_err(unwritable)?;
         let layer = image_layer::write(&self.files, &mut layer_file)
             .map_err(|fault| fault.context(format!("cannot make the image {}", self.name)))?;
-        let config = bytes(&self.config(&layer.digest)?);
-        let config_digest = digest(&config);
+        let config = bytes(&self.config(layer.digest)?);
+        let config_digest = ImageDigest::of(&config);
         let manifest = bytes(&json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": descriptor(CONFIG, &config),
-            "layers": [{"mediaType": LAYER, "digest": layer.digest, "size": layer.size}],
+            "layers": [{"mediaType": LAYER, "digest": layer.digest.to_string(), "size": layer.size}],
         }));
         let mut target = descriptor(MANIFEST, &manifest);
         target["annotations"] = json!({
@@ -91,16 +92,16 @@ impl ImageRecipe {
         add("oci-layout", layout.len() as u64, &mut layout.as_slice())?;
         add("index.json", index.len() as u64, &mut index.as_slice())?;
         for content in [&manifest, &config] {
-            add(&blob_path(&digest(content)), content.len() as u64, &mut content.as_slice())?;
+            add(&ImageDigest::of(content).blob_path(), content.len() as u64, &mut content.as_slice())?;
         }
         layer_file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
-        add(&blob_path(&layer.digest), layer.size, &mut layer_file)?;
+        add(&layer.digest.blob_path(), layer.size, &mut layer_file)?;
         archive.into_inner().and_then(|mut writer| writer.flush()).map_err(unwritable)?;
         temporary.persist(destination).map_err(|error| unwritable(error.error))?;
         Ok(PackedImage { path: destination.to_owned(), config_digest })
     }
 
-    fn config(&self, layer_digest: &str) -> Result<Value> {
+    fn config(&self, layer_digest: ImageDigest) -> Result<Value> {
         let architecture = match self.architecture.as_str() {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -114,18 +115,14 @@ impl ImageRecipe {
             "architecture": architecture,
             "os": "linux",
             "config": {"Entrypoint": self.entrypoint, "Env": self.environment, "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+            "rootfs": {"type": "layers", "diff_ids": [layer_digest.to_string()]},
             "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "k3s-vm"}],
         }))
     }
 }
 
 fn descriptor(media_type: &str, content: &[u8]) -> Value {
-    json!({"mediaType": media_type, "digest": digest(content), "size": content.len()})
-}
-
-fn blob_path(digest: &str) -> String {
-    format!("blobs/{}", digest.replacen(':', "/", 1))
+    json!({"mediaType": media_type, "digest": ImageDigest::of(content).to_string(), "size": content.len()})
 }
 
 #[cfg(test)]

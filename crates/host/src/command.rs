@@ -17,7 +17,7 @@ use model::{EventSink, Result};
 use exchange::{Running, Stream};
 use lines::{LineSplitter, Tail};
 
-pub use quoting::quote;
+pub use quoting::{line_of, quote};
 
 /// As much as is kept of what a program prints; more is a fault, so that a program cannot eat the host's memory.
 const MOST_OUTPUT: usize = 64 * 1024 * 1024;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256 as Algorithm};
 use crate::io_fault::at_path;
 
 /// A SHA-256 digest.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
@@ -62,11 +62,11 @@ impl fmt::Debug for Sha256 {
 
 /// A digest of what has arrived so far.
 #[derive(Default)]
-pub(crate) struct Running(Algorithm);
+pub struct Running(Algorithm);
 
 impl Running {
     /// Adds the next bytes.
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
+    pub fn add(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
@@ -84,7 +84,7 @@ impl Running {
     }
 
     /// The digest of all of it.
-    pub(crate) fn finish(self) -> Sha256 {
+    pub fn finish(self) -> Sha256 {
         Sha256(self.0.finalize().into())
     }
 }

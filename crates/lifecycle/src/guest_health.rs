@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use model::fault::LogTail;
 use model::{Fault, FaultClass, Result};
 use qemu::Agent;
-use qemu::agent::GuestCommand;
+use qemu::agent::{GuestCommand, GuestScript};
 
 /// The pause between two looks, and before the first.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -17,8 +17,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 const MOST_RESTARTS: u32 = 5;
 /// Less free space than this, in KiB, and nothing can be written any more.
 const LEAST_SPACE: u64 = 16 * 1024;
-/// How many lines of the service's journal a fault shows.
-const JOURNAL_LINES: usize = 20;
+/// The state of the service `$1`, and the room on the disk.
+const STATE: GuestScript = GuestScript::new("systemctl show -p ActiveState -p NRestarts -- \"$1\"; df -Pk /");
+/// The lines of its journal that a fault shows.
+const JOURNAL: GuestScript = GuestScript::new("journalctl --no-pager -o cat -n 20 \"--unit=$1\"");
 
 /// The cluster's service and the disk of a guest.
 pub(crate) struct GuestHealth {
@@ -66,16 +68,14 @@ impl GuestHealth {
         }
         self.looked = Instant::now();
         let service = &self.service;
-        let script = format!("systemctl show -p ActiveState -p NRestarts {service}; df -Pk /");
-        let Ok(text) = agent.run(&GuestCommand::shell(script), LIMIT) else { return Ok(()) };
+        let Ok(text) = agent.run(&GuestCommand::shell(STATE, [service]), LIMIT) else { return Ok(()) };
         let answer = read(&text);
         let before = *self.first_restarts.get_or_insert(answer.restarts);
         let fault = match what_is_wrong(&answer, before, service) {
             None => return Ok(()),
             Some(fault) => fault,
         };
-        let script = format!("journalctl --no-pager -o cat -n {JOURNAL_LINES} -u {service}");
-        Err(match agent.run(&GuestCommand::shell(script), LIMIT) {
+        Err(match agent.run(&GuestCommand::shell(JOURNAL, [service]), LIMIT) {
             Ok(journal) => fault.with_log(LogTail {
                 source: format!("the journal of {service}"),
                 lines: journal.lines().map(str::to_owned).collect(),

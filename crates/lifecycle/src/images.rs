@@ -1,7 +1,9 @@
 //! Container images of the project: built, packed without a container engine, and loaded into the guest if it lacks them.
 
+pub(crate) mod limit;
 pub(crate) mod sources;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,13 +14,13 @@ use model::config::{ContainerImage, ContainerImageSource};
 use model::paths::InstancePaths;
 use model::{Event, EventSink, Fault, FaultClass, Result};
 use qemu::Agent;
-use qemu::agent::GuestCommand;
+use qemu::agent::{GuestCommand, GuestScript};
 use serde::Serialize;
 
 use crate::apply::AppliedInputs;
 use crate::context::Context;
 use crate::project::Project;
-use crate::ssh::guest_input;
+use crate::ssh::guest_command;
 
 /// How long the build of one image may take.
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
@@ -29,8 +31,31 @@ const ASK_DEADLINE: Duration = Duration::from_secs(60);
 /// Where the guest keeps the digest of what was imported under a name. On the instance disk, as the images are, so
 /// that both are lost together.
 const IMPORTED: &str = "/var/lib/k3s-vm/imported-images";
-/// containerd's namespace of the kubelet's images.
-const NAMESPACE: &str = "k8s.io";
+/// Exits with 0 when every image is there with the recorded content, with 1 when one is not. Its arguments are three an
+/// image: the file with the record, the digest, the name.
+const PRESENCE: GuestScript = GuestScript::new(
+    r#"PATH=$PATH:/usr/local/bin
+there=$(ctr -n k8s.io images ls -q) || exit 1
+while [ $# -gt 0 ]; do
+    [ "$(cat "$1" 2>/dev/null)" = "$2" ] && printf '%s\n' "$there" | grep -qxF -e "$3" || exit 1
+    shift 3
+done
+"#,
+);
+/// Imports standard input and records what it was, after the import. Its arguments are the directory of the records, then
+/// two an image: the file with the record, and the digest.
+const IMPORT: GuestScript = GuestScript::new(
+    r#"set -e
+PATH=$PATH:/usr/local/bin
+ctr -n k8s.io images import - >&2
+mkdir -p "$1"
+shift
+while [ $# -gt 0 ]; do
+    printf %s "$2" > "$1"
+    shift 2
+done
+"#,
+);
 
 /// An image that the guest has now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,7 +108,7 @@ fn named(archive: &ImageArchive) -> Vec<(String, String)> {
     let images = archive.images().iter();
     images
         .flat_map(|image| {
-            let digest = image.config_digest.clone().unwrap_or_default();
+            let digest = image.config_digest.map(|digest| digest.to_string()).unwrap_or_default();
             image.names.iter().map(move |name| (name.as_str().to_owned(), digest.clone()))
         })
         .collect()
@@ -166,8 +191,12 @@ pub(crate) fn load_archive(
     }
     let names: Vec<&str> = images.iter().map(|(name, _)| name.as_str()).collect();
     events.progress("load", format!("sending {}", names.join(", ")));
+    // It is whole and every file of it proved before the first byte goes to the guest.
     let normalized = NormalizedArchive::write(paths, archive)?;
-    guest_input(paths, &import_script(&images), &normalized.path, IMPORT_DEADLINE)
+    let arguments = import_arguments(&images);
+    let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+    guest_command(paths, IMPORT, &arguments, IMPORT_DEADLINE)?
+        .input_file(&normalized.path)
         .run_streaming(events, &mut |line| events.progress("load", line.to_owned()))
         .map_err(|fault| {
             fault
@@ -186,6 +215,7 @@ impl NormalizedArchive {
     fn write(paths: &InstancePaths, archive: &ImageArchive) -> Result<Self> {
         let folder = paths.image_archives();
         files::create_private_dir(&folder)?;
+        archive.check_size(&limit::of(paths, 1)?)?;
         let normalized = NormalizedArchive { path: folder.join(format!("import-{}.tar", std::process::id())) };
         let shown = normalized.path.display().to_string();
         let mut file = std::fs::File::create(&normalized.path)
@@ -209,7 +239,7 @@ fn report(images: Vec<(String, String)>, transferred: bool) -> Vec<LoadedImage> 
 /// Asked through the agent: an ssh handshake costs an emulated guest seconds.
 fn guest_has(paths: &InstancePaths, images: &[(String, String)]) -> Result<bool> {
     let mut agent = Agent::connect(&paths.vm_dir(), ASK_DEADLINE)?;
-    let output = agent.exec(&GuestCommand::shell(presence_script(images)), ASK_DEADLINE)?;
+    let output = agent.exec(&GuestCommand::shell(PRESENCE, presence_arguments(images)), ASK_DEADLINE)?;
     match output.code {
         0 => Ok(true),
         1 => Ok(false),
@@ -218,61 +248,20 @@ fn guest_has(paths: &InstancePaths, images: &[(String, String)]) -> Result<bool>
     }
 }
 
-/// A name as one file name and one shell word: names of images have no other special characters (`ImageName`).
+/// The file in the guest that records what was imported under a name: one file name, whatever the name is.
 fn marker(name: &str) -> String {
     format!("{IMPORTED}/{}", name.replace('/', "%").replace('@', "_"))
 }
 
-/// Exits with 0 when every image is there with the recorded content, with 1 when one is not.
-fn presence_script(images: &[(String, String)]) -> String {
-    let mut script = String::from("PATH=$PATH:/usr/local/bin\n");
-    for (name, digest) in images {
-        script.push_str(&format!(
-            "[ \"$(cat '{marker}' 2>/dev/null)\" = '{digest}' ] && \
-             ctr -n {NAMESPACE} images ls -q | grep -qxF '{name}' || exit 1\n",
-            marker = marker(name)
-        ));
-    }
-    script
+fn presence_arguments(images: &[(String, String)]) -> Vec<String> {
+    images.iter().flat_map(|(name, digest)| [marker(name), digest.clone(), name.clone()]).collect()
 }
 
-/// Imports standard input and records what it was.
-fn import_script(images: &[(String, String)]) -> String {
-    let mut script =
-        format!("set -e\nPATH=$PATH:/usr/local/bin\nctr -n {NAMESPACE} images import - >&2\nmkdir -p '{IMPORTED}'\n");
-    for (name, digest) in images {
-        script.push_str(&format!("printf %s '{digest}' > '{}'\n", marker(name)));
-    }
-    script
+fn import_arguments(images: &[(String, String)]) -> Vec<String> {
+    let known = images.iter().filter(|(_, digest)| !digest.is_empty());
+    let records = known.flat_map(|(name, digest)| [marker(name), digest.clone()]);
+    std::iter::once(IMPORTED.to_owned()).chain(records).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_that_was_removed_in_the_guest_counts_as_missing() {
-        let images = [("docker.io/local/web:dev".to_owned(), "sha256:1".to_owned())];
-        insta::assert_snapshot!(presence_script(&images), @r#"
-        PATH=$PATH:/usr/local/bin
-        [ "$(cat '/var/lib/k3s-vm/imported-images/docker.io%local%web:dev' 2>/dev/null)" = 'sha256:1' ] && ctr -n k8s.io images ls -q | grep -qxF 'docker.io/local/web:dev' || exit 1
-        "#);
-    }
-
-    #[test]
-    fn the_content_is_recorded_only_after_the_import() {
-        let images = [("docker.io/local/web:dev".to_owned(), "sha256:1".to_owned())];
-        insta::assert_snapshot!(import_script(&images), @r"
-        set -e
-        PATH=$PATH:/usr/local/bin
-        ctr -n k8s.io images import - >&2
-        mkdir -p '/var/lib/k3s-vm/imported-images'
-        printf %s 'sha256:1' > '/var/lib/k3s-vm/imported-images/docker.io%local%web:dev'
-        ");
-    }
-
-    #[test]
-    fn archives_of_different_images_do_not_collide() {
-        assert_eq!(archive_file_name("docker.io/local/web:dev"), Path::new("docker.io-local-web-dev.tar"));
-    }
-}
+mod tests;

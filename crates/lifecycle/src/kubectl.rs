@@ -9,12 +9,13 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use model::{Fault, FaultClass, Result};
+use qemu::agent::GuestScript;
 
 use crate::awake;
 use crate::context::Context;
 use crate::instance_files::{SSH_ALIAS, follow_folder};
 use crate::observe::{Observed, Running, not_running, observe, unexpected_end};
-use crate::ssh::Replacement;
+use crate::ssh::{Replacement, guest_line};
 use arguments::HostFiles;
 
 /// How far kubectl's minor version may be from the API server's:
@@ -115,15 +116,19 @@ fn in_guest(context: &Context<'_>, running: &Running, arguments: &[OsString]) ->
     if input.is_none() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         ssh.push("-t".into());
     }
-    ssh.extend([SSH_ALIAS.into(), "--".into(), script(&image.manifest.kubeconfig, &arguments).into()]);
+    ssh.extend([SSH_ALIAS.into(), "--".into(), line(&image.manifest.kubeconfig, &arguments)?]);
     Ok(Replacement { program: "ssh".into(), arguments: ssh, environment: Vec::new(), input })
 }
 
-/// The line for the guest's shell.
-fn script(kubeconfig: &str, arguments: &[OsString]) -> String {
-    let words: Vec<String> = arguments.iter().map(|argument| host::command::quote(argument)).collect();
-    let kubeconfig = host::command::quote(OsStr::new(kubeconfig));
-    format!("PATH=$PATH:/usr/local/bin KUBECONFIG={kubeconfig} exec kubectl {}", words.join(" "))
+/// `kubectl` with the arguments behind the first, which is its kubeconfig.
+const SCRIPT: GuestScript =
+    GuestScript::new("PATH=$PATH:/usr/local/bin KUBECONFIG=$1; export PATH KUBECONFIG; shift; exec kubectl \"$@\"");
+
+/// The line for ssh.
+fn line(kubeconfig: &str, arguments: &[OsString]) -> Result<OsString> {
+    let words: Vec<&OsStr> =
+        std::iter::once(OsStr::new(kubeconfig)).chain(arguments.iter().map(OsString::as_os_str)).collect();
+    guest_line(SCRIPT, &words)
 }
 
 /// The minor version in "kubernetes v1.37.2", "v1.32.4-dispatcher" or "k3s v1.37.2+k3s1".
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     fn arguments_reach_the_guests_kubectl_untouched() {
         let arguments = ["get", "pods", "-o", "jsonpath={.items[*].metadata.name}", "-l", "a=b c"].map(OsString::from);
-        insta::assert_snapshot!(script("/etc/kubernetes/admin.conf", &arguments), @"PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl get pods -o 'jsonpath={.items[*].metadata.name}' -l 'a=b c'");
+        insta::assert_snapshot!(line("/etc/kubernetes/admin.conf", &arguments).unwrap().display(), @r#"exec /bin/sh -c 'PATH=$PATH:/usr/local/bin KUBECONFIG=$1; export PATH KUBECONFIG; shift; exec kubectl "$@"' sh /etc/kubernetes/admin.conf get pods -o 'jsonpath={.items[*].metadata.name}' -l 'a=b c'"#);
     }
 
     #[test]

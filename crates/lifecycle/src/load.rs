@@ -9,7 +9,7 @@ use model::Result;
 
 use crate::awake;
 use crate::context::Context;
-use crate::images::{self, LoadedImage};
+use crate::images::{self, LoadedImage, limit};
 use crate::observe::{Observed, not_running, observe};
 
 /// Where the archive comes from.
@@ -30,13 +30,15 @@ pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Res
         return Err(not_running(context));
     }
     awake::ensure_kept(context)?;
+    let paths = context.paths();
     let archive = match source {
         Source::File(path) => ImageArchive::open(path, name)?,
         Source::Stream(reader) => {
-            let folder = context.paths().image_archives();
+            let folder = paths.image_archives();
             files::create_private_dir(&folder)?;
-            ImageArchive::from_reader(reader, &folder, name)?
+            // It is kept as it comes, and once more as it goes on.
+            ImageArchive::from_reader(reader, &folder, &limit::of(&paths, 2)?, name)?
         }
     };
-    images::load_archive(&context.paths(), &archive, context.events)
+    images::load_archive(&paths, &archive, context.events)
 }

@@ -12,6 +12,7 @@ use model::instance::InstanceName;
 use model::paths::InstancePaths;
 use model::{EventSink, FaultClass, Result};
 use qemu::Agent;
+use qemu::agent::GuestScript;
 
 use crate::guest_health::GuestHealth;
 use crate::guest_watch::GuestWatch;
@@ -144,7 +145,7 @@ pub(crate) fn node(watch: &mut GuestWatch<'_>, access: &Access, node: &str, dead
 pub(crate) fn ssh(watch: &mut GuestWatch<'_>, paths: &InstancePaths, deadline: Deadline) -> Result<()> {
     watch.wait("ssh to the guest", deadline, |left| {
         let limit = left.clamp(Duration::from_secs(1), Duration::from_secs(60));
-        match guest_command(paths, "true", limit).output() {
+        match guest_command(paths, GuestScript::new("true"), &[], limit)?.output() {
             Ok(output) if output.code == 0 => Ok(Look::Ready(())),
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stderr);

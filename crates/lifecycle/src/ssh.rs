@@ -1,12 +1,13 @@
 //! `ssh`: a shell or a command in the guest, through the system's ssh with the instance's own configuration.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use host::command::Command;
-use model::Result;
 use model::paths::InstancePaths;
+use model::{Fault, FaultClass, Result};
+use qemu::agent::GuestScript;
 
 use crate::awake;
 use crate::context::Context;
@@ -48,21 +49,49 @@ pub fn run(context: &Context<'_>, command: &[String]) -> Result<Replacement> {
     Ok(Replacement { program: "ssh".into(), arguments, environment: Vec::new(), input: None })
 }
 
-/// A command in the guest whose output is captured; `script` is for the guest's shell.
-pub(crate) fn guest_command(paths: &InstancePaths, script: &str, deadline: Duration) -> Command {
+/// A script in the guest with `arguments` as `$1` and so on, whose output is captured.
+///
+/// # Errors
+/// Failed for an argument that none can be.
+pub(crate) fn guest_command(
+    paths: &InstancePaths,
+    script: GuestScript,
+    arguments: &[&OsStr],
+    deadline: Duration,
+) -> Result<Command> {
     let connect = deadline.as_secs().clamp(1, 30);
-    Command::new("ssh")
+    Ok(Command::new("ssh")
         .arg("-F")
         .arg(paths.ssh_config())
         .arg("-o")
         .arg(format!("ConnectTimeout={connect}"))
         .arg(SSH_ALIAS)
         .arg("--")
-        .arg(script)
-        .deadline(deadline)
+        .arg(guest_line(script, arguments)?)
+        .deadline(deadline))
 }
 
-/// As [`guest_command`], with a file as its standard input.
-pub(crate) fn guest_input(paths: &InstancePaths, script: &str, input: &Path, deadline: Duration) -> Command {
-    guest_command(paths, script, deadline).input_file(input)
+/// The line for ssh, which hands it to the login shell of the guest: the only place where something becomes a part of a
+/// shell's text, each word quoted.
+///
+/// # Errors
+/// Failed for an argument that none can be.
+pub(crate) fn guest_line(script: GuestScript, arguments: &[&OsStr]) -> Result<OsString> {
+    let fixed = ["exec", "/bin/sh", "-c", script.text(), "sh"].map(OsStr::new);
+    host::command::line_of(fixed.into_iter().chain(arguments.iter().copied())).ok_or_else(|| {
+        Fault::new(FaultClass::Failed, "an argument for the guest cannot be passed on").because("it has a NUL in it")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_that_is_a_script_stays_an_argument() {
+        let script = GuestScript::new("cat \"$1\"");
+        let line = guest_line(script, &[OsStr::new("'; touch /root/pwned; '"), OsStr::new("a")]).unwrap();
+        insta::assert_snapshot!(line.display(), @r#"exec /bin/sh -c 'cat "$1"' sh "'; touch /root/pwned; '" a"#);
+        assert!(guest_line(script, &[OsStr::new("\0")]).is_err());
+    }
 }

@@ -1,4 +1,5 @@
-//! Guest agent client (qemu-ga): sync, ping, clock, shutdown. Every call has a deadline.
+//! Guest agent client (qemu-ga): sync, ping, clock, shutdown. Every call has a deadline, and a limit for its answer, whose
+//! form is checked: the agent is the guest's.
 //!
 //! Source of the protocol: qga/qapi-schema.json of QEMU. Programs are in `exec`, files in `file`.
 
@@ -11,11 +12,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use host::wait::{Look, Wait};
 use model::paths::InstancePaths;
 use model::{Fault, FaultClass, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::wire::{Wire, WireError};
+use crate::answer::{self, Nothing, Object, SMALL};
+use crate::wire::{Wire, WireError, after};
 
-pub use exec::{GuestCommand, GuestOutput};
+pub use exec::{GuestCommand, GuestOutput, GuestScript};
 
 /// Both sides send it before the JSON of a delimited sync; it is in no UTF-8 text.
 const DELIMITER: u8 = 0xff;
@@ -42,13 +47,15 @@ impl Agent {
         let mut attempt = FIRST_ATTEMPT;
         let wait = Wait { what: "the guest agent", deadline, interval: Duration::from_millis(100) };
         let wire = wait.until(|left| {
-            let limit = Instant::now() + attempt.min(left);
+            let limit = after(attempt.min(left));
             attempt = (attempt * 2).min(LONGEST_ATTEMPT);
             match synchronise(folder, limit) {
                 Ok(wire) => Ok(Look::Ready(wire)),
                 Err(WireError::Deadline) => Ok(Look::NotYet("it does not answer".to_owned())),
                 Err(WireError::Busy) => Ok(Look::NotYet("other programs are connected to it".to_owned())),
                 Err(WireError::Closed) => Ok(Look::NotYet("QEMU closed the connection".to_owned())),
+                // Perhaps what was left by another client.
+                Err(WireError::TooLong(_)) => Ok(Look::NotYet("it says something else without an end".to_owned())),
                 Err(error) => Err(fault("connecting", error)),
             }
         })?;
@@ -60,7 +67,7 @@ impl Agent {
     /// # Errors
     /// Timeout, or Guest when QEMU is gone.
     pub fn ping(&mut self, deadline: Duration) -> Result<()> {
-        self.call("guest-ping", Value::Null, Instant::now() + deadline).map(drop)
+        self.call::<Object<Nothing>>("guest-ping", Value::Null, SMALL, after(deadline)).map(drop)
     }
 
     /// Sets the guest's clock.
@@ -69,17 +76,17 @@ impl Agent {
     /// Failed when the clock is still more than 2 s away; Timeout; Guest.
     pub fn set_time(&mut self, time: SystemTime, deadline: Duration) -> Result<()> {
         let asked = Instant::now();
-        let limit = asked + deadline;
+        let limit = after(deadline);
         let wanted = nanoseconds(time);
-        let answer = self.call("guest-set-time", json!({"time": wanted}), limit);
+        let answer = self.call::<Object<Nothing>>("guest-set-time", json!({"time": wanted}), SMALL, limit);
         let Err(fault) = answer else { return Ok(()) };
         // The agent sets the clock and then runs hwclock; without one it reports a failure although the clock is right.
         if fault.class() != FaultClass::Failed {
             return Err(fault);
         }
-        let shown = self.call("guest-get-time", Value::Null, limit)?.as_i64().unwrap_or_default();
-        let expected = wanted + i64::try_from(asked.elapsed().as_nanos()).unwrap_or(0);
-        if (shown - expected).abs() < 2_000_000_000 { Ok(()) } else { Err(fault) }
+        let shown: i64 = self.call("guest-get-time", Value::Null, SMALL, limit)?;
+        let expected = wanted.saturating_add(i64::try_from(asked.elapsed().as_nanos()).unwrap_or(0));
+        if shown.abs_diff(expected) < 2_000_000_000 { Ok(()) } else { Err(fault) }
     }
 
     /// Asks the guest to power off. The agent does not answer this one; only a refusal would come back.
@@ -88,33 +95,71 @@ impl Agent {
     /// Failed when the agent refuses; otherwise as [`Agent::ping`].
     pub fn shut_down(&mut self, deadline: Duration) -> Result<()> {
         let refusal = Duration::from_millis(300).min(deadline);
-        match self.call("guest-shutdown", json!({"mode": "powerdown"}), Instant::now() + refusal) {
+        match self.call::<Object<Nothing>>("guest-shutdown", json!({"mode": "powerdown"}), SMALL, after(refusal)) {
             Err(fault) if matches!(fault.class(), FaultClass::Timeout | FaultClass::Guest) => Ok(()),
             other => other.map(drop),
         }
     }
 
-    /// One call. After any failure but a refusal the next call begins with a fresh connection.
-    fn call(&mut self, command: &str, arguments: Value, deadline: Instant) -> Result<Value> {
+    /// One call, whose answer is a `T` and has at most `limit` bytes. After any failure but a refusal the next call begins
+    /// with a fresh connection.
+    fn call<T: DeserializeOwned>(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<T> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
             None => synchronise(&self.folder, deadline).map_err(|error| fault(command, error))?,
         };
-        let mut request = json!({"execute": command});
+        let mut request = serde_json::Map::from_iter([("execute".to_owned(), Value::from(command))]);
         if !arguments.is_null() {
-            request["arguments"] = arguments;
+            request.insert("arguments".to_owned(), arguments);
         }
-        let answer = exchange(&mut wire, &request, deadline).map_err(|error| fault(command, error))?;
-        match answer {
-            Ok(value) => {
+        let line = format!("{}\n", Value::Object(request));
+        let sent = wire.send(line.as_bytes(), deadline).and_then(|()| wire.line(limit, deadline));
+        let line = sent.map_err(|error| fault(command, error))?;
+        match read(&line) {
+            Ok(Ok(value)) => {
                 self.wire = Some(wire);
                 Ok(value)
             }
-            Err(refusal) => {
+            Ok(Err(refusal)) => {
                 self.wire = Some(wire);
                 Err(Fault::new(FaultClass::Failed, format!("the guest agent refused {command}")).because(refusal))
             }
+            Err(why) => {
+                let fault = Fault::new(FaultClass::Failed, format!("the guest agent cannot be used ({command})"));
+                Err(fault.because(why))
+            }
         }
+    }
+}
+
+/// An answer in either form.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(rename = "return", borrow)]
+    value: Option<&'a RawValue>,
+    error: Option<Object<Refusal>>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    desc: Option<String>,
+}
+
+/// A value, or the text of a refusal; a sentence for what is neither. Pure.
+fn read<T: DeserializeOwned>(line: &[u8]) -> std::result::Result<std::result::Result<T, String>, String> {
+    let unknown =
+        || format!("it says: {}", answer::shown(&String::from_utf8_lossy(line)).chars().take(80).collect::<String>());
+    let Object(answer) = serde_json::from_slice::<Object<Answer<'_>>>(line).map_err(|_| unknown())?;
+    match (answer.error, answer.value) {
+        (Some(Object(refusal)), _) => Ok(Err(answer::shown(refusal.desc.as_deref().unwrap_or("no reason given")))),
+        (None, Some(value)) => answer::read(value.get()).map(Ok),
+        (None, None) => Err(unknown()),
     }
 }
 
@@ -129,27 +174,13 @@ fn synchronise(folder: &Path, deadline: Instant) -> Result<Wire, WireError> {
     request.push(b'\n');
     wire.send(&request, deadline)?;
     loop {
-        wire.until(DELIMITER, deadline)?;
-        let line = wire.line(deadline)?;
-        let answer: Value = serde_json::from_slice(&line).unwrap_or_default();
-        if answer["return"] == json!(id) {
+        wire.skip_to(DELIMITER, deadline)?;
+        let line = wire.line(SMALL, deadline)?;
+        // Anything else may be what was left by another client, so that it is read on until the deadline.
+        if matches!(read::<i64>(&line), Ok(Ok(told)) if told == id) {
             return Ok(wire);
         }
     }
-}
-
-/// Sends a request and reads its answer: a value, or the text of a refusal.
-fn exchange(wire: &mut Wire, request: &Value, deadline: Instant) -> Result<Result<Value, String>, WireError> {
-    wire.send(format!("{request}\n").as_bytes(), deadline)?;
-    let line = wire.line(deadline)?;
-    let mut answer: Value = serde_json::from_slice(&line).map_err(|_| {
-        let shown: String = String::from_utf8_lossy(&line).chars().take(80).collect();
-        WireError::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("it says: {shown}")))
-    })?;
-    Ok(match answer.get("error") {
-        Some(error) => Err(error["desc"].as_str().unwrap_or("no reason given").to_owned()),
-        None => Ok(answer["return"].take()),
-    })
 }
 
 fn nanoseconds(time: SystemTime) -> i64 {
@@ -164,7 +195,11 @@ fn fault(during: &str, error: WireError) -> Fault {
         WireError::Busy => (FaultClass::Timeout, "other programs are connected to it".to_owned()),
         WireError::Closed => (FaultClass::Guest, "QEMU closed the connection".to_owned()),
         WireError::Deadline => (FaultClass::Timeout, "no answer in time".to_owned()),
+        WireError::TooLong(limit) => (FaultClass::Failed, format!("its answer has more than {limit} bytes")),
         WireError::Io(error) => (FaultClass::Failed, error.to_string()),
     };
     Fault::new(class, format!("the guest agent cannot be reached ({during})")).because(why)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 pub mod accelerator;
 pub mod agent;
+mod answer;
 pub mod argv;
 mod changed_memory;
 pub mod console;

@@ -1,10 +1,12 @@
-//! QMP (QEMU Machine Protocol) client: greeting, commands by id, events. QEMU serves one client at a time.
+//! QMP (QEMU Machine Protocol) client: greeting, commands by id, events. QEMU serves one client at a time. Answers have a
+//! limit and a form, since a guest may have taken QEMU over.
 //!
 //! Source of the protocol: docs/interop/qmp-spec.txt and the qapi schemas of QEMU.
 
 mod block_stream;
 mod disk;
 mod forwards;
+mod message;
 mod migration;
 
 use std::os::fd::BorrowedFd;
@@ -13,11 +15,20 @@ use std::time::{Duration, Instant};
 
 use model::paths::InstancePaths;
 use model::{Fault, FaultClass, Result};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
-use crate::wire::{Wire, WireError};
+use crate::answer::{self, Nothing, Object, SMALL};
+use crate::wire::{Wire, WireError, after};
 
+use message::{Message, not_qmp, parse};
 pub(crate) use migration::Transfer;
+
+/// The longest answer of a command that lists disks or connections, in bytes: so much tell 40 000 connections.
+const LARGE: usize = 4 << 20;
+/// How many events are kept until somebody asks for them. QEMU itself bounds the rate of those that a guest can cause.
+const MOST_EVENTS: usize = 4096;
 
 /// An event that QEMU sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +37,13 @@ pub struct QmpEvent {
     pub name: String,
     /// Its data; null where it has none.
     pub data: Value,
+}
+
+impl QmpEvent {
+    /// The text under `key` of its data.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.data.get(key)?.as_str()
+    }
 }
 
 /// What the VM does, as `query-status` tells it (`RunState` of qapi/run-state.json).
@@ -73,9 +91,9 @@ impl Qmp {
     /// The second half of [`Qmp::connect`].
     pub(crate) fn negotiate(wire: Wire, deadline: Duration) -> Result<Self> {
         let mut qmp = Qmp { wire, deadline, last_id: 0, events: Vec::new(), closed: false };
-        let greeting = qmp.message(Instant::now() + deadline, "the greeting")?;
-        if greeting.get("QMP").is_none() {
-            return Err(not_qmp(&greeting.to_string()));
+        let line = qmp.line(after(deadline), SMALL, "the greeting")?;
+        if parse(&line)?.greeting.is_none() {
+            return Err(not_qmp(&line));
         }
         qmp.execute("qmp_capabilities", Value::Null)?;
         Ok(qmp)
@@ -96,23 +114,52 @@ impl Qmp {
         self.closed
     }
 
-    /// Runs a command; `arguments` is an object or null.
+    /// Runs a command whose answer says nothing; `arguments` is an object or null.
     ///
     /// # Errors
     /// Failed with QEMU's text when it refuses; Guest when it closes the connection; Timeout.
-    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
-        self.call(command, arguments, None)
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<()> {
+        self.ask::<Object<Nothing>>(command, arguments).map(drop)
     }
 
-    /// Runs a command; a copy of the descriptor goes with it, as `getfd` and `add-fd` want it.
-    pub(crate) fn call(&mut self, command: &str, arguments: Value, file: Option<BorrowedFd<'_>>) -> Result<Value> {
-        self.last_id += 1;
-        let mut request = json!({"execute": command, "id": self.last_id});
+    /// Runs a command whose answer is a `T`.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`], and Failed when the answer is something else.
+    pub fn ask<T: DeserializeOwned>(&mut self, command: &str, arguments: Value) -> Result<T> {
+        self.call(command, arguments, None, SMALL)
+    }
+
+    /// [`Qmp::ask`] for what may be long.
+    pub(crate) fn ask_much<T: DeserializeOwned>(&mut self, command: &str, arguments: Value) -> Result<T> {
+        self.call(command, arguments, None, LARGE)
+    }
+
+    /// [`Qmp::ask`]; a copy of the descriptor goes with it, as `getfd` and `add-fd` want it.
+    pub(crate) fn ask_with<T: DeserializeOwned>(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        file: BorrowedFd<'_>,
+    ) -> Result<T> {
+        self.call(command, arguments, Some(file), SMALL)
+    }
+
+    fn call<T: DeserializeOwned>(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        file: Option<BorrowedFd<'_>>,
+        limit: usize,
+    ) -> Result<T> {
+        self.last_id = self.last_id.wrapping_add(1);
+        let named = [("execute".to_owned(), Value::from(command)), ("id".to_owned(), Value::from(self.last_id))];
+        let mut request = Map::from_iter(named);
         if !arguments.is_null() {
-            request["arguments"] = arguments;
+            request.insert("arguments".to_owned(), arguments);
         }
-        let deadline = Instant::now() + self.deadline;
-        let line = format!("{request}\n");
+        let deadline = after(self.deadline);
+        let line = format!("{}\n", Value::Object(request));
         let sent = match file {
             None => self.wire.send(line.as_bytes(), deadline),
             Some(file) => self.wire.send_with(line.as_bytes(), file, deadline),
@@ -120,23 +167,29 @@ impl Qmp {
         if let Err(error) = sent {
             return Err(self.failed(command, error));
         }
+        let failed = |what: String, why: &str| Fault::new(FaultClass::Failed, what).because(answer::shown(why));
         loop {
-            let mut answer = self.message(deadline, command)?;
-            if self.keep_event(&answer) {
+            let line = self.line(deadline, limit, command)?;
+            let message = parse(&line)?;
+            if message.event.is_some() {
+                self.keep_event(&line, message)?;
                 continue;
             }
-            if let Some(error) = answer.get("error") {
+            let is_ours = message.id == Some(self.last_id);
+            match (message.error, message.value) {
                 // An error in the request's form carries no id.
-                if answer.get("id").is_none_or(|id| *id == json!(self.last_id)) {
-                    let text = error["desc"].as_str().unwrap_or("no reason given");
-                    return Err(
-                        Fault::new(FaultClass::Failed, format!("QEMU refused the command {command}")).because(text)
-                    );
+                (Some(Object(error)), _) if is_ours || message.id.is_none() => {
+                    let why = error.desc.as_deref().unwrap_or("no reason given");
+                    return Err(failed(format!("QEMU refused the command {command}"), why));
                 }
-            } else if answer.get("id") == Some(&json!(self.last_id)) {
-                return Ok(answer["return"].take());
+                (None, Some(value)) if is_ours => {
+                    return answer::read(value.get())
+                        .map_err(|why| failed(format!("QEMU's answer to {command} cannot be used"), &why));
+                }
+                (None, None) if is_ours => return Err(not_qmp(&line)),
+                // The late answer to a call whose deadline had passed.
+                _ => {}
             }
-            // The late answer to a call whose deadline had passed.
         }
     }
 
@@ -145,12 +198,12 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn status(&mut self) -> Result<RunState> {
-        let answer = self.execute("query-status", Value::Null)?;
-        Ok(match answer["status"].as_str().unwrap_or("unknown") {
+        let Object(answer): Object<StatusInfo> = self.ask("query-status", Value::Null)?;
+        Ok(match answer.status.as_str() {
             "running" => RunState::Running,
             // The latter after its state was written, by a program that may have been killed since.
             "paused" | "postmigrate" => RunState::Paused,
-            other => RunState::Other(other.to_owned()),
+            other => RunState::Other(answer::shown(other)),
         })
     }
 
@@ -159,27 +212,24 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn uuid(&mut self) -> Result<String> {
-        let answer = self.execute("query-uuid", Value::Null)?;
-        Ok(answer["UUID"].as_str().unwrap_or_default().to_owned())
+        let Object(answer): Object<UuidInfo> = self.ask("query-uuid", Value::Null)?;
+        Ok(answer.uuid)
     }
 
     /// The RAM that the object `id` gives (`query-memdev` of qapi/machine.json).
     pub(crate) fn memory(&mut self, id: &str) -> Result<Memory> {
-        let answer = self.execute("query-memdev", Value::Null)?;
-        let found = answer.as_array().and_then(|devices| devices.iter().find(|device| device["id"] == id));
-        match found.map(|device| (device["size"].as_u64(), device["share"].as_bool())) {
-            Some((Some(size), Some(shared))) => Ok(Memory { size, shared }),
-            _ => {
-                Err(Fault::new(FaultClass::Failed, "QEMU does not tell where the VM's RAM is")
-                    .because(answer.to_string()))
-            }
+        let devices: Vec<Object<MemoryDevice>> = self.ask("query-memdev", Value::Null)?;
+        let found = devices.iter().map(|Object(device)| device).find(|device| device.id.as_deref() == Some(id));
+        match found {
+            Some(MemoryDevice { size, share: Some(shared), .. }) => Ok(Memory { size: *size, shared: *shared }),
+            _ => Err(Fault::new(FaultClass::Failed, "QEMU does not tell where the VM's RAM is")),
         }
     }
 
     /// The file that the RAM of the object `id` is mapped from, if there is one.
     pub(crate) fn memory_file(&mut self, id: &str) -> Option<PathBuf> {
         let path = json!({"path": format!("/objects/{id}"), "property": "mem-path"});
-        self.execute("qom-get", path).ok()?.as_str().map(PathBuf::from)
+        self.ask::<String>("qom-get", path).ok().map(PathBuf::from)
     }
 
     /// Where in QEMU's memory the RAM of the object `id` begins, if it is what the guest has at address zero. There is only a
@@ -195,7 +245,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn power_down(&mut self) -> Result<()> {
-        self.execute("system_powerdown", Value::Null).map(drop)
+        self.execute("system_powerdown", Value::Null)
     }
 
     /// Ends QEMU; the guest is not asked. A connection that closes instead of an answer is success.
@@ -205,7 +255,7 @@ impl Qmp {
     pub fn quit(&mut self) -> Result<()> {
         match self.execute("quit", Value::Null) {
             Err(_) if self.closed => Ok(()),
-            other => other.map(drop),
+            other => other,
         }
     }
 
@@ -214,7 +264,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn stop(&mut self) -> Result<()> {
-        self.execute("stop", Value::Null).map(drop)
+        self.execute("stop", Value::Null)
     }
 
     /// Lets the guest's CPUs go on.
@@ -222,7 +272,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn cont(&mut self) -> Result<()> {
-        self.execute("cont", Value::Null).map(drop)
+        self.execute("cont", Value::Null)
     }
 
     /// Runs a command of the human monitor and returns what it printed. Its errors are text too.
@@ -230,8 +280,8 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn human(&mut self, line: &str) -> Result<String> {
-        let answer = self.execute("human-monitor-command", json!({"command-line": line}))?;
-        Ok(answer.as_str().unwrap_or_default().trim().to_owned())
+        let answer: String = self.ask_much("human-monitor-command", json!({"command-line": line}))?;
+        Ok(answer.trim().to_owned())
     }
 
     /// The events that have come since the last call; waits at most `wait` for the first one. A connection that QEMU
@@ -240,11 +290,12 @@ impl Qmp {
     /// # Errors
     /// Interrupted, and Failed when what comes is not QMP.
     pub fn events(&mut self, wait: Duration) -> Result<Vec<QmpEvent>> {
-        let end = Instant::now() + wait;
-        while !self.closed {
+        let end = after(wait);
+        // Of events without an end some are handed out first.
+        while !self.closed && self.events.len() < MOST_EVENTS {
             // What has arrived is taken at once; only the first event is waited for.
             let deadline = if self.events.is_empty() { end } else { Instant::now() };
-            let line = match self.wire.line(deadline.max(Instant::now() + Duration::from_millis(1))) {
+            let line = match self.wire.line(SMALL, deadline.max(Instant::now() + Duration::from_millis(1))) {
                 Ok(line) => line,
                 Err(WireError::Deadline) => break,
                 Err(WireError::Closed) => {
@@ -254,22 +305,29 @@ impl Qmp {
                 Err(error) => return Err(self.failed("events", error)),
             };
             let message = parse(&line)?;
-            self.keep_event(&message);
+            if message.event.is_some() {
+                self.keep_event(&line, message)?;
+            }
         }
         Ok(std::mem::take(&mut self.events))
     }
 
-    fn keep_event(&mut self, message: &Value) -> bool {
-        let Some(name) = message["event"].as_str() else { return false };
-        self.events.push(QmpEvent { name: name.to_owned(), data: message["data"].clone() });
-        true
+    /// Keeps the event that the message in `line` is.
+    fn keep_event(&mut self, line: &[u8], message: Message<'_>) -> Result<()> {
+        // A tree is made of its data, so that it must be small whatever was asked for.
+        if line.len() > SMALL || self.events.len() >= MOST_EVENTS {
+            return Err(Fault::new(FaultClass::Failed, "QEMU's events are too many or too large to be kept"));
+        }
+        let data = match message.data {
+            Some(data) => serde_json::from_str(data.get()).map_err(|_| not_qmp(line))?,
+            None => Value::Null,
+        };
+        self.events.push(QmpEvent { name: message.event.unwrap_or_default(), data });
+        Ok(())
     }
 
-    fn message(&mut self, deadline: Instant, during: &str) -> Result<Value> {
-        match self.wire.line(deadline) {
-            Ok(line) => parse(&line),
-            Err(error) => Err(self.failed(during, error)),
-        }
+    fn line(&mut self, deadline: Instant, limit: usize, during: &str) -> Result<Vec<u8>> {
+        self.wire.line(limit, deadline).map_err(|error| self.failed(during, error))
     }
 
     fn failed(&mut self, during: &str, error: WireError) -> Fault {
@@ -278,16 +336,23 @@ impl Qmp {
     }
 }
 
-fn parse(line: &[u8]) -> Result<Value> {
-    match serde_json::from_slice::<Value>(line) {
-        Ok(message) if message.is_object() => Ok(message),
-        _ => Err(not_qmp(&String::from_utf8_lossy(line))),
-    }
+#[derive(Deserialize)]
+struct StatusInfo {
+    status: String,
 }
 
-fn not_qmp(line: &str) -> Fault {
-    let shown: String = line.chars().take(80).collect();
-    Fault::new(FaultClass::Failed, "what answers on the QMP socket is not QEMU").because(format!("it says: {shown}"))
+#[derive(Deserialize)]
+struct UuidInfo {
+    #[serde(rename = "UUID")]
+    uuid: String,
+}
+
+/// `Memdev` of qapi/machine.json.
+#[derive(Deserialize)]
+struct MemoryDevice {
+    id: Option<String>,
+    size: u64,
+    share: Option<bool>,
 }
 
 fn fault(during: &str, error: WireError) -> Fault {
@@ -300,7 +365,11 @@ fn fault(during: &str, error: WireError) -> Fault {
             FaultClass::Timeout,
             "no answer in time; QMP serves one client at a time, so another one may be connected".to_owned(),
         ),
+        WireError::TooLong(limit) => (FaultClass::Failed, format!("its answer has more than {limit} bytes")),
         WireError::Io(error) => (FaultClass::Failed, error.to_string()),
     };
     Fault::new(class, format!("QEMU cannot be reached through QMP ({during})")).because(why)
 }
+
+#[cfg(test)]
+mod tests;

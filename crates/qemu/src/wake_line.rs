@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use host::interrupt;
 use model::{Fault, FaultClass, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Qmp;
+use crate::answer::{Nothing, Object};
 use crate::argv::NETDEV;
 
 /// The ids inside QEMU.
@@ -51,7 +52,7 @@ impl WakeLine {
         disarm(qmp)?;
         let (ours, theirs) = UnixStream::pair()
             .map_err(|error| Fault::new(FaultClass::Failed, "cannot make a socket").because(error))?;
-        let armed = qmp.call("getfd", json!({"fdname": SOCKET}), Some(theirs.as_fd())).and_then(|_| {
+        let armed = qmp.ask_with::<Object<Nothing>>("getfd", json!({"fdname": SOCKET}), theirs.as_fd()).and_then(|_| {
             let address = json!({"type": "fd", "data": {"str": SOCKET}});
             let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
             qmp.execute("chardev-add", json!({"id": SOCKET, "backend": backend}))?;
@@ -61,7 +62,7 @@ impl WakeLine {
             qmp.execute("object-add", filter)
         });
         match armed {
-            Ok(_) => Ok(WakeLine(ours)),
+            Ok(()) => Ok(WakeLine(ours)),
             Err(fault) => {
                 let _ = disarm(qmp);
                 Err(fault.context("QEMU cannot tell who wants a guest that stands still"))
@@ -151,9 +152,9 @@ pub fn disarm(qmp: &mut Qmp) -> Result<()> {
 }
 
 /// Whether it was there. QEMU's refusals have no class that tells "not found" ([`Qmp::execute`] keeps its text).
-fn removed(answer: Result<Value>) -> Result<bool> {
+fn removed(answer: Result<()>) -> Result<bool> {
     match answer {
-        Ok(_) => Ok(true),
+        Ok(()) => Ok(true),
         Err(fault) if fault.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
         Err(fault) => Err(fault),
     }
@@ -190,6 +191,6 @@ mod tests {
         assert!(!removed(refused("object 'wake-filter' not found")).unwrap());
         assert!(!removed(refused("Chardev 'wake-line' not found")).unwrap());
         assert!(removed(refused("Chardev 'wake-line' is busy")).is_err());
-        assert!(removed(Ok(Value::Null)).unwrap());
+        assert!(removed(Ok(())).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! JSON lines over a Unix socket, with one deadline for a whole exchange. It knows no protocol.
+//! JSON lines over a Unix socket, with one deadline for a whole exchange and a limit for every line. It knows no protocol.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -10,9 +10,6 @@ use model::Fault;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
-
-/// The longest line: an answer of the guest agent holds twice 16 MiB in base64.
-const LONGEST_LINE: usize = 64 << 20;
 
 /// How long one read may block: so soon an interrupt is noticed.
 const SLICE: Duration = Duration::from_millis(100);
@@ -28,6 +25,8 @@ pub(crate) enum WireError {
     Deadline,
     /// The other side closed the connection.
     Closed,
+    /// A line is longer than so many bytes.
+    TooLong(usize),
     /// The user asked to stop.
     Interrupted(Fault),
     /// Anything else.
@@ -50,8 +49,8 @@ impl From<io::Error> for WireError {
 pub(crate) struct Wire {
     stream: UnixStream,
     received: Vec<u8>,
-    /// Bytes at the start of `received` that are known to hold no end of line.
-    searched: usize,
+    /// Bytes at the start of `received` that were given out.
+    taken: usize,
     peer_pid: u32,
     /// Whether a request of the user to stop ends an exchange.
     interruptible: bool,
@@ -73,7 +72,7 @@ impl Wire {
         let stream = UnixStream::from(fd);
         stream.set_nonblocking(false)?;
         let peer_pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or(0);
-        Ok(Wire { stream, received: Vec::new(), searched: 0, peer_pid, interruptible: true })
+        Ok(Wire { stream, received: Vec::new(), taken: 0, peer_pid, interruptible: true })
     }
 
     /// The process that listens (SO_PEERCRED, unix(7)).
@@ -113,35 +112,44 @@ impl Wire {
         Ok(())
     }
 
-    /// The next line, without its end.
-    pub(crate) fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, WireError> {
-        let mut line = self.until(b'\n', deadline)?;
-        if line.last() == Some(&b'\r') {
-            line.pop();
+    /// The next line, without its end; it has at most `limit` bytes. After one that is longer the connection is of no use.
+    pub(crate) fn line(&mut self, limit: usize, deadline: Instant) -> Result<Vec<u8>, WireError> {
+        let mut searched = 0;
+        loop {
+            let waiting = self.received.get(self.taken..).unwrap_or_default();
+            let unsearched = waiting.get(searched..).unwrap_or_default();
+            if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
+                let line = waiting.get(..searched + at).unwrap_or_default();
+                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+                self.taken += searched + at + 1;
+                return if line.len() > limit { Err(WireError::TooLong(limit)) } else { Ok(line) };
+            }
+            searched = waiting.len();
+            // The line may end with CR.
+            if searched > limit.saturating_add(1) {
+                return Err(WireError::TooLong(limit));
+            }
+            self.receive(deadline)?;
         }
-        Ok(line)
     }
 
-    /// What comes before the next `mark`, which is dropped.
-    pub(crate) fn until(&mut self, mark: u8, deadline: Instant) -> Result<Vec<u8>, WireError> {
-        self.searched = 0;
+    /// Drops everything up to the next `mark`, and the mark. Nothing of it is kept, however much it is.
+    pub(crate) fn skip_to(&mut self, mark: u8, deadline: Instant) -> Result<(), WireError> {
         loop {
-            if let Some(at) = self.received[self.searched..].iter().position(|byte| *byte == mark) {
-                let rest = self.received.split_off(self.searched + at + 1);
-                let mut line = std::mem::replace(&mut self.received, rest);
-                line.pop();
-                return Ok(line);
+            let waiting = self.received.get(self.taken..).unwrap_or_default();
+            if let Some(at) = waiting.iter().position(|byte| *byte == mark) {
+                self.taken += at + 1;
+                return Ok(());
             }
-            self.searched = self.received.len();
-            if self.searched > LONGEST_LINE {
-                return Err(WireError::Io(io::Error::new(io::ErrorKind::InvalidData, "a line that does not end")));
-            }
+            self.taken = self.received.len();
             self.receive(deadline)?;
         }
     }
 
     fn receive(&mut self, deadline: Instant) -> Result<(), WireError> {
         let mut chunk = [0; 64 * 1024];
+        self.received.drain(..self.taken);
+        self.taken = 0;
         loop {
             self.stream.set_read_timeout(Some(self.slice(deadline)?))?;
             match self.stream.read(&mut chunk) {
@@ -166,6 +174,12 @@ impl Wire {
             _ => Err(WireError::Deadline),
         }
     }
+}
+
+/// The end of a time that begins now.
+pub(crate) fn after(duration: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(u64::from(u32::MAX)))
 }
 
 fn is_pause(error: &io::Error) -> bool {
@@ -206,12 +220,12 @@ mod tests {
     fn lines_come_whole_however_they_are_cut() {
         let (_folder, mut wire, mut other) = pair();
         other.write_all(b"{\"a\"").unwrap();
-        assert!(matches!(wire.line(soon()), Err(WireError::Deadline)));
+        assert!(matches!(wire.line(100, soon()), Err(WireError::Deadline)));
         other.write_all(b":1}\r\n{\"b\":2}\nrest").unwrap();
-        assert_eq!(wire.line(later()).unwrap(), b"{\"a\":1}");
-        assert_eq!(wire.line(later()).unwrap(), b"{\"b\":2}");
+        assert_eq!(wire.line(100, later()).unwrap(), b"{\"a\":1}");
+        assert_eq!(wire.line(100, later()).unwrap(), b"{\"b\":2}");
         drop(other);
-        assert!(matches!(wire.line(later()), Err(WireError::Closed)));
+        assert!(matches!(wire.line(100, later()), Err(WireError::Closed)));
     }
 
     proptest::proptest! {
@@ -226,9 +240,9 @@ mod tests {
                 }
             });
             for line in &lines {
-                proptest::prop_assert_eq!(wire.line(later()).unwrap(), line.as_bytes());
+                proptest::prop_assert_eq!(wire.line(100, later()).unwrap(), line.as_bytes());
             }
-            proptest::prop_assert!(matches!(wire.line(later()), Err(WireError::Closed)));
+            proptest::prop_assert!(matches!(wire.line(100, later()), Err(WireError::Closed)));
             writer.join().unwrap();
         }
     }
@@ -260,8 +274,29 @@ mod tests {
     fn drops_what_stands_before_a_mark() {
         let (_folder, mut wire, mut other) = pair();
         other.write_all(b"stale\n\xff{\"return\":7}\n").unwrap();
-        assert_eq!(wire.until(0xff, later()).unwrap(), b"stale\n");
-        assert_eq!(wire.line(later()).unwrap(), b"{\"return\":7}");
+        wire.skip_to(0xff, later()).unwrap();
+        assert_eq!(wire.line(100, later()).unwrap(), b"{\"return\":7}");
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_collected() {
+        let (_folder, mut wire, mut other) = pair();
+        let flood = std::thread::spawn(move || while other.write_all(&[b'['; 4096]).is_ok() {});
+        assert!(matches!(wire.line(100_000, later()), Err(WireError::TooLong(100_000))));
+        assert!(wire.received.len() < 400_000, "{} bytes are held", wire.received.len());
+        assert!(matches!(wire.skip_to(0xff, soon()), Err(WireError::Deadline)));
+        assert!(wire.received.len() < 400_000, "{} bytes are held", wire.received.len());
+        drop(wire);
+        flood.join().unwrap();
+    }
+
+    #[test]
+    fn a_line_of_just_the_limit_is_one() {
+        for (line, fits) in [("12345\n", true), ("12345\r\n", true), ("123456\n", false), ("123456\r\n", false)] {
+            let (_folder, mut wire, mut other) = pair();
+            other.write_all(line.as_bytes()).unwrap();
+            assert_eq!(wire.line(5, later()).is_ok(), fits, "{line:?}");
+        }
     }
 
     #[test]

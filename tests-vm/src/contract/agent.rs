@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use qemu::agent::GuestCommand;
+use qemu::agent::{GuestCommand, GuestScript};
 
 use super::guest::{CALL, LiveGuest, sound};
 
@@ -11,13 +11,14 @@ const AHEAD: Duration = Duration::from_secs(90);
 
 /// Arguments, environment, input, both outputs and the exit code.
 pub(super) fn runs_programs(guest: &mut LiveGuest<'_>) {
-    let mut command = GuestCommand::shell("read word; echo \"$word $VARIABLE\"; echo wrong >&2; exit 42");
-    command.environment = vec!["VARIABLE=of the host".to_owned()];
-    command.input = b"input\n".to_vec();
+    let script = GuestScript::new("read word; echo \"$word $VARIABLE $1\"; echo wrong >&2; exit 42");
+    let command = GuestCommand::shell(script, ["$(touch /run/pwned); 'as it is'"])
+        .environment(["VARIABLE=of the host"])
+        .input(b"input\n");
     let output = sound(guest.agent().exec(&command, CALL));
     assert_eq!(
         (output.code, output.stdout.as_slice(), output.stderr.as_slice()),
-        (42, &b"input of the host\n"[..], &b"wrong\n"[..])
+        (42, &b"input of the host $(touch /run/pwned); 'as it is'\n"[..], &b"wrong\n"[..])
     );
     // Without a shell, by the path that the shell finds.
     let path = guest.shell("command -v uname").trim().to_owned();

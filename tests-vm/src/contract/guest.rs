@@ -113,7 +113,7 @@ impl<'a> LiveGuest<'a> {
 
     /// The output of a script of the guest's shell, which must succeed.
     pub(super) fn shell(&self, script: &str) -> String {
-        sound(self.agent().run(&GuestCommand::shell(script), CALL))
+        sound(self.agent().run(&GuestCommand::new("/bin/sh", ["-c", script]), CALL))
     }
 
     /// The content of a file of the guest, which must be there.

@@ -56,11 +56,11 @@ fn the_hosts_kubectl_within_one_minor_version() {
 fn the_vms_kubectl_in_place_of_one_that_is_too_far_from_the_server() {
     let setup = running();
     install(&setup, "v1.32.4-dispatcher");
-    insta::assert_snapshot!(says(&setup, &["get", "pods", "-l", "a=b c"], b"input", 42), @r"
+    insta::assert_snapshot!(says(&setup, &["get", "pods", "-l", "a=b c"], b"input", 42), @r#"
     Note: PROGRAMS/kubectl v1.32.4-dispatcher is too far from the cluster's kubernetes v1.0.0 (one minor version is supported): using the VM's, which is slower under emulation
-    PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl get pods -l 'a=b c'
+    exec /bin/sh -c 'PATH=$PATH:/usr/local/bin KUBECONFIG=$1; export PATH KUBECONFIG; shift; exec kubectl "$@"' sh /etc/kubernetes/admin.conf get pods -l 'a=b c'
     input
-    ");
+    "#);
 }
 
 #[test]
@@ -81,11 +81,11 @@ fn one_file_of_the_host_becomes_the_input_of_the_vms_kubectl() {
     let setup = running();
     install(&setup, "v1.32.4");
     setup.project.write("web.yaml", "kind: Service\n");
-    insta::assert_snapshot!(says(&setup, &["apply", "-f", "web.yaml"], b"", 42), @r"
+    insta::assert_snapshot!(says(&setup, &["apply", "-f", "web.yaml"], b"", 42), @r#"
     Note: PROGRAMS/kubectl v1.32.4 is too far from the cluster's kubernetes v1.0.0 (one minor version is supported): using the VM's, which is slower under emulation
-    PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl apply -f -
+    exec /bin/sh -c 'PATH=$PATH:/usr/local/bin KUBECONFIG=$1; export PATH KUBECONFIG; shift; exec kubectl "$@"' sh /etc/kubernetes/admin.conf apply -f -
     kind: Service
-    ");
+    "#);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn without_a_kubectl_on_the_host() {
             assert_eq!(output.status.code(), Some(code), "{text}");
             text
         };
-        insta::assert_snapshot!(run(&["get", "pods"], 42), @"PATH=$PATH:/usr/local/bin KUBECONFIG=/etc/kubernetes/admin.conf exec kubectl get pods");
+        insta::assert_snapshot!(run(&["get", "pods"], 42), @r#"exec /bin/sh -c 'PATH=$PATH:/usr/local/bin KUBECONFIG=$1; export PATH KUBECONFIG; shift; exec kubectl "$@"' sh /etc/kubernetes/admin.conf get pods"#);
         insta::assert_snapshot!(run(&["cp", "web-0:/a", "a"], 2), @r"
     Error: the VM's kubectl cannot do this
       this host has no kubectl, so the VM's is used

@@ -1,9 +1,21 @@
 //! Archives of both formats: what is read, and what containerd gets.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::image_layout::{bytes, digest};
+use crate::image_layout::bytes;
+
+mod hostile;
+
+fn digest(content: &[u8]) -> String {
+    ImageDigest::of(content).to_string()
+}
+
+fn blob(content: &[u8]) -> String {
+    ImageDigest::of(content).blob_path()
+}
 
 /// A tar of files.
 fn tar_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
@@ -48,8 +60,12 @@ impl std::ops::Deref for Spooled {
 
 fn read(tar: &[u8], name: Option<&str>) -> Result<Spooled> {
     let folder = tempfile::tempdir().unwrap();
-    let archive = ImageArchive::from_reader(&mut &*tar, folder.path(), name)?;
+    let archive = ImageArchive::from_reader(&mut &*tar, folder.path(), &unlimited(), name)?;
     Ok(Spooled { archive, _folder: folder })
+}
+
+fn unlimited() -> SizeLimit {
+    SizeLimit { bytes: u64::MAX, why: String::new(), next: String::new() }
 }
 
 fn rewritten(archive: &ImageArchive) -> Vec<u8> {
@@ -65,16 +81,23 @@ fn names(archive: &ImageArchive) -> Vec<&str> {
 const LONG: &str =
     "a-path-that-is-longer-than-the-hundred-bytes-which-the-header-of-a-tar-entry-has-room-for/and/some-more/layer.tar";
 
+/// The configuration of an image of these layers.
+fn configuration(layers: &[&[u8]]) -> Vec<u8> {
+    let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
+    bytes(&json!({"architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}))
+}
+
 fn docker(tags: Value) -> Vec<u8> {
-    let config = b"{\"config\": 1}".to_vec();
     tar_of(&[
-        ("config.json", config),
+        ("config.json", configuration(&[&[7; 2000]])),
         (LONG, vec![7; 2000]),
         ("manifest.json", bytes(&json!([{"Config": "config.json", "RepoTags": tags, "Layers": [LONG]}]))),
         ("repositories", b"{}".to_vec()),
         ("last", vec![8; 10]),
     ])
 }
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 struct Oci {
     files: Vec<(String, Vec<u8>)>,
@@ -85,9 +108,8 @@ struct Oci {
 fn oci() -> Oci {
     let config = b"{\"architecture\": \"amd64\"}".to_vec();
     let config_digest = digest(&config);
-    let manifest = bytes(&json!({"config": {"digest": config_digest}, "layers": []}));
-    let descriptor = json!({"mediaType": "m", "digest": digest(&manifest), "size": manifest.len()});
-    let blob = |content: &[u8]| format!("blobs/{}", digest(content).replacen(':', "/", 1));
+    let manifest = bytes(&json!({"config": {"digest": config_digest, "size": config.len()}, "layers": []}));
+    let descriptor = json!({"mediaType": MANIFEST, "digest": digest(&manifest), "size": manifest.len()});
     let files = vec![(blob(&config), config.clone()), (blob(&manifest), manifest.clone())];
     Oci { files, manifest: descriptor, config_digest }
 }
@@ -106,22 +128,23 @@ fn with_annotations(oci: &Oci, annotations: Value) -> Value {
 }
 
 #[test]
-fn a_docker_archive_gets_full_names_and_keeps_all_other_bytes() {
+fn a_docker_archive_gets_full_names_and_only_what_its_images_need() {
     let tar = docker(json!(["local/web:dev", "nginx"]));
     let archive = read(&tar, None).unwrap();
     assert_eq!(archive.format(), ArchiveFormat::Docker);
     assert_eq!(names(&archive), ["docker.io/local/web:dev", "docker.io/library/nginx:latest"]);
-    assert_eq!(archive.images()[0].config_digest, Some(digest(b"{\"config\": 1}")));
-    let (before, after) = (files_of(&tar), files_of(&rewritten(&archive)));
+    let config = configuration(&[&[7; 2000]]);
+    assert_eq!(archive.images()[0].config_digest, Some(ImageDigest::of(&config)));
+    let after = files_of(&rewritten(&archive));
     let manifest: Value = serde_json::from_slice(&after["manifest.json"]).unwrap();
+    let config_path = format!("{}.json", &digest(&config)[7..]);
     assert_eq!(
         manifest,
-        json!([{"Config": "config.json", "RepoTags": ["docker.io/local/web:dev", "docker.io/library/nginx:latest"], "Layers": [LONG]}])
+        json!([{"Config": config_path, "RepoTags": ["docker.io/local/web:dev", "docker.io/library/nginx:latest"], "Layers": ["layer-1.tar"]}])
     );
-    assert!(!after.contains_key("repositories"), "its short names would be imported as well");
-    for path in ["config.json", LONG, "last"] {
-        assert_eq!(before[path], after[path], "{path}");
-    }
+    let names: Vec<&str> = after.keys().map(String::as_str).collect();
+    assert_eq!(names, [config_path.as_str(), "layer-1.tar", "manifest.json"], "`repositories` would bring short names");
+    assert_eq!((&after[&config_path], &after["layer-1.tar"]), (&config, &vec![7; 2000]));
 }
 
 #[test]
@@ -147,7 +170,7 @@ fn an_oci_archive_gets_the_annotation_that_containerd_reads() {
         let archive = read(&tar, given).unwrap();
         assert_eq!(archive.format(), ArchiveFormat::Oci);
         assert_eq!(names(&archive), [expected], "{annotations}");
-        assert_eq!(archive.images()[0].config_digest.as_ref(), Some(&oci.config_digest));
+        assert_eq!(archive.images()[0].config_digest.map(|it| it.to_string()).as_ref(), Some(&oci.config_digest));
         let after = files_of(&rewritten(&archive));
         let index: Value = serde_json::from_slice(&after["index.json"]).unwrap();
         assert_eq!(index["manifests"][0]["annotations"][containerd], expected);
@@ -186,11 +209,15 @@ fn one_image_with_two_names_and_a_provenance_is_one_image() {
 fn an_index_with_one_image_has_its_configuration() {
     let oci = oci();
     let inner = bytes(&json!({"manifests": [oci.manifest, {
-        "digest": "sha256:0", "annotations": {"vnd.docker.reference.type": "attestation-manifest"}}]}));
-    let path = format!("blobs/{}", digest(&inner).replacen(':', "/", 1));
-    let index = json!({"manifests": [{"digest": digest(&inner), "annotations": {"io.containerd.image.name": "a"}}]});
-    let tar = oci_archive(&oci, index, &[(&path, inner)]);
-    assert_eq!(read(&tar, None).unwrap().images()[0].config_digest.as_ref(), Some(&oci.config_digest));
+        "digest": digest(b"gone"), "size": 4, "annotations": {"vnd.docker.reference.type": "attestation-manifest"}},
+        {"digest": digest(b"another platform"), "size": 16}]}));
+    let annotations = json!({"io.containerd.image.name": "a"});
+    let index = json!({"manifests": [{"digest": digest(&inner), "size": inner.len(), "annotations": annotations}]});
+    let tar = oci_archive(&oci, index, &[(&blob(&inner), inner.clone())]);
+    assert_eq!(
+        read(&tar, None).unwrap().images()[0].config_digest.map(|it| it.to_string()).as_ref(),
+        Some(&oci.config_digest)
+    );
 }
 
 #[test]
@@ -205,7 +232,7 @@ fn what_is_no_archive_of_images_is_refused() {
         tar_of(&[("manifest.json", b"{".to_vec())]),
         tar_of(&[("manifest.json", b"[]".to_vec())]),
         tar_of(&[("manifest.json", br#"[{"Config": "gone", "RepoTags": ["a"]}]"#.to_vec())]),
-        tar_of(&[("index.json", br#"{"manifests": [{"digest": "sha256:12"}]}"#.to_vec())]),
+        tar_of(&[("index.json", bytes(&json!({"manifests": [{"digest": digest(b"x"), "size": 1}]})))]),
         docker(json!(["Not A Name"])),
         docker(json!(["web"]))[..3000].to_vec(),
         oci_archive(&oci, json!({"manifests": []}), &[]),
@@ -221,10 +248,10 @@ fn what_is_no_archive_of_images_is_refused() {
     standard input is no archive of container images: it is compressed with gzip
       gzip -dc FILE | k3s-vm load -
     standard input is no archive of container images: it has neither index.json nor manifest.json
-    standard input is no archive of container images: manifest.json in it is no JSON: EOF while parsing an object at line 1 column 1
+    standard input is no archive of container images: manifest.json in it cannot be read: invalid type: map, expected a sequence at line 1 column 0
     standard input is no archive of container images: manifest.json in it names no image
     standard input is no archive of container images: it has no file gone
-    standard input is no archive of container images: it has no file blobs/sha256/12
+    standard input is no archive of container images: it has no file blobs/sha256/2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881
     standard input is no archive of container images: `Not A Name` is no name of a container image: `Not A Name` has something other than lower-case letters, digits and single `.`, `_` or `-` between them
     standard input is no archive of container images: it is cut off in the middle of a-path-that-is-longer-than-the-hundred-bytes-which-the-header-of-a-tar-entry-has-room-for/and/some-more/layer.tar
     standard input is no archive of container images: index.json in it names no image
@@ -236,7 +263,7 @@ fn the_copy_of_a_stream_goes_away_and_an_opened_file_stays() {
     let folder = tempfile::tempdir().unwrap();
     let tar = docker(json!(["web"]));
     let spooled = folder.path().join("spool");
-    let archive = ImageArchive::from_reader(&mut tar.as_slice(), &spooled, None).unwrap();
+    let archive = ImageArchive::from_reader(&mut tar.as_slice(), &spooled, &unlimited(), None).unwrap();
     assert_eq!(std::fs::read_dir(&spooled).unwrap().count(), 1);
     drop(archive);
     assert_eq!(std::fs::read_dir(&spooled).unwrap().count(), 0);

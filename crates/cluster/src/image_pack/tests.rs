@@ -89,7 +89,7 @@ fn blob(tar: &[u8], digest: &str) -> Vec<u8> {
         .unwrap();
     let mut content = Vec::new();
     entry.read_to_end(&mut content).unwrap();
-    assert_eq!(crate::image_layout::digest(&content), digest);
+    assert_eq!(ImageDigest::of(&content).to_string(), digest);
     content
 }
 

@@ -1,26 +1,64 @@
 //! Programs run in the guest: `guest-exec` and `guest-exec-status`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use host::wait::{Look, Wait};
 use model::{Fault, FaultClass, Result};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Agent;
+use crate::answer::{Object, SMALL};
+use crate::wire::after;
+
+/// How much a program may print, on standard output and standard error each. The agent keeps 16 MiB of each.
+const MOST_OUTPUT: usize = 1 << 20;
+
+/// A script for a shell in the guest. It is a text of this program, and nothing that came from outside can become a part
+/// of it: what it works on are its arguments (`$1`, `"$@"`) and its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuestScript(&'static str);
+
+impl GuestScript {
+    /// The script of this text.
+    pub const fn new(text: &'static str) -> Self {
+        GuestScript(text)
+    }
+
+    /// Its text.
+    pub const fn text(self) -> &'static str {
+        self.0
+    }
+}
 
 /// A program to run in the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestCommand {
-    /// The program, an absolute path in the guest.
-    pub path: String,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// Its environment, `NAME=value`; the agent's own where empty.
-    pub environment: Vec<String>,
-    /// Its standard input.
-    pub input: Vec<u8>,
+    path: String,
+    arguments: Vec<String>,
+    environment: Vec<String>,
+    input: Vec<u8>,
+}
+
+/// The answer of `guest-exec`.
+#[derive(Deserialize)]
+struct Started {
+    pid: u32,
+}
+
+/// `GuestExecStatus`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Status {
+    exited: bool,
+    exitcode: Option<i32>,
+    signal: Option<u8>,
+    out_data: Option<String>,
+    err_data: Option<String>,
+    out_truncated: Option<bool>,
+    err_truncated: Option<bool>,
 }
 
 /// What a program in the guest printed and how it ended.
@@ -37,18 +75,34 @@ pub struct GuestOutput {
 }
 
 impl GuestCommand {
-    /// The program at `path` with `arguments`.
+    /// The program at `path`, absolute, with `arguments`. For a shell there is [`GuestCommand::shell`].
     pub fn new<A: Into<String>>(path: impl Into<String>, arguments: impl IntoIterator<Item = A>) -> Self {
         GuestCommand {
             path: path.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
-            ..GuestCommand::default()
+            environment: Vec::new(),
+            input: Vec::new(),
         }
     }
 
-    /// `script` run by the guest's `/bin/sh -c`.
-    pub fn shell(script: impl Into<String>) -> Self {
-        GuestCommand::new("/bin/sh", ["-c".to_owned(), script.into()])
+    /// `script` run by the guest's `/bin/sh -c`, with `arguments` as `$1` and so on.
+    pub fn shell<A: Into<String>>(script: GuestScript, arguments: impl IntoIterator<Item = A>) -> Self {
+        let fixed = ["-c", script.text(), "sh"].map(str::to_owned);
+        GuestCommand::new("/bin/sh", fixed.into_iter().chain(arguments.into_iter().map(Into::into)))
+    }
+
+    /// With this environment, `NAME=value`, in the place of the agent's own.
+    #[must_use]
+    pub fn environment<V: Into<String>>(mut self, variables: impl IntoIterator<Item = V>) -> Self {
+        self.environment = variables.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// With this standard input.
+    #[must_use]
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = input.into();
+        self
     }
 
     fn display(&self) -> String {
@@ -77,26 +131,24 @@ impl Agent {
     /// # Errors
     /// Failed when the guest cannot start it; Timeout; Guest when QEMU is gone.
     pub fn exec(&mut self, command: &GuestCommand, deadline: Duration) -> Result<GuestOutput> {
-        let end = Instant::now() + deadline;
+        let end = after(deadline);
         let what = format!("`{}` in the guest", command.display());
-        let started =
-            self.call("guest-exec", command.request(), end).map_err(|fault| fault.context(format!("{what} failed")))?;
-        let pid = started["pid"].as_i64().unwrap_or_default();
+        let Object(Started { pid }) = self
+            .call("guest-exec", command.request(), SMALL, end)
+            .map_err(|fault| fault.context(format!("{what} failed")))?;
         let wait = Wait { what: &what, deadline, interval: Duration::from_millis(50) };
         let ended = wait.until(|left| {
             // The last look comes with little time left; a healthy agent must not seem dead for that.
-            let limit = Instant::now() + left.max(Duration::from_secs(1));
-            let status = self.call("guest-exec-status", json!({"pid": pid}), limit)?;
-            if status["exited"] == json!(true) {
-                Ok(Look::Ready(output(&status)))
-            } else {
-                Ok(Look::NotYet("it still runs".to_owned()))
-            }
+            let limit = after(left.max(Duration::from_secs(1)));
+            let longest = 2 * MOST_OUTPUT.div_ceil(3) * 4 + SMALL;
+            let Object(status): Object<Status> = self.call("guest-exec-status", json!({"pid": pid}), longest, limit)?;
+            if status.exited { Ok(Look::Ready(output(status)?)) } else { Ok(Look::NotYet("it still runs".to_owned())) }
         });
-        if ended.is_err() {
+        // `kill` would take 0 for all processes of its group.
+        if ended.is_err() && pid > 0 {
             let kill = GuestCommand::new("/bin/kill", ["-KILL".to_owned(), pid.to_string()]);
             // The fault at hand tells more than one of this attempt could.
-            let _ = self.call("guest-exec", kill.request(), Instant::now() + Duration::from_secs(2));
+            let _ = self.call::<Object<Started>>("guest-exec", kill.request(), SMALL, after(Duration::from_secs(2)));
         }
         ended
     }
@@ -120,13 +172,17 @@ impl Agent {
     }
 }
 
-fn output(status: &Value) -> GuestOutput {
-    let bytes = |key: &str| BASE64.decode(status[key].as_str().unwrap_or_default()).unwrap_or_default();
-    let number = |key: &str| status[key].as_i64().and_then(|number| i32::try_from(number).ok());
-    GuestOutput {
-        code: number("signal").map(|signal| 128 + signal).or(number("exitcode")).unwrap_or(-1),
-        stdout: bytes("out-data"),
-        stderr: bytes("err-data"),
-        truncated: status["out-truncated"] == json!(true) || status["err-truncated"] == json!(true),
-    }
+fn output(status: Status) -> Result<GuestOutput> {
+    let bytes = |text: Option<String>| {
+        BASE64.decode(text.unwrap_or_default()).map_err(|_| {
+            Fault::new(FaultClass::Failed, "the guest agent cannot be used").because("a program's output is no base64")
+        })
+    };
+    let code = match (status.signal, status.exitcode) {
+        (Some(signal), _) => 128_i32.saturating_add(i32::from(signal)),
+        (None, Some(code)) => code,
+        (None, None) => -1,
+    };
+    let truncated = [status.out_truncated, status.err_truncated].contains(&Some(true));
+    Ok(GuestOutput { code, stdout: bytes(status.out_data)?, stderr: bytes(status.err_data)?, truncated })
 }

@@ -5,12 +5,23 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use model::{Fault, FaultClass, Result};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::Agent;
+use crate::answer::{Nothing, Object, SMALL};
+use crate::wire::after;
 
 /// How much is asked for at once; the agent would give up to 48 MB.
 const CHUNK: usize = 1 << 20;
+
+/// `GuestFileRead`: bytes in base64.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "buf-b64")]
+    content: String,
+    eof: bool,
+}
 
 impl Agent {
     /// The content of a file in the guest; nothing where it does not exist.
@@ -18,31 +29,41 @@ impl Agent {
     /// # Errors
     /// Failed when it has more than `limit` bytes or the guest refuses; Timeout; Guest when QEMU is gone.
     pub fn read_file(&mut self, path: &str, limit: usize, deadline: Duration) -> Result<Option<Vec<u8>>> {
-        let end = Instant::now() + deadline;
+        let end = after(deadline);
         let told = |fault: Fault| fault.context(format!("cannot read {path} in the guest"));
-        let handle = match self.call("guest-file-open", json!({"path": path, "mode": "rb"}), end) {
+        let handle: i64 = match self.call("guest-file-open", json!({"path": path, "mode": "rb"}), SMALL, end) {
             Ok(handle) => handle,
             Err(fault) if fault.why().iter().any(|why| why.ends_with("No such file or directory")) => return Ok(None),
             Err(fault) => return Err(told(fault)),
         };
-        let content = self.read_handle(&handle, limit, end).map_err(told);
-        let closed = self.call("guest-file-close", json!({"handle": handle}), end);
+        let content = self.read_handle(handle, limit, end).map_err(told);
+        let closed = self.call::<Object<Nothing>>("guest-file-close", json!({"handle": handle}), SMALL, end);
         let content = content?;
         closed.map_err(told)?;
         Ok(Some(content))
     }
 
-    fn read_handle(&mut self, handle: &Value, limit: usize, end: Instant) -> Result<Vec<u8>> {
+    fn read_handle(&mut self, handle: i64, limit: usize, end: Instant) -> Result<Vec<u8>> {
+        let failed = |why: &str| Err(Fault::new(FaultClass::Failed, why));
         let mut content = Vec::new();
         loop {
-            let part = self.call("guest-file-read", json!({"handle": handle, "count": CHUNK}), end)?;
-            let bytes = BASE64.decode(part["buf-b64"].as_str().unwrap_or_default()).unwrap_or_default();
-            let ended = part["eof"] == json!(true) || bytes.is_empty();
+            // One byte more tells a file that is too large.
+            let count = limit.saturating_sub(content.len()).saturating_add(1).min(CHUNK);
+            // Base64 has four characters for three bytes.
+            let longest = count.div_ceil(3).saturating_mul(4).saturating_add(SMALL);
+            let arguments = json!({"handle": handle, "count": count});
+            let Object(part): Object<Part> = self.call("guest-file-read", arguments, longest, end)?;
+            let Ok(bytes) = BASE64.decode(&part.content) else {
+                return failed("the guest agent's answer is no base64");
+            };
+            if bytes.len() > count {
+                return failed("the guest agent gave more than it was asked for");
+            }
             content.extend_from_slice(&bytes);
             if content.len() > limit {
-                return Err(Fault::new(FaultClass::Failed, format!("it has more than {limit} bytes")));
+                return failed(&format!("it has more than {limit} bytes"));
             }
-            if ended {
+            if part.eof || bytes.is_empty() {
                 return Ok(content);
             }
         }

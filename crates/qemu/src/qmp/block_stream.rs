@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use host::io_fault::at_path;
 use model::event::Silent;
 use model::{Event, EventSink, Fault, FaultClass, Result};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Qmp, QmpEvent, RunState};
+use crate::answer::{Object, shown};
 
 /// The job's name.
 const JOB: &str = "shorten";
@@ -97,7 +99,7 @@ impl Qmp {
     fn until_job_is(&mut self, wanted: End, what: &str, deadline: Duration, sink: &dyn EventSink) -> Result<()> {
         let end = Instant::now() + deadline;
         // The one that is pending is told by another key.
-        let is_ours = |event: &QmpEvent| event.data["device"] == JOB || event.data["id"] == JOB;
+        let is_ours = |event: &QmpEvent| ["device", "id"].iter().any(|key| event.text(key) == Some(JOB));
         let failed =
             |why: &str| Err(Fault::new(FaultClass::Failed, "QEMU could not merge the disk's layers").because(why));
         loop {
@@ -110,8 +112,8 @@ impl Qmp {
                 match event.name.as_str() {
                     "BLOCK_JOB_PENDING" => reached = Some(End::Pending),
                     "BLOCK_JOB_CANCELLED" => return failed("it was cancelled"),
-                    "BLOCK_JOB_COMPLETED" => match event.data["error"].as_str() {
-                        Some(why) => return failed(why),
+                    "BLOCK_JOB_COMPLETED" => match event.text("error") {
+                        Some(why) => return failed(&shown(why)),
                         None => reached = Some(End::Gone),
                     },
                     _ => {}
@@ -136,23 +138,37 @@ impl Qmp {
     }
 
     fn job(&mut self) -> Result<Option<Job>> {
-        let answer = self.execute("query-jobs", Value::Null)?;
-        let jobs = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        let number = |job: &Value, key: &str| job[key].as_u64().unwrap_or_default();
-        Ok(jobs
-            .iter()
-            .find(|job| job["id"] == JOB)
-            .map(|job| Job { done: number(job, "current-progress"), total: number(job, "total-progress") }))
+        let jobs: Vec<Object<JobInfo>> = self.ask("query-jobs", Value::Null)?;
+        let ours = jobs.into_iter().map(|Object(job)| job).find(|job| job.id == JOB);
+        Ok(ours.map(|job| Job { done: job.done, total: job.total }))
     }
 
     /// The nodes of qcow2 images, each with its file as it was named when it was opened.
     fn images(&mut self) -> Result<Vec<(String, String)>> {
-        let answer = self.execute("query-named-block-nodes", json!({"flat": true}))?;
-        let text = |node: &Value, key: &str| node[key].as_str().unwrap_or_default().to_owned();
-        let nodes = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        let images = nodes.iter().filter(|node| node["drv"] == "qcow2");
-        Ok(images.map(|node| (text(node, "node-name"), text(node, "file"))).collect())
+        let nodes: Vec<Object<Node>> = self.ask_much("query-named-block-nodes", json!({"flat": true}))?;
+        let images = nodes.into_iter().map(|Object(node)| node).filter(|node| node.driver == "qcow2");
+        Ok(images.map(|node| (node.name.unwrap_or_default(), node.file)).collect())
     }
+}
+
+/// `JobInfo` of qapi/job.json.
+#[derive(Deserialize)]
+struct JobInfo {
+    id: String,
+    #[serde(rename = "current-progress")]
+    done: u64,
+    #[serde(rename = "total-progress")]
+    total: u64,
+}
+
+/// `BlockDeviceInfo` of qapi/block-core.json.
+#[derive(Deserialize)]
+struct Node {
+    #[serde(rename = "node-name")]
+    name: Option<String>,
+    #[serde(rename = "drv")]
+    driver: String,
+    file: String,
 }
 
 /// Names that QEMU makes begin so (`id_generate` of util/id.c).

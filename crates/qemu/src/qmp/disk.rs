@@ -5,9 +5,11 @@
 use std::path::Path;
 
 use model::{Fault, FaultClass, Result};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Qmp;
+use crate::answer::Object;
 use crate::argv::{self, ROOT_DISK};
 
 /// What the root disk writes into.
@@ -19,21 +21,40 @@ pub(crate) struct TopNode {
     pub(crate) virtual_size: u64,
 }
 
+/// `BlockInfo` of qapi/block-core.json.
+#[derive(Deserialize)]
+struct Device {
+    qdev: Option<String>,
+    inserted: Option<Object<Inserted>>,
+}
+
+/// `BlockDeviceInfo`.
+#[derive(Deserialize)]
+struct Inserted {
+    #[serde(rename = "node-name")]
+    name: Option<String>,
+    image: Object<Image>,
+}
+
+/// `ImageInfo`.
+#[derive(Deserialize)]
+struct Image {
+    #[serde(rename = "virtual-size")]
+    virtual_size: u64,
+}
+
 impl Qmp {
     /// The block node that the root disk writes into.
     pub(crate) fn top_of_root_disk(&mut self) -> Result<TopNode> {
-        let answer = self.execute("query-block", Value::Null)?;
-        let devices = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        let devices: Vec<Object<Device>> = self.ask_much("query-block", Value::Null)?;
         // `/machine/peripheral/root-disk/virtio-backend`
-        let is_ours =
-            |device: &&Value| device["qdev"].as_str().unwrap_or_default().split('/').any(|it| it == ROOT_DISK);
-        let inserted = devices.iter().find(is_ours).map(|device| &device["inserted"]);
-        let name = inserted.and_then(|inserted| inserted["node-name"].as_str());
-        let size = inserted.and_then(|inserted| inserted["image"]["virtual-size"].as_u64());
-        match (name, size) {
-            (Some(name), Some(virtual_size)) => Ok(TopNode { name: name.to_owned(), virtual_size }),
-            _ => Err(Fault::new(FaultClass::Failed, "QEMU does not tell what its root disk writes into")
-                .because(answer.to_string())),
+        let is_ours = |device: &Device| device.qdev.as_deref().unwrap_or_default().split('/').any(|it| it == ROOT_DISK);
+        let ours = devices.into_iter().map(|Object(device)| device).find(is_ours);
+        match ours.and_then(|device| device.inserted) {
+            Some(Object(Inserted { name: Some(name), image: Object(image) })) => {
+                Ok(TopNode { name, virtual_size: image.virtual_size })
+            }
+            _ => Err(Fault::new(FaultClass::Failed, "QEMU does not tell what its root disk writes into")),
         }
     }
 
@@ -46,7 +67,7 @@ impl Qmp {
         self.execute("blockdev-add", argv::disk_file(Some(&file), overlay))?;
         let mut image = argv::disk_image(name, json!(file));
         image["backing"] = Value::Null;
-        let opened = self.execute("blockdev-add", image).map(drop);
+        let opened = self.execute("blockdev-add", image);
         if opened.is_err() {
             let _ = self.execute("blockdev-del", json!({"node-name": file}));
         }
@@ -55,7 +76,7 @@ impl Qmp {
 
     /// From now on writes go to the node `overlay`; the node `base` is only read.
     pub(crate) fn put_on_top(&mut self, base: &str, overlay: &str) -> Result<()> {
-        self.execute("blockdev-snapshot", json!({"node": base, "overlay": overlay})).map(drop)
+        self.execute("blockdev-snapshot", json!({"node": base, "overlay": overlay}))
     }
 
     /// Closes a node that [`Qmp::open_overlay`] or the command line opened, and its file. What is in use stays open.

@@ -8,10 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use model::{Fault, FaultClass, Result};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Qmp;
 use crate::Version;
+use crate::answer::{Nothing, Object, shown};
 
 /// The name that the descriptor has inside QEMU.
 const NAME: &str = "state";
@@ -31,13 +33,27 @@ pub(crate) enum Transfer {
     Socket,
 }
 
+/// `AddfdInfo` of qapi/misc.json.
+#[derive(Deserialize)]
+struct FdSet {
+    #[serde(rename = "fdset-id")]
+    set: u64,
+}
+
+/// `MigrationInfo` of qapi/migration.json.
+#[derive(Deserialize)]
+struct MigrationInfo {
+    #[serde(rename = "error-desc")]
+    why: Option<String>,
+}
+
 impl Qmp {
     /// Asks for events of migrations, and that RAM which is a shared, named file stays where it is
     /// (`x-ignore-shared`). Both sides must agree on the latter, also where the RAM of one is private.
     pub(crate) fn prepare_migration(&mut self) -> Result<()> {
         let capability = |name: &str| json!({"capability": name, "state": true});
         let capabilities = json!([capability("events"), capability("x-ignore-shared")]);
-        self.execute("migrate-set-capabilities", json!({"capabilities": capabilities})).map(drop)
+        self.execute("migrate-set-capabilities", json!({"capabilities": capabilities}))
     }
 
     /// Writes the state of the VM, which must stand still, to `target`; waits at most `deadline`. A transfer that does
@@ -72,13 +88,12 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub(crate) fn save_devices(&mut self, target: &File) -> Result<()> {
-        let answer = self.call("add-fd", Value::Null, Some(target.as_fd()))?;
-        let set = &answer["fdset-id"];
+        let Object(FdSet { set }) = self.ask_with("add-fd", Value::Null, target.as_fd())?;
         // Not as the last step of a migration: the disks stay open.
         let arguments = json!({"filename": format!("/dev/fdset/{set}"), "live": false});
         let saved = self.execute("xen-save-devices-state", arguments);
         let removed = self.execute("remove-fd", json!({"fdset-id": set}));
-        saved.and(removed).map(drop)
+        saved.and(removed)
     }
 
     /// Reads the state of the VM, which was started with `-incoming defer`, from the file `source`.
@@ -95,10 +110,10 @@ impl Qmp {
     fn pass(&mut self, file: BorrowedFd<'_>, transfer: Transfer, version: Version) -> Result<String> {
         if transfer == Transfer::File && version >= FILE_URI {
             // QEMU gives the set a new number: from one that exists it might take another file.
-            let answer = self.call("add-fd", Value::Null, Some(file))?;
-            Ok(format!("file:/dev/fdset/{}", answer["fdset-id"]))
+            let Object(FdSet { set }) = self.ask_with("add-fd", Value::Null, file)?;
+            Ok(format!("file:/dev/fdset/{set}"))
         } else {
-            self.call("getfd", json!({"fdname": NAME}), Some(file))?;
+            self.ask_with::<Object<Nothing>>("getfd", json!({"fdname": NAME}), file)?;
             Ok(format!("fd:{NAME}"))
         }
     }
@@ -116,11 +131,11 @@ impl Qmp {
             };
             let mut completed = None;
             for event in news {
-                match event.data["status"].as_str() {
+                match event.text("status") {
                     Some(status) if event.name == "MIGRATION" => match status {
                         "completed" => completed = Some(true),
                         "failed" | "cancelled" => completed = Some(false),
-                        other => last = format!("QEMU says: {other}"),
+                        other => last = format!("QEMU says: {}", shown(other)),
                     },
                     _ => others.push(event),
                 }
@@ -145,8 +160,9 @@ impl Qmp {
 
     /// What QEMU says of a migration that failed.
     fn migration_fault(&mut self) -> Fault {
-        let told = self.execute("query-migrate", Value::Null).unwrap_or_default();
-        let why = told["error-desc"].as_str().unwrap_or("it gave no reason").to_owned();
+        let told = self.ask::<Object<MigrationInfo>>("query-migrate", Value::Null).ok();
+        let why = told.and_then(|Object(told)| told.why);
+        let why = why.map_or_else(|| "it gave no reason".to_owned(), |why| shown(&why));
         Fault::new(FaultClass::Failed, "QEMU could not transfer the VM's state").because(why)
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use model::FaultClass;
 use qemu::Agent;
-use qemu::agent::{GuestCommand, GuestOutput};
+use qemu::agent::{GuestCommand, GuestOutput, GuestScript};
 use testkit::Script;
 use testkit::script::{AgentScript, Program};
 
@@ -59,18 +59,18 @@ fn what_a_killed_client_left_in_the_line_is_dropped() {
 #[test]
 fn a_program_gives_its_output_and_exit_code() {
     let (_vm, mut agent) = programs(vec![Program {
-        command: "/bin/sh -c cat; exit 3".to_owned(),
+        command: "/bin/sh -c cat; exit 3 sh a b".to_owned(),
         stdout: "got: @stdin".to_owned(),
         stderr: "oh\n".to_owned(),
         code: 3,
         looks: 2,
         ..Program::default()
     }]);
-    let command = GuestCommand { input: b"in\xc3\xbc".to_vec(), ..GuestCommand::shell("cat; exit 3") };
+    let command = GuestCommand::shell(GuestScript::new("cat; exit 3"), ["a b"]).input(b"in\xc3\xbc");
     let output = agent.exec(&command, LONG).unwrap();
     let expected = GuestOutput { code: 3, stdout: "got: inü".into(), stderr: "oh\n".into(), truncated: false };
     assert_eq!(output, expected);
-    insta::assert_snapshot!(agent.run(&command, LONG).unwrap_err(), @"`/bin/sh -c cat; exit 3` in the guest exited with 3: oh");
+    insta::assert_snapshot!(agent.run(&command, LONG).unwrap_err(), @"`/bin/sh -c cat; exit 3 sh a b` in the guest exited with 3: oh");
 }
 
 #[test]

@@ -84,10 +84,10 @@ impl Layered {
     /// Begins a job that never ends, as a program does that is killed then.
     fn begin_and_die(&self) {
         let mut qmp = self.vm.qmp();
-        let nodes = qmp.execute("query-named-block-nodes", json!({"flat": true})).unwrap();
+        let nodes: Value = qmp.ask("query-named-block-nodes", json!({"flat": true})).unwrap();
         let is_base = |node: &&Value| node["drv"] == "qcow2" && node["file"] == self.base.to_str().unwrap();
         let base = &nodes.as_array().unwrap().iter().find(is_base).unwrap()["node-name"];
-        let devices = qmp.execute("query-block", Value::Null).unwrap();
+        let devices: Value = qmp.ask("query-block", Value::Null).unwrap();
         let top = &devices[0]["inserted"]["node-name"];
         let arguments = json!({"job-id": "shorten", "device": top, "base-node": base, "speed": 1});
         qmp.execute("block-stream", arguments).unwrap();

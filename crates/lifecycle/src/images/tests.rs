@@ -1,0 +1,71 @@
+//! What the guest is asked and told of images.
+
+use std::process::Command;
+
+use super::*;
+
+fn images(names: &[&str]) -> Vec<(String, String)> {
+    names.iter().map(|name| ((*name).to_owned(), "sha256:1".to_owned())).collect()
+}
+
+/// Runs a script as the guest would, with a `ctr` that knows one image and swallows imports.
+fn run(script: GuestScript, arguments: &[String], bin: &Path) -> i32 {
+    let ctr = bin.join("ctr");
+    std::fs::write(&ctr, "#!/bin/sh\ncase \"$4\" in ls) echo docker.io/local/web:dev;; *) cat >/dev/null;; esac\n")
+        .unwrap();
+    std::fs::set_permissions(&ctr, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script.text(), "sh"]).args(arguments).env("PATH", path).stdin(std::process::Stdio::null());
+    command.status().unwrap().code().unwrap()
+}
+
+#[test]
+fn an_image_counts_as_there_when_it_is_recorded_and_not_removed_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("a record").display().to_string();
+    let arguments = |name: &str| vec![record.clone(), "sha256:1".to_owned(), name.to_owned()];
+    let (web, other) = (arguments("docker.io/local/web:dev"), arguments("docker.io/local/other:dev"));
+    assert_eq!(run(PRESENCE, &web, folder.path()), 1, "nothing is recorded");
+    std::fs::write(&record, "sha256:1").unwrap();
+    assert_eq!(run(PRESENCE, &web, folder.path()), 0);
+    assert_eq!(run(PRESENCE, &other, folder.path()), 1, "it was removed in the guest");
+    assert_eq!(run(PRESENCE, &[web.clone(), other].concat(), folder.path()), 1);
+    std::fs::write(&record, "sha256:2").unwrap();
+    assert_eq!(run(PRESENCE, &web, folder.path()), 1, "it has another content");
+}
+
+#[test]
+fn a_digest_that_was_pasted_into_a_script_ran_as_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let pwned = folder.path().join("pwned");
+    let attack = format!("'; touch {0}; $(touch {0}) `touch {0}` \"", pwned.display());
+    let records = folder.path().join("records");
+    let record = records.join("web").display().to_string();
+    let arguments = [records.display().to_string(), record.clone(), attack.clone()];
+    assert_eq!(run(IMPORT, &arguments, folder.path()), 0);
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), attack);
+    assert_eq!(run(PRESENCE, &[record, attack.clone(), attack], folder.path()), 1);
+    assert!(!pwned.exists(), "what was an argument ran");
+}
+
+#[test]
+fn the_arguments_are_records_digests_and_names() {
+    insta::assert_snapshot!(presence_arguments(&images(&["docker.io/local/web:dev"])).join("\n"), @r"
+    /var/lib/k3s-vm/imported-images/docker.io%local%web:dev
+    sha256:1
+    docker.io/local/web:dev
+    ");
+    let mut several = images(&["docker.io/local/web:dev"]);
+    several.push(("docker.io/local/several-platforms:1".to_owned(), String::new()));
+    insta::assert_snapshot!(import_arguments(&several).join("\n"), @r"
+    /var/lib/k3s-vm/imported-images
+    /var/lib/k3s-vm/imported-images/docker.io%local%web:dev
+    sha256:1
+    ");
+}
+
+#[test]
+fn archives_of_different_images_do_not_collide() {
+    assert_eq!(archive_file_name("docker.io/local/web:dev"), Path::new("docker.io-local-web-dev.tar"));
+}

@@ -1,0 +1,225 @@
+//! An agent that says whatever it likes: every call ends with an error, none with a panic or without an end.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Commands and the lines that answer them.
+type Answers = Vec<(&'static str, Vec<u8>)>;
+
+/// An agent that answers some commands with lines of its own, and all others as they should be.
+struct HostileAgent {
+    folder: tempfile::TempDir,
+}
+
+impl HostileAgent {
+    fn new(command: &'static str, line: impl Into<Vec<u8>>) -> Self {
+        HostileAgent::of(vec![(command, line.into())])
+    }
+
+    fn of(answers: Answers) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join(InstancePaths::AGENT_SOCKET)).unwrap();
+        // It ends with the test.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(std::result::Result::ok) {
+                let _ = converse(stream, &answers);
+            }
+        });
+        HostileAgent { folder }
+    }
+
+    fn connect(&self) -> Agent {
+        Agent::connect(self.folder.path(), LONG).unwrap()
+    }
+}
+
+fn converse(mut stream: UnixStream, answers: &Answers) -> std::io::Result<()> {
+    for request in BufReader::new(stream.try_clone()?).split(b'\n') {
+        let request: Vec<u8> = request?.into_iter().filter(|byte| *byte != DELIMITER).collect();
+        let request: Value = serde_json::from_slice(&request)?;
+        let command = request["execute"].as_str().unwrap();
+        let usual = match command {
+            "guest-sync-delimited" => {
+                stream.write_all(&[DELIMITER])?;
+                request["arguments"]["id"].clone()
+            }
+            "guest-exec" => json!({"pid": 7}),
+            "guest-exec-status" => json!({"exited": true, "exitcode": 0}),
+            "guest-file-open" => json!(1),
+            "guest-file-read" => json!({"count": 0, "buf-b64": "", "eof": true}),
+            _ => json!({}),
+        };
+        let own = answers.iter().find(|(evil, _)| *evil == command).map(|(_, line)| line.clone());
+        let answer = own.unwrap_or_else(|| json!({ "return": usual }).to_string().into_bytes());
+        stream.write_all(&answer)?;
+        stream.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Calls that use `command`.
+fn call(agent: &mut Agent, command: &str, deadline: Duration) -> Result<()> {
+    match command {
+        "guest-ping" => agent.ping(deadline),
+        "guest-set-time" | "guest-get-time" => agent.set_time(SystemTime::now(), deadline),
+        "guest-shutdown" => agent.shut_down(deadline),
+        "guest-exec" | "guest-exec-status" => agent.exec(&GuestCommand::new("/bin/true", [""; 0]), deadline).map(drop),
+        _ => agent.read_file("/etc/hostname", 100, deadline).map(drop),
+    }
+}
+
+const COMMANDS: [&str; 7] = [
+    "guest-ping",
+    "guest-set-time",
+    "guest-exec",
+    "guest-exec-status",
+    "guest-file-open",
+    "guest-file-read",
+    "guest-file-close",
+];
+
+#[test]
+fn an_answer_that_is_a_list_did_panic() {
+    let deep = format!(r#"{{"return": {}{}}}"#, "[".repeat(5000), "]".repeat(5000));
+    let long = format!(r#"{{"return": "{}"}}"#, "a".repeat(4 << 20));
+    let lines: Vec<&[u8]> = vec![
+        b"[]",
+        b"{}",
+        b"7",
+        b"null",
+        b"",
+        b"\x00\xfe\xff{",
+        b"{\"return\": []}",
+        b"{\"return\": [[]]}",
+        b"{\"return\": [7]}",
+        b"{\"return\": null}",
+        b"{\"return\": \"text\"}",
+        b"{\"return\": 1e999}",
+        b"{\"return\": 1.5}",
+        b"{\"return\": {}, \"return\": {}}",
+        b"{\"error\": []}",
+        b"{\"error\": 7}",
+        b"{\"error\": {}}",
+        b"{\"error\": {\"desc\": {}}}",
+        deep.as_bytes(),
+        long.as_bytes(),
+    ];
+    for command in COMMANDS {
+        for line in &lines {
+            let agent = HostileAgent::new(command, *line);
+            let mut agent = agent.connect();
+            let shown = String::from_utf8_lossy(&line[..line.len().min(40)]).into_owned();
+            let fault = call(&mut agent, command, LONG).expect_err(&format!("{command}: {shown}"));
+            assert_eq!(fault.class(), FaultClass::Failed, "{command}: {shown}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn numbers_and_texts_out_of_their_range_are_refused() {
+    for (command, value) in [
+        ("guest-exec", r#"{"pid": -1}"#),
+        ("guest-exec", r#"{"pid": 9223372036854775808}"#),
+        ("guest-exec", r#"{"pid": "7"}"#),
+        ("guest-exec-status", r#"{"exited": 1}"#),
+        ("guest-exec-status", r#"{"exited": true, "signal": 9223372036854775807}"#),
+        ("guest-exec-status", r#"{"exited": true, "signal": -1}"#),
+        ("guest-exec-status", r#"{"exited": true, "exitcode": 2147483648}"#),
+        ("guest-exec-status", r#"{"exited": true, "exitcode": 0, "out-data": "!"}"#),
+        ("guest-exec-status", r#"{"exited": true, "exitcode": 0, "err-data": 7}"#),
+        ("guest-file-open", "99999999999999999999"),
+        ("guest-file-read", r#"{"buf-b64": "!", "eof": false}"#),
+        ("guest-file-read", r#"{"eof": true}"#),
+        // More than was asked for, and more than there may be.
+        ("guest-file-read", &format!(r#"{{"buf-b64": "{}", "eof": true}}"#, "AAAA".repeat(35))),
+        ("guest-file-read", r#"{"buf-b64": "AAAA", "eof": false}"#),
+    ] {
+        let agent = HostileAgent::new(command, format!(r#"{{"return": {value}}}"#));
+        let fault = call(&mut agent.connect(), command, LONG).expect_err(value);
+        assert_eq!(fault.class(), FaultClass::Failed, "{value}: {fault}");
+    }
+}
+
+#[test]
+fn a_clock_at_the_end_of_time_did_overflow() {
+    for time in [i64::MIN, i64::MAX] {
+        let refusal = r#"{"error": {"desc": "hwclock failed to set hardware clock to system time"}}"#;
+        let agent = HostileAgent::of(vec![
+            ("guest-set-time", refusal.into()),
+            ("guest-get-time", format!(r#"{{"return": {time}}}"#).into()),
+        ]);
+        let fault = agent.connect().set_time(SystemTime::now(), LONG).unwrap_err();
+        assert!(fault.to_string().contains("hwclock"), "{fault}");
+    }
+}
+
+#[test]
+fn an_answer_that_never_ends_is_no_memory_without_end() {
+    let endless = HostileAgent::new("guest-ping", vec![b'['; 3 << 20]);
+    let fault = endless.connect().ping(LONG).unwrap_err();
+    insta::assert_snapshot!(fault, @"the guest agent cannot be reached (guest-ping): its answer has more than 65536 bytes");
+}
+
+#[test]
+fn after_a_bad_answer_the_next_call_begins_anew() {
+    let agent = HostileAgent::new("guest-exec", "[]");
+    let mut agent = agent.connect();
+    assert!(call(&mut agent, "guest-exec", LONG).is_err());
+    agent.ping(LONG).unwrap();
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        Just("return"),
+        Just("error"),
+        Just("desc"),
+        Just("pid"),
+        Just("exited"),
+        Just("signal"),
+        Just("exitcode"),
+        Just("out-data"),
+        Just("buf-b64"),
+        Just("eof"),
+        Just("count")
+    ];
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..5)
+                .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_json_makes_a_call_panic(value in json_value(), command in prop::sample::select(&COMMANDS[..])) {
+        let agent = HostileAgent::new(command, value.to_string());
+        let _ = call(&mut agent.connect(), command, SHORT);
+    }
+
+    #[test]
+    fn no_bytes_make_a_call_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300), command in prop::sample::select(&COMMANDS[..]),
+    ) {
+        let agent = HostileAgent::new(command, bytes);
+        let _ = call(&mut agent.connect(), command, SHORT);
+    }
+}

@@ -1,0 +1,38 @@
+//! A line of QMP, read as far as is needed to know what it is. Pure.
+
+use model::{Fault, FaultClass, Result};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::answer::Object;
+
+/// A line of QMP: a greeting, an event, or an answer, whose value is read when it is known what it is to be.
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(rename = "QMP")]
+    pub(super) greeting: Option<IgnoredAny>,
+    pub(super) event: Option<String>,
+    #[serde(borrow)]
+    pub(super) data: Option<&'a RawValue>,
+    pub(super) id: Option<u64>,
+    #[serde(rename = "return", borrow)]
+    pub(super) value: Option<&'a RawValue>,
+    pub(super) error: Option<Object<Refusal>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Refusal {
+    pub(super) desc: Option<String>,
+}
+
+/// Reads one.
+pub(super) fn parse(line: &[u8]) -> Result<Message<'_>> {
+    serde_json::from_slice(line).map(|Object(message)| message).map_err(|_| not_qmp(line))
+}
+
+/// That it is none.
+pub(super) fn not_qmp(line: &[u8]) -> Fault {
+    let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
+    Fault::new(FaultClass::Failed, "what answers on the QMP socket is not QEMU").because(format!("it says: {shown}"))
+}

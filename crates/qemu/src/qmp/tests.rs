@@ -1,0 +1,195 @@
+//! A QEMU that was taken over: every answer is refused or read, none is a panic.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use model::event::Silent;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Version;
+use crate::qmp::Transfer;
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(60);
+
+/// A QEMU that answers `command` with the value `answer`, or with the bytes as they are, and all others with `{}`.
+fn hostile(command: &'static str, answer: Vec<u8>, as_value: bool, deadline: Duration) -> Qmp {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join(InstancePaths::QMP_SOCKET)).unwrap();
+    // It ends with the connection.
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let _ = converse(stream, command, &answer, as_value);
+    });
+    let mut qmp = Qmp::connect(folder.path(), LONG).unwrap();
+    qmp.deadline = deadline;
+    qmp
+}
+
+fn converse(mut stream: UnixStream, evil: &str, answer: &[u8], as_value: bool) -> std::io::Result<()> {
+    stream.write_all(b"{\"QMP\": {}}\r\n")?;
+    for request in BufReader::new(stream.try_clone()?).split(b'\n') {
+        let request: Value = serde_json::from_slice(&request?)?;
+        let is_evil = request["execute"] == evil;
+        let (begin, id) = (b"{\"return\": ".to_vec(), format!(", \"id\": {}}}\r\n", request["id"]));
+        let line = match (is_evil, as_value) {
+            (true, false) => [answer, b"\r\n"].concat(),
+            (true, true) => [&begin, answer, id.as_bytes()].concat(),
+            (false, _) => [&begin, &b"{}"[..], id.as_bytes()].concat(),
+        };
+        stream.write_all(&line)?;
+    }
+    Ok(())
+}
+
+const COMMANDS: [&str; 10] = [
+    "query-status",
+    "query-uuid",
+    "query-memdev",
+    "query-block",
+    "query-jobs",
+    "query-named-block-nodes",
+    "human-monitor-command",
+    "add-fd",
+    "query-migrate",
+    "cont",
+];
+
+fn call(qmp: &mut Qmp, command: &str) -> Result<()> {
+    let file = tempfile::tempfile().unwrap();
+    match command {
+        "query-status" => qmp.status().map(drop),
+        "query-uuid" => qmp.uuid().map(drop),
+        "query-memdev" => qmp.memory("ram0").map(drop),
+        "query-block" => qmp.top_of_root_disk().map(drop),
+        "query-jobs" => qmp.cancel_stream(),
+        "query-named-block-nodes" => qmp
+            .ask_much::<Value>("query-block", Value::Null)
+            .and_then(|_| qmp.stream_to(Path::new("/a"), Path::new("/b"), SHORT, &Silent)),
+        "human-monitor-command" => {
+            let _ = (qmp.host_address("ram0"), qmp.memory_file("ram0"));
+            qmp.user_network().map(drop)
+        }
+        "add-fd" => qmp.save_devices(&file),
+        "query-migrate" => {
+            let target = std::os::fd::AsFd::as_fd(&file);
+            qmp.migrate_to(target, Transfer::File, Version::new(10, 0, 0), SHORT)
+        }
+        _ => qmp.cont(),
+    }
+}
+
+#[test]
+fn an_answer_of_another_form_is_refused() {
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    for command in COMMANDS {
+        for value in ["[[]]", "[7]", "null", "7", "1e999", "\"text\"", "{\"a\": []", &deep] {
+            let mut qmp = hostile(command, value.as_bytes().to_vec(), true, LONG);
+            call(&mut qmp, command).expect_err(&format!("{command}: {value:.20}"));
+        }
+    }
+    for (command, value) in [
+        ("query-status", "[]"),
+        ("query-memdev", r#"[{"id": "ram0", "size": -1, "share": true}]"#),
+        ("query-memdev", r#"[["ram0", 1, true]]"#),
+        ("query-block", r#"[{"qdev": "root-disk", "inserted": {"node-name": "a", "image": {"virtual-size": 1.5}}}]"#),
+        ("query-jobs", r#"[{"id": "shorten", "current-progress": -1, "total-progress": 1}]"#),
+        ("add-fd", r#"{"fdset-id": "1/../../../etc/passwd"}"#),
+    ] {
+        let mut qmp = hostile(command, value.as_bytes().to_vec(), true, LONG);
+        call(&mut qmp, command).expect_err(value);
+    }
+}
+
+#[test]
+fn lines_that_are_no_messages_are_refused() {
+    for line in
+        ["[]", "7", "{", "{\"id\": -1}", "{\"event\": 7}", "{\"error\": []}", "{\"event\": \"A\", \"data\": 1e999}"]
+    {
+        let mut qmp = hostile("cont", line.as_bytes().to_vec(), false, LONG);
+        let fault = qmp.cont().expect_err(line);
+        assert_eq!(fault.class(), FaultClass::Failed, "{line}: {fault}");
+    }
+}
+
+#[test]
+fn a_long_line_becomes_no_tree() {
+    let long = vec![b'['; 5 << 20];
+    let fault = hostile("cont", long.clone(), false, LONG).cont().unwrap_err();
+    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (cont): its answer has more than 65536 bytes");
+    let fault = hostile("human-monitor-command", long, false, LONG).user_network().unwrap_err();
+    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (human-monitor-command): its answer has more than 4194304 bytes");
+    let event = format!("{{\"event\": \"A\", \"data\": [{}0]}}", "0,".repeat(100_000));
+    let fault = hostile("human-monitor-command", event.into_bytes(), false, LONG).user_network().unwrap_err();
+    insta::assert_snapshot!(fault, @"QEMU's events are too many or too large to be kept");
+}
+
+#[test]
+fn events_without_an_end_are_not_collected() {
+    let events = ["{\"event\": \"A\"}"].repeat(MOST_EVENTS + 10).join("\n");
+    assert!(hostile("cont", events.clone().into_bytes(), false, LONG).cont().is_err());
+    let mut qmp = hostile("cont", format!("{{\"return\": {{}}, \"id\": 2}}\n{events}").into_bytes(), false, LONG);
+    qmp.cont().unwrap();
+    let mut seen = 0;
+    while seen < MOST_EVENTS + 10 {
+        let some = qmp.events(LONG).unwrap();
+        assert!((1..=MOST_EVENTS).contains(&some.len()));
+        seen += some.len();
+    }
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop_oneof![Just("root-disk"), Just("ram0"), Just("shorten"), Just("qcow2")].prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        Just("id"),
+        Just("size"),
+        Just("share"),
+        Just("qdev"),
+        Just("inserted"),
+        Just("node-name"),
+        Just("image"),
+        Just("virtual-size"),
+        Just("status"),
+        Just("fdset-id"),
+        Just("current-progress"),
+        Just("file"),
+        Just("drv")
+    ];
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..5)
+                .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_json_makes_a_command_panic(value in json_value(), command in prop::sample::select(&COMMANDS[..])) {
+        let _ = call(&mut hostile(command, value.to_string().into_bytes(), true, SHORT), command);
+    }
+
+    #[test]
+    fn no_bytes_make_a_command_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300), command in prop::sample::select(&COMMANDS[..]),
+    ) {
+        let _ = call(&mut hostile(command, bytes, false, SHORT), command);
+    }
+
+    #[test]
+    fn no_text_makes_the_list_of_connections_panic(text in "(TCP\\[[A-Z_]{0,12}\\]|[ 0-9.*:\\r\\n]|.){0,60}") {
+        let _ = crate::UserNetwork::parse(&format!("Protocol[State]\n{text}"));
+    }
+}
