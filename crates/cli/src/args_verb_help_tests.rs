@@ -242,6 +242,9 @@ fn help_of_logs() {
       -p, --previous [<N>]
               Show the log of the run before, or of N runs ago; those of three are kept
 
+          --raw
+              Write what the guest wrote as it is, escape sequences included, also to a terminal
+
       -h, --help
               Print help (see a summary with '-h')
 

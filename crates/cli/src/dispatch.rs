@@ -137,12 +137,14 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
             let images = load::run(&context, source, None)?;
             output.report(arguments, &images, |images, style| report::images(images, style))?;
         }
-        Verb::Logs { follow, lines, previous } => {
+        Verb::Logs { follow, lines, previous, raw } => {
+            let mut log = output.log(raw);
             let text = logs::lines(&context, previous.unwrap_or(0), lines)?;
-            output.result(&text.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+            log.write(text.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
             if follow {
-                logs::follow(&context, &mut |bytes| output.result_bytes(bytes))?;
+                logs::follow(&context, &mut |bytes| log.write(bytes))?;
             }
+            log.end()?;
         }
         Verb::Ssh { command } => return replace(ssh::run(&context, &command)?, output),
         Verb::Kubectl { arguments } => return replace(kubectl::run(&context, &arguments)?, output),

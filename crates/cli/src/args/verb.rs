@@ -120,6 +120,9 @@ Examples:
             value_parser = clap::value_parser!(u32).range(1..)
         )]
         previous: Option<u32>,
+        /// Write what the guest wrote as it is, escape sequences included, also to a terminal
+        #[arg(long)]
+        raw: bool,
     },
     /// Load container images from a docker or OCI archive into the cluster
     #[command(after_long_help = "\

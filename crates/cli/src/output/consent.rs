@@ -33,7 +33,7 @@ impl Consent for TerminalConsent<'_> {
             Asking::OnTerminal(human) => {
                 human.quieten();
                 let mut stdin = io::stdin().lock();
-                read_answer(question, &mut stdin, &mut wait_for_stdin, &mut |text| write_stderr(text.as_bytes()))
+                read_answer(question, &mut stdin, &mut wait_for_stdin, &mut |text| write_stderr(text))
             }
         }
     }

@@ -11,6 +11,7 @@ use model::{Event, EventSink};
 use super::live::Live;
 use super::log_lines::{LogLines, news};
 use super::mode::Mode;
+use super::printable::printable;
 use super::style::Style;
 use super::write_stderr;
 
@@ -106,17 +107,17 @@ impl State {
         }
         let text = lines.join("\n") + "\n";
         match &self.live {
-            Some(live) => live.above(|| write_stderr(text.as_bytes())),
-            None => write_stderr(text.as_bytes()),
+            Some(live) => live.above(|| write_stderr(&text)),
+            None => write_stderr(&text),
         }
     }
 }
 
 fn draw(live: &mut Live, event: &Event) {
     match event {
-        Event::PhaseStarted { number, total, title } => live.start_phase(*number, *total, title),
-        Event::Progress { task, message, done, total } => live.progress(task, news(message, *done, *total)),
-        Event::TaskFinished { task } => live.finish_task(task),
+        Event::PhaseStarted { number, total, title } => live.start_phase(*number, *total, &printable(title)),
+        Event::Progress { task, message, done, total } => live.progress(&printable(task), news(message, *done, *total)),
+        Event::TaskFinished { task } => live.finish_task(&printable(task)),
         Event::PhaseFinished { .. } => live.clear(),
         Event::Note { .. } | Event::Warning { .. } | Event::Debug { .. } => {}
     }

@@ -6,6 +6,7 @@ use model::{Event, EventSink, Fault};
 use serde::Serialize;
 
 use super::mode::{Mode, Verbosity};
+use super::printable::escaped_json;
 use super::write_stderr;
 
 /// The sink of the JSON output.
@@ -26,7 +27,7 @@ impl JsonLines {
     }
 
     fn write(&self, what: &impl Serialize) {
-        write_stderr(line(self.begin.elapsed(), what).as_bytes());
+        write_stderr(&escaped_json(&line(self.begin.elapsed(), what)));
     }
 }
 

@@ -29,6 +29,7 @@ use consent::{Asking, TerminalConsent};
 use human::Human;
 use json::JsonLines;
 pub(crate) use mode::{Mode, Surroundings};
+use printable::{LogText, escaped_json, for_terminal};
 use style::Style;
 
 /// The program's voice. One for a process.
@@ -37,6 +38,8 @@ pub(crate) struct Output {
     events: Events,
     program: String,
     assume_yes: bool,
+    /// Whether results are read on a terminal.
+    on_terminal: bool,
 }
 
 enum Events {
@@ -53,7 +56,7 @@ impl Output {
             Format::Human => Events::Human(Human::new(mode)),
             Format::Json => Events::Json(JsonLines::new(mode)),
         };
-        Output { mode, events, program, assume_yes: globals.yes }
+        Output { mode, events, program, assume_yes: globals.yes, on_terminal: surroundings.stdout_terminal }
     }
 
     /// Who listens to the engine.
@@ -84,14 +87,21 @@ impl Output {
     /// # Errors
     /// A Failed fault when stdout cannot take it. A reader who has gone away (`| head`) is no fault.
     pub(crate) fn result(&self, text: &str) -> Result<()> {
-        self.result_bytes(text.as_bytes())
+        if self.on_terminal {
+            self.result_bytes(for_terminal(text).as_bytes())
+        } else {
+            self.result_bytes(text.as_bytes())
+        }
     }
 
-    /// Writes a result that need not be text, such as a piece of a log.
-    ///
-    /// # Errors
-    /// As [`Output::result`].
-    pub(crate) fn result_bytes(&self, bytes: &[u8]) -> Result<()> {
+    /// How a log is written: as it is where `raw` says so or nobody sits at a terminal, else line by line and without what
+    /// steers a terminal.
+    pub(crate) fn log(&self, raw: bool) -> LogOutput<'_> {
+        LogOutput { output: self, text: (self.on_terminal && !raw).then(LogText::default) }
+    }
+
+    /// Writes a result as it is.
+    fn result_bytes(&self, bytes: &[u8]) -> Result<()> {
         self.quieten();
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -137,7 +147,7 @@ impl Output {
     fn written_json(&self, text: serde_json::Result<String>) -> Result<()> {
         let text =
             text.map_err(|error| Fault::new(FaultClass::Failed, "cannot write the result as JSON").because(error))?;
-        self.result(&(text + "\n"))
+        self.result(&(escaped_json(&text) + "\n"))
     }
 
     /// Tells a fault and gives the exit code of the process.
@@ -146,7 +156,7 @@ impl Output {
         match &self.events {
             Events::Human(_) => {
                 let text = error::render(fault, &self.program, Style::new(self.mode.color_stderr));
-                write_stderr(text.as_bytes());
+                write_stderr(&text);
             }
             Events::Json(json) => json.fault(fault),
         }
@@ -166,6 +176,36 @@ impl Output {
     }
 }
 
+/// Writes a log piece by piece.
+pub(crate) struct LogOutput<'a> {
+    output: &'a Output,
+    text: Option<LogText>,
+}
+
+impl LogOutput<'_> {
+    /// Writes the next piece.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.text {
+            Some(text) => self.output.result_bytes(text.take(bytes).as_bytes()),
+            None => self.output.result_bytes(bytes),
+        }
+    }
+
+    /// Writes what is left of a line that did not end.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn end(mut self) -> Result<()> {
+        match &mut self.text {
+            Some(text) => self.output.result_bytes(text.end().as_bytes()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Surroundings {
     /// What this process sees.
     pub(crate) fn of_process() -> Self {
@@ -180,7 +220,7 @@ impl Surroundings {
 }
 
 /// Writes talk. Nobody can be told when that fails, so nobody is.
-fn write_stderr(bytes: &[u8]) {
+fn write_stderr(text: &str) {
     let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(bytes).and_then(|()| stderr.flush());
+    let _ = stderr.write_all(for_terminal(text).as_bytes()).and_then(|()| stderr.flush());
 }
