@@ -3,7 +3,11 @@
 //! It knows paths and bytes, not what they mean.
 
 mod atomic;
+mod attributes;
+mod journal;
 mod tail;
+mod unnamed;
+mod user_file;
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,13 +15,16 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use model::{Fault, FaultClass, Result};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::io_fault::at_path;
 
-pub use atomic::{point_link, write_atomic};
+pub use atomic::{make_link, write_atomic};
+pub use journal::recover;
 pub(crate) use tail::last_lines;
 pub use tail::tail;
+pub use user_file::{UserFile, Written, in_open_folder};
 
 /// The permission bits of a file that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +82,30 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
             .map_err(|error| at_path("make private the folder", path, &error))?;
     }
     Ok(())
+}
+
+/// Makes the folder, in one that is there, and opens it; it gets 0700 also when it exists. A symbolic link in its place
+/// is not followed. What is done through it (see [`in_open_folder`]) is done there, whatever gets its name meanwhile.
+///
+/// # Errors
+/// A fault that names the path.
+pub fn open_private_dir(path: &Path) -> Result<fs::File> {
+    let fault = |error: io::Error| at_path("open the folder", path, &error);
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(at_path("create the folder", path, &error));
+        }
+        _ => {}
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(|error| fault(error.into()))?;
+    let folder = fs::File::from(folder);
+    if folder.metadata().map_err(fault)?.permissions().mode() & 0o7777 != 0o700 {
+        folder
+            .set_permissions(fs::Permissions::from_mode(0o700))
+            .map_err(|error| at_path("make private the folder", path, &error))?;
+    }
+    Ok(folder)
 }
 
 /// Makes the folder and its parents with the usual permissions.

@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::awake;
 use crate::context::Context;
+use crate::dot_env;
 use crate::guest_watch::GuestWatch;
 use crate::images::{self, LoadedImage};
 use crate::instance_files;
@@ -131,7 +132,11 @@ fn prove(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, d
 /// # Errors
 /// A State fault that names each file that has to be moved or made writable.
 pub(crate) fn check_web(context: &Context<'_>) -> Result<()> {
-    if context.is_default() { web_integration::check(&context.project.web()) } else { Ok(()) }
+    let web = context.project.web();
+    if context.is_default() {
+        return web_integration::check(&web, &context.name);
+    }
+    dot_env::read(&web.dot_env()).map(drop)
 }
 
 /// Writes kubeconfig, link and variables for a cluster that has proved to be ours; of an instance with a name, the
@@ -145,11 +150,9 @@ pub(crate) fn write_web(context: &Context<'_>, access: &Access) -> Result<()> {
         return files::write_atomic(&context.kubeconfig(), yaml.as_bytes(), Mode::Exactly(0o600));
     }
     let primary = access.kubeconfig.to_json_base64();
-    web_integration::write(
-        &context.project.web(),
-        &web_integration::Access { kubeconfig: &yaml, primary: &primary },
-        context.events,
-    )
+    let (web, scratch) = (context.project.web(), context.paths().vm_dir());
+    web_integration::Web { paths: &web, scratch: &scratch }
+        .write(&web_integration::Access { name: &context.name, kubeconfig: &yaml, primary: &primary }, context.events)
 }
 
 /// Loads images, applies manifests and, given the ports that the running VM has, waits for Deployments and the web

@@ -109,6 +109,10 @@ impl Context<'_> {
         let paths = self.paths();
         host::files::create_private_dir(&paths.vm_dir())?;
         let lock = FileLock::acquire(&paths.lock(), &format!("instance {}", self.name), LOCK_DEADLINE, self.events)?;
+        // No verb fails by it: what was cut off is still there at the next one.
+        if let Err(fault) = host::files::recover(&paths.vm_dir(), self.events) {
+            self.events.warning(fault.to_string());
+        }
         ignore_file::ensure(&self.project.paths, self.events);
         vm_log::bound(&paths.log())?;
         Ok(lock)

@@ -5,7 +5,7 @@ mod configured;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use host::files::{self, Mode};
+use host::files::{self, Mode, UserFile};
 use model::config::{PortForward, Ports, edit};
 use model::port::Port;
 use model::{Fault, FaultClass, Result};
@@ -269,5 +269,11 @@ fn change(context: &Context<'_>, change: impl FnOnce(&mut Vec<PortForward>)) -> 
     let path = context.project.paths.config();
     let text = files::read_text_optional(&path)?.unwrap_or_default();
     let changed = edit::change_forwards(&text, change)?;
-    if changed == text { Ok(()) } else { files::write_atomic(&path, changed.as_bytes(), Mode::Keep) }
+    if changed == text {
+        return Ok(());
+    }
+    let scratch = context.paths().vm_dir();
+    let file = UserFile::new(&path, &scratch);
+    file.sweep();
+    file.write(changed.as_bytes(), Mode::Keep).map(drop)
 }

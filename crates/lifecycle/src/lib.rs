@@ -10,6 +10,7 @@ pub mod context;
 pub mod delete;
 mod disk;
 pub mod disks;
+mod dot_env;
 pub mod forward;
 mod guest_health;
 mod guest_watch;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use host::files;
 use model::config::{self, Overrides, Resolved, Setting, Sources, WEB_PORT};
-use model::dotenv::Document;
 use model::paths::{ProjectPaths, WebPaths};
 use model::{Config, Fault, FaultClass, Result};
+
+use crate::dot_env;
 
 /// A project with its configuration.
 #[derive(Debug, Clone)]
@@ -67,9 +68,14 @@ impl Project {
         let text = files::read_text_optional(&paths.config())?;
         let file = text.as_deref().map(|text| (shown.as_str(), text));
         let web_folder = paths.root().join(config::web_folder(file, overrides));
-        let web_port = web_port(&paths, &web_folder)?;
+        let (web_port, unread) = match web_port(&paths, &web_folder) {
+            Ok(web_port) => (web_port, None),
+            // Whoever has the port elsewhere can stop a VM all the same.
+            Err(fault) => (None, Some(fault)),
+        };
         let web_port = web_port.as_ref().map(|(text, source)| (text.as_str(), source.as_str()));
-        let Resolved { config, settings } = Config::resolve(Sources { file, overrides, web_port })?;
+        let resolved = Config::resolve(Sources { file, overrides, web_port });
+        let Resolved { config, settings } = resolved.map_err(|fault| unread.unwrap_or(fault))?;
         Ok(Project { paths, config, settings, overrides: overrides.clone() })
     }
 
@@ -83,8 +89,8 @@ impl Project {
 fn web_port(paths: &ProjectPaths, web_folder: &Path) -> Result<Option<(String, String)>> {
     let candidates: [PathBuf; 2] = [paths.dot_env(), web_folder.join(".env")];
     for path in candidates {
-        let Some(bytes) = files::read_optional(&path)? else { continue };
-        if let Some(value) = Document::parse(&bytes).get(WEB_PORT) {
+        let Some(document) = dot_env::read(&path)? else { continue };
+        if let Some(value) = document.get(WEB_PORT) {
             let shown = path.strip_prefix(paths.root()).unwrap_or(&path).display().to_string();
             return Ok(Some((value, shown)));
         }

@@ -1,130 +1,171 @@
 //! What the tool writes into the web application's folder: the kubeconfig, the link to it, and two variables.
 //!
-//! Called only after the API has proven to be ours. Every other byte of the user's files stays.
+//! Called only after the API has proven to be ours. The kubeconfig and the link are written where nothing is, or where
+//! what is there is provably ours; of `.env`, which is the user's, every other byte stays.
+
+mod obstacles;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use host::command::quote;
-use host::files::{self, Mode};
+use cluster::OwnKubeconfig;
+use host::files::{self, Mode, UserFile};
 use model::dotenv::Document;
+use model::instance::InstanceName;
 use model::paths::WebPaths;
 use model::{EventSink, Fault, FaultClass, Result};
 
-/// What the link leads to, in messages.
-const KUBECONFIG: &str = ".kube/config";
+use crate::dot_env;
+
+pub(crate) use obstacles::check;
 
 /// What reaches the web application.
 pub(crate) struct Access<'a> {
+    /// The instance, after which everything in the kubeconfig is named.
+    pub(crate) name: &'a InstanceName,
     /// The kubeconfig as YAML.
     pub(crate) kubeconfig: &'a str,
     /// The value of `KUBECONFIG_PRIMARY`: the kubeconfig as one-line JSON in base64.
     pub(crate) primary: &'a str,
 }
 
-/// Whether [`write`] would find something in its way, so that nobody waits for a cluster to be told. Changes nothing.
-///
-/// # Errors
-/// A State fault that names each file that has to be moved or made writable.
-pub(crate) fn check(web: &WebPaths) -> Result<()> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    let quoted = |path: &Path| quote(path.as_os_str());
-    if web.dir().exists() && !web.dir().is_dir() {
-        let dir = web.dir();
-        found.push((
-            format!("{} is no folder", dir.display()),
-            format!(
-                "mv {} {}.old    # or name the web folder: web.folder in .k3s-vm/config.toml",
-                quoted(dir),
-                quoted(dir)
-            ),
-        ));
+/// The web folder of a project, with the folder in which files are made ready; the caller holds the instance's lock.
+#[derive(Clone, Copy)]
+pub(crate) struct Web<'a> {
+    /// The folder's files.
+    pub(crate) paths: &'a WebPaths,
+    /// The private folder of the instance.
+    pub(crate) scratch: &'a Path,
+}
+
+impl Web<'_> {
+    /// Brings the folder up to date.
+    ///
+    /// # Errors
+    /// Faults of reading and writing; what is not ours is left alone and is a fault.
+    pub(crate) fn write(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
+        files::create_dir(self.paths.dir())?;
+        self.write_kubeconfig(access, events)?;
+        let link = self.paths.kubeconfig_link();
+        if !leads_to_kubeconfig(self.paths, &link) {
+            files::make_link(&link, WebPaths::kubeconfig_link_target())?;
+        }
+        self.write_variables(access, events)
     }
-    let link = web.kubeconfig_link();
-    if fs::symlink_metadata(&link).is_ok_and(|metadata| !metadata.is_symlink()) {
-        found.push((
-            format!("{} is a file of yours; it has to be a link to {KUBECONFIG}", link.display()),
-            format!("mv {} {}.old", quoted(&link), quoted(&link)),
-        ));
+
+    fn write_kubeconfig(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
+        // From here on through the open folder: a link that gets its name meanwhile leads nothing astray.
+        let folder = files::open_private_dir(&self.paths.kubeconfig_folder())?;
+        let path = files::in_open_folder(&folder, WebPaths::KUBECONFIG_NAME);
+        let shown = &self.paths.kubeconfig();
+        let file = UserFile { shown, follow: false, ..UserFile::new(&path, self.scratch) };
+        file.sweep();
+        let (own, former) = match obstacles::own_kubeconfig(&path, access.name) {
+            Ok(None) => (OwnKubeconfig::default(), None),
+            Ok(Some((own, text))) => (own, Some(text)),
+            Err(why) => {
+                let fault = Fault::new(FaultClass::State, format!("{} is not k3s-vm's", shown.display()));
+                return Err(fault.because(why).next(obstacles::move_away(shown)));
+            }
+        };
+        let text = own.kept_in(access.kubeconfig);
+        if former.as_deref() != Some(text.as_str()) {
+            file.write(text.as_bytes(), Mode::Exactly(0o600))?;
+            events.debug(format!("wrote {}", shown.display()));
+        }
+        Ok(())
     }
-    let dot_env = web.dot_env();
-    if let Ok(metadata) = fs::metadata(&dot_env) {
-        if !metadata.is_file() {
-            found.push((
-                format!("{} is no file", dot_env.display()),
-                format!("mv {} {}.old", quoted(&dot_env), quoted(&dot_env)),
-            ));
-        } else if metadata.permissions().mode() & 0o222 == 0 {
-            // It could be replaced all the same, but whoever took the permission away meant something by it.
-            found.push((
-                format!("{} is read-only; KUBECONFIG and KUBECONFIG_PRIMARY have to be set in it", dot_env.display()),
-                format!("chmod u+w {}", quoted(&dot_env)),
-            ));
+
+    /// Sets `KUBECONFIG` and `KUBECONFIG_PRIMARY` in the application's `.env`.
+    fn write_variables(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
+        let path = self.paths.dot_env();
+        let file = UserFile::new(&path, self.scratch);
+        file.sweep();
+        let present = dot_env::read_bytes(&path)?;
+        let (before, mode) = match &present {
+            Some(bytes) => (bytes.clone(), Mode::Keep),
+            None => (self.example(events)?, Mode::Exactly(0o600)),
+        };
+        let mut document = Document::parse(&before);
+        if present.is_some() {
+            self.keep_former(&document, &before, access, events)?;
+        }
+        set(&mut document, &path, access.primary)?;
+        let after = document.to_bytes();
+        if present.as_ref() != Some(&after) {
+            let written = file.write(&after, mode)?;
+            events.debug(format!("set KUBECONFIG and KUBECONFIG_PRIMARY in {} ({written:?})", path.display()));
+        }
+        Ok(())
+    }
+
+    /// A value of the user's own is not lost with a word, as long as nothing else is asked for.
+    fn keep_former(
+        &self,
+        document: &Document,
+        before: &[u8],
+        access: &Access<'_>,
+        events: &dyn EventSink,
+    ) -> Result<()> {
+        let is_own = |name: &str, value: &str| match name {
+            KUBECONFIG => value == WebPaths::KUBECONFIG_VALUE,
+            _ => value == access.primary || OwnKubeconfig::is_variable(value, access.name),
+        };
+        let foreign: Vec<&str> = [KUBECONFIG, PRIMARY]
+            .into_iter()
+            .filter(|name| document.get(name).is_some_and(|value| !value.is_empty() && !is_own(name, &value)))
+            .collect();
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let kept = self.scratch.join("web.env.former");
+        files::write_atomic(&kept, before, Mode::Exactly(0o600))?;
+        events.warning(format!(
+            "{} had another value of {}, which k3s-vm sets: the file as it was is in {}",
+            self.paths.dot_env().display(),
+            foreign.join(" and "),
+            kept.display()
+        ));
+        Ok(())
+    }
+
+    /// What a missing `.env` begins as.
+    fn example(&self, events: &dyn EventSink) -> Result<Vec<u8>> {
+        match dot_env::read_bytes(&self.paths.dot_env_example())? {
+            Some(bytes) => {
+                events.note(format!(
+                    "{} did not exist: made it from {}",
+                    self.paths.dot_env().display(),
+                    self.paths.dot_env_example().display()
+                ));
+                Ok(bytes)
+            }
+            None => Ok(Vec::new()),
         }
     }
-    if found.is_empty() {
-        return Ok(());
-    }
-    let fault = Fault::new(FaultClass::State, "the web folder cannot take the kubeconfig");
-    Err(found.into_iter().fold(fault, |fault, (why, next)| fault.because(why).next(next)))
 }
 
-/// Brings the web folder up to date and says what changed, for the phase's line.
+const KUBECONFIG: &str = "KUBECONFIG";
+const PRIMARY: &str = "KUBECONFIG_PRIMARY";
+
+/// Sets both variables.
 ///
 /// # Errors
-/// Faults of reading and writing; `kubeconfig.yaml` that is no symbolic link is left alone and is a fault.
-pub(crate) fn write(web: &WebPaths, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
-    files::create_dir(web.dir())?;
-    let kubeconfig = web.kubeconfig();
-    if let Some(folder) = kubeconfig.parent() {
-        files::create_private_dir(folder)?;
-    }
-    if files::read_optional(&kubeconfig)?.as_deref() != Some(access.kubeconfig.as_bytes()) {
-        files::write_atomic(&kubeconfig, access.kubeconfig.as_bytes(), Mode::Exactly(0o600))?;
-        events.debug(format!("wrote {}", kubeconfig.display()));
-    }
-    let link = web.kubeconfig_link();
-    let before = fs::read_link(&link).ok();
-    if files::point_link(&link, WebPaths::kubeconfig_link_target())?
-        && let Some(before) = before
-    {
-        events.note(format!("{} pointed to {}; it points to {KUBECONFIG} now", link.display(), before.display()));
-    }
-    write_variables(web, access.primary, events)
-}
-
-/// Sets `KUBECONFIG` and `KUBECONFIG_PRIMARY` in the application's `.env`.
-fn write_variables(web: &WebPaths, primary: &str, events: &dyn EventSink) -> Result<()> {
-    let path = web.dot_env();
-    let (before, mode) = match files::read_optional(&path)? {
-        Some(bytes) => (bytes, Mode::Keep),
-        None => (example(web, events)?, Mode::Exactly(0o600)),
-    };
-    let mut document = Document::parse(&before);
-    document.set("KUBECONFIG", WebPaths::KUBECONFIG_VALUE);
-    document.set("KUBECONFIG_PRIMARY", primary);
-    let after = document.to_bytes();
-    if after != before || !path.exists() {
-        files::write_atomic(&path, &after, mode)?;
-        events.debug(format!("set KUBECONFIG and KUBECONFIG_PRIMARY in {}", path.display()));
+/// A Config fault where the document has no place for them.
+fn set(document: &mut Document, path: &Path, primary: &str) -> Result<()> {
+    for (name, value) in [(KUBECONFIG, WebPaths::KUBECONFIG_VALUE), (PRIMARY, primary)] {
+        if !document.set(name, value) {
+            return Err(Fault::new(FaultClass::Config, format!("{name} cannot be set in {}", path.display()))
+                .because("a quote that is opened further up and never closed would take the value for its end")
+                .next(format!("close the quote in {}", path.display())));
+        }
     }
     Ok(())
 }
 
-/// What a missing `.env` begins as.
-fn example(web: &WebPaths, events: &dyn EventSink) -> Result<Vec<u8>> {
-    match files::read_optional(&web.dot_env_example())? {
-        Some(bytes) => {
-            events.note(format!(
-                "{} did not exist: made it from {}",
-                web.dot_env().display(),
-                web.dot_env_example().display()
-            ));
-            Ok(bytes)
-        }
-        None => Ok(Vec::new()),
-    }
+/// Whether the link is there and leads to the kubeconfig, in whatever words.
+fn leads_to_kubeconfig(web: &WebPaths, link: &Path) -> bool {
+    fs::read_link(link).is_ok_and(|target| web.dir().join(target).components().eq(web.kubeconfig().components()))
 }
 
 #[cfg(test)]

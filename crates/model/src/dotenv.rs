@@ -18,10 +18,12 @@
 mod encoding;
 mod parser;
 mod problem;
+mod text;
 
 use std::ops::Range;
 
 pub use problem::{Problem, ProblemKind};
+pub use text::NoText;
 
 /// A document: its bytes, and what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,11 @@ impl Document {
     pub fn parse(bytes: &[u8]) -> Self {
         let (assignments, problems) = parser::parse(bytes);
         Document { bytes: bytes.to_vec(), assignments, problems }
+    }
+
+    /// Why the bytes are no text that could be changed; such a document can be read, and says nothing.
+    pub fn no_text(bytes: &[u8]) -> Option<NoText> {
+        text::no_text(bytes)
     }
 
     /// The document as bytes; unless it was changed, those it was read from.

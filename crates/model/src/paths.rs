@@ -114,10 +114,16 @@ impl WebPaths {
     pub fn dot_env_example(&self) -> PathBuf {
         self.dir.join(".env.example")
     }
+    /// The folder of the kubeconfig.
+    pub fn kubeconfig_folder(&self) -> PathBuf {
+        self.dir.join(".kube")
+    }
     /// The kubeconfig of the cluster.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.dir.join(".kube").join("config")
+        self.kubeconfig_folder().join(Self::KUBECONFIG_NAME)
     }
+    /// Its name in its folder.
+    pub const KUBECONFIG_NAME: &'static str = "config";
     /// The symbolic link to the kubeconfig.
     pub fn kubeconfig_link(&self) -> PathBuf {
         self.dir.join("kubeconfig.yaml")

@@ -21,3 +21,4 @@ mod setup;
 mod snapshots;
 mod state;
 mod storage;
+mod user_files;

@@ -5,23 +5,23 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::{Fault, FaultClass, Result};
-use rustix::fs::{Gid, Uid, fchown};
 use rustix::io::Errno;
 
-use super::Mode;
+use super::{Mode, attributes, unnamed};
 use crate::io_fault::at_path;
 
 /// As many symbolic links in a row as Linux follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// Replaces `path` whole or not at all (temporary file in the same folder, fsync, rename, fsync of the folder).
-/// A symbolic link is followed: its target is replaced, the link stays. The owner of the replaced file is kept where
-/// the system allows it (as root), its other hard links keep the old content.
+/// Replaces `path` whole or not at all: a file without a name in the same folder, fsync, a name, rename, fsync of the
+/// folder. A symbolic link is followed: its target is replaced, the link stays. The owner of the replaced file is kept
+/// where the system allows it (as root), its other hard links keep the old content. For files of the tool's own;
+/// [`super::UserFile`] is for those of the user.
 ///
 /// # Errors
 /// A fault that names the path, with a next step where space or permission is lacking.
@@ -31,20 +31,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     sync_folder_of(&target)
 }
 
-fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
-    let replaced = match fs::symlink_metadata(target) {
-        Ok(metadata) if metadata.is_dir() => return Err(Errno::ISDIR.into()),
-        // A rename would put an ordinary file in the place of a device or a pipe.
-        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is no ordinary file")),
-        Ok(metadata) => Some(metadata),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+pub(super) fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    let replaced = present(target)?;
     let exact_mode = match (mode, &replaced) {
         (Mode::Exactly(mode), _) => Some(mode & 0o7777),
         (Mode::Keep, Some(replaced)) => Some(replaced.permissions().mode() & 0o7777),
         (Mode::Keep, None) => None,
     };
+    if let Some(mut file) = unnamed::create(folder_of(target), exact_mode.unwrap_or(0o644))? {
+        fill(&mut file, bytes, replaced.as_ref(), exact_mode)?;
+        match put(&file, target, replaced.is_some()) {
+            // Without /proc it cannot get a name.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
     let (temporary, mut file) = create_temporary(target, exact_mode)?;
     let written = fill(&mut file, bytes, replaced.as_ref(), exact_mode).and_then(|()| fs::rename(&temporary, target));
     if written.is_err() {
@@ -54,10 +55,38 @@ fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     written
 }
 
+/// What is to be replaced, if anything is there.
+///
+/// # Errors
+/// Of what is no ordinary file: a rename would put one in the place of a device or a pipe.
+pub(super) fn present(target: &Path) -> io::Result<Option<Metadata>> {
+    match fs::symlink_metadata(target) {
+        Ok(metadata) if metadata.is_dir() => Err(Errno::ISDIR.into()),
+        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no ordinary file")),
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a file its final name, which it gets at once where nothing has it.
+fn put(file: &File, target: &Path, replaces: bool) -> io::Result<()> {
+    if !replaces {
+        match unnamed::give_name(file, target) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            result => return result,
+        }
+    }
+    let (temporary, ()) = with_free_name(target, |name| unnamed::give_name(file, name))?;
+    fs::rename(&temporary, target).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
 fn fill(file: &mut File, bytes: &[u8], replaced: Option<&Metadata>, exact_mode: Option<u32>) -> io::Result<()> {
     file.write_all(bytes)?;
     if let Some(replaced) = replaced {
-        keep_owner(file, replaced)?;
+        attributes::keep_owner(file, replaced)?;
     }
     if let Some(mode) = exact_mode {
         // After the owner, since a change of owner clears the set-id bits; and again since the umask took some away.
@@ -66,51 +95,24 @@ fn fill(file: &mut File, bytes: &[u8], replaced: Option<&Metadata>, exact_mode: 
     file.sync_all()
 }
 
-fn keep_owner(file: &File, replaced: &Metadata) -> io::Result<()> {
-    let new = file.metadata()?;
-    if (new.uid(), new.gid()) == (replaced.uid(), replaced.gid()) {
-        return Ok(());
-    }
-    let (user, group) = (Uid::from_raw(replaced.uid()), Gid::from_raw(replaced.gid()));
-    match fchown(file, Some(user), Some(group)) {
-        // An ordinary user may keep the group at most.
-        Err(Errno::PERM) => {
-            let _ = fchown(file, None, Some(group));
-            Ok(())
-        }
-        result => Ok(result?),
-    }
-}
-
-/// Makes `link` a symbolic link to `target`, atomically; what is no symbolic link is left alone and is a fault.
-/// Returns whether anything changed.
+/// Makes the symbolic link `link` to `target` where nothing has that name.
 ///
 /// # Errors
-/// A State fault when something else has the name; otherwise a fault that names the path.
-pub fn point_link(link: &Path, target: &Path) -> Result<bool> {
-    match fs::read_link(link) {
-        Ok(present) if present == target => return Ok(false),
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+/// A State fault when something else has the name, another link too; otherwise a fault that names the path.
+pub fn make_link(link: &Path, target: &Path) -> Result<()> {
+    match symlink(target, link) {
+        Ok(()) => sync_folder_of(link),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let quoted = crate::command::quote(link.as_os_str());
-            return Err(Fault::new(
+            Err(Fault::new(
                 FaultClass::State,
                 format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
             )
             .because("something else has that name")
-            .next(format!("mv {quoted} {quoted}.old")));
+            .next(format!("mv {quoted} {quoted}.old")))
         }
-        Err(error) => return Err(at_path("read the link", link, &error)),
+        Err(error) => Err(at_path("create the link", link, &error)),
     }
-    let fault = |error| at_path("create the link", link, &error);
-    let temporary = with_free_name(link, |name| symlink(target, name)).map_err(fault)?.0;
-    fs::rename(&temporary, link).map_err(|error| {
-        let _ = fs::remove_file(&temporary);
-        fault(error)
-    })?;
-    sync_folder_of(link)?;
-    Ok(true)
 }
 
 /// Makes a rename in the folder of `path` last through a power cut.
@@ -125,7 +127,7 @@ pub(super) fn sync_folder_of(path: &Path) -> Result<()> {
 }
 
 /// The file that a write through `path` would reach; it need not exist.
-fn follow_links(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&place) {
@@ -137,7 +139,7 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(Errno::LOOP.into())
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

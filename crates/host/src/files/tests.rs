@@ -217,25 +217,16 @@ fn renames_and_names_both_paths_when_it_cannot() {
 }
 
 #[test]
-fn a_link_is_made_changed_and_left_alone() {
+fn a_link_is_made_and_what_has_its_name_is_kept() {
     let folder = Folder::new();
     let link = folder.path("kubeconfig.yaml");
-    assert!(point_link(&link, Path::new(".kube/config")).unwrap());
-    assert!(!point_link(&link, Path::new(".kube/config")).unwrap());
-    assert!(point_link(&link, Path::new("elsewhere")).unwrap());
-    assert_eq!(fs::read_link(&link).unwrap(), Path::new("elsewhere"));
-    assert_eq!(folder.names(), ["kubeconfig.yaml"]);
-}
-
-#[test]
-fn a_file_in_the_place_of_a_link_is_kept() {
-    let folder = Folder::new();
-    let link = folder.path("kubeconfig.yaml");
-    fs::write(&link, "mine").unwrap();
-    let fault = point_link(&link, Path::new(".kube/config")).unwrap_err();
+    make_link(&link, Path::new(".kube/config")).unwrap();
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new(".kube/config"));
+    let fault = make_link(&link, Path::new("elsewhere")).unwrap_err();
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new(".kube/config"));
     assert_eq!(fault.class(), FaultClass::State);
     assert_eq!(fault.next_steps(), [format!("mv {0} {0}.old", link.display())]);
-    assert_eq!(fs::read(&link).unwrap(), b"mine");
+    assert_eq!(folder.names(), ["kubeconfig.yaml"]);
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! What is to be in the cluster: the project's manifests with the web application's variables and the images' content.
 
 use cluster::{Kubeconfig, ManifestObject, RefusedVariable, manifest, manifest_files};
-use host::files;
 use model::config::InjectMode;
-use model::dotenv::Document;
 use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
+use crate::dot_env;
 
 /// The variable that carries the kubeconfig.
 const KUBECONFIG_PRIMARY: &str = "KUBECONFIG_PRIMARY";
@@ -89,8 +88,7 @@ pub(super) fn desired(context: &Context<'_>, destination: &Destination<'_>) -> R
 
 /// The variables of the web application.
 fn variables(context: &Context<'_>) -> Result<Vec<(String, String)>> {
-    let Some(bytes) = files::read_optional(&context.project.web().dot_env())? else { return Ok(Vec::new()) };
-    let document = Document::parse(&bytes);
+    let Some(document) = dot_env::read(&context.project.web().dot_env())? else { return Ok(Vec::new()) };
     for problem in document.problems() {
         context.events.warning(format!("{}/.env: {problem}", context.project.config.web_folder));
     }

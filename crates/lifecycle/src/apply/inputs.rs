@@ -2,12 +2,11 @@
 
 use cluster::manifest_files;
 use host::digest::Sha256;
-use host::files;
 use model::Result;
-use model::dotenv::Document;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::dot_env;
 use crate::images;
 
 /// Variables that the tool writes itself.
@@ -48,10 +47,8 @@ impl AppliedInputs {
 pub(crate) fn manifests_digest(context: &Context<'_>) -> Result<String> {
     let config = &context.project.config;
     let manifests = manifest_files::read_all(context.project.paths.root(), &config.manifests)?;
-    let variables = match files::read_optional(&context.project.web().dot_env())? {
-        Some(bytes) => Document::parse(&bytes).variables(),
-        None => Vec::new(),
-    };
+    let document = dot_env::read(&context.project.web().dot_env())?;
+    let variables = document.map(|document| document.variables()).unwrap_or_default();
     let variables: Vec<_> = variables.into_iter().filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect();
     // The order and the names of the fields are those of this version, which is a part of it.
     let text = format!("{} {manifests:?} {variables:?} {:?}", env!("CARGO_PKG_VERSION"), config.inject);

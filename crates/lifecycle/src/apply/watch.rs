@@ -9,12 +9,12 @@ use std::time::Duration;
 use cluster::manifest_files;
 use host::file_watch::FileWatch;
 use host::files;
-use model::dotenv::Document;
 use model::{FaultClass, Result};
 
 use super::inputs::OWN_VARIABLES;
 use super::{ApplyReport, Options, run};
 use crate::context::Context;
+use crate::dot_env;
 use crate::project::Project;
 
 /// Editors and git write several files at once: an apply begins when they have been quiet for this long.
@@ -91,8 +91,8 @@ fn arm(files: &FileWatch, context: &Context<'_>) -> Result<()> {
 fn content(context: &Context<'_>) -> Vec<String> {
     let paths = &context.project.paths;
     let bytes = |path: PathBuf| format!("{:?}", files::read_optional(&path));
-    let variables = files::read_optional(&context.project.web().dot_env()).map(|bytes| {
-        let variables = bytes.map(|bytes| Document::parse(&bytes).variables()).unwrap_or_default();
+    let variables = dot_env::read(&context.project.web().dot_env()).map(|document| {
+        let variables = document.map(|document| document.variables()).unwrap_or_default();
         variables.into_iter().filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect::<Vec<_>>()
     });
     let manifests = manifest_files::read_all(paths.root(), &context.project.config.manifests);

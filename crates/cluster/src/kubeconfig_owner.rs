@@ -1,0 +1,245 @@
+//! Whether a kubeconfig is one that this tool wrote, which alone it may write anew; and what of it the user may have set.
+//!
+//! Pure. It is told by what it holds, not by what was remembered: one cluster, one user and one context, all with the
+//! instance's name; a server that is an address, not a name; certificates inline; nothing else. Former versions wrote
+//! the guest's own document under these names, which has the same keys.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use model::instance::InstanceName;
+use serde_json::{Map, Value};
+
+use crate::yaml;
+
+/// A kubeconfig that this tool wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnKubeconfig {
+    /// The namespace that the user has set in its context.
+    pub namespace: Option<String>,
+}
+
+impl OwnKubeconfig {
+    /// Reads the kubeconfig of the instance `name`; an empty file is anybody's.
+    ///
+    /// # Errors
+    /// What it holds that this tool does not write.
+    pub fn read(text: &str, name: &InstanceName) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(OwnKubeconfig::default());
+        }
+        // The writer makes no comments, and nothing that it writes has that sign.
+        if text.contains('#') {
+            return Err("it has comments".to_owned());
+        }
+        let value = yaml::read(text).map_err(|mistake| format!("line {}: {}", mistake.line, mistake.message))?;
+        let document = value.as_object().ok_or("it is no kubeconfig")?;
+        only(
+            document,
+            "the file",
+            &["apiVersion", "kind", "clusters", "contexts", "current-context", "preferences", "users"],
+        )?;
+        if document.get("preferences").is_some_and(|value| !is_empty(value)) {
+            return Err("it has preferences".to_owned());
+        }
+        // kubectl can unset it, and set it to nothing else that is there.
+        match document.get("current-context").and_then(Value::as_str) {
+            None | Some("") => {}
+            Some(current) if current == name.as_str() => {}
+            Some(current) => return Err(format!("its current context is {current}")),
+        }
+        let cluster = single(document, "clusters", "cluster", name)?;
+        only(cluster, "its cluster", &["certificate-authority-data", "server", "tls-server-name"])?;
+        let server = cluster.get("server").and_then(Value::as_str).unwrap_or_default();
+        let address = server.strip_prefix("https://").and_then(|address| address.parse::<SocketAddr>().ok());
+        if address.is_none() {
+            return Err(format!("its server is {server:?}"));
+        }
+        if !cluster.contains_key("certificate-authority-data") {
+            return Err("its cluster has no certificate-authority-data".to_owned());
+        }
+        let user = single(document, "users", "user", name)?;
+        only(user, "its user", &["client-certificate-data", "client-key-data", "token"])?;
+        let context = single(document, "contexts", "context", name)?;
+        only(context, "its context", &["cluster", "user", "namespace"])?;
+        for member in ["cluster", "user"] {
+            if context.get(member).and_then(Value::as_str) != Some(name.as_str()) {
+                return Err(format!("its context has another {member}"));
+            }
+        }
+        let namespace = context.get("namespace").and_then(Value::as_str).filter(|text| !text.is_empty());
+        Ok(OwnKubeconfig { namespace: namespace.map(str::to_owned) })
+    }
+
+    /// Whether `value` is one of an instance's in base64, as the variable `KUBECONFIG_PRIMARY` has it.
+    pub fn is_variable(value: &str, name: &InstanceName) -> bool {
+        let text = STANDARD.decode(value.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        text.is_some_and(|text| Self::read(&text, name).is_ok())
+    }
+
+    /// `text`, a kubeconfig for the same context, with what the user has set.
+    #[must_use]
+    pub fn kept_in(&self, text: &str) -> String {
+        let (Some(namespace), Ok(mut value)) = (&self.namespace, yaml::read(text)) else { return text.to_owned() };
+        let context = value.pointer_mut("/contexts/0/context").and_then(Value::as_object_mut);
+        let Some(context) = context else { return text.to_owned() };
+        context.insert("namespace".to_owned(), namespace.as_str().into());
+        yaml::write(&value)
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(Map::is_empty)
+}
+
+/// The member `inner` of the only entry of `list`, which has the instance's name.
+fn single<'a>(
+    document: &'a Map<String, Value>,
+    list: &str,
+    inner: &str,
+    name: &InstanceName,
+) -> Result<&'a Map<String, Value>, String> {
+    let entries = document.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let named = |entry: &Value| entry["name"].as_str().unwrap_or("without a name").to_owned();
+    match entries {
+        [] => Err(format!("it has no {list}")),
+        [entry] if entry["name"] == name.as_str() => {
+            let object = entry.as_object().ok_or_else(|| format!("its {inner} is none"))?;
+            only(object, &format!("its {inner}"), &["name", inner])?;
+            object.get(inner).and_then(Value::as_object).ok_or_else(|| format!("its {inner} is none"))
+        }
+        _ => {
+            let others: Vec<String> = entries.iter().map(named).filter(|other| other != name.as_str()).collect();
+            Err(match others.as_slice() {
+                [] => format!("it has several {list} named {name}"),
+                [other] => format!("it has the {inner} {other}"),
+                others => format!("it has the {list} {}", others.join(", ")),
+            })
+        }
+    }
+}
+
+/// Nothing but these keys.
+fn only(map: &Map<String, Value>, what: &str, keys: &[&str]) -> Result<(), String> {
+    match map.keys().find(|key| !keys.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(format!("{what} has {key}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As this tool writes it.
+    const OURS: &str = "\
+apiVersion: v1
+kind: Config
+clusters:
+- cluster:
+    certificate-authority-data: Q0E=
+    server: https://127.0.0.1:6443
+  name: k3s-vm
+contexts:
+- context:
+    cluster: k3s-vm
+    user: k3s-vm
+  name: k3s-vm
+current-context: k3s-vm
+users:
+- name: k3s-vm
+  user:
+    client-certificate-data: Q0U=
+    client-key-data: S0U=
+";
+
+    fn read(text: &str) -> Result<OwnKubeconfig, String> {
+        OwnKubeconfig::read(text, &InstanceName::default())
+    }
+
+    #[test]
+    fn what_this_tool_wrote_may_be_written_anew_whatever_its_version_and_ports() {
+        for text in [
+            OURS.to_owned(),
+            // Former versions kept what kubeadm and K3s write beside it.
+            OURS.replace("users:", "preferences: {}\nusers:"),
+            OURS.replace("127.0.0.1:6443", "[::1]:7443")
+                .replace("  name: k3s-vm\ncontexts", "    tls-server-name: localhost\n  name: k3s-vm\ncontexts"),
+            OURS.replace("current-context: k3s-vm\n", "current-context: \"\"\n"),
+            yaml::read(OURS).unwrap().to_string(),
+            String::new(),
+            "\n".to_owned(),
+        ] {
+            assert_eq!(read(&text), Ok(OwnKubeconfig::default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kubeconfig_of_the_users_own_is_told_by_what_it_holds() {
+        let mut told = Vec::new();
+        for text in [
+            "hello".to_owned(),
+            "a: [".to_owned(),
+            OURS.replace("k3s-vm", "default"),
+            OURS.replace("https://127.0.0.1:6443", "https://prod.example.com"),
+            OURS.replace("contexts:\n", "contexts:\n- context:\n    cluster: k3s-vm\n    user: admin\n  name: prod\n"),
+            OURS.replace("clusters:\n", "clusters:\n- cluster:\n    server: https://1.2.3.4:6443\n  name: a\n- cluster:\n    server: https://1.2.3.4:6443\n  name: b\n"),
+            OURS.replace("users:\n", "users:\n- name: k3s-vm\n  user: {}\n"),
+            OURS.replace("    client-key-data: S0U=\n", "    exec:\n      command: aws\n"),
+            OURS.replace("    server:", "    proxy-url: http://proxy:3128\n    server:"),
+            OURS.replace("certificate-authority-data: Q0E=", "certificate-authority: /etc/ca.pem"),
+            OURS.replace("users:", "preferences: {colors: true}\nusers:"),
+            OURS.replace("users:", "extensions: []\nusers:"),
+            OURS.replace("kind: Config", "kind: Config # for the demo"),
+            OURS.replace("current-context: k3s-vm", "current-context: other"),
+            OURS[..OURS.find("users:").unwrap()].to_owned(),
+            OURS.replace("    user: k3s-vm\n", "    user: admin\n"),
+        ] {
+            told.push(read(&text).unwrap_err());
+        }
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        it is no kubeconfig
+        line 1: unclosed bracket '['
+        its current context is default
+        its server is "https://prod.example.com"
+        it has the context prod
+        it has the clusters a, b
+        it has several users named k3s-vm
+        its user has exec
+        its cluster has proxy-url
+        its cluster has certificate-authority
+        it has preferences
+        the file has extensions
+        it has comments
+        its current context is other
+        it has no users
+        its context has another user
+        "#);
+    }
+
+    #[test]
+    fn what_is_written_for_the_host_is_told_to_be_ours() {
+        let pem = STANDARD.encode("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let text = ["Q0E=", "Q0U=", "S0U="].iter().fold(OURS.to_owned(), |text, data| text.replace(data, &pem));
+        let guest = crate::Kubeconfig::parse("admin.conf", &text.replace("k3s-vm", "default")).unwrap();
+        let (host, port) = ("192.168.1.5".parse().unwrap(), model::port::Port::literal(7443));
+        for name in [InstanceName::default(), InstanceName::with_suffix("two").unwrap()] {
+            let written = guest.for_host(&name, host, port);
+            assert_eq!(OwnKubeconfig::read(&written.to_yaml(), &name), Ok(OwnKubeconfig::default()));
+            assert!(OwnKubeconfig::is_variable(&written.to_json_base64(), &name));
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_the_user_has_set_stays() {
+        let text = OURS.replace("    user: k3s-vm\n", "    namespace: team\n    user: k3s-vm\n");
+        let own = read(&text).unwrap();
+        assert_eq!(own.namespace.as_deref(), Some("team"));
+        let anew = OURS.replace("Q0E=", "TkVX");
+        let kept = own.kept_in(&anew);
+        assert_eq!(read(&kept), Ok(own));
+        assert!(kept.contains("TkVX"), "{kept}");
+        assert_eq!(OwnKubeconfig::default().kept_in(&anew), anew);
+    }
+}

@@ -1,0 +1,222 @@
+//! The former content of a file that is written in place, kept until that is done: whoever is killed in between, the
+//! next run puts it back.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use model::{EventSink, Result};
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{replace, sync_folder_of};
+use super::user_file::overwrite;
+use super::{Mode, read_optional, remove, write_atomic};
+
+/// In the folder for work.
+const NAME: &str = "interrupted-write.json";
+
+/// What is being written.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    path: Vec<u8>,
+    former: Vec<u8>,
+    new: Vec<u8>,
+}
+
+/// A write that has begun.
+pub(super) struct Journal {
+    file: PathBuf,
+}
+
+impl Journal {
+    /// Keeps the former content of `path`.
+    pub(super) fn begin(scratch: &Path, path: &Path, former: &[u8], new: &[u8]) -> io::Result<Self> {
+        let path = path.as_os_str().as_bytes().to_vec();
+        let text = serde_json::to_vec(&Entry { path, former: former.to_vec(), new: new.to_vec() })?;
+        let file = scratch.join(NAME);
+        replace(&file, &text, Mode::Exactly(0o600))?;
+        // It must last before anything is overwritten; a filesystem that cannot say so has no more to give.
+        let _ = sync_folder_of(&file);
+        Ok(Journal { file })
+    }
+
+    /// It is done.
+    pub(super) fn end(self) -> io::Result<()> {
+        fs::remove_file(self.file)
+    }
+}
+
+/// What became of a file whose write was cut off.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// It has the former content or the new one.
+    Whole,
+    /// It has a part of each.
+    Mixed,
+    /// It is what neither could lead to: somebody has changed it since.
+    Changed,
+}
+
+fn judge(present: &[u8], former: &[u8], new: &[u8]) -> Found {
+    if present == former || present == new {
+        return Found::Whole;
+    }
+    let (least, most) = (former.len().min(new.len()), former.len().max(new.len()));
+    // Blocks that did not reach the disk before a power cut read as zeros.
+    let fits = |(place, byte): (usize, &u8)| {
+        former.get(place) == Some(byte) || new.get(place) == Some(byte) || (*byte == 0 && place >= former.len())
+    };
+    if (least..=most).contains(&present.len()) && present.iter().enumerate().all(fits) {
+        Found::Mixed
+    } else {
+        Found::Changed
+    }
+}
+
+/// Puts back the content of a user's file that a run which was killed wrote half. The caller holds the lock of `scratch`.
+///
+/// # Errors
+/// A fault that names the path.
+pub fn recover(scratch: &Path, events: &dyn EventSink) -> Result<()> {
+    let journal = scratch.join(NAME);
+    let Some(text) = read_optional(&journal)? else { return Ok(()) };
+    if let Ok(entry) = serde_json::from_slice::<Entry>(&text) {
+        let path = PathBuf::from(OsString::from_vec(entry.path));
+        let fault = |error: &io::Error| crate::io_fault::at_path("put back the former content of", &path, error);
+        match open(&path).and_then(|mut file| read(&mut file).map(|present| (file, present))) {
+            Ok((file, present)) => match judge(&present, &entry.former, &entry.new) {
+                Found::Whole => {}
+                Found::Mixed => {
+                    overwrite(&file, present.len(), &entry.former).map_err(|error| fault(&error))?;
+                    events.warning(format!(
+                        "{} was half written when a run was killed: it has its former content again",
+                        path.display()
+                    ));
+                }
+                Found::Changed => keep(scratch, &path, &entry.former, events)?,
+            },
+            Err(_) => keep(scratch, &path, &entry.former, events)?,
+        }
+    }
+    remove(&journal)
+}
+
+/// The former content, for the user to look at.
+fn keep(scratch: &Path, path: &Path, former: &[u8], events: &dyn EventSink) -> Result<()> {
+    let kept = scratch.join("interrupted-write.former");
+    write_atomic(&kept, former, Mode::Exactly(0o600))?;
+    events.warning(format!(
+        "{} was being written when a run was killed, and has changed since: what it held before is in {}",
+        path.display(),
+        kept.display()
+    ));
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let no_link = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(no_link.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no ordinary file")) }
+}
+
+fn read(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use model::Event;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl EventSink for Warnings {
+        fn emit(&self, event: Event) {
+            if let Event::Warning { text } = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+
+    struct Cut {
+        folder: tempfile::TempDir,
+    }
+
+    impl Cut {
+        /// A write of `new` over `former` that was killed when the file had `present`.
+        fn at(former: &[u8], new: &[u8], present: &[u8]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join(".env");
+            fs::write(&file, present).unwrap();
+            drop(Journal::begin(folder.path(), &file, former, new).unwrap());
+            Cut { folder }
+        }
+
+        fn recovered(&self) -> (Vec<u8>, Vec<String>) {
+            let events = Warnings::default();
+            recover(self.folder.path(), &events).unwrap();
+            assert!(!self.folder.path().join(NAME).exists());
+            (fs::read(self.folder.path().join(".env")).unwrap(), events.0.into_inner().unwrap())
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_written_half_when_the_run_was_killed_gets_its_former_content_back() {
+        let (content, warnings) = Cut::at(b"A=1\nB=2\n", b"A=9\nB=2\nC=3\n", b"A=9\nB=2\n\0\0\0\0").recovered();
+        assert_eq!(content, b"A=1\nB=2\n");
+        assert!(warnings[0].ends_with("/.env was half written when a run was killed: it has its former content again"));
+    }
+
+    #[test]
+    fn what_the_user_changed_since_stays_and_the_former_content_is_kept() {
+        let cut = Cut::at(b"A=1\n", b"A=9\n", b"mine");
+        let (content, warnings) = cut.recovered();
+        assert_eq!(content, b"mine");
+        assert_eq!(fs::read(cut.folder.path().join("interrupted-write.former")).unwrap(), b"A=1\n");
+        assert!(warnings[0].contains("has changed since: what it held before is in "), "{warnings:?}");
+
+        fs::remove_file(cut.folder.path().join(".env")).unwrap();
+        drop(Journal::begin(cut.folder.path(), &cut.folder.path().join(".env"), b"A=2\n", b"").unwrap());
+        recover(cut.folder.path(), &Warnings::default()).unwrap();
+        assert_eq!(fs::read(cut.folder.path().join("interrupted-write.former")).unwrap(), b"A=2\n");
+    }
+
+    #[test]
+    fn without_a_cut_nothing_happens() {
+        let folder = tempfile::tempdir().unwrap();
+        recover(folder.path(), &Warnings::default()).unwrap();
+        for present in [&b"A=1\n"[..], b"A=9\n"] {
+            assert_eq!(Cut::at(b"A=1\n", b"A=9\n", present).recovered(), (present.to_vec(), Vec::new()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_a_write_is_cut_off_it_is_one_of_the_two_afterwards(
+            former in prop::collection::vec(any::<u8>(), 0..40),
+            new in prop::collection::vec(any::<u8>(), 0..40),
+            cut in 0usize..120,
+        ) {
+            // As `overwrite` does it: what is longer, then what is there, then the length.
+            let split = former.len().min(new.len());
+            let mut present = former.clone();
+            let steps = (split..new.len()).chain(0..split);
+            for place in steps.take(cut) {
+                if place < present.len() { present[place] = new[place]; } else { present.push(new[place]); }
+            }
+            let (content, _) = Cut::at(&former, &new, &present).recovered();
+            prop_assert!(content == former || content == new);
+        }
+    }
+}

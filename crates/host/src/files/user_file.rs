@@ -1,0 +1,209 @@
+//! Changing a file that belongs to the user: whatever it is beside its content stays, and whoever is killed leaves
+//! nothing beside it.
+//!
+//! It is replaced whole where a file in its place would be the same but for the content. Otherwise (a mount of its own,
+//! which container engines make of single files; a folder that cannot be written; other hard links; an owner or
+//! attributes that this user cannot give) it is written in place, with its former content kept until that is done.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use model::Result;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::atomic::{folder_of, follow_links, present, replace, sync_folder_of};
+use super::journal::Journal;
+use super::{Mode, attributes, unnamed};
+use crate::io_fault::at_path;
+
+/// What is written anew in the folder for work has this name, for a moment.
+const STAGED: &str = "user-file.tmp";
+
+/// How a file was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Another file has its name now.
+    Replaced,
+    /// It is the same file.
+    InPlace,
+}
+
+/// A file of the user's that is to be written. The caller holds a lock, so that nobody else writes it or works in
+/// `scratch`.
+#[derive(Debug, Clone, Copy)]
+pub struct UserFile<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// Its name in messages; another one than `path` where that leads through an open folder (`/proc/self/fd/N/…`).
+    pub shown: &'a Path,
+    /// Whether a symbolic link is followed to the file that it leads to; otherwise it is a fault.
+    pub follow: bool,
+    /// A private folder of the tool's own, which is there: for the new content, and for the former one.
+    pub scratch: &'a Path,
+}
+
+impl<'a> UserFile<'a> {
+    /// The one that `path` leads to.
+    pub fn new(path: &'a Path, scratch: &'a Path) -> Self {
+        UserFile { path, shown: path, follow: true, scratch }
+    }
+
+    /// Writes it; one that is not there is made with `mode`.
+    ///
+    /// # Errors
+    /// A fault that names the path; the file is as it was then.
+    pub fn write(&self, bytes: &[u8], mode: Mode) -> Result<Written> {
+        let fault = |path: &Path, error: &io::Error| at_path("write", path, error);
+        let target = if self.follow { follow_links(self.path) } else { Ok(self.path.to_owned()) }
+            .map_err(|error| fault(self.shown, &error))?;
+        let shown = if self.follow { &target } else { self.shown };
+        let written = self.write_to(&target, shown, bytes, mode).map_err(|error| fault(shown, &error))?;
+        if written == Written::Replaced {
+            sync_folder_of(&target)?;
+        }
+        Ok(written)
+    }
+
+    fn write_to(&self, target: &Path, shown: &Path, bytes: &[u8], mode: Mode) -> io::Result<Written> {
+        let Some(facts) = present(target)? else {
+            return replace(target, bytes, mode).map(|()| Written::Replaced);
+        };
+        if facts.nlink() == 1 {
+            let beside = folder_of(target).join(temporary_name(target));
+            for temporary in [self.scratch.join(STAGED), beside] {
+                match stage(&temporary, target, bytes, mode) {
+                    Ok(Staged::Done) => return Ok(Written::Replaced),
+                    Ok(Staged::WouldDiffer) => break,
+                    // Of another filesystem: beside it, then.
+                    Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
+                    Err(error) if forbids_replacing(&error) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.write_in_place(target, shown, bytes, mode).map(|()| Written::InPlace)
+    }
+
+    fn write_in_place(&self, target: &Path, shown: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+        let mut file = OpenOptions::new().read(true).write(true).custom_flags(no_link).open(target)?;
+        let mut former = Vec::new();
+        file.read_to_end(&mut former)?;
+        let journal = Journal::begin(self.scratch, shown, &former, bytes)?;
+        if let Err(error) = overwrite(&file, former.len(), bytes) {
+            // What had room before has room again.
+            overwrite(&file, bytes.len(), &former)?;
+            journal.end()?;
+            return Err(error);
+        }
+        if let Mode::Exactly(mode) = mode {
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        journal.end()
+    }
+
+    /// Removes what runs that were killed left beside it.
+    pub fn sweep(&self) {
+        let target = if self.follow { follow_links(self.path) } else { Ok(self.path.to_owned()) };
+        let target = target.unwrap_or_else(|_| self.path.to_owned());
+        let folder = folder_of(&target);
+        let (Some(base), Ok(entries)) = (target.file_name(), fs::read_dir(folder)) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let is_ours = name == temporary_name(&target) || is_of_a_former_version(&name, base);
+            if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                // It is in nobody's way; the next run tries again.
+                let _ = fs::remove_file(folder.join(name));
+            }
+        }
+        let _ = fs::remove_file(self.scratch.join(STAGED));
+    }
+}
+
+/// Writes in an order in which all that is new on the disk is there before anything old is overwritten.
+pub(super) fn overwrite(file: &File, former_length: usize, bytes: &[u8]) -> io::Result<()> {
+    let (head, tail) = bytes.split_at(former_length.min(bytes.len()));
+    file.write_all_at(tail, head.len() as u64)?;
+    file.write_all_at(head, 0)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
+}
+
+enum Staged {
+    Done,
+    WouldDiffer,
+}
+
+/// Writes a file without a name, which becomes `temporary` for a moment and then `target`.
+fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Result<Staged> {
+    let old = File::open(target)?;
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let unnamed = unnamed::create(folder_of(temporary), 0o600)?;
+    let (mut file, has_name) = match unnamed {
+        Some(file) => (file, false),
+        None => (OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?, true),
+    };
+    let result = (|| {
+        file.write_all(bytes)?;
+        if !attributes::copy(&old, &file)? {
+            return Ok(Staged::WouldDiffer);
+        }
+        if let Mode::Exactly(mode) = mode {
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        file.sync_all()?;
+        if !has_name {
+            unnamed::give_name(&file, temporary)?;
+        }
+        fs::rename(temporary, target).map(|()| Staged::Done)
+    })();
+    if !matches!(result, Ok(Staged::Done)) {
+        let _ = fs::remove_file(temporary);
+    }
+    result
+}
+
+/// What says that the name cannot get another file, or that no file can be made: a mount (`EBUSY`), a folder that cannot
+/// be written, one of others' files only (sticky), no /proc to name a file through.
+fn forbids_replacing(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::BUSY | Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::XDEV | Errno::NOENT))
+}
+
+/// A hidden name that patterns for `.env` (`.env*`, `.env.*`) and for temporary files (`*.tmp`) match.
+fn temporary_name(target: &Path) -> OsString {
+    let base = target.file_name().unwrap_or_default();
+    let mut name = OsString::from(if base.as_encoded_bytes().starts_with(b".") { "" } else { "." });
+    name.push(base);
+    name.push(".k3s-vm.tmp");
+    name
+}
+
+/// `.NAME.PID-NUMBER.tmp`, which former versions wrote and [`super::write_atomic`] writes where it must.
+fn is_of_a_former_version(name: &OsStr, base: &OsStr) -> bool {
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let name = name.as_encoded_bytes().strip_prefix(b".");
+    let numbers = name
+        .and_then(|name| name.strip_prefix(base.as_encoded_bytes()))
+        .and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(b".tmp"));
+    numbers.is_some_and(|numbers| {
+        let mut parts = numbers.split(|byte| *byte == b'-');
+        parts.next().is_some_and(is_number) && parts.next().is_some_and(is_number) && parts.next().is_none()
+    })
+}
+
+/// The path of `name` in an open folder, which leads there whatever becomes of the folder's own name.
+pub fn in_open_folder(folder: &File, name: &str) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! What stays of a user's file beside its content, and what is left of a run that was killed.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+use tempfile::TempDir;
+
+use super::*;
+
+/// Set in the process that a test starts of itself.
+const INSIDE: &str = "K3S_TEST_INSIDE";
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Place(tempfile::tempdir().unwrap());
+        fs::create_dir(place.path("web")).unwrap();
+        fs::create_dir(place.path("scratch")).unwrap();
+        fs::write(place.env(), "A=1\n").unwrap();
+        place
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+    fn env(&self) -> PathBuf {
+        self.path("web/.env")
+    }
+    fn write(&self, text: &str) -> Result<Written> {
+        UserFile::new(&self.env(), &self.path("scratch")).write(text.as_bytes(), Mode::Keep)
+    }
+    fn content(&self) -> String {
+        fs::read_to_string(self.env()).unwrap()
+    }
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+    /// Only the file is there, with this text.
+    fn is(&self, text: &str) {
+        assert_eq!((self.content().as_str(), self.names("web")), (text, vec![".env".to_owned()]));
+        assert!(self.names("scratch").is_empty(), "{:?}", self.names("scratch"));
+    }
+}
+
+fn skip(what: &str) {
+    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).unwrap();
+}
+
+/// Runs `work` in a process of its own that may mount, where this machine allows it.
+fn where_one_may_mount(test: &str, work: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return work();
+    }
+    let test = format!("files::user_file::tests::{test}");
+    let options: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+    let allowed = |options: &&[&str]| {
+        Command::new("unshare").args(*options).arg("true").output().is_ok_and(|output| output.status.success())
+    };
+    let Some(options) = options.into_iter().find(allowed) else {
+        return skip(&format!("{test}: this machine allows no mounts"));
+    };
+    let mut command = Command::new("unshare");
+    let output = command.args(options).arg(std::env::current_exe().unwrap()).args(["--exact", &test, "--nocapture"]);
+    let output = output.env(INSIDE, "1").output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn mount(arguments: &[&std::ffi::OsStr]) {
+    let output = Command::new("mount").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+    let place = Place::new();
+    fs::set_permissions(place.env(), PermissionsExt::from_mode(0o640)).unwrap();
+    let mut reader = File::open(place.env()).unwrap();
+    assert_eq!(place.write("A=1\nB=2\n").unwrap(), Written::Replaced);
+    place.is("A=1\nB=2\n");
+    assert_eq!(fs::metadata(place.env()).unwrap().permissions().mode() & 0o7777, 0o640);
+    let mut seen = String::new();
+    reader.read_to_string(&mut seen).unwrap();
+    assert_eq!(seen, "A=1\n", "who reads it has one of the two");
+}
+
+#[test]
+fn one_that_is_not_there_is_made_with_its_mode() {
+    let place = Place::new();
+    fs::remove_file(place.env()).unwrap();
+    let scratch = place.path("scratch");
+    UserFile::new(&place.env(), &scratch).write(b"A=1\n", Mode::Exactly(0o600)).unwrap();
+    place.is("A=1\n");
+    assert_eq!(fs::metadata(place.env()).unwrap().permissions().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn a_mount_of_one_file_could_not_be_renamed_over_and_is_written_in_place() {
+    where_one_may_mount("a_mount_of_one_file_could_not_be_renamed_over_and_is_written_in_place", || {
+        let place = Place::new();
+        fs::write(place.path("mounted"), "A=1\nLONG=123456789\n").unwrap();
+        mount(&["--bind".as_ref(), place.path("mounted").as_ref(), place.env().as_ref()]);
+        assert_eq!(place.write("A=1\nB=2\n").unwrap(), Written::InPlace);
+        place.is("A=1\nB=2\n");
+        assert_eq!(fs::read_to_string(place.path("mounted")).unwrap(), "A=1\nB=2\n");
+        assert_eq!(place.write("A=1\nB=2\nC=3\n").unwrap(), Written::InPlace);
+        place.is("A=1\nB=2\nC=3\n");
+    });
+}
+
+#[test]
+fn a_folder_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same() {
+    where_one_may_mount(
+        "a_folder_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same",
+        || {
+            let place = Place::new();
+            mount(&["-t".as_ref(), "tmpfs".as_ref(), "tmpfs".as_ref(), place.path("web").as_ref()]);
+            fs::write(place.env(), "A=1\n").unwrap();
+            assert_eq!(place.write("A=2\n").unwrap(), Written::Replaced);
+            place.is("A=2\n");
+            // A folder mounted read-only with one file in it that is not.
+            fs::write(place.path("mounted"), "A=1\n").unwrap();
+            mount(&["--bind".as_ref(), place.path("mounted").as_ref(), place.env().as_ref()]);
+            mount(&["-o".as_ref(), "remount,ro".as_ref(), place.path("web").as_ref()]);
+            assert_eq!(place.write("A=3\n").unwrap(), Written::InPlace);
+            place.is("A=3\n");
+        },
+    );
+}
+
+#[test]
+fn a_disk_that_fills_while_a_file_is_written_in_place_leaves_its_former_content() {
+    where_one_may_mount("a_disk_that_fills_while_a_file_is_written_in_place_leaves_its_former_content", || {
+        let place = Place::new();
+        let (web, size) = (place.path("web"), "size=16k");
+        mount(&["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), size.as_ref(), "tmpfs".as_ref(), web.as_ref()]);
+        fs::write(place.env(), "A=1\n").unwrap();
+        // Two names, which rules a replacement out.
+        fs::hard_link(place.env(), place.path("web/other")).unwrap();
+        let fault = place.write(&"B=2\n".repeat(20_000)).unwrap_err();
+        assert!(fault.to_string().contains("No space left on device"), "{fault}");
+        assert_eq!(place.content(), "A=1\n");
+        assert!(place.names("scratch").is_empty());
+    });
+}
+
+#[test]
+fn hard_links_and_symbolic_links_stay_what_they_are() {
+    let place = Place::new();
+    fs::hard_link(place.env(), place.path("other")).unwrap();
+    assert_eq!(place.write("A=2\n").unwrap(), Written::InPlace);
+    place.is("A=2\n");
+    assert_eq!(fs::read_to_string(place.path("other")).unwrap(), "A=2\n");
+
+    fs::remove_file(place.env()).unwrap();
+    symlink("../other", place.env()).unwrap();
+    assert_eq!(place.write("A=3\n").unwrap(), Written::Replaced);
+    place.is("A=3\n");
+    assert_eq!(fs::read_link(place.env()).unwrap(), Path::new("../other"));
+
+    let scratch = place.path("scratch");
+    let env = place.env();
+    let fault = UserFile { follow: false, ..UserFile::new(&env, &scratch) }.write(b"", Mode::Keep).unwrap_err();
+    assert_eq!(fault.why(), ["it is no ordinary file"]);
+    place.is("A=3\n");
+}
+
+/// An access control list as acl(5) and the kernel's `posix_acl_xattr.h` have it: version 2, then tag, permissions, id.
+fn list(user: u32) -> Vec<u8> {
+    let entries = [(1u16, 6u16, u32::MAX), (2, 4, user), (4, 4, u32::MAX), (0x10, 4, u32::MAX), (0x20, 0, u32::MAX)];
+    let entries = entries.iter().flat_map(|(tag, allowed, id)| {
+        [tag.to_le_bytes().to_vec(), allowed.to_le_bytes().to_vec(), id.to_le_bytes().to_vec()].concat()
+    });
+    2u32.to_le_bytes().into_iter().chain(entries).collect()
+}
+
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 1024];
+    let length = getxattr(path, name, &mut value).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+#[test]
+fn an_access_control_list_and_attributes_were_lost_by_a_rename() {
+    let place = Place::new();
+    let (list_name, own) = ("system.posix_acl_access", "user.origin");
+    let set = |path: &Path, name: &str, value: &[u8]| setxattr(path, name, value, XattrFlags::empty());
+    if set(&place.env(), list_name, &list(12_345)).is_err() || set(&place.env(), own, b"vault").is_err() {
+        return skip("an_access_control_list_and_attributes_were_lost_by_a_rename: this filesystem has neither");
+    }
+    // What folders give to all new files is not for this one.
+    set(&place.path("scratch"), "system.posix_acl_default", &list(54_321)).unwrap();
+    assert_eq!(place.write("A=2\n").unwrap(), Written::Replaced);
+    place.is("A=2\n");
+    assert_eq!(attribute(&place.env(), list_name), Some(list(12_345)));
+    assert_eq!(attribute(&place.env(), own).as_deref(), Some(&b"vault"[..]));
+    assert_eq!(fs::metadata(place.env()).unwrap().permissions().mode() & 0o777, 0o640);
+
+    fs::remove_file(place.env()).unwrap();
+    fs::write(place.env(), "A=1\n").unwrap();
+    assert_eq!(place.write("A=2\n").unwrap(), Written::Replaced);
+    assert_eq!(attribute(&place.env(), list_name), None, "one without a list gets none");
+}
+
+#[test]
+fn the_owner_stays_when_root_writes() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("the_owner_stays_when_root_writes: only root can make a file of somebody else's");
+    }
+    let place = Place::new();
+    std::os::unix::fs::chown(place.env(), Some(12_345), Some(23_456)).unwrap();
+    place.write("A=2\n").unwrap();
+    let facts = fs::metadata(place.env()).unwrap();
+    assert_eq!((facts.uid(), facts.gid(), place.content().as_str()), (12_345, 23_456, "A=2\n"));
+}
+
+/// The process dies by a signal in the middle of its first write, as by `kill -9`.
+#[test]
+fn a_run_that_was_killed_left_secrets_beside_dot_env() {
+    const TEST: &str = "files::user_file::tests::a_run_that_was_killed_left_secrets_beside_dot_env";
+    if let Some(folder) = std::env::var_os(INSIDE) {
+        let folder = PathBuf::from(folder);
+        UserFile::new(&folder.join("web/.env"), &folder.join("scratch")).write(b"SECRET=1\n", Mode::Keep).unwrap();
+        return;
+    }
+    for exists in [true, false] {
+        let place = Place::new();
+        if !exists {
+            fs::remove_file(place.env()).unwrap();
+        }
+        let before = place.names("web");
+        // No file may grow: who writes one gets SIGXFSZ (setrlimit(2)).
+        let script = "ulimit -c 0; ulimit -f 0; exec \"$0\" --exact \"$1\" --nocapture";
+        let test = std::env::current_exe().unwrap();
+        let mut command = Command::new("sh");
+        let output = command.args(["-c", script]).arg(test).arg(TEST).env(INSIDE, place.0.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(25), "{said}");
+        assert_eq!(place.names("web"), before);
+        assert!(place.names("scratch").is_empty(), "{:?}", place.names("scratch"));
+    }
+}
+
+#[test]
+fn what_killed_runs_left_is_removed_and_nothing_else() {
+    let place = Place::new();
+    for name in ["..env.4711-0.tmp", ".env.k3s-vm.tmp", "..env.tmp", "..env.1-x.tmp", ".env.local", "..env.1-2-3.tmp"] {
+        fs::write(place.path("web").join(name), "S=1\n").unwrap();
+    }
+    fs::write(place.path("scratch").join(STAGED), "S=1\n").unwrap();
+    fs::create_dir(place.path("web/..env.4711-1.tmp")).unwrap();
+    UserFile::new(&place.env(), &place.path("scratch")).sweep();
+    assert_eq!(
+        place.names("web"),
+        ["..env.1-2-3.tmp", "..env.1-x.tmp", "..env.4711-1.tmp", "..env.tmp", ".env", ".env.local"]
+    );
+    assert!(place.names("scratch").is_empty());
+}
+
+#[test]
+fn names_in_an_open_folder_lead_there_whatever_its_name_becomes() {
+    let place = Place::new();
+    let folder = File::open(place.path("web")).unwrap();
+    fs::rename(place.path("web"), place.path("moved")).unwrap();
+    symlink("/nowhere", place.path("web")).unwrap();
+    let (path, scratch) = (in_open_folder(&folder, ".env"), place.path("scratch"));
+    let file = UserFile { follow: false, ..UserFile::new(&path, &scratch) };
+    assert_eq!(file.write(b"A=2\n", Mode::Keep).unwrap(), Written::Replaced);
+    assert_eq!(fs::read_to_string(place.path("moved/.env")).unwrap(), "A=2\n");
+}
