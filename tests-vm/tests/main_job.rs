@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use base64::Engine;
 use k3s_vm_tests_vm::apply_steps;
+use k3s_vm_tests_vm::credential_steps;
 use k3s_vm_tests_vm::http;
 use k3s_vm_tests_vm::idle_steps;
 use k3s_vm_tests_vm::instant_steps;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         assert_eq!(state()["greeting"], "Changed while running");
     });
     apply_steps::run(&mut steps, &project);
+    credential_steps::run(&mut steps, &project, &state);
     steps.run("a_service_name_resolves_in_a_pod", || {
         let address =
             project.kubectl(&["exec", "deploy/web", "--", "/web", "resolve", "web.default.svc.cluster.local"]);

@@ -15,8 +15,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
+use crate::credentials::{CERTIFICATE_NAME, Credentials};
 use crate::deadline_stream::DeadlineStream;
-use crate::kubeconfig::{CERTIFICATE_NAME, Kubeconfig};
 use crate::tls_verdict::{self, TlsVerdict};
 
 /// No single look takes longer: a guest that restarts its API server drops connections without a word.
@@ -60,14 +60,13 @@ pub struct ApiProbe {
 }
 
 impl ApiProbe {
-    /// A probe of `address` with the certificate authority and the identity of `kubeconfig`. The kubeconfig's own
-    /// server address is not used.
+    /// A probe of `address` with the certificate authority and the identity of `credentials`.
     ///
     /// # Errors
     /// A Cluster fault where the certificates cannot be read.
-    pub fn new(address: SocketAddr, kubeconfig: &Kubeconfig) -> Result<Self> {
+    pub fn new(address: SocketAddr, credentials: &Credentials) -> Result<Self> {
         let unusable = |error: &dyn std::fmt::Display| {
-            Fault::new(FaultClass::Cluster, "the certificates of the kubeconfig cannot be used").because(error)
+            Fault::new(FaultClass::Cluster, "the certificates of the cluster cannot be used").because(error)
         };
         let certificates = |pem: &str| {
             CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -75,7 +74,7 @@ impl ApiProbe {
                 .map_err(|error| unusable(&error))
         };
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(kubeconfig.certificate_authority())? {
+        for certificate in certificates(credentials.certificate_authority())? {
             roots.add(certificate).map_err(|error| unusable(&error))?;
         }
         let builder = || {
@@ -85,14 +84,10 @@ impl ApiProbe {
                 .map(|builder| builder.with_root_certificates(roots.clone()))
         };
         let anonymous = Arc::new(builder()?.with_no_client_auth());
-        let identified = match kubeconfig.client_identity() {
-            Some((certificate, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(&error))?;
-                let identity = builder()?.with_client_auth_cert(certificates(certificate)?, key);
-                Arc::new(identity.map_err(|error| unusable(&error))?)
-            }
-            None => Arc::clone(&anonymous),
-        };
+        let (certificate, key) = credentials.client_identity();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(&error))?;
+        let identity = builder()?.with_client_auth_cert(certificates(certificate)?, key);
+        let identified = Arc::new(identity.map_err(|error| unusable(&error))?);
         // The guest contract: the certificate is for 127.0.0.1 and localhost, whatever address is forwarded.
         let name = match address {
             SocketAddr::V4(address) if address.ip().is_loopback() => ServerName::from(*address.ip()),

@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
+use http_body_util::Limited;
+use kube::client::ClientBuilder;
 use model::{Fault, FaultClass, Result};
+use tower::util::MapResponseLayer;
 
 use crate::advice::Advice;
 use crate::kubeconfig::Kubeconfig;
@@ -12,6 +15,10 @@ use crate::request_fault;
 
 /// How often a running request looks whether the user has interrupted.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// An answer that is longer is an error: it is read into memory, and a guest's answer need not end. Real ones have a
+/// few megabytes at most.
+const LONGEST_ANSWER: usize = 64 << 20;
 
 /// A connection to one cluster, by the credentials of one kubeconfig.
 ///
@@ -25,24 +32,17 @@ pub struct ClusterClient {
 
 impl ClusterClient {
     /// Prepares a client of the project's own instance, which believes its certificate authority alone; no byte is
-    /// sent.
+    /// sent. It goes there directly, whatever proxies the environment names, and can run no program: see
+    /// [`Kubeconfig`].
     ///
     /// # Errors
     /// A Cluster fault where the credentials cannot be used.
     pub fn new(kubeconfig: &Kubeconfig) -> Result<Self> {
         let server = kubeconfig.server().to_owned();
         let runtime = runtime()?;
-        let document = kube::config::Kubeconfig::from_yaml(&kubeconfig.to_yaml())
-            .map_err(|error| unusable(&server, FaultClass::Cluster, &error))?;
+        let config = kubeconfig.client_config().map_err(|why| cannot_use(&server, FaultClass::Cluster).because(why))?;
         let client = runtime
-            .block_on(async {
-                let options = kube::config::KubeConfigOptions::default();
-                let mut config = kube::Config::from_custom_kubeconfig(document, &options).await?;
-                // The cluster is on this machine; a proxy of the environment is not on the way to it.
-                config.proxy_url = None;
-                Ok(kube::Client::try_from(config))
-            })
-            .map_err(|error: kube::config::KubeconfigError| unusable(&server, FaultClass::Cluster, &error))?
+            .block_on(async { client_of(config) })
             .map_err(|error| unusable(&server, FaultClass::Cluster, &error))?;
         Ok(ClusterClient { runtime, client, server, advice: Advice::own() })
     }
@@ -58,7 +58,7 @@ impl ClusterClient {
         let advice = Advice::of_kubeconfig(&target.file, &context);
         let runtime = runtime()?;
         let program = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
-        let client = runtime.block_on(async { kube::Client::try_from(config) }).map_err(|error| {
+        let client = runtime.block_on(async { client_of(config) }).map_err(|error| {
             let fault = unusable(&server, FaultClass::Config, &error);
             let fault = match program {
                 Some(program) => fault.because(format!("the kubeconfig wants them from {program}")),
@@ -132,6 +132,13 @@ impl ClusterClient {
     }
 }
 
+/// A client that reads no endless answer.
+fn client_of(config: kube::Config) -> Result<kube::Client, kube::Error> {
+    let limit =
+        MapResponseLayer::new(|response: http::Response<_>| response.map(|body| Limited::new(body, LONGEST_ANSWER)));
+    Ok(ClientBuilder::try_from(config)?.with_layer(&limit).build())
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime> {
     // An error means that a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -141,6 +148,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|error| Fault::new(FaultClass::Host, "cannot prepare the connection to the cluster").because(error))
 }
 
+fn cannot_use(server: &str, class: FaultClass) -> Fault {
+    Fault::new(class, format!("the credentials for {server} cannot be used"))
+}
+
 fn unusable(server: &str, class: FaultClass, error: &dyn std::error::Error) -> Fault {
-    Fault::new(class, format!("the credentials for {server} cannot be used")).because(request_fault::chain(error))
+    cannot_use(server, class).because(request_fault::chain(error))
 }

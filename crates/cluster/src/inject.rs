@@ -86,6 +86,13 @@ pub fn inject(
     Injection { objects: result, refused, hash }
 }
 
+/// Whether `KUBECONFIG_PRIMARY` goes into a container of `objects`: one that nobody gets need not be made.
+pub fn wants_kubeconfig(objects: &[ManifestObject], config: &InjectConfig) -> bool {
+    config.mode != InjectMode::Off
+        && config.variables.matches(&[KUBECONFIG_PRIMARY])
+        && objects.iter().any(|object| gets_variables(object, config))
+}
+
 /// Whether variables go into an object: a Deployment that the configuration does not leave out.
 fn gets_variables(object: &ManifestObject, config: &InjectConfig) -> bool {
     let name = object.name();

@@ -1,153 +1,99 @@
-//! The kubeconfig of the guest, read and rewritten for the place it is used from.
+//! The kubeconfig that this program writes: one cluster, one user, one context, all of them ours.
 //!
-//! Pure: text in, text out. Fields that it does not know are kept. The format is that of
+//! There is no way to read one: it is made of [`crate::Credentials`] or of a token, and can say nothing else than its
+//! fields do. A program to run, a file to read or a proxy cannot be expressed. The format is that of
 //! `k8s.io/client-go/tools/clientcmd/api/v1`.
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kube::config::AuthInfo;
 use model::instance::InstanceName;
-use model::port::Port;
-use model::{Fault, FaultClass, Result};
-use serde_json::{Map, Value};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Map, Value, json};
 
+use crate::container_account::Token;
 use crate::yaml;
 
 /// The API server's address for programs that run in a pod.
 pub const SERVER_INSIDE_CLUSTER: &str = "https://kubernetes.default.svc:443";
 
-/// A name that the guest contract puts into the API's certificate.
-pub(crate) const CERTIFICATE_NAME: &str = "localhost";
+/// How its user proves who they are.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// PEM.
+    Certificate { certificate: String, key: String },
+    /// A bearer token.
+    Token(Token),
+}
 
-/// A kubeconfig whose current context has a cluster with an inline authority.
-#[derive(Clone, PartialEq)]
+/// A kubeconfig.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Kubeconfig {
-    document: Map<String, Value>,
-    context: String,
-    cluster: String,
-    user: String,
-    server: String,
-    certificate_authority: String,
-    identity: Option<(String, String)>,
+    /// Of the cluster, the user and the context.
+    pub(crate) name: String,
+    pub(crate) server: String,
+    /// The name for which the server's certificate is checked, where it is not that of the server.
+    pub(crate) certificate_name: Option<&'static str>,
+    /// PEM.
+    pub(crate) certificate_authority: String,
+    pub(crate) login: Login,
 }
 
 /// Credentials stay out of debug output.
 impl std::fmt::Debug for Kubeconfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kubeconfig")
-            .field("server", &self.server)
-            .field("context", &self.context)
-            .finish_non_exhaustive()
+        f.debug_struct("Kubeconfig").field("server", &self.server).field("context", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Kubeconfig {
-    /// Reads YAML or JSON; `shown` names the file in messages.
-    ///
-    /// # Errors
-    /// A Cluster fault where the text is no kubeconfig, has no current context, or its certificates are not inline.
-    pub fn parse(shown: &str, text: &str) -> Result<Self> {
-        let unusable = |why: String| {
-            Fault::new(FaultClass::Cluster, format!("{shown} is no kubeconfig that can be used")).because(why)
-        };
-        let value = yaml::read(text).map_err(|mistake| {
-            unusable(format!("line {}, column {}: {}", mistake.line, mistake.column, mistake.message))
-        })?;
-        let Value::Object(document) = value else {
-            return Err(unusable("it does not hold a map of keys".to_owned()));
-        };
-        Self::from_document(document).map_err(unusable)
+    /// For programs in a pod: server [`SERVER_INSIDE_CLUSTER`], and a token of their own. It has the default instance's
+    /// name in all instances, so that an application that was saved with one is what another one would have.
+    pub fn inside_cluster(certificate_authority: &str, token: Token) -> Self {
+        Kubeconfig {
+            name: InstanceName::default().as_str().to_owned(),
+            server: SERVER_INSIDE_CLUSTER.to_owned(),
+            certificate_name: None,
+            certificate_authority: certificate_authority.to_owned(),
+            login: Login::Token(token),
+        }
     }
 
-    fn from_document(document: Map<String, Value>) -> Result<Self, String> {
-        let context = match document.get("current-context").and_then(Value::as_str) {
-            Some(name) if !name.is_empty() => name.to_owned(),
-            _ => return Err("current-context is not set".to_owned()),
-        };
-        let binding = entry(&document, "contexts", &context, "context")?;
-        let cluster = text(binding, "cluster", || format!("context {context}"))?;
-        let user = text(binding, "user", || format!("context {context}"))?;
-        let cluster_entry = entry(&document, "clusters", &cluster, "cluster")?;
-        let server = text(cluster_entry, "server", || format!("cluster {cluster}"))?;
-        let certificate_authority = pem(cluster_entry, "certificate-authority-data", || format!("cluster {cluster}"))?
-            .ok_or_else(|| format!("cluster {cluster} has no certificate-authority-data"))?;
-        let user_entry = entry(&document, "users", &user, "user")?;
-        let certificate = pem(user_entry, "client-certificate-data", || format!("user {user}"))?;
-        let key = pem(user_entry, "client-key-data", || format!("user {user}"))?;
-        let identity = certificate.zip(key);
-        Ok(Kubeconfig { document, context, cluster, user, server, certificate_authority, identity })
-    }
-
-    /// The same credentials for programs on the host: server `https://HOST:PORT`, and cluster, user and context named
-    /// for the instance. Where `host` is every address (`0.0.0.0`), the loopback address is meant. The certificate has
-    /// 127.0.0.1 and localhost (guest contract); for any other address it is checked for localhost.
-    #[must_use]
-    pub fn for_host(&self, name: &InstanceName, host: IpAddr, port: Port) -> Self {
-        let host = match host {
-            IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            host => host,
-        };
-        let server = format!("https://{}", SocketAddr::new(host, port.number()));
-        self.rewritten(name.as_str(), server, (host != IpAddr::V4(Ipv4Addr::LOCALHOST)).then_some(CERTIFICATE_NAME))
-    }
-
-    /// The same credentials for programs in a pod: server [`SERVER_INSIDE_CLUSTER`].
-    #[must_use]
-    pub fn inside_cluster(&self, name: &InstanceName) -> Self {
-        self.rewritten(name.as_str(), SERVER_INSIDE_CLUSTER.to_owned(), None)
-    }
-
-    fn rewritten(&self, name: &str, server: String, certificate_name: Option<&str>) -> Self {
-        let mut changed = self.clone();
-        for (list, old) in [("clusters", &self.cluster), ("users", &self.user), ("contexts", &self.context)] {
-            if let Some(entry) = named_mut(&mut changed.document, list, old) {
-                entry.insert("name".to_owned(), name.into());
+    /// `apiVersion` and `kind` are there since clients other than kubectl need them.
+    fn document(&self) -> Value {
+        let data = |pem: &str| Value::from(STANDARD.encode(pem));
+        let mut cluster = Map::new();
+        cluster.insert("certificate-authority-data".to_owned(), data(&self.certificate_authority));
+        cluster.insert("server".to_owned(), self.server.as_str().into());
+        if let Some(name) = self.certificate_name {
+            cluster.insert("tls-server-name".to_owned(), name.into());
+        }
+        let user = match &self.login {
+            Login::Certificate { certificate, key } => {
+                json!({"client-certificate-data": data(certificate), "client-key-data": data(key)})
             }
-        }
-        if let Some(cluster) = member_mut(&mut changed.document, "clusters", name, "cluster") {
-            cluster.insert("server".to_owned(), server.as_str().into());
-            // Both would take the proof away that the server is ours.
-            cluster.shift_remove("insecure-skip-tls-verify");
-            cluster.shift_remove("tls-server-name");
-            if let Some(certificate_name) = certificate_name {
-                cluster.insert("tls-server-name".to_owned(), certificate_name.into());
-            }
-        }
-        if let Some(context) = member_mut(&mut changed.document, "contexts", name, "context") {
-            context.insert("cluster".to_owned(), name.into());
-            context.insert("user".to_owned(), name.into());
-        }
-        changed.document.insert("current-context".to_owned(), name.into());
-        for field in [&mut changed.context, &mut changed.cluster, &mut changed.user] {
-            name.clone_into(field);
-        }
-        changed.server = server;
-        changed
+            Login::Token(token) => json!({"token": token.as_str()}),
+        };
+        let name = &self.name;
+        json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": cluster}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "current-context": name,
+            "users": [{"name": name, "user": user}],
+        })
     }
 
-    /// `apiVersion` and `kind` come first, and are there even where the guest's file leaves them out: clients other
-    /// than kubectl need them.
-    fn ordered(&self) -> Value {
-        let mut ordered = Map::new();
-        for (key, default) in [("apiVersion", "v1"), ("kind", "Config")] {
-            ordered.insert(key.to_owned(), self.document.get(key).cloned().unwrap_or_else(|| default.into()));
-        }
-        for (key, value) in &self.document {
-            ordered.entry(key).or_insert_with(|| value.clone());
-        }
-        Value::Object(ordered)
-    }
-
-    /// YAML, `apiVersion` and `kind` first.
+    /// YAML.
     pub fn to_yaml(&self) -> String {
-        yaml::write(&self.ordered())
+        yaml::write(&self.document())
     }
 
-    /// JSON on one line, `apiVersion` and `kind` first.
+    /// JSON on one line.
     pub fn to_json(&self) -> String {
-        self.ordered().to_string()
+        self.document().to_string()
     }
 
     /// Base64 (RFC 4648 section 4, padded, one line) of [`Kubeconfig::to_json`]: the value of `KUBECONFIG_PRIMARY`.
@@ -160,67 +106,36 @@ impl Kubeconfig {
         &self.server
     }
 
-    /// The name of the current context.
+    /// The name of the context.
     pub fn context(&self) -> &str {
-        &self.context
+        &self.name
     }
 
-    /// The certificate authority of the cluster, PEM.
-    pub fn certificate_authority(&self) -> &str {
-        &self.certificate_authority
+    /// What a client of the cluster is made of. It is put together by hand: what reads kubeconfigs can also run programs,
+    /// read files and take proxies from the environment.
+    ///
+    /// # Errors
+    /// Why it cannot be used, as a part of a sentence.
+    pub(crate) fn client_config(&self) -> Result<kube::Config, String> {
+        let server =
+            self.server.parse().map_err(|error| format!("the server {} is no address: {error}", self.server))?;
+        let mut config = kube::Config::new(server);
+        let authorities: Result<Vec<Vec<u8>>, _> =
+            CertificateDer::pem_slice_iter(self.certificate_authority.as_bytes())
+                .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
+                .collect();
+        config.root_cert = Some(authorities.map_err(|error| format!("the certificate authority: {error}"))?);
+        config.tls_server_name = self.certificate_name.map(str::to_owned);
+        config.auth_info = match &self.login {
+            Login::Certificate { certificate, key } => AuthInfo {
+                client_certificate_data: Some(STANDARD.encode(certificate)),
+                client_key_data: Some(STANDARD.encode(key).into()),
+                ..AuthInfo::default()
+            },
+            Login::Token(token) => AuthInfo { token: Some(token.as_str().into()), ..AuthInfo::default() },
+        };
+        Ok(config)
     }
-
-    /// The client's certificate and key, PEM, where the user has them.
-    pub fn client_identity(&self) -> Option<(&str, &str)> {
-        self.identity.as_ref().map(|(certificate, key)| (certificate.as_str(), key.as_str()))
-    }
-}
-
-/// The member `inner` of the entry called `name` in the list `list`.
-fn entry<'a>(
-    document: &'a Map<String, Value>,
-    list: &str,
-    name: &str,
-    inner: &str,
-) -> Result<&'a Map<String, Value>, String> {
-    document
-        .get(list)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .find(|entry| entry["name"] == name)
-        .ok_or_else(|| format!("{list} has no entry named {name}"))?
-        .get(inner)
-        .and_then(Value::as_object)
-        .ok_or_else(|| format!("the entry {name} of {list} has no {inner}"))
-}
-
-fn named_mut<'a>(document: &'a mut Map<String, Value>, list: &str, name: &str) -> Option<&'a mut Map<String, Value>> {
-    let entries = document.get_mut(list)?.as_array_mut()?;
-    entries.iter_mut().find(|entry| entry["name"] == name)?.as_object_mut()
-}
-
-fn member_mut<'a>(
-    document: &'a mut Map<String, Value>,
-    list: &str,
-    name: &str,
-    inner: &str,
-) -> Option<&'a mut Map<String, Value>> {
-    named_mut(document, list, name)?.get_mut(inner)?.as_object_mut()
-}
-
-fn text(map: &Map<String, Value>, key: &str, owner: impl Fn() -> String) -> Result<String, String> {
-    match map.get(key).and_then(Value::as_str) {
-        Some(text) if !text.is_empty() => Ok(text.to_owned()),
-        _ => Err(format!("{} has no {key}", owner())),
-    }
-}
-
-fn pem(map: &Map<String, Value>, key: &str, owner: impl Fn() -> String) -> Result<Option<String>, String> {
-    let Some(encoded) = map.get(key).and_then(Value::as_str) else { return Ok(None) };
-    let bytes = STANDARD.decode(encoded.trim()).map_err(|error| format!("{key} of {}: {error}", owner()))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{key} of {} is not PEM", owner()))?;
-    if text.contains("-----BEGIN ") { Ok(Some(text)) } else { Err(format!("{key} of {} is not PEM", owner())) }
 }
 
 #[cfg(test)]

@@ -220,9 +220,7 @@ users:
 
     #[test]
     fn what_is_written_for_the_host_is_told_to_be_ours() {
-        let pem = STANDARD.encode("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-        let text = ["Q0E=", "Q0U=", "S0U="].iter().fold(OURS.to_owned(), |text, data| text.replace(data, &pem));
-        let guest = crate::Kubeconfig::parse("admin.conf", &text.replace("k3s-vm", "default")).unwrap();
+        let guest = crate::credentials::tests::of_a_guest();
         let (host, port) = ("192.168.1.5".parse().unwrap(), model::port::Port::literal(7443));
         for name in [InstanceName::default(), InstanceName::with_suffix("two").unwrap()] {
             let written = guest.for_host(&name, host, port);

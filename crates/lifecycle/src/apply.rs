@@ -1,6 +1,7 @@
 //! `apply`: images, then manifests with the web application's variables, then the roll-out; what has left the manifests
 //! is deleted.
 
+mod credential;
 mod desired;
 mod inputs;
 mod objects;
@@ -31,6 +32,7 @@ use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
 use crate::web_integration;
 use crate::web_port;
+use credential::Inside;
 use desired::Destination;
 pub(crate) use desired::read_manifests;
 pub(crate) use inputs::{AppliedInputs, manifests_digest};
@@ -181,7 +183,7 @@ pub(crate) fn deploy(
     let objects = phases.run("Applying manifests", || {
         let digests = report.images.iter().map(|image| (image.name.clone(), image.digest.clone()));
         let destination = Destination {
-            inside: Some(&access.inside),
+            inside: Inside::Made(access, deadline),
             namespace: access.client.default_namespace(),
             images: digests.collect(),
         };

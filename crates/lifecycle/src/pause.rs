@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use cluster::{ApiProbe, Kubeconfig};
+use cluster::{ApiProbe, Credentials};
 use host::deadline::Deadline;
 use host::files::{self, Mode};
 use model::paths::InstancePaths;
@@ -146,10 +146,10 @@ fn answers(context: &Context<'_>, running: &Running, deadline: Deadline) -> Resu
     let Some(text) = files::read_text_optional(&context.kubeconfig())? else {
         return Ok("there is no kubeconfig yet".to_owned());
     };
-    let kubeconfig = Kubeconfig::parse(&context.kubeconfig().display().to_string(), &text)?;
+    let credentials = Credentials::parse(&context.kubeconfig().display().to_string(), &text)?;
     let record = &running.record;
     let address = SocketAddr::new(reach(record.bind), record.api_port.number());
-    let probe = ApiProbe::new(address, &kubeconfig)?;
+    let probe = ApiProbe::new(address, &credentials)?;
     let paths = context.paths();
     let console = ConsoleReader::from_end(paths.log())?;
     let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use cluster::{ApiProbe, ClusterClient, Kubeconfig};
+use cluster::credentials::LONGEST_KUBECONFIG;
+use cluster::{ApiProbe, ClusterClient, Credentials, Kubeconfig};
 use host::first_answer::first_answer;
 use host::wait::Look;
 use model::config::Ports;
@@ -23,8 +24,6 @@ use host::deadline::Deadline;
 const AGENT_ATTEMPT: Duration = Duration::from_secs(2);
 /// How long the guest may take to set its clock.
 const CLOCK_DEADLINE: Duration = Duration::from_secs(10);
-/// The largest kubeconfig that is believed.
-const KUBECONFIG_LIMIT: usize = 1 << 20;
 
 /// What any HTTP server answers, if only with an error. OPTIONS is safe (RFC 9110, 9.2.1): the application counts no
 /// visit and does no work for it.
@@ -34,9 +33,8 @@ const REQUEST: &[u8] = b"OPTIONS / HTTP/1.0\r\nHost: localhost\r\n\r\n";
 pub(crate) struct Access {
     /// For the host: the forwarded port, our names.
     pub(crate) kubeconfig: Kubeconfig,
-    /// For a pod: the server address inside the cluster. It has the default instance's name in all instances, so that an
-    /// application that was saved with one is what another one would have.
-    pub(crate) inside: Kubeconfig,
+    /// What the guest says of its administrator, as far as it is believed.
+    pub(crate) admin: Credentials,
     /// The client.
     pub(crate) client: ClusterClient,
 }
@@ -50,8 +48,9 @@ pub(crate) fn reach(bind: IpAddr) -> IpAddr {
     }
 }
 
-/// Waits for the guest agent and, through it, for the admin kubeconfig. The agent's socket is in a folder that only
-/// this user can enter and QEMU alone serves it, so what it says is the guest's own word.
+/// Waits for the guest agent and, through it, for the administrator's credentials. The agent's socket is in a folder that only
+/// this user can enter and QEMU alone serves it, so what it says is the guest's own word: three
+/// values are taken of it, and nothing else.
 ///
 /// # Errors
 /// Timeout and Guest faults of the watch.
@@ -60,11 +59,11 @@ pub(crate) fn admin_kubeconfig(
     paths: &InstancePaths,
     manifest: &GuestImageManifest,
     deadline: Deadline,
-) -> Result<Kubeconfig> {
+) -> Result<Credentials> {
     let folder = paths.vm_dir();
     let mut agent: Option<Agent> = None;
     let mut health = GuestHealth::new(folder.clone(), &manifest.service);
-    let kubeconfig = watch.wait("the cluster's kubeconfig in the guest", deadline, |left| {
+    let credentials = watch.wait("the cluster's kubeconfig in the guest", deadline, |left| {
         let limit = left.min(AGENT_ATTEMPT);
         let connected = match &mut agent {
             Some(connected) => connected,
@@ -76,9 +75,9 @@ pub(crate) fn admin_kubeconfig(
                 Err(fault) => return Ok(Look::NotYet(format!("the guest agent cannot be reached ({fault})"))),
             },
         };
-        match connected.read_file(&manifest.kubeconfig, KUBECONFIG_LIMIT, limit.max(AGENT_ATTEMPT)) {
-            Ok(Some(bytes)) => match Kubeconfig::parse(&manifest.kubeconfig, &String::from_utf8_lossy(&bytes)) {
-                Ok(kubeconfig) => Ok(Look::Ready(kubeconfig)),
+        match connected.read_file(&manifest.kubeconfig, LONGEST_KUBECONFIG, limit.max(AGENT_ATTEMPT)) {
+            Ok(Some(bytes)) => match Credentials::parse(&manifest.kubeconfig, &String::from_utf8_lossy(&bytes)) {
+                Ok(credentials) => Ok(Look::Ready(credentials)),
                 Err(fault) => Ok(Look::NotYet(format!("{} is incomplete ({fault})", manifest.kubeconfig))),
             },
             Ok(None) => {
@@ -92,7 +91,7 @@ pub(crate) fn admin_kubeconfig(
         }
     })?;
     watch.attend(health);
-    Ok(kubeconfig)
+    Ok(credentials)
 }
 
 /// Sets the guest's clock by the host's: a guest that slept with its host is behind, and certificates of today are not
@@ -119,7 +118,7 @@ pub(crate) fn api(
     watch: &mut GuestWatch<'_>,
     name: &InstanceName,
     ports: &Ports,
-    admin: &Kubeconfig,
+    admin: &Credentials,
     deadline: Deadline,
 ) -> Result<Access> {
     let address = SocketAddr::new(reach(ports.bind), ports.api.number());
@@ -127,7 +126,7 @@ pub(crate) fn api(
     watch.wait(&format!("the Kubernetes API on {address}"), deadline, |left| probe.look(left))?;
     let kubeconfig = admin.for_host(name, address.ip(), ports.api);
     let client = ClusterClient::new(&kubeconfig)?;
-    Ok(Access { inside: admin.inside_cluster(&InstanceName::default()), kubeconfig, client })
+    Ok(Access { admin: admin.clone(), kubeconfig, client })
 }
 
 /// Waits until the node is Ready; returns its kubelet's version.

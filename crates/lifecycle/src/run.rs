@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use cluster::Kubeconfig;
+use cluster::Credentials;
 use host::files;
 use model::instance::InstanceName;
 use model::paths::ProjectPaths;
@@ -21,6 +21,7 @@ use crate::images;
 use crate::instances;
 use crate::observe::{Observed, observe};
 use crate::pool::{self, Taken};
+use crate::readiness::reach;
 use crate::start::{self, StartOptions, StartReport};
 
 /// An instance that goes when this is dropped, or when this process ends.
@@ -163,8 +164,9 @@ pub fn unused_name() -> Result<InstanceName> {
 fn environment(context: &Context<'_>, report: &StartReport) -> Result<Vec<(OsString, OsString)>> {
     let path = context.kubeconfig();
     let text = files::read_text_optional(&path)?.unwrap_or_default();
-    let kubeconfig = Kubeconfig::parse(&path.display().to_string(), &text)?;
     let ports = context.ports()?;
+    let credentials = Credentials::parse(&path.display().to_string(), &text)?;
+    let kubeconfig = credentials.for_host(&context.name, reach(ports.bind), ports.api);
     let name = context.name.suffix().unwrap_or_default();
     let variables: [(&str, OsString); 9] = [
         ("KUBECONFIG", path.into()),

@@ -2,10 +2,13 @@
 //!
 //! Whoever restores it knows by this what would otherwise have to be asked of a guest that has just woken up.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use cluster::{Kubeconfig, StandingService};
+use cluster::{Credentials, StandingService};
 use host::files::{self, Mode};
+use model::instance::InstanceName;
+use model::port::Port;
 use model::{Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +16,27 @@ use crate::apply::AppliedInputs;
 
 /// The version of the format; another one is not understood.
 const SCHEMA: u32 = 1;
+
+/// Credentials as a kubeconfig, of which nothing but the three values is read: an earlier version kept what the guest had
+/// written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct KeptCredentials(Credentials);
+
+impl TryFrom<String> for KeptCredentials {
+    type Error = Fault;
+
+    fn try_from(text: String) -> Result<Self> {
+        Credentials::parse("the saved cluster's kubeconfig", &text).map(KeptCredentials)
+    }
+}
+
+impl From<KeptCredentials> for String {
+    fn from(kept: KeptCredentials) -> Self {
+        let anywhere = (Ipv4Addr::LOCALHOST.into(), Port::literal(6443));
+        kept.0.for_host(&InstanceName::default(), anywhere.0, anywhere.1).to_yaml()
+    }
+}
 
 /// `cluster.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +51,8 @@ pub(crate) struct SavedCluster {
     pub(crate) node: String,
     /// The kubelet's version: `v1.37.2`.
     pub(crate) version: String,
-    /// The admin kubeconfig as the guest has it.
-    kubeconfig: String,
+    /// The administrator's credentials.
+    kubeconfig: KeptCredentials,
     /// What was applied to the pristine cluster, where that is all that happened to it.
     pub(crate) applied: Option<AppliedInputs>,
     /// The Deployments in it, `NAMESPACE/NAME`, for people; of snapshots alone.
@@ -46,7 +70,7 @@ impl SavedCluster {
         distribution: &str,
         node: &str,
         version: &str,
-        admin: &Kubeconfig,
+        admin: &Credentials,
     ) -> Self {
         SavedCluster {
             schema: SCHEMA,
@@ -54,7 +78,7 @@ impl SavedCluster {
             distribution: distribution.to_owned(),
             node: node.to_owned(),
             version: version.to_owned(),
-            kubeconfig: admin.to_yaml(),
+            kubeconfig: KeptCredentials(admin.clone()),
             applied: None,
             deployments: Vec::new(),
             services: Vec::new(),
@@ -79,12 +103,9 @@ impl SavedCluster {
         self
     }
 
-    /// The admin kubeconfig as the guest has it.
-    ///
-    /// # Errors
-    /// A fault that names what is wrong with it.
-    pub(crate) fn admin(&self) -> Result<Kubeconfig> {
-        Kubeconfig::parse("the saved cluster's kubeconfig", &self.kubeconfig)
+    /// The administrator's credentials.
+    pub(crate) fn admin(&self) -> &Credentials {
+        &self.kubeconfig.0
     }
 
     /// The one in `file`.

@@ -115,7 +115,7 @@ pub fn remove(context: &Context<'_>, names: &[SnapshotName]) -> Result<RemoveRep
 fn deployments(context: &Context<'_>, running: &Running, cluster: &SavedCluster) -> Vec<String> {
     let ports = running.record.ports();
     let look = || -> Result<Vec<String>> {
-        let kubeconfig = cluster.admin()?.for_host(&context.name, reach(ports.bind), ports.api);
+        let kubeconfig = cluster.admin().for_host(&context.name, reach(ports.bind), ports.api);
         let names = ClusterClient::new(&kubeconfig)?.applications(LIST_LIMIT)?;
         Ok(names.into_iter().map(|one| format!("{}/{}", one.namespace, one.name)).collect())
     };

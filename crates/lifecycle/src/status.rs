@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster::{ApiProbe, ApiProof, ClusterClient, Kubeconfig};
+use cluster::{ApiProbe, ApiProof, ClusterClient, Credentials, Kubeconfig};
 use host::files;
 use model::Result;
 use serde::Serialize;
@@ -130,11 +130,13 @@ fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<Ru
         // The question alone would let it go on.
         _ if paused => ("paused".to_owned(), nobody_asked("it is paused")),
         None => ("unknown: there is no kubeconfig yet".to_owned(), nobody_asked("the API is not ready")),
-        Some(text) => match Kubeconfig::parse(&kubeconfig.display().to_string(), &text) {
-            Ok(kubeconfig) => {
-                let proof = ApiProbe::new(address, &kubeconfig)?.probe(API_LIMIT);
+        Some(text) => match Credentials::parse(&kubeconfig.display().to_string(), &text) {
+            Ok(credentials) => {
+                let proof = ApiProbe::new(address, &credentials)?.probe(API_LIMIT);
                 let services = match proof {
-                    ApiProof::Ready => services(context, &kubeconfig),
+                    ApiProof::Ready => {
+                        services(context, &credentials.for_host(&context.name, address.ip(), record.api_port))
+                    }
                     _ => nobody_asked("the API is not ready"),
                 };
                 (api_state(&proof), services)

@@ -165,6 +165,8 @@ pub struct InjectConfig {
     pub containers: Patterns,
     /// Which variables, by name.
     pub variables: Patterns,
+    /// The ClusterRole of the credential that the containers get; none where nothing is granted.
+    pub cluster_role: Option<String>,
 }
 
 /// A Service and one of its ports.

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use cluster::credentials::LONGEST_KUBECONFIG;
 use cluster::services::{questions, silent};
-use cluster::{ApiProbe, ApiProof, ClusterClient, Kubeconfig};
+use cluster::{ApiProbe, ApiProof, ClusterClient, Credentials, Kubeconfig};
 use host::wait::Look;
 use model::instance::InstanceName;
 use qemu::agent::GuestCommand;
@@ -19,11 +20,11 @@ const STEP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 pub(super) fn certificate(guest: &mut LiveGuest<'_>) {
     let place = guest.image.manifest.kubeconfig.clone();
     let kubeconfig = guest.wait("the kubeconfig in the guest", BOOT, |guest, _| {
-        let Some(bytes) = guest.agent().read_file(&place, 1 << 20, CALL)? else {
+        let Some(bytes) = guest.agent().read_file(&place, LONGEST_KUBECONFIG, CALL)? else {
             return Ok(Look::NotYet(format!("there is no {place}")));
         };
         // Half a file is none yet.
-        let parsed = Kubeconfig::parse(&place, &String::from_utf8_lossy(&bytes));
+        let parsed = Credentials::parse(&place, &String::from_utf8_lossy(&bytes));
         Ok(parsed.map_or_else(|fault| Look::NotYet(fault.to_string()), Look::Ready))
     });
     // The probe of the loopback address wants a certificate for it, that of any other one for localhost; Linux connects
@@ -99,7 +100,7 @@ pub(super) fn clock_step(guest: &mut LiveGuest<'_>) {
     assert_eq!(node.readiness().as_deref(), Ok("True"));
 }
 
-fn answers(guest: &mut LiveGuest<'_>, kubeconfig: &Kubeconfig, address: Ipv4Addr) {
+fn answers(guest: &mut LiveGuest<'_>, kubeconfig: &Credentials, address: Ipv4Addr) {
     let probe = sound(ApiProbe::new(SocketAddr::new(address.into(), guest.api.number()), kubeconfig));
     guest.wait(&format!("the API at {address}"), BOOT, |_, left| {
         Ok(match probe.probe(left.min(CALL)) {

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use cluster::Kubeconfig;
 use host::identity::ProcessHandle;
 use host::wait::{Look, Wait};
 use model::event::Silent;
@@ -47,7 +46,7 @@ pub(super) struct LiveGuest<'a> {
     /// Length of the base and when it was written, before any QEMU ran.
     pub(super) base: (u64, SystemTime),
     /// The admin's, once the guest has one.
-    pub(super) kubeconfig: Option<Kubeconfig>,
+    pub(super) kubeconfig: Option<cluster::Credentials>,
     qemu: Qemu,
     accelerator: Accelerator,
     uuid: String,

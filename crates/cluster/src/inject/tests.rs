@@ -34,7 +34,13 @@ fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// The rules that leave nothing out.
 fn by(mode: InjectMode) -> InjectConfig {
-    InjectConfig { mode, deployments: Patterns::all(), containers: Patterns::all(), variables: Patterns::all() }
+    InjectConfig {
+        mode,
+        deployments: Patterns::all(),
+        containers: Patterns::all(),
+        variables: Patterns::all(),
+        cluster_role: None,
+    }
 }
 
 fn only(pattern: &str) -> Patterns {

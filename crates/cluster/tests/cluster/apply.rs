@@ -258,8 +258,7 @@ fn a_kind_that_never_comes_is_a_timeout_that_says_so() {
 #[test]
 fn a_server_of_another_authority_gets_nothing() {
     let (api, other) = (MockApi::start(), MockApi::start());
-    let stranger = other.kubeconfig().to_yaml().replace(other.kubeconfig().server(), api.kubeconfig().server());
-    let client = cluster::ClusterClient::new(&cluster::Kubeconfig::parse("k", &stranger).unwrap()).unwrap();
+    let client = cluster::ClusterClient::new(&api.kubeconfig_of(&other)).unwrap();
     let fault = client.apply(&objects(WEB), &ApplyOptions::default(), &Silent).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Port);
     insta::assert_snapshot!(api.without_port(&told(&fault)), @r#"

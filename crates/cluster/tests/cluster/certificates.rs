@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cluster::Kubeconfig;
+use cluster::{Credentials, Kubeconfig};
+use model::instance::InstanceName;
+use model::port::Port;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -84,18 +86,24 @@ impl Authority {
 
     /// A kubeconfig for the server at `address`.
     pub(crate) fn kubeconfig(&self, address: SocketAddr) -> Kubeconfig {
+        let port = Port::new(address.port()).unwrap();
+        self.credentials().for_host(&InstanceName::default(), address.ip(), port)
+    }
+
+    /// An administrator's credentials.
+    pub(crate) fn credentials(&self) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "admin");
         let client = parameters.signed_by(&key, &self.issuer).unwrap();
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
-             clusters: [{{name: c, cluster: {{server: 'https://{address}', certificate-authority-data: {}}}}}]\n\
+             clusters: [{{name: c, cluster: {{certificate-authority-data: {}}}}}]\n\
              users: [{{name: u, user: {{client-certificate-data: {}, client-key-data: {}}}}}]\n",
             STANDARD.encode(&self.certificate),
             STANDARD.encode(client.pem()),
             STANDARD.encode(key.serialize_pem()),
         );
-        Kubeconfig::parse("kubeconfig", &text).unwrap()
+        Credentials::parse("kubeconfig", &text).unwrap()
     }
 }

@@ -33,8 +33,8 @@ impl Shared {
 
     fn of(kubeconfig: &str, user: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text =
-            kubeconfig.split("users:").next().unwrap().to_owned() + &format!("users: [{{name: u, user: {user}}}]\n");
+        let text = kubeconfig.split("users:").next().unwrap().to_owned()
+            + &format!("users: [{{name: k3s-vm, user: {user}}}]\n");
         let file = folder.path().join("config");
         std::fs::write(&file, text).unwrap();
         Shared { target: KubeconfigContext { file, context: None }, folder }
@@ -197,7 +197,7 @@ fn another_clusters_authority_is_told_and_gets_nothing() {
     let (api, other) = (MockApi::start(), MockApi::start());
     let text = other.kubeconfig().to_yaml().replace(other.kubeconfig().server(), api.kubeconfig().server());
     insta::assert_snapshot!(Shared::of(&text, "{token: abc}").mistake(&api), @r"
-    the server at https://127.0.0.1:PORT is not the one of FOLDER/config (context c)
+    the server at https://127.0.0.1:PORT is not the one of FOLDER/config (context k3s-vm)
       its certificate is signed by another authority
       > get a new kubeconfig from those who run the cluster
     ");
@@ -209,9 +209,9 @@ fn a_wrong_token_is_told_with_the_file_that_has_it() {
     let api = MockApi::start();
     api.state().token = Some("right".to_owned());
     insta::assert_snapshot!(Shared::new(&api, "{token: wrong}").mistake(&api), @r"
-    https://127.0.0.1:PORT does not accept the credentials of FOLDER/config (context c)
+    https://127.0.0.1:PORT does not accept the credentials of FOLDER/config (context k3s-vm)
       Unauthorized
-      > kubectl --kubeconfig FOLDER/config --context c auth whoami    # tries the same credentials
+      > kubectl --kubeconfig FOLDER/config --context k3s-vm auth whoami    # tries the same credentials
     ");
     Shared::new(&api, "{token: right}").apply().unwrap();
 }
@@ -223,7 +223,7 @@ fn a_cluster_that_is_not_there_is_told_with_kubectl_for_the_next_step() {
     insta::assert_snapshot!(Shared::new(&api, "{token: abc}").mistake(&api), @r"
     cannot reach the cluster at https://127.0.0.1:PORT
       peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof
-      > kubectl --kubeconfig FOLDER/config --context c version
+      > kubectl --kubeconfig FOLDER/config --context k3s-vm version
     ");
 }
 
@@ -252,7 +252,7 @@ fn a_program_that_gives_no_credentials_is_told() {
     the credentials for https://127.0.0.1:PORT cannot be used
       auth error: unable to run auth exec: No such file or directory (os error 2)
       the kubeconfig wants them from FOLDER/./login.sh
-      > kubectl --kubeconfig FOLDER/config --context c auth whoami    # tries the same credentials
+      > kubectl --kubeconfig FOLDER/config --context k3s-vm auth whoami    # tries the same credentials
     ");
     assert!(api.state().requests.is_empty());
 }
@@ -262,7 +262,7 @@ fn objects_without_a_namespace_go_to_that_of_the_context() {
     let api = MockApi::start();
     let shared = Shared::new(&api, "{token: abc}");
     let text = std::fs::read_to_string(&shared.target.file).unwrap();
-    std::fs::write(&shared.target.file, text.replace("user: u\n", "user: u\n    namespace: shop\n")).unwrap();
+    std::fs::write(&shared.target.file, text.replace("user: k3s-vm\n", "user: k3s-vm\n    namespace: shop\n")).unwrap();
     shared.apply().unwrap();
     assert!(api.state().objects.contains_key("/api/v1/namespaces/shop/configmaps/settings"));
     // Two names for one place.
@@ -270,6 +270,16 @@ fn objects_without_a_namespace_go_to_that_of_the_context() {
     let client = ClusterClient::of_kubeconfig(&shared.target).unwrap();
     let fault = client.apply(&objects(twice), &ApplyOptions::default(), &Silent).unwrap_err();
     assert_eq!(fault.why()[0], "web.yaml:5: configmap shop/a: it is also written at web.yaml:1");
+}
+
+#[test]
+fn an_answer_without_end_filled_the_memory_of_the_host() {
+    let api = MockApi::start();
+    let endless =
+        json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [], "more": "x".repeat(65 << 20)});
+    api.state().script("GET /api/v1", 200, endless);
+    let fault = api.client().apply(&objects(WEB), &ApplyOptions::default(), &Silent).unwrap_err();
+    assert!(fault.to_string().contains("length limit exceeded"), "{fault}");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 mod apply;
 mod certificates;
+mod container_account;
 mod faults;
+mod mock_account;
 mod mock_api;
 mod preview;
 mod proof;

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 use crate::certificates::Authority;
+use crate::mock_account::Issued;
 
 /// Plural name, kind, whether it is namespaced.
 type Kind = (String, String, bool);
@@ -30,6 +31,8 @@ pub(crate) struct State {
     patience: Option<usize>,
     /// The bearer token without which nobody gets an answer.
     pub(crate) token: Option<String>,
+    /// The tokens that were issued.
+    pub(crate) tokens: Vec<Issued>,
     /// API version that is served after so many more questions for it.
     coming: HashMap<String, (usize, Vec<Kind>)>,
     /// Method, path and query of each request, in order.
@@ -105,6 +108,9 @@ impl State {
             *times -= 1;
             return (*status, body.clone());
         }
+        if let Some(answer) = self.of_tokens(method, path, body) {
+            return answer;
+        }
         let api_version = path.trim_start_matches("/apis/").trim_start_matches("/api/");
         let is_version = if path.starts_with("/api/") { 3 } else { 4 } == path.split('/').count();
         if *method == Method::GET && is_version {
@@ -131,6 +137,9 @@ impl State {
         }
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        if *method == Method::POST {
+            object["metadata"]["uid"] = format!("uid-{}", self.version).into();
+        }
         self.objects.insert(at, object.clone());
         (200, object)
     }
@@ -281,6 +290,11 @@ impl MockApi {
     /// The kubeconfig that goes with it.
     pub(crate) fn kubeconfig(&self) -> Kubeconfig {
         self.authority.kubeconfig(self.address)
+    }
+
+    /// The kubeconfig of somebody else's cluster with this one's address.
+    pub(crate) fn kubeconfig_of(&self, other: &MockApi) -> Kubeconfig {
+        other.authority.kubeconfig(self.address)
     }
 
     /// A client of it.

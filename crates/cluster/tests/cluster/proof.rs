@@ -45,7 +45,7 @@ fn serve(stream: TcpStream, config: Arc<rustls::ServerConfig>, answer: &'static 
 }
 
 fn probe(authority: &Authority, address: SocketAddr) -> ApiProof {
-    ApiProbe::new(address, &authority.kubeconfig(address)).unwrap().probe(LIMIT)
+    ApiProbe::new(address, &authority.credentials()).unwrap().probe(LIMIT)
 }
 
 const READY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -83,7 +83,7 @@ fn a_server_that_tells_only_known_clients_is_asked_with_the_certificate_and_from
         }
         known
     });
-    let probe = ApiProbe::new(address, &ours.kubeconfig(address)).unwrap();
+    let probe = ApiProbe::new(address, &ours.credentials()).unwrap();
     assert_eq!(probe.probe(LIMIT), ApiProof::Ready);
     assert_eq!(probe.probe(LIMIT), ApiProof::Ready);
     assert_eq!(server.join().unwrap(), [false, true, true]);
@@ -93,7 +93,7 @@ fn a_server_that_tells_only_known_clients_is_asked_with_the_certificate_and_from
 fn another_cluster_is_a_port_fault_even_if_it_would_say_ready() {
     let (ours, other) = (Authority::new(), Authority::new());
     let address = api(other.server(&CONTRACT_NAMES), READY);
-    let fault = ApiProbe::new(address, &ours.kubeconfig(address)).unwrap().look(LIMIT).unwrap_err();
+    let fault = ApiProbe::new(address, &ours.credentials()).unwrap().look(LIMIT).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Port);
     let text = fault.to_string().replace(&address.port().to_string(), "PORT");
     insta::assert_snapshot!(text, @"another cluster answers on 127.0.0.1:PORT: its certificate is signed by another authority");
@@ -134,7 +134,7 @@ fn nothing_that_listens_is_refused() {
 fn a_forward_with_no_guest_behind_it_is_not_there_yet() {
     let closes = listen(drop);
     let authority = Authority::new();
-    let probe = ApiProbe::new(closes, &authority.kubeconfig(closes)).unwrap();
+    let probe = ApiProbe::new(closes, &authority.credentials()).unwrap();
     assert!(matches!(probe.look(LIMIT), Ok(Look::NotYet(text)) if text.contains("no API server answers behind it")));
 }
 
@@ -161,7 +161,7 @@ fn a_connection_that_is_kept_waiting_is_followed_by_another_that_is_not() {
         let _ = asked.send("second");
         serve(second, config, READY);
     });
-    let probe = ApiProbe::new(address, &ours.kubeconfig(address)).unwrap();
+    let probe = ApiProbe::new(address, &ours.credentials()).unwrap();
     while !matches!(probe.look(LIMIT).unwrap(), Look::Ready(())) {}
     assert_eq!(came.recv().unwrap(), "second");
 }
@@ -180,7 +180,7 @@ fn a_server_that_says_nothing_or_trickles_ends_at_the_limit() {
     });
     for address in [silent, trickles] {
         let authority = Authority::new();
-        let probe = ApiProbe::new(address, &authority.kubeconfig(address)).unwrap();
+        let probe = ApiProbe::new(address, &authority.credentials()).unwrap();
         let proof = probe.probe(Duration::from_millis(300));
         assert!(matches!(&proof, ApiProof::Silent(text) if text.contains("no answer in time")), "{proof:?}");
     }

@@ -4,6 +4,7 @@ use cluster::{Kubeconfig, ManifestObject, RefusedVariable, manifest, manifest_fi
 use model::config::InjectMode;
 use model::{Fault, FaultClass, Result};
 
+use super::credential::Inside;
 use crate::context::Context;
 use crate::dot_env;
 
@@ -12,8 +13,8 @@ const KUBECONFIG_PRIMARY: &str = "KUBECONFIG_PRIMARY";
 
 /// The cluster for which objects are made.
 pub(super) struct Destination<'a> {
-    /// The kubeconfig for pods; without one, `KUBECONFIG_PRIMARY` reaches none.
-    pub(super) inside: Option<&'a Kubeconfig>,
+    /// The kubeconfig for containers; without one, `KUBECONFIG_PRIMARY` reaches none.
+    pub(super) inside: Inside<'a>,
     /// Where objects go that name no namespace.
     pub(super) namespace: &'a str,
     /// Full name and digest of the images that it has.
@@ -67,16 +68,18 @@ pub(super) fn desired(context: &Context<'_>, destination: &Destination<'_>) -> R
     manifest::name_namespace(&mut objects, destination.namespace);
     let objects = cluster::image_annotation::annotate(objects, &destination.images);
     let config = &context.project.config.inject;
+    let wanted = cluster::inject::wants_kubeconfig(&objects, config);
+    let inside = destination.inside.kubeconfig(context, wanted)?;
     if config.mode == InjectMode::Off {
         return Ok(Some(Desired { objects, refused_variables: Vec::new() }));
     }
     let variables = variables(context)?;
-    if destination.inside.is_none() && variables.iter().any(|(name, _)| name == KUBECONFIG_PRIMARY) {
+    if matches!(destination.inside, Inside::Nowhere) && variables.iter().any(|(name, _)| name == KUBECONFIG_PRIMARY) {
         context.events.note(format!(
             "{KUBECONFIG_PRIMARY} is not injected: it is for this project's VM, and your own credentials stay here"
         ));
     }
-    let primary = destination.inside.map(Kubeconfig::to_json_base64);
+    let primary = inside.as_ref().map(Kubeconfig::to_json_base64);
     let injection = cluster::inject::inject(objects, &variables, config, primary.as_deref());
     for RefusedVariable { name, reason } in &injection.refused {
         let folder = &context.project.config.web_folder;

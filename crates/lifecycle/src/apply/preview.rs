@@ -6,6 +6,7 @@ use model::config::InjectMode;
 use qemu::console::ConsoleReader;
 use serde::Serialize;
 
+use super::credential::Inside;
 use super::desired::{Desired, Destination, check, desired, nothing};
 use super::shared::configured_images;
 use super::{Options, Target, prove, running, shared};
@@ -51,7 +52,7 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
                 let server = access.client.server().to_owned();
                 Ok(Outcome::Done(access, server))
             })?;
-            let (client, inside) = (&access.client, Some(&access.inside));
+            let (client, inside) = (&access.client, Inside::Seen(&access, deadline));
             let destination = Destination { inside, namespace: client.default_namespace(), images: Vec::new() };
             compare(context, &mut phases, client, &destination, &options.settings.own(deadline.left()))
         }
@@ -71,7 +72,7 @@ fn compare(
             variables_are_secret: context.project.config.inject.mode == InjectMode::Env,
             images: configured_images(context),
         };
-        if !preview.images.is_empty() && destination.inside.is_some() {
+        if !preview.images.is_empty() && !matches!(destination.inside, Inside::Nowhere) {
             context.events.note("images are not built: their content counts as unchanged".to_owned());
         }
         let found = client.preview(&objects, options, &preview, context.events)?;

@@ -4,6 +4,7 @@ use cluster::{ClusterClient, ImageName, KubeconfigContext};
 use host::deadline::Deadline;
 use model::Result;
 
+use super::credential::Inside;
 use super::desired::{self, Destination};
 use super::{ApplyReport, Options, objects};
 use crate::context::Context;
@@ -48,7 +49,7 @@ pub(super) fn connect(target: &KubeconfigContext, deadline: Deadline) -> Result<
 
 /// What is made for a cluster that is not the project's VM.
 pub(super) fn destination(client: &ClusterClient) -> Destination<'_> {
-    Destination { inside: None, namespace: client.default_namespace(), images: Vec::new() }
+    Destination { inside: Inside::Nowhere, namespace: client.default_namespace(), images: Vec::new() }
 }
 
 fn tell_images(context: &Context<'_>) {

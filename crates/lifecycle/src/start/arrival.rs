@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use cluster::Kubeconfig;
+use cluster::Credentials;
 use host::deadline::Deadline;
 use model::guest_image::GuestImage;
 use model::{Fault, FaultClass, Result};
@@ -153,7 +153,7 @@ impl Arrival<'_> {
     fn wait(&self, watch: &mut GuestWatch<'_>, phases: &mut Phases<'_>) -> Result<(Access, SavedCluster)> {
         let paths = self.context.paths();
         let manifest = &self.image.manifest;
-        let admin: Kubeconfig = phases.run("Booting the guest", || {
+        let admin: Credentials = phases.run("Booting the guest", || {
             let admin = readiness::admin_kubeconfig(watch, &paths, manifest, self.deadline)?;
             if self.from == From::Running {
                 readiness::set_clock(&paths, self.context.events);
@@ -214,7 +214,7 @@ pub(super) fn wake(
     deadline: Deadline,
 ) -> Result<Access> {
     let (paths, events) = (context.paths(), context.events);
-    let admin = cluster.admin()?;
+    let admin = cluster.admin();
     let begin = Instant::now();
     let done = |step: &str| events.debug(format!("wake: {step} (at {:.1} ms)", begin.elapsed().as_secs_f64() * 1000.0));
     std::thread::scope(|scope| {
@@ -223,7 +223,7 @@ pub(super) fn wake(
             readiness::set_clock(&paths, events);
             done("the guest agent has answered");
         });
-        let access = readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline);
+        let access = readiness::api(watch, &context.name, &running.record.ports(), admin, deadline);
         done("the API has answered");
         // It tells by events what it could not do.
         let _ = clock.join();

@@ -157,6 +157,12 @@ pub const KEYS: &[Key] = &[
     key("inject.deployments", Kind::List, "*", "The Deployments that get them: names or NAMESPACE/NAME, * and ? match"),
     key("inject.containers", Kind::List, "*", "The containers of those Deployments that get them"),
     key("inject.variables", Kind::List, "*", "The variables that are injected; !NAME leaves one out"),
+    key(
+        "inject.cluster_role",
+        Kind::Text,
+        "cluster-admin",
+        "The ClusterRole of the credential that the containers get in KUBECONFIG_PRIMARY; none grants nothing",
+    ),
     Key {
         name: "apply.name",
         kind: Kind::Text,

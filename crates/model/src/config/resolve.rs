@@ -166,7 +166,19 @@ fn inject(reader: &mut Reader<'_>) -> Option<InjectConfig> {
     let deployments = patterns("inject.deployments");
     let containers = patterns("inject.containers");
     let variables = patterns("inject.variables");
-    Some(InjectConfig { mode: mode?, deployments, containers, variables })
+    let cluster_role = reader.parse("inject.cluster_role", cluster_role)?;
+    Some(InjectConfig { mode: mode?, deployments, containers, variables, cluster_role })
+}
+
+/// The name of a ClusterRole (`path.ValidatePathSegmentName` of k8s.io/apimachinery); `none` for no role.
+fn cluster_role(text: &str) -> Result<Option<String>, String> {
+    let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'%');
+    match text {
+        "none" => Ok(None),
+        "." | ".." => Err("not the name of a ClusterRole".to_owned()),
+        text if (1..=253).contains(&text.len()) && text.bytes().all(legal) => Ok(Some(text.to_owned())),
+        _ => Err("not the name of a ClusterRole such as \"view\", nor \"none\"".to_owned()),
+    }
 }
 
 fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {

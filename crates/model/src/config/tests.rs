@@ -145,6 +145,22 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
 }
 
 #[test]
+fn the_role_of_containers_is_the_name_of_one_or_none() {
+    let role = |text: &str| {
+        let text = format!("inject.cluster_role = {text:?}\n");
+        resolve_with(&text, Some("30080"), &Overrides::default()).map(|resolved| resolved.config.inject.cluster_role)
+    };
+    assert_eq!(role("view").unwrap(), Some("view".to_owned()));
+    assert_eq!(role("system:node-reader").unwrap(), Some("system:node-reader".to_owned()));
+    assert_eq!(role("none").unwrap(), None);
+    let default = resolve_with("", Some("30080"), &Overrides::default()).unwrap().config.inject.cluster_role;
+    assert_eq!(default.as_deref(), Some("cluster-admin"));
+    for wrong in ["", " ", "a b", "a/b", "..", "a%b", "größe", &"a".repeat(254)] {
+        assert!(role(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
 fn web_port_must_be_a_port_of_its_own() {
     for (text, port, expected) in [
         ("", None, "WEB_PORT is not set: add a line such as WEB_PORT=30080 to .env"),
