@@ -2,25 +2,28 @@
 //! from the host. An API that is ready says nothing of them.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::services::{questions, silent};
 use cluster::{ClusterClient, StandingService};
 use host::wait::{Look, Wait};
-use model::{FaultClass, Result};
+use model::{EventSink, FaultClass, Result};
 use qemu::Agent;
 use qemu::agent::GuestCommand;
 use serde::{Serialize, Serializer};
 
 use crate::context::Context;
 
-/// How long a start waits for those of a cluster that has booted: DNS is a Deployment of its own, which comes up last,
-pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(90);
+/// How long a start waits for those of a cluster that has booted, or runs: DNS is a Deployment of its own, which comes up
+/// last,
+pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(120);
 /// and for those that were there before.
 pub(crate) const AS_BEFORE: Duration = Duration::from_secs(15);
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(2);
+/// So many looks in a row that told nothing are enough: the agent may have been busy, but not for so long.
+const MOST_UNKNOWN: u32 = 3;
 /// How long the agent may take to answer.
 const AGENT_LIMIT: Duration = Duration::from_secs(2);
 /// How long the guest may take to ask; its own limit is shorter.
@@ -86,45 +89,94 @@ pub(crate) fn look(
     }
 }
 
-/// Looks until all answer or nobody can tell, for `patience` at most; what was seen last. `ended` ends it at once.
-///
-/// # Errors
-/// Interrupted.
-pub(crate) fn wait(
-    folder: &Path,
-    known: &mut Vec<StandingService>,
-    client: &ClusterClient,
+/// Asks while something else is done.
+pub(crate) struct Asking<'a> {
+    /// The folder with the agent's socket.
+    folder: PathBuf,
+    client: &'a ClusterClient,
+    events: &'a dyn EventSink,
+    /// What sets up their rules anew, and what makes a pristine cluster.
+    remedies: [String; 2],
     patience: Duration,
-    ended: &AtomicBool,
-) -> Result<ServicesState> {
-    let wait = Wait { what: "the cluster's Services", deadline: patience, interval: INTERVAL };
-    let mut last = ServicesState::Unknown("nobody has asked yet".to_owned());
-    let answered = wait.until(|_| {
-        if ended.load(Ordering::Relaxed) {
-            return Ok(Look::Ready(()));
-        }
-        last = look(folder, known, &|| told_by(client));
-        Ok(if last.is_silent() { Look::NotYet(last.to_string()) } else { Look::Ready(()) })
-    });
-    match answered {
-        Err(fault) if fault.class() != FaultClass::Timeout => Err(fault),
-        _ => Ok(last),
-    }
 }
 
-/// Tells whoever started the cluster what is not as it should be.
-pub(crate) fn tell(context: &Context<'_>, unit: &str, state: &ServicesState) {
-    match state {
-        ServicesState::Answer => {}
-        ServicesState::Silent(which) => context.events.warning(format!(
-            "the cluster is ready, but of its Services {} do not answer, so pods may not reach the API, names or each \
-             other: `{} -- systemctl restart {unit}` sets up the rules of all Services anew and keeps all data; `{}` makes a pristine cluster",
-            which.join(" and "),
-            context.command("ssh"),
-            context.command("reset"),
-        )),
-        ServicesState::Unknown(why) => {
-            context.events.note(format!("whether the Services of the cluster answer is not known: {why}"));
+impl<'a> Asking<'a> {
+    /// Asks those of the cluster of `client`, whose unit in the guest is `unit`, for `patience` at most.
+    pub(crate) fn new(context: &'a Context<'_>, client: &'a ClusterClient, unit: &str, patience: Duration) -> Self {
+        let remedies = [format!("{} -- systemctl restart {unit}", context.command("ssh")), context.command("reset")];
+        Asking { folder: context.paths().vm_dir(), client, events: context.events, remedies, patience }
+    }
+
+    /// Looks until all answer, while `work` is done; what does not answer is told when it is known, since `work` may wait for
+    /// it in vain. Beside the result of `work`, what was seen last, and the addresses.
+    ///
+    /// # Errors
+    /// Those of `work`; Interrupted.
+    pub(crate) fn during<T>(
+        &self,
+        mut known: Vec<StandingService>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, Vec<StandingService>, ServicesState)> {
+        let failed = AtomicBool::new(false);
+        let (result, state) = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let state = self.wait(&mut known, &failed);
+                if !failed.load(Ordering::Relaxed)
+                    && let Ok(state) = &state
+                {
+                    self.tell(state);
+                }
+                state
+            });
+            let result = work();
+            failed.store(result.is_err(), Ordering::Relaxed);
+            let died = |_| Ok(ServicesState::Unknown("nobody asked".to_owned()));
+            (result, asked.join().unwrap_or_else(died))
+        });
+        let (result, mut state) = (result?, state?);
+        // The work may have taken long.
+        if state.is_silent() {
+            state = look(&self.folder, &mut known, &|| told_by(self.client));
+            if state == ServicesState::Answer {
+                self.events.note("the Services of the cluster answer now".to_owned());
+            }
+        }
+        Ok((result, known, state))
+    }
+
+    /// Looks until all answer or nobody can tell, or `failed`; what was seen last.
+    fn wait(&self, known: &mut Vec<StandingService>, failed: &AtomicBool) -> Result<ServicesState> {
+        let wait = Wait { what: "the cluster's Services", deadline: self.patience, interval: INTERVAL };
+        let mut last = ServicesState::Unknown("nobody has asked yet".to_owned());
+        let mut unknown = 0;
+        let answered = wait.until(|_| {
+            if failed.load(Ordering::Relaxed) {
+                return Ok(Look::Ready(()));
+            }
+            last = look(&self.folder, known, &|| told_by(self.client));
+            unknown = if matches!(last, ServicesState::Unknown(_)) { unknown + 1 } else { 0 };
+            let is_over = last == ServicesState::Answer || unknown == MOST_UNKNOWN;
+            Ok(if is_over { Look::Ready(()) } else { Look::NotYet(last.to_string()) })
+        });
+        match answered {
+            Err(fault) if fault.class() != FaultClass::Timeout => Err(fault),
+            _ => Ok(last),
+        }
+    }
+
+    fn tell(&self, state: &ServicesState) {
+        let [again, pristine] = &self.remedies;
+        match state {
+            ServicesState::Answer => {}
+            ServicesState::Silent(which) => self.events.warning(format!(
+                "the cluster is ready, but of its Services {} do not answer, so pods may not reach the API, names or each \
+                 other: `{again}` sets up the rules of all Services anew and keeps all data; `{pristine}` makes a pristine \
+                 cluster",
+                which.join(" and "),
+            )),
+            ServicesState::Unknown(why) => {
+                self.events.note(format!("whether the Services of the cluster answer is not known: {why}"));
+            }
         }
     }
 }

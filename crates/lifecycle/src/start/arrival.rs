@@ -1,7 +1,6 @@
 //! From a VM that runs to a cluster that is proven ours with the project's application on it, and what is kept of it for
 //! the next one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use cluster::Credentials;
@@ -20,7 +19,7 @@ use crate::observe::Running;
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
 use crate::saved::SavedCluster;
-use crate::services::{self, ServicesState};
+use crate::services::{self, Asking, ServicesState};
 use crate::template::{self, Base, Kind};
 
 /// What is waited for.
@@ -58,13 +57,12 @@ impl Arrival<'_> {
             None => self.wait(watch, phases)?,
         };
         let (applied, state) = match self.from {
-            From::Snapshot | From::SnapshotDisk => (None, self.ask_services(&access, cluster)?.1),
+            From::Snapshot | From::SnapshotDisk => (None, self.asking(&access, cluster, || Ok(()))?.2),
             _ => {
                 let (report, state) = self.apply(watch, &access, cluster, phases)?;
                 (Some(report), state)
             }
         };
-        services::tell(self.context, &self.image.manifest.service, &state);
         Ok(Arrived::Ready(applied, state))
     }
 
@@ -78,18 +76,9 @@ impl Arrival<'_> {
     ) -> Result<(ApplyReport, ServicesState)> {
         let ports = self.running.record.ports();
         if cluster.applied.is_some() {
-            // At the same time, since this is the way of a reset.
-            let ended = &AtomicBool::new(false);
-            return std::thread::scope(|scope| {
-                let (folder, mut known) = (self.context.paths().vm_dir(), cluster.services);
-                let patience = services::AS_BEFORE.min(self.deadline.left());
-                let asked = scope.spawn(move || services::wait(&folder, &mut known, &access.client, patience, ended));
-                let wait = || apply::answers(self.context, &ports, watch, self.deadline);
-                let report = phases.run("Waiting for the application", wait);
-                ended.store(report.is_err(), Ordering::Relaxed);
-                let state = asked.join().unwrap_or_else(|_| Ok(ServicesState::Unknown("nobody asked".to_owned())));
-                Ok((report?, state?))
-            });
+            let wait = || apply::answers(self.context, &ports, watch, self.deadline);
+            let wait = || phases.run("Waiting for the application", wait);
+            return self.asking(access, cluster, wait).map(|(report, _, state)| (report, state));
         }
         let keeps = self.context.project.config.templates;
         if keeps && self.from == From::NewDisk {
@@ -97,8 +86,8 @@ impl Arrival<'_> {
         }
         let inputs = AppliedInputs::without_images(self.context)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
-        let report = apply::deploy(self.context, phases, watch, access, Some(ports), settings, self.deadline)?;
-        let (cluster, state) = self.ask_services(access, cluster)?;
+        let deploy = || apply::deploy(self.context, phases, watch, access, Some(ports), settings, self.deadline);
+        let (report, cluster, state) = self.asking(access, cluster, deploy)?;
         if keeps && matches!(self.from, From::NewDisk | From::Template) {
             phases.run("Keeping the application for resets", || {
                 // Every reset would bring it back as it is.
@@ -113,18 +102,25 @@ impl Arrival<'_> {
         Ok((report, state))
     }
 
-    /// Whether its Services answer; notes where they are.
-    fn ask_services(&self, access: &Access, cluster: SavedCluster) -> Result<(SavedCluster, ServicesState)> {
+    /// Does `work` and asks meanwhile whether the cluster's Services answer, since `work` can wait for them in vain; notes
+    /// where they are.
+    fn asking<T>(
+        &self,
+        access: &Access,
+        cluster: SavedCluster,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, SavedCluster, ServicesState)> {
         let patience = match self.from {
-            From::NewDisk | From::Disk | From::SnapshotDisk => services::AFTER_A_BOOT,
-            From::Running | From::SuspendedRam | From::Template | From::Snapshot => services::AS_BEFORE,
+            From::NewDisk | From::Disk | From::SnapshotDisk | From::Running => services::AFTER_A_BOOT,
+            From::SuspendedRam | From::Template | From::Snapshot => services::AS_BEFORE,
         };
-        let (folder, mut known) = (self.context.paths().vm_dir(), cluster.services.clone());
-        let (patience, ended) = (patience.min(self.deadline.left()), AtomicBool::new(false));
-        let state = services::wait(&folder, &mut known, &access.client, patience, &ended)?;
-        let cluster = cluster.with_services(known);
-        cluster.clone().with_applied(None).write(&self.context.paths().cluster())?;
-        Ok((cluster, state))
+        let patience = patience.min(self.deadline.left());
+        let asking = Asking::new(self.context, &access.client, &self.image.manifest.service, patience);
+        let (result, known, state) = asking.during(cluster.services.clone(), work)?;
+        if known != cluster.services {
+            cluster.clone().with_applied(None).with_services(known.clone()).write(&self.context.paths().cluster())?;
+        }
+        Ok((result, cluster.with_services(known), state))
     }
 
     /// The cluster goes on where it stood, or why it does not: RAM is a cache, also where QEMU takes it.
