@@ -34,6 +34,7 @@ pub fn run(steps: &mut Steps, image: &GuestImage, points: &Points) {
     suite.steps.run("contract 1: it boots from kernel, initial RAM disk and command line", || {
         suite.guest = Some(boot::start(image));
     });
+    suite.check(&[1], "a guest that cannot boot ends QEMU by its first reset", |_| boot::no_boot(image));
     suite.check(&[1], "kernel and system speak on ttyS0", boot::console);
     suite.check(&[1], "the root is a virtio disk, an overlay on the base", boot::root_disk);
     suite.check(&[1], "the root filesystem has its full size from the start", boot::full_size);

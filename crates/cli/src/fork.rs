@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: RunArgs, output: &Output) ->
         .map_err(|error| Fault::new(FaultClass::Failed, "this program cannot be found").because(error))?;
     let root = context.project.paths.root().to_owned();
     let guard = |name: &InstanceName| {
-        let mut command = Command::new(&program);
+        let mut command = host::background::command(&program);
         command.arg("guard").arg("--project").arg(&root).arg("--name").arg(name.suffix().unwrap_or_default());
         command
     };

@@ -14,6 +14,9 @@ use output::{Output, Surroundings};
 pub(crate) const PROGRAM_VARIABLE: &str = "K3S_VM_PROGRAM";
 
 fn main() -> ExitCode {
+    if let Some(failed) = host::background::step(std::env::args_os()) {
+        return failed;
+    }
     let invocation = match Invocation::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(message) => {

@@ -38,6 +38,7 @@ pub struct Command {
     folder: Option<PathBuf>,
     input: Option<Vec<u8>>,
     input_file: Option<PathBuf>,
+    is_alone: bool,
     deadline: Duration,
 }
 
@@ -63,6 +64,7 @@ impl Command {
             folder: None,
             input: None,
             input_file: None,
+            is_alone: false,
             deadline: Duration::from_secs(60),
         }
     }
@@ -101,6 +103,12 @@ impl Command {
     #[must_use]
     pub fn input_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.input_file = Some(path.into());
+        self
+    }
+    /// Gives it no open file of whoever called this program: for programs that see what a guest or a stranger wrote.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.is_alone = true;
         self
     }
     /// How long it may take; then its process group is ended and the fault is of class Timeout.

@@ -26,19 +26,20 @@ pub struct FileLock {
 impl FileLock {
     /// Takes the lock at `path` (made if needed, 0600; its folder 0700), waiting up to `deadline`; `what` names it for
     /// the user ("instance k3s-vm"). A note says once who holds it while it waits (pid and command, written into the
-    /// file). On the deadline a [`model::FaultClass::State`] fault names the holder.
+    /// file), unless it is free again at the second look: the VM's keeper takes it for milliseconds. On the deadline a [`model::FaultClass::State`] fault names the holder.
     ///
     /// # Errors
     /// That State fault, Interrupted, or a fault that names the path.
     pub fn acquire(path: &Path, what: &str, deadline: Duration, events: &dyn EventSink) -> Result<Self> {
         let mut file = open(path)?;
-        let told = Cell::new(false);
+        let looks = Cell::new(0_u32);
         let wait = Wait { what: &format!("the lock of {what}"), deadline, interval: INTERVAL };
         let locked = wait.until(|_| match file.try_lock() {
             Ok(()) => Ok(Look::Ready(())),
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(path);
-                if !deadline.is_zero() && !told.replace(true) {
+                looks.set(looks.get().saturating_add(1));
+                if looks.get() == 2 {
                     events.note(format!("waiting for {what}, which is in use by {holder}"));
                 }
                 Ok(Look::NotYet(format!("in use by {holder}")))

@@ -23,7 +23,21 @@ pub fn remembered(
     events: &dyn EventSink,
     ask: impl FnOnce(&Path) -> Result<String>,
 ) -> Result<String> {
-    let Some(key) = key(program) else { return ask(program) };
+    remembered_of(program, "", cache, events, ask)
+}
+
+/// The same for another fact of the program, which `what` names.
+///
+/// # Errors
+/// Those of `ask`.
+pub fn remembered_of(
+    program: &Path,
+    what: &str,
+    cache: &CachePaths,
+    events: &dyn EventSink,
+    ask: impl FnOnce(&Path) -> Result<String>,
+) -> Result<String> {
+    let Some(key) = key(program, what) else { return ask(program) };
     let file = cache.program_versions();
     let mut known = read(&file).unwrap_or_else(|fault| {
         events.debug(fault.to_string());
@@ -34,7 +48,7 @@ pub fn remembered(
     }
     let version = ask(program)?;
     // The former file under this path is no more.
-    let path = program.display().to_string();
+    let path = subject(program, what);
     known.retain(|other, _| other.split_once(' ').is_none_or(|(_, of)| of != path));
     known.insert(key, version.clone());
     if let Err(fault) = keep(&file, cache, &known) {
@@ -45,7 +59,7 @@ pub fn remembered(
 
 /// What was told before of this very file. Starts nothing.
 pub fn known(program: &Path, cache: &CachePaths) -> Option<String> {
-    read(&cache.program_versions()).ok()?.remove(&key(program)?)
+    read(&cache.program_versions()).ok()?.remove(&key(program, "")?)
 }
 
 fn read(file: &Path) -> Result<BTreeMap<String, String>> {
@@ -53,10 +67,14 @@ fn read(file: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// What changes when another program comes under the path: the time, size and inode of the file behind all links.
-fn key(program: &Path) -> Option<String> {
+fn key(program: &Path, what: &str) -> Option<String> {
     let facts = std::fs::metadata(program).ok()?;
     let (time, nanoseconds) = (facts.mtime(), facts.mtime_nsec());
-    Some(format!("{time}.{nanoseconds:09}-{}-{} {}", facts.size(), facts.ino(), program.display()))
+    Some(format!("{time}.{nanoseconds:09}-{}-{} {}", facts.size(), facts.ino(), subject(program, what)))
+}
+
+fn subject(program: &Path, what: &str) -> String {
+    if what.is_empty() { program.display().to_string() } else { format!("{} {what}", program.display()) }
 }
 
 fn keep(file: &Path, cache: &CachePaths, known: &BTreeMap<String, String>) -> Result<()> {
@@ -97,6 +115,15 @@ mod tests {
         assert_eq!(known(&program, &cache), None);
         assert_eq!(version(), "v1.37.10");
         assert_eq!(asked.get(), 2);
+        // Another fact of it is asked for and kept by itself.
+        for _ in 0..2 {
+            let fact = remembered_of(&program, "has wings", &cache, &Silent, |_| {
+                asked.set(asked.get() + 1);
+                Ok("no".to_owned())
+            });
+            assert_eq!(fact.expect("told"), "no");
+        }
+        assert_eq!((version(), asked.get()), ("v1.37.10".to_owned(), 3));
         let kept = std::fs::read_to_string(cache.program_versions()).expect("kept");
         assert!(!kept.contains("v1.32.4"), "{kept}");
     }

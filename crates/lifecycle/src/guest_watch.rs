@@ -28,6 +28,9 @@ pub(crate) struct GuestWatch<'a> {
     process: &'a ProcessHandle,
     console: ConsoleReader,
     log: PathBuf,
+    pid_file: PathBuf,
+    /// Whether a reset by the guest ends QEMU ([`qemu::argv::arguments`]).
+    resets_end: bool,
     health: Option<GuestHealth>,
     events: &'a dyn EventSink,
 }
@@ -40,7 +43,13 @@ impl<'a> GuestWatch<'a> {
         paths: &InstancePaths,
         events: &'a dyn EventSink,
     ) -> Self {
-        GuestWatch { process, console, log: paths.log(), health: None, events }
+        let (log, pid_file) = (paths.log(), paths.pid());
+        GuestWatch { process, console, log, pid_file, resets_end: false, health: None, events }
+    }
+
+    /// Whether a reset by the guest ends QEMU from now on.
+    pub(crate) fn resets_end(&mut self, they_do: bool) {
+        self.resets_end = they_do;
     }
 
     /// From now on every wait also asks the guest for its health. Nobody else may be connected to the agent then.
@@ -52,6 +61,8 @@ impl<'a> GuestWatch<'a> {
     pub(crate) fn check(&mut self) -> Result<()> {
         // A guest that spews must not fill the disk while it is waited for.
         vm_log::bound(&self.log)?;
+        // Looked at before the console, so that its last words have been read when it is found dead.
+        let is_alive = self.process.is_alive();
         let news = self.console.news()?;
         if let Some(line) = news.progress {
             self.events.progress(CONSOLE, line);
@@ -66,8 +77,16 @@ impl<'a> GuestWatch<'a> {
             }
             self.events.warning(format!("the guest's console says: {}", sign.line()));
         }
-        if self.process.is_alive() {
+        if is_alive {
             return Ok(());
+        }
+        // QEMU removes its pid file whenever it ends by itself.
+        if self.resets_end && !self.pid_file.exists() {
+            return Err(Fault::new(FaultClass::Guest, "the guest ended before its cluster was Ready")
+                .because("it reset or powered itself off; until then either ends QEMU, since what cannot boot would begin again and again")
+                .next("k3s-vm logs    # the whole console")
+                .next("k3s-vm reset   # a new disk")
+                .with_log(self.tail()));
         }
         Err(Fault::new(FaultClass::Guest, format!("QEMU (pid {}) has ended", self.process.pid()))
             .next("k3s-vm start   # starts it again; data on the disk are kept")

@@ -35,23 +35,50 @@ struct Chosen {
 /// # Errors
 /// Faults of reading other instances' ports; a Port fault where none is free.
 pub(crate) fn of(context: &Context<'_>) -> Result<Ports> {
-    let config = context.project.config.ports;
     let known = read(&context.paths().ports())?;
     let Chosen { api, ssh, web } = match known {
         Some(known) => known,
-        None => choose(context)?,
+        None => choose(context, &[])?,
     };
+    Ok(with_ordered(context, Chosen { api, ssh, web }))
+}
+
+/// Whether the instance has no ports yet: then it does not matter which ones it gets.
+///
+/// # Errors
+/// Faults of reading.
+pub(crate) fn are_to_be_chosen(context: &Context<'_>) -> Result<bool> {
+    Ok(!context.is_default() && read(&context.paths().ports())?.is_none())
+}
+
+/// Ports instead of those that QEMU could not open, of which some other program has taken one since they were chosen; nothing
+/// where an ordered one is in use, for which there is no other.
+///
+/// # Errors
+/// As [`of`].
+pub(crate) fn instead_of(context: &Context<'_>, tried: &[Ports]) -> Result<Option<Ports>> {
+    let chosen = choose(context, tried)?;
+    let ports = with_ordered(context, chosen);
+    let ordered = [(ports.api, chosen.api), (ports.ssh, chosen.ssh), (ports.web, chosen.web)];
+    let is_free = |(port, chosen): &(Port, Port)| port == chosen || can_listen(ports.bind, *port);
+    Ok(ordered.iter().all(is_free).then_some(ports))
+}
+
+/// `chosen`, but for ports that a flag or a variable orders.
+fn with_ordered(context: &Context<'_>, chosen: Chosen) -> Ports {
+    let config = context.project.config.ports;
+    let Chosen { api, ssh, web } = chosen;
     let ordered = |key: &str, port: Port, chosen: Port| {
         let setting = context.project.settings.iter().find(|setting| setting.key == key);
         let is_ordered = setting.is_some_and(|one| matches!(one.origin, Origin::Flag(_) | Origin::Variable(_)));
         if is_ordered { port } else { chosen }
     };
-    Ok(Ports {
+    Ports {
         bind: config.bind,
         api: ordered("ports.api", config.api, api),
         ssh: ordered("ports.ssh", config.ssh, ssh),
         web: ordered("ports.web", config.web, web),
-    })
+    }
 }
 
 /// Keeps the ports.
@@ -76,10 +103,11 @@ fn read(path: &Path) -> Result<Option<Chosen>> {
     Ok(files::read_optional(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-/// Three free ports in a row that no other instance of the project has. The project's folder and the instance's name say
+/// Three free ports in a row that no other instance of the project has, and none of which was tried. The project's folder and the instance's name say
 /// where the search begins, so that instances made at once do not meet.
-fn choose(context: &Context<'_>) -> Result<Chosen> {
-    let taken = taken(context)?;
+fn choose(context: &Context<'_>, tried: &[Ports]) -> Result<Chosen> {
+    let mut taken = taken(context)?;
+    taken.extend(tried.iter().flat_map(|ports| [ports.api, ports.ssh, ports.web]));
     let bind = context.project.config.ports.bind;
     let begin = begin(context.project.paths.root(), &context.name);
     let triple = |index: u16| [0, 1, 2].map(|offset| Port::new(FIRST + index * 3 + offset));

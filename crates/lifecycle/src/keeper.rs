@@ -1,8 +1,12 @@
-//! The keeper: a process of ours beside a VM that lets a paused guest go on when somebody connects to it and, where
-//! `auto_pause` is set, pauses a guest that nobody uses. It ends with the VM.
+//! The keeper: a process of ours beside every VM. It bounds the log while no command runs, lets resets through of a guest
+//! that nobody waits for, lets a paused guest go on when somebody connects to it and, where `auto_pause` is set, pauses a
+//! guest that nobody uses. It ends with the VM.
 //!
-//! Everything that it does others can do without it: a guest whose keeper was killed is let go on by the next verb.
+//! Everything that it does others can do without it: what a keeper that was killed has left undone the next verb does,
+//! which also starts another one.
 
+mod log_bound;
+mod resets;
 mod spawn;
 
 use std::os::fd::OwnedFd;
@@ -21,12 +25,16 @@ use crate::awake;
 use crate::pause::stand_still;
 use crate::record::Record;
 
-pub(crate) use spawn::{ensure, listen};
+pub(crate) use spawn::{beside, ensure, listen};
 
 /// How often it looks at most whether a VM is used.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 /// How long QMP may take.
 const QMP_DEADLINE: Duration = Duration::from_secs(2);
+/// How long the keeper of a VM that was ended just now may hold what the one of the next VM wants.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+/// How often that is tried.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a keeper looks after.
 pub struct Keeper<'a> {
@@ -45,8 +53,26 @@ impl Keeper<'_> {
     /// # Errors
     /// Interrupted, and faults after which the VM is better left alone.
     pub fn run(&self, line: Option<OwnedFd>) -> Result<()> {
-        let mut line = line.map(WakeLine::from_fd);
         let Some(process) = self.process()? else { return Ok(()) };
+        // Beside the keeper of the VM it is there for the line alone.
+        let patience = if line.is_some() { Duration::ZERO } else { PREDECESSOR };
+        std::thread::scope(|scope| {
+            // Apart from each other: what the guest's words do to one of them leaves the log bounded.
+            let others = scope.spawn(|| self.pause_and_wake(&process, line, patience));
+            let bounded = log_bound::keep(self, &process, patience);
+            let others = others.join().unwrap_or(Ok(()));
+            bounded.and(others)
+        })
+    }
+
+    fn process(&self) -> Result<Option<ProcessHandle>> {
+        let Some(record) = Record::read(&self.paths.record())? else { return Ok(None) };
+        let Some(identity) = &record.process else { return Ok(None) };
+        ProcessHandle::open(identity, &record.uuid)
+    }
+
+    fn pause_and_wake(&self, process: &ProcessHandle, line: Option<OwnedFd>, patience: Duration) -> Result<()> {
+        let mut line = line.map(WakeLine::from_fd);
         let mut lock = None;
         loop {
             if let Some(line) = line.take() {
@@ -54,23 +80,17 @@ impl Keeper<'_> {
             }
             let Some(idle) = self.auto_pause else { return Ok(()) };
             if lock.is_none() {
-                lock = try_lock(&self.paths.keeper_lock())?;
+                lock = take(&self.paths.keeper_lock(), process, patience)?;
             }
             // Another one does it.
             if lock.is_none() {
                 return Ok(());
             }
-            line = self.until_idle(&process, idle)?;
+            line = self.until_idle(process, idle)?;
             if line.is_none() {
                 return Ok(());
             }
         }
-    }
-
-    fn process(&self) -> Result<Option<ProcessHandle>> {
-        let Some(record) = Record::read(&self.paths.record())? else { return Ok(None) };
-        let Some(identity) = &record.process else { return Ok(None) };
-        ProcessHandle::open(identity, &record.uuid)
     }
 
     /// Waits until somebody wants the guest, and lets it go on.
@@ -124,5 +144,16 @@ fn try_lock(path: &std::path::Path) -> Result<Option<FileLock>> {
         Ok(lock) => Ok(Some(lock)),
         Err(fault) if fault.class() == FaultClass::State => Ok(None),
         Err(fault) => Err(fault),
+    }
+}
+
+/// The same, tried for as long as `patience` while the VM runs.
+fn take(path: &std::path::Path, process: &ProcessHandle, patience: Duration) -> Result<Option<FileLock>> {
+    let begin = Instant::now();
+    loop {
+        let lock = try_lock(path)?;
+        if lock.is_some() || begin.elapsed() >= patience || process.wait(TRY_AGAIN)? {
+            return Ok(lock);
+        }
     }
 }

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use host::files;
 use host::identity::ProcessHandle;
+use model::config::Ports;
 use model::guest_image::GuestImage;
 use model::port::Port;
 use model::{Fault, FaultClass, Result};
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 use qemu::template::Ingredients;
-use qemu::{Launch, MemoryBackend, Qemu, Restore};
+use qemu::{Launch, Launched, MemoryBackend, Qemu, Restore};
 
 use crate::context::Context;
 use crate::instance_files;
 use crate::instance_ports;
+use crate::keeper;
 use crate::launch_fault;
 use crate::machine::MachinePlan;
 use crate::observe::Running;
@@ -28,6 +30,9 @@ use crate::vm_log;
 const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
 /// How long QEMU may take to read the state of the devices.
 const LOAD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How many times ports are chosen for a new instance, whose first ones another program may take in the meantime.
+const PORT_ATTEMPTS: usize = 5;
 
 /// The RAM and the device state that a VM begins with.
 pub(crate) struct SavedRam<'a> {
@@ -72,13 +77,31 @@ impl VmLaunch<'_> {
     /// Those of QEMU's start, with who holds a port that it wants; no QEMU is left behind.
     pub(crate) fn run(&self, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
         let context = self.context;
+        vm_log::rotate(&context.paths())?;
+        let are_chosen_now = instance_ports::are_to_be_chosen(context)?;
+        let mut tried = vec![context.ports()?];
+        loop {
+            // The last one: there is always one.
+            let ports = tried[tried.len() - 1];
+            let launched = self.run_on(ports, saved);
+            let Err(fault) = &launched else { return launched };
+            if !are_chosen_now || fault.class() != FaultClass::Port || tried.len() >= PORT_ATTEMPTS {
+                return launched;
+            }
+            let Some(others) = instance_ports::instead_of(context, &tried)? else { return launched };
+            context.events.debug(format!("{fault}; other ports are tried"));
+            tried.push(others);
+        }
+    }
+
+    /// Starts it on these ports.
+    fn run_on(&self, ports: Ports, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
+        let context = self.context;
         let paths = context.paths();
         let uuid = uuid::Uuid::new_v4().to_string();
-        let ports = context.ports()?;
         instance_files::prepare(&paths, &context.name, &uuid, &ports)
             .and_then(|()| instance_ports::keep(context, &ports))
             .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))?;
-        vm_log::rotate(&paths)?;
         let memory = match saved {
             None => MemoryBackend::Ram,
             Some(saved) => MemoryBackend::File { path: saved.ram.clone(), share: false },
@@ -114,19 +137,27 @@ impl VmLaunch<'_> {
                     .run(context.events, |_| (saved.taken)())
             }
         };
-        let launched = launched.map_err(|fault| {
+        let forget = || {
             if let Err(second) = files::remove(&paths.record()) {
                 context.events.debug(second.to_string());
             }
+        };
+        let mut launched = launched.map_err(|fault| {
+            forget();
             launch_fault::explain(context, fault)
         })?;
-        let identity = launched.identity().clone();
-        record.process = Some(identity.clone());
-        record.write(&paths.record())?;
-        let process = ProcessHandle::open(&identity, &record.uuid)?.ok_or_else(|| {
-            Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs")
-        })?;
-        Ok((Box::new(Running { record, process }), console))
+        match take_over(&mut record, &launched, &paths.record()) {
+            Ok(process) => {
+                keeper::beside(context);
+                Ok((Box::new(Running { record, process }), console))
+            }
+            Err(fault) => {
+                // Nobody would know of it, and its disk may be thrown away next.
+                launched.kill();
+                forget();
+                Err(launch_fault::without_space(&paths.vm_dir(), fault))
+            }
+        }
     }
 
     fn plan(&self) -> MachinePlan<'_> {
@@ -137,6 +168,15 @@ impl VmLaunch<'_> {
             node_port: self.node_port,
         }
     }
+}
+
+/// Writes down which process it is.
+fn take_over(record: &mut Record, launched: &Launched, path: &Path) -> Result<ProcessHandle> {
+    let identity = launched.identity().clone();
+    record.process = Some(identity.clone());
+    record.write(path)?;
+    ProcessHandle::open(&identity, &record.uuid)?
+        .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))
 }
 
 /// Gives a file of the saved VM a second name: the instance keeps it when the saved VM is gone, for its own saves.

@@ -49,6 +49,7 @@ impl MachinePlan<'_> {
             pid_file: paths.pid(),
             folder: paths.vm_dir(),
             version: self.qemu.version,
+            sandbox: self.qemu.sandbox,
             accelerator: self.accelerator,
             cpus: config.cpus,
             memory: config.memory,

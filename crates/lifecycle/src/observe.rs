@@ -105,7 +105,7 @@ pub fn unexpected_end(context: &Context<'_>) -> Result<Option<String>> {
         // QEMU removes its pid file whenever it ends by itself.
         format!("QEMU (pid {pid}) was killed, or crashed")
     } else {
-        format!("QEMU (pid {pid}) ended: the guest powered off or gave up")
+        format!("QEMU (pid {pid}) ended: the guest powered off, reset before it was Ready, or gave up")
     }))
 }
 

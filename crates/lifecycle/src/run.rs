@@ -116,8 +116,7 @@ impl Guard {
         };
         // The lock that `owner` holds lives as long as one of the two has it open.
         let owner = owner.try_clone().map_err(failed)?;
-        use std::os::unix::process::CommandExt;
-        command.stdin(Stdio::piped()).stdout(owner).stderr(Stdio::null()).process_group(0);
+        command.stdin(Stdio::piped()).stdout(owner).stderr(Stdio::null());
         let mut child = command.spawn().map_err(failed)?;
         let pipe = child.stdin.take();
         Ok(Guard { child, pipe })

@@ -173,7 +173,9 @@ pub(crate) fn run_locked(
     let mut begun = begin.run(observed, options.wait, phases)?;
     loop {
         let Begun { running, console, from, cluster, base } = begun;
-        keeper::ensure(context);
+        if from == From::Running {
+            keeper::ensure(context);
+        }
         if !options.wait {
             return Ok(report(context, &running, from, None));
         }

@@ -1,6 +1,6 @@
 //! The files of `vm.log`: one for each run, of which the last few are kept, none of them larger than a bound.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -39,22 +39,67 @@ pub(crate) fn rotate(paths: &InstancePaths) -> Result<()> {
 /// # Errors
 /// A fault that names the file.
 pub(crate) fn bound(log: &Path) -> Result<()> {
-    cut(log, LARGEST, REST).map_err(|error| at_path("shorten", log, &error))
+    // Opened to be written only where it must be: a project may have become read-only.
+    if std::fs::metadata(log).is_ok_and(|metadata| metadata.len() <= LARGEST) {
+        return Ok(());
+    }
+    match OpenLog::open(log)? {
+        Some(mut log) => log.bound(),
+        None => Ok(()),
+    }
 }
 
-fn cut(log: &Path, largest: u64, rest: u64) -> io::Result<()> {
-    let length = match std::fs::metadata(log) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
+/// A log that is held open: it is bounded also where its name was taken away, since QEMU goes on writing it.
+#[derive(Debug)]
+pub(crate) struct OpenLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl OpenLog {
+    /// The log at `path`; nothing where there is none.
+    ///
+    /// # Errors
+    /// A fault that names the file.
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
+        match File::options().read(true).append(true).open(path) {
+            Ok(file) => Ok(Some(OpenLog { path: path.to_owned(), file })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at_path("shorten", path, &error)),
+        }
+    }
+
+    /// As [`bound`].
+    ///
+    /// # Errors
+    /// As [`bound`].
+    pub(crate) fn bound(&mut self) -> Result<()> {
+        cut(&mut self.file, LARGEST, REST).map_err(|error| at_path("shorten", &self.path, &error))
+    }
+}
+
+fn cut(file: &mut File, largest: u64, rest: u64) -> io::Result<()> {
+    if file.metadata()?.len() <= largest {
+        return Ok(());
+    }
+    // Two that cut at once would both put back what they kept. Whoever has the lock does it for both.
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let done = cut_alone(file, largest, rest);
+    file.unlock().and(done)
+}
+
+fn cut_alone(file: &mut File, largest: u64, rest: u64) -> io::Result<()> {
+    let length = file.metadata()?.len();
     if length <= largest {
         return Ok(());
     }
-    let mut file = File::options().read(true).append(true).open(log)?;
     file.seek(SeekFrom::Start(length - rest))?;
     let mut kept = Vec::new();
-    Read::by_ref(&mut file).take(rest).read_to_end(&mut kept)?;
+    Read::by_ref(file).take(rest).read_to_end(&mut kept)?;
     // From the begin of a line.
     let begin = kept.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     file.set_len(0)?;
@@ -125,9 +170,10 @@ mod tests {
         for line in 0..100 {
             writeln!(qemu, "line {line:02}").expect("written");
         }
-        cut(&paths.log(), 800, 100).expect("small enough");
+        let mut log = OpenLog::open(&paths.log()).expect("open").expect("it is there").file;
+        cut(&mut log, 800, 100).expect("small enough");
         assert_eq!(std::fs::metadata(paths.log()).expect("there").len(), 800);
-        cut(&paths.log(), 799, 20).expect("cut");
+        cut(&mut log, 799, 20).expect("cut");
         writeln!(qemu, "after").expect("written");
         let text = std::fs::read_to_string(paths.log()).expect("text");
         insta::assert_snapshot!(text, @r"
@@ -136,5 +182,30 @@ mod tests {
         line 99
         after
         ");
+    }
+
+    #[test]
+    fn two_that_cut_a_log_at_once_both_put_back_what_they_kept() {
+        let (_folder, paths) = instance();
+        std::fs::write(paths.log(), "line\n".repeat(100)).expect("written");
+        let open = || OpenLog::open(&paths.log()).expect("open").expect("it is there").file;
+        let (mut one, other) = (open(), open());
+        other.lock().expect("the other one is at work");
+        cut(&mut one, 100, 20).expect("left to the other one");
+        assert_eq!(std::fs::metadata(paths.log()).expect("there").len(), 500);
+        other.unlock().expect("done");
+        cut(&mut one, 100, 20).expect("cut");
+        assert!(std::fs::metadata(paths.log()).expect("there").len() < 200);
+    }
+
+    #[test]
+    fn a_log_whose_name_was_taken_away_grew_without_bound_out_of_sight() {
+        let (_folder, paths) = instance();
+        std::fs::write(paths.log(), "line\n".repeat(100)).expect("written");
+        let mut log = OpenLog::open(&paths.log()).expect("open").expect("it is there").file;
+        std::fs::remove_file(paths.log()).expect("removed");
+        cut(&mut log, 100, 20).expect("cut");
+        assert!(log.metadata().expect("it is open").len() < 200);
+        assert!(OpenLog::open(&paths.log()).expect("nothing is there").is_none());
     }
 }

@@ -174,6 +174,10 @@ impl InstancePaths {
     pub fn keeper_lock(&self) -> PathBuf {
         self.vm_dir().join("keeper.lock")
     }
+    /// Held by the process that bounds the log while no command runs. Never deleted.
+    pub fn log_lock(&self) -> PathBuf {
+        self.vm_dir().join("log.lock")
+    }
     /// What that process had to say; empty as a rule.
     pub fn keeper_log(&self) -> PathBuf {
         self.vm_dir().join("keeper.log")

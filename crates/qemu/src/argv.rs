@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::accelerator::ProbeMachine;
 use crate::machine::{FirmwareFile, MemoryBackend};
 use crate::workarounds::{self, Change};
-use crate::{Accelerator, Machine, Version};
+use crate::{Accelerator, Machine, Version, sandbox};
 
 /// The id of the network backend, by which ports are added to a running VM.
 pub const NETDEV: &str = "net0";
@@ -26,14 +26,26 @@ pub(crate) const ROOT_DISK: &str = "root-disk";
 /// template needs it constant.
 const MAC: &str = "52:54:00:6b:33:73";
 
+/// What the guest's reset does (`RebootAction` of qapi/run-state.json).
+const RESET_ENDS: &str = "reboot=shutdown";
+
 /// Translated code that TCG keeps, in MiB. The programs of a cluster are some 150 MB of machine code: with too small a
 /// buffer they are translated again and again. Unset, QEMU takes a size that depends on the host's RAM.
 const TRANSLATION_BUFFER: u32 = 512;
 
-/// The arguments, without the program, in a fixed order.
+/// The arguments, without the program, in a fixed order. A reset by the guest ends QEMU until its cluster was seen to be
+/// Ready ([`crate::Qmp::allow_resets`]): a guest that cannot boot would begin again and again.
 pub fn arguments(machine: &Machine) -> Vec<OsString> {
+    let mut argv = Argv(arguments_of_all(machine));
+    argv.option("-action", RESET_ENDS);
+    argv.0
+}
+
+/// Those that do not depend on how the VM begins.
+fn arguments_of_all(machine: &Machine) -> Vec<OsString> {
     let mut argv = Argv::default();
     argv.identity(machine);
+    argv.sandbox(machine.sandbox);
     let board = Board {
         version: machine.version,
         accelerator: machine.accelerator,
@@ -59,7 +71,8 @@ pub(crate) fn waiting_arguments(machine: &Machine) -> Vec<OsString> {
     argv.0
 }
 
-/// What of the arguments a saved state depends on: all but names, paths, ports and whether RAM is shared.
+/// What of the arguments a saved state depends on: all but names, paths, ports, what QEMU may ask of the host, what a reset
+/// does, and whether RAM is shared.
 pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
     let firmware_files = machine.firmware_files.iter().map(|file| FirmwareFile { path: "file".into(), ..file.clone() });
     let lasting = Machine {
@@ -67,6 +80,7 @@ pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
         uuid: "uuid".to_owned(),
         pid_file: "pid".into(),
         folder: "folder".into(),
+        sandbox: false,
         memory_backend: MemoryBackend::File { path: "ram".into(), share: true },
         kernel: "kernel".into(),
         initrd: "initrd".into(),
@@ -75,7 +89,7 @@ pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
         firmware_files: firmware_files.collect(),
         ..machine.clone()
     };
-    arguments(&lasting).into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    arguments_of_all(&lasting).into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The arguments of the guest that proves an accelerator: the board, CPUs and console of the real VM, no disk, no
@@ -83,6 +97,7 @@ pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
 pub(crate) fn probe_arguments(probe: &ProbeMachine<'_>) -> Vec<OsString> {
     let mut argv = Argv::default();
     argv.option("-name", ProbeMachine::NAME);
+    argv.sandbox(probe.sandbox);
     let board = Board {
         version: probe.version,
         accelerator: probe.accelerator,
@@ -92,7 +107,7 @@ pub(crate) fn probe_arguments(probe: &ProbeMachine<'_>) -> Vec<OsString> {
     };
     argv.board(&board);
     // The guest ends by a reboot, which no kernel lacks the drivers for; so does one that panics.
-    argv.option("-action", "reboot=shutdown");
+    argv.option("-action", RESET_ENDS);
     // The last words about console and first program count, whatever the image's own line says.
     let command_line = format!("{} console=ttyS0 rdinit=/init", board.kernel_command_line(probe.kernel_command_line));
     argv.kernel(probe.kernel, Path::new(ProbeMachine::INITRD), &command_line);
@@ -179,6 +194,12 @@ impl Argv {
         self.option("-name", machine.name.as_str());
         self.option("-uuid", machine.uuid.as_str());
         self.option("-pidfile", machine.pid_file.as_os_str());
+    }
+
+    fn sandbox(&mut self, is_possible: bool) {
+        if is_possible {
+            self.option("-sandbox", sandbox::FILTER);
+        }
     }
 
     fn board(&mut self, board: &Board<'_>) {

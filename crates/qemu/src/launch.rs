@@ -130,8 +130,8 @@ impl Launched {
         &self.identity
     }
 
-    /// Ends it at once.
-    fn kill(&mut self) {
+    /// Ends it at once, and waits for its end.
+    pub fn kill(&mut self) {
         end(&mut self.child);
     }
 

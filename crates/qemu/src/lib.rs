@@ -20,6 +20,7 @@ pub mod qemu_img;
 pub mod qmp;
 mod ram_stream;
 pub mod read_ahead;
+mod sandbox;
 pub mod save;
 mod steps;
 pub mod template;

@@ -64,6 +64,8 @@ pub struct Machine {
     pub folder: PathBuf,
     /// Of the QEMU that will run it; decides machine type and workarounds.
     pub version: Version,
+    /// Whether that QEMU can put itself under its filter of system calls.
+    pub sandbox: bool,
     /// What executes the guest.
     pub accelerator: Accelerator,
     /// Virtual CPUs.

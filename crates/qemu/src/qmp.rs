@@ -8,6 +8,7 @@ mod disk;
 mod forwards;
 mod message;
 mod migration;
+mod resets;
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,8 @@ use model::paths::CachePaths;
 use model::{EventSink, Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox;
+
 /// The emulator.
 pub const QEMU_SYSTEM: Requirement = Requirement {
     program: "qemu-system-x86_64",
@@ -85,6 +87,8 @@ pub struct Qemu {
     pub program: PathBuf,
     /// Its version.
     pub version: Version,
+    /// Whether it can put itself under its filter of system calls ([`crate::sandbox`]).
+    pub sandbox: bool,
 }
 
 impl Qemu {
@@ -96,7 +100,9 @@ impl Qemu {
         match host::tools::find(QEMU_SYSTEM.program) {
             Some(program) => {
                 let text = program_version::remembered(&program, cache, events, ask)?;
-                Self::of(program, &text)
+                let mut qemu = Self::of(program, &text)?;
+                qemu.sandbox = sandbox::remembered(&qemu.program, cache, events)?;
+                Ok(qemu)
             }
             None => Err(Fault::new(FaultClass::Host, format!("{} is not installed", QEMU_SYSTEM.program))
                 .because(format!("it {}", QEMU_SYSTEM.purpose))
@@ -105,13 +111,15 @@ impl Qemu {
         }
     }
 
-    /// The emulator at `program`, which is asked for its version.
+    /// The emulator at `program`, which is asked for its version and its filter.
     ///
     /// # Errors
     /// As [`Qemu::find`].
     pub fn at(program: PathBuf) -> Result<Self> {
         let text = ask(&program)?;
-        Self::of(program, &text)
+        let mut qemu = Self::of(program, &text)?;
+        qemu.sandbox = sandbox::refusal(&qemu.program)?.is_none();
+        Ok(qemu)
     }
 
     fn of(program: PathBuf, text: &str) -> Result<Self> {
@@ -123,7 +131,7 @@ impl Qemu {
         if version < LEAST {
             return Err(too_old(&program, version));
         }
-        Ok(Qemu { program, version })
+        Ok(Qemu { program, version, sandbox: false })
     }
 }
 

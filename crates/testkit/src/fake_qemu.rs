@@ -10,19 +10,21 @@ mod migration;
 mod probe;
 mod qmp;
 mod standstill;
+mod trouble;
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::script::{self, Script};
@@ -57,6 +59,8 @@ struct Fake {
     client: Mutex<Option<std::os::unix::net::UnixStream>>,
     forwards: Mutex<Forwards>,
     standstill: Arc<Standstill>,
+    /// Whether a reset by the guest ends it.
+    reset_ends: AtomicBool,
 }
 
 /// The program.
@@ -66,6 +70,9 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
         let text = format!("QEMU emulator version {} (fake)\nCopyright nobody\n", script.version);
         let written = std::io::stdout().write_all(text.as_bytes());
         return ExitCode::from(u8::from(written.is_err()));
+    }
+    if trouble::is_sandbox_trial(&words) {
+        return trouble::try_sandbox(&script);
     }
     if let Some(death) = &script.die {
         say(&death.stderr);
@@ -113,19 +120,25 @@ fn say(line: &str) {
 
 /// Takes pid file, sockets and ports in QEMU's order; an error is what QEMU would say.
 fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8>), String> {
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| error.to_string())?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(|error| error.to_string())?;
+    if let Some(file) = &script.spoil {
+        trouble::spoil(file);
+    }
     let pid_file = take_pid_file(arguments.pid_file.as_deref())?;
     let qmp = listen(&arguments.qmp)?;
     let agent = arguments.agent.as_deref().map(listen).transpose()?;
     let standstill = Arc::new(Standstill::default());
     let mut forwards = Forwards::new(script.guest_ports.clone(), Arc::clone(&standstill));
+    let _overtaker = trouble::overtake(&script, &arguments.forwards);
     if script.listen {
         for rule in &arguments.forwards {
             forwards.add(rule).map_err(|text| format!("-netdev {}: {text}", arguments.netdev))?;
         }
     }
     let (sender, receiver) = channel();
+    let reset_ends = AtomicBool::new(arguments.reset_ends);
     let fake = Arc::new(Fake {
+        reset_ends,
         script,
         arguments,
         end: Mutex::new(sender),
@@ -139,6 +152,8 @@ fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8
     };
     spawn(Fake::print_console);
     spawn(Fake::exit_after);
+    spawn(Fake::reset_after);
+    spawn(Fake::flood);
     let shared = Arc::clone(&fake);
     thread::spawn(move || qmp::serve(&shared, &qmp));
     if let Some(agent) = agent {
@@ -149,8 +164,10 @@ fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8
     thread::spawn(move || {
         // Held as long as the process lives: its lock keeps a second one away.
         let _pid_file = pid_file;
-        for _ in signals.forever() {
-            if !shared.script.ignore_sigterm {
+        for signal in signals.forever() {
+            if signal == SIGUSR1 {
+                shared.reset();
+            } else if !shared.script.ignore_sigterm {
                 shared.shut_down(false, "host-signal", 0);
             }
         }

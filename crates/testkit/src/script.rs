@@ -14,6 +14,10 @@ pub const VARIABLE: &str = "FAKE_QEMU_SCRIPT";
 /// Every command that the fake received is added to this file beside its script, one JSON a line; a guest that is to prove
 /// KVM counts as the command `probe`.
 pub const CALLS: &str = "fake-qemu.calls";
+/// How many mebibytes a fake that floods its console has printed, beside its script.
+pub const FLOODED: &str = "fake-qemu.flooded";
+/// How many starts have found their port taken, beside the script.
+pub const OVERTAKEN: &str = "fake-qemu.overtaken";
 
 /// The whole script.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +29,16 @@ pub struct Script {
     pub die: Option<Death>,
     /// End by itself this long after the start.
     pub exit_after: Option<Exit>,
+    /// Whether it has a filter of system calls (`-sandbox`).
+    pub sandbox: bool,
+    /// The guest resets this long after the start, in ms; it also does at SIGUSR1.
+    pub reset_after_ms: Option<u64>,
+    /// Print on the console without end, a mebibyte at a time; how many were printed is in the file [`FLOODED`].
+    pub flood: bool,
+    /// At so many starts somebody takes the first forwarded port right before it is opened.
+    pub overtaken: u32,
+    /// Put a directory in the place of this file, which is in the working directory, before QMP answers.
+    pub spoil: Option<String>,
     /// What the guest does that is to prove KVM.
     pub probe: Probe,
     /// What QMP says first.
@@ -59,6 +73,11 @@ impl Default for Script {
             version: "7.2.22".to_owned(),
             die: None,
             exit_after: None,
+            sandbox: true,
+            reset_after_ms: None,
+            flood: false,
+            overtaken: 0,
+            spoil: None,
             probe: Probe::Print,
             greeting: Greeting::Usual,
             qmp: BTreeMap::new(),

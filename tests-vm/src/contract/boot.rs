@@ -34,6 +34,19 @@ pub(super) fn start(image: &GuestImage) -> LiveGuest<'_> {
     guest
 }
 
+/// A kernel that has neither an initial RAM disk nor a root, and no word to QEMU's panic device: it panics and resets.
+const NO_BOOT: &str = " rdinit=/none root=/dev/none panic=1 module_blacklist=pvpanic,pvpanic_mmio,pvpanic_pci";
+
+/// A guest that cannot boot ends QEMU by its first reset, instead of beginning again and again.
+pub(super) fn no_boot(image: &GuestImage) {
+    let mut guest = LiveGuest::start_with(image, NO_BOOT);
+    let how = guest.ended_within(BOOT);
+    let console = guest.console();
+    assert_eq!(console.matches("Kernel panic - not syncing").count(), 1, "{console}");
+    // As a guest that powers off; with exit code 1 where the kernel brings a driver of the panic device.
+    assert!(matches!(how.as_str(), "exit status: 0" | "exit status: 1"), "QEMU ended by {how}");
+}
+
 /// What the kernel says, and what a program writes to the console, reach the host's log.
 pub(super) fn console(guest: &mut LiveGuest<'_>) {
     let word = uuid::Uuid::new_v4().simple().to_string();

@@ -51,6 +51,7 @@ pub(super) struct LiveGuest<'a> {
     accelerator: Accelerator,
     uuid: String,
     launched: Option<Launched>,
+    also: &'static str,
     console: ConsoleReader,
     // Dropped last: the folder must outlive everything in it.
     _folder: tempfile::TempDir,
@@ -59,6 +60,11 @@ pub(super) struct LiveGuest<'a> {
 impl<'a> LiveGuest<'a> {
     /// Starts it; it boots when this returns.
     pub(super) fn start(image: &'a GuestImage) -> Self {
+        Self::start_with(image, "")
+    }
+
+    /// The same with this behind the image's kernel command line.
+    pub(super) fn start_with(image: &'a GuestImage, also: &'static str) -> Self {
         // A request of the user's ends every wait, so that the VM is ended, too.
         sound(host::interrupt::install());
         let folder = tempfile::Builder::new().prefix("k3s-vm-contract-").tempdir().expect("a temporary folder");
@@ -77,6 +83,7 @@ impl<'a> LiveGuest<'a> {
             kubeconfig: None,
             uuid: uuid::Uuid::new_v4().to_string(),
             launched: None,
+            also,
             image,
             paths,
             qemu,
@@ -138,8 +145,13 @@ impl<'a> LiveGuest<'a> {
 
     /// Waits for the end of QEMU; how it ended.
     pub(super) fn ended(&mut self) -> String {
+        self.ended_within(CALL)
+    }
+
+    /// The same with another deadline.
+    pub(super) fn ended_within(&mut self, deadline: Duration) -> String {
         let launched = self.launched.as_mut().expect("a QEMU");
-        let wait = Wait { what: "the end of QEMU", deadline: CALL, interval: Duration::from_millis(50) };
+        let wait = Wait { what: "the end of QEMU", deadline, interval: Duration::from_millis(50) };
         let how =
             sound(wait.until(|_| Ok(launched.ended().map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Ready))));
         self.launched = None;
@@ -187,13 +199,14 @@ impl<'a> LiveGuest<'a> {
             pid_file: self.paths.pid(),
             folder: self.paths.vm_dir(),
             version: self.qemu.version,
+            sandbox: self.qemu.sandbox,
             accelerator: self.accelerator,
             cpus: CPUS,
             memory: MEMORY,
             memory_backend: MemoryBackend::File { path: RAM.into(), share },
             kernel: self.image.kernel(),
             initrd: self.image.initrd(),
-            kernel_command_line: self.image.manifest.kernel_command_line.clone(),
+            kernel_command_line: format!("{}{}", self.image.manifest.kernel_command_line, self.also),
             disk: self.paths.disk(),
             forwards: vec![forward(self.api, 6443), forward(self.ssh, 22)],
             firmware_files: vec![

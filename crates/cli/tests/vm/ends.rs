@@ -73,7 +73,7 @@ fn a_guest_that_powered_itself_off_is_told_from_a_kill() {
         let setup =
             started(&Script { exit_after: Some(testkit::script::Exit { ms: 1500, code: 0 }), ..Script::default() });
         until(|| state(&setup) == "stopped");
-        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) ended: the guest powered off or gave up");
+        insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM … skipped: it is not running: QEMU (pid PID) ended: the guest powered off, reset before it was Ready, or gave up");
     });
 }
 

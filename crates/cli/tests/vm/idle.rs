@@ -19,18 +19,24 @@ fn started(head: &str) -> Setup {
     setup
 }
 
-/// The keepers of the project's VM.
+/// The keepers that listen at a line of the project's VM, or pause it when it is idle: not the one that every VM has.
 fn keepers(setup: &Setup) -> Vec<u64> {
+    let is_one = |words: &[String]| words.iter().any(|word| word == "--paused" || word == "--auto-pause");
+    all_keepers(setup).into_iter().filter(|(_, words)| is_one(words)).map(|(pid, _)| pid).collect()
+}
+
+/// All of them, with their command lines.
+pub(crate) fn all_keepers(setup: &Setup) -> Vec<(u64, Vec<String>)> {
     let root = setup.project.root().display().to_string();
     let processes =
         std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let is_keeper = |pid: &u64| {
+    let keeper = |pid: u64| {
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let words: Vec<String> =
             words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        words.contains(&root) && words.iter().any(|word| word == "keeper")
+        (words.contains(&root) && words.iter().any(|word| word == "keeper")).then_some((pid, words))
     };
-    processes.filter(is_keeper).collect()
+    processes.filter_map(keeper).collect()
 }
 
 fn count(setup: &Setup, command: &str) -> usize {

@@ -6,7 +6,7 @@ use std::path::Path;
 use testkit::Script;
 
 use crate::isolation::{isolated, mount};
-use crate::process::{is_alive, pid, state};
+use crate::process::{is_alive, pid, state, until};
 use crate::setup::Setup;
 
 /// A filesystem of 1 MiB under `.k3s-vm/`, with what the project has there.
@@ -159,6 +159,8 @@ fn a_running_vm_in_a_project_that_became_read_only_is_still_seen() {
         let setup = Setup::new(&Script::default());
         small_disk(&setup);
         setup.says(&["start", "--no-wait"], 0);
+        // The last file that the VM's keeper opens to write: nothing can be mounted over what is being written.
+        until(|| Script::calls(&setup.vm_dir()).iter().any(|call| call == "set-action"));
         read_only(&setup.project.root().join(".k3s-vm"));
         assert_eq!(state(&setup), "running");
         setup.program("ssh", "#!/bin/sh\necho the guest\n");

@@ -158,8 +158,12 @@ fn prepare(command: &Command) -> Result<std::process::Command> {
             .ok_or_else(|| faults::start(command, &io::ErrorKind::NotFound.into()))?
             .into_os_string()
     };
-    let mut prepared = std::process::Command::new(program);
+    let mut words = if command.is_alone { crate::background::words_before() } else { Vec::new() };
+    words.push(program);
+    let mut words = words.into_iter();
+    let mut prepared = std::process::Command::new(words.next().unwrap_or_default());
     prepared
+        .args(words)
         .args(&command.arguments)
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
         .stdin(if command.input.is_some() { Stdio::piped() } else { Stdio::null() })

@@ -12,22 +12,33 @@ use qemu::WakeLine;
 use super::try_lock;
 use crate::context::Context;
 
-/// Starts a keeper where `auto_pause` is set and none is at work. Without one the VM is never paused by itself, which is
-/// worth a warning and no more.
+/// Starts the keeper of a VM that was started just now. A VM without one runs, which is worth a warning and no more.
+pub(crate) fn beside(context: &Context<'_>) {
+    if let Err(fault) = spawn(context, None) {
+        warn(context, &fault);
+    }
+}
+
+/// Starts a keeper where one is missing: its own may have been killed, or `auto_pause` may be new.
 pub(crate) fn ensure(context: &Context<'_>) {
-    if context.project.config.auto_pause.is_none() {
-        return;
+    let paths = context.paths();
+    let is_free = |path: std::path::PathBuf| try_lock(&path).map(|lock| lock.is_some());
+    let is_missing = || -> Result<bool> {
+        let pauses = context.project.config.auto_pause.is_some();
+        Ok(is_free(paths.log_lock())? || (pauses && is_free(paths.keeper_lock())?))
+    };
+    match is_missing() {
+        Ok(false) => {}
+        Ok(true) => beside(context),
+        // Where nothing can be written, whoever holds the lock cannot be asked for.
+        Err(fault) => context.events.debug(fault.to_string()),
     }
-    let started = try_lock(&context.paths().keeper_lock()).and_then(|lock| match lock {
-        None => Ok(()),
-        Some(lock) => {
-            drop(lock);
-            spawn(context, None)
-        }
-    });
-    if let Err(fault) = started {
-        context.events.warning(format!("it will not be paused when it is idle: {fault}"));
-    }
+}
+
+fn warn(context: &Context<'_>, fault: &Fault) {
+    let pauses = context.project.config.auto_pause.is_some();
+    let and = if pauses { ", and it will not be paused when it is idle" } else { "" };
+    context.events.warning(format!("its log is bounded only while a command runs{and}: {fault}"));
 }
 
 /// Starts a keeper for a paused guest.
@@ -43,8 +54,12 @@ fn spawn(context: &Context<'_>, line: Option<WakeLine>) -> Result<()> {
     let failed = |error: std::io::Error| Fault::new(FaultClass::Failed, "cannot start the VM's keeper").because(error);
     let program = std::env::current_exe().map_err(failed)?;
     let log_path = paths.keeper_log();
-    let log = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&log_path);
+    let log = std::fs::File::options().create(true).append(true).mode(0o600).open(&log_path);
     let log = log.map_err(|error| at_path("write", &log_path, &error))?;
+    if line.is_none() {
+        // Beside the keeper of the VM another one only adds to it.
+        log.set_len(0).map_err(|error| at_path("write", &log_path, &error))?;
+    }
     let mut command = host::background::command(program);
     // The project is named for whoever looks at the list of processes.
     command.arg("--quiet").arg("--project").arg(context.project.paths.root());

@@ -8,7 +8,7 @@ use host::deadline::Deadline;
 use model::guest_image::GuestImage;
 use model::{Fault, FaultClass, Result};
 use qemu::console::ConsoleReader;
-use qemu::read_ahead;
+use qemu::{Qmp, read_ahead};
 
 use super::begin::From;
 use crate::apply::{self, AppliedInputs, ApplyReport};
@@ -49,6 +49,7 @@ impl Arrival<'_> {
     pub(super) fn run(&self, console: ConsoleReader, phases: &mut Phases<'_>) -> Result<Arrived> {
         let paths = self.context.paths();
         let watch = &mut GuestWatch::new(&self.running.process, console, &paths, self.context.events);
+        watch.resets_end(true);
         let (access, cluster) = match self.cluster {
             Some(cluster) => match phases.run("Waking the cluster", || self.wake(watch, cluster))? {
                 Ok(access) => (access, cluster.clone()),
@@ -56,6 +57,7 @@ impl Arrival<'_> {
             },
             None => self.wait(watch, phases)?,
         };
+        self.allow_resets(watch);
         let (applied, state) = match self.from {
             From::Snapshot | From::SnapshotDisk => (None, self.asking(&access, cluster, || Ok(()))?.2),
             _ => {
@@ -64,6 +66,16 @@ impl Arrival<'_> {
             }
         };
         Ok(Arrived::Ready(applied, state))
+    }
+
+    /// From now on the guest may reset: it has shown that it can boot.
+    fn allow_resets(&self, watch: &mut GuestWatch<'_>) {
+        watch.resets_end(false);
+        let allowed =
+            Qmp::connect(&self.context.paths().vm_dir(), template::QMP_DEADLINE).and_then(|mut qmp| qmp.allow_resets());
+        if let Err(fault) = allowed {
+            self.context.events.warning(format!("a reboot of the guest will end the VM: {fault}"));
+        }
     }
 
     /// Gets the application onto the cluster, where it is not in it already.

@@ -26,6 +26,8 @@ const AFTER_US: Duration = Duration::from_secs(30);
 pub struct ProbeMachine<'a> {
     /// Of the QEMU; decides machine type and workarounds.
     pub version: Version,
+    /// Whether that QEMU can put itself under its filter of system calls.
+    pub sandbox: bool,
     /// What is to be proved.
     pub accelerator: Accelerator,
     /// Virtual CPUs.
@@ -85,6 +87,10 @@ impl Probe<'_> {
             if line.contains(&nonce) {
                 printed.get_or_insert(begin.elapsed());
             } else if !line.trim().is_empty() && !line.contains(ENDED_BY_US) {
+                // A guest may print for as long as it may run.
+                if lines.len() == LINES {
+                    lines.remove(0);
+                }
                 lines.push(line.trim().to_owned());
             }
         });
@@ -92,7 +98,6 @@ impl Probe<'_> {
             // A process that could not be ended is named here.
             events.debug(fault.to_string());
         }
-        lines.drain(..lines.len().saturating_sub(LINES));
         let name = self.machine.accelerator.name();
         match (printed, ended) {
             (_, Err(fault)) if fault.class() == FaultClass::Interrupted => {
@@ -115,6 +120,6 @@ impl Probe<'_> {
             }
             None => Command::new(program),
         };
-        command.args(argv::probe_arguments(&self.machine)).current_dir(folder).deadline(self.deadline)
+        command.args(argv::probe_arguments(&self.machine)).current_dir(folder).alone().deadline(self.deadline)
     }
 }

@@ -68,6 +68,7 @@ impl SelfTest<'_> {
         }
         let machine = ProbeMachine {
             version: self.qemu.version,
+            sandbox: self.qemu.sandbox,
             accelerator: Accelerator::Kvm,
             cpus: self.cpus,
             kernel: self.kernel,

@@ -130,7 +130,7 @@ mod tests {
             for name in ["qemu", "kernel"] {
                 std::fs::write(folder.path().join(name), name).unwrap();
             }
-            let qemu = Qemu { program: folder.path().join("qemu"), version: Version::new(7, 2, 22) };
+            let qemu = Qemu { program: folder.path().join("qemu"), version: Version::new(7, 2, 22), sandbox: true };
             Files { folder, qemu }
         }
 
@@ -142,6 +142,7 @@ mod tests {
             let kernel = self.folder.path().join("kernel");
             let machine = ProbeMachine {
                 version: self.qemu.version,
+                sandbox: true,
                 accelerator: Accelerator::Kvm,
                 cpus,
                 kernel: &kernel,

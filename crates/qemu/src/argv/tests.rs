@@ -19,6 +19,7 @@ fn machine() -> Machine {
         pid_file: "/home/ada/shop/.k3s-vm/vm.pid".into(),
         folder: "/home/ada/shop/.k3s-vm/vm".into(),
         version: Version::new(7, 2, 22),
+        sandbox: true,
         accelerator: Accelerator::Tcg,
         cpus: 2,
         memory: 2 << 30,
@@ -67,6 +68,7 @@ fn the_whole_command_line() {
     -name k3s-vm
     -uuid 6f1b9f0a-7a0e-4f0e-8f5e-0123456789ab
     -pidfile /home/ada/shop/.k3s-vm/vm.pid
+    -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
     -nodefaults
     -no-user-config
     -display none
@@ -97,6 +99,7 @@ fn the_whole_command_line() {
     -object {"qom-type":"rng-builtin","id":"entropy"}
     -device {"driver":"virtio-rng-pci","id":"rng","rng":"entropy","bus":"pcie.0","addr":"0x5"}
     -qmp unix:qmp.sock,server=on,wait=off
+    -action reboot=shutdown
     "#);
 }
 
@@ -121,6 +124,15 @@ fn what_lasts_has_no_name_path_or_port_of_the_instance() {
 }
 
 #[test]
+fn a_saved_state_outlives_a_qemu_without_its_filter_and_what_a_reset_does() {
+    let without = Machine { sandbox: false, ..machine() };
+    assert!(!arguments(&without).iter().any(|word| word == "-sandbox"));
+    assert_eq!(lasting_arguments(&without), lasting_arguments(&machine()));
+    let lasting = lasting_arguments(&machine()).join(" ");
+    assert!(!lasting.contains("sandbox") && !lasting.contains("reboot"), "{lasting}");
+}
+
+#[test]
 fn the_seeds_pattern_finds_every_instance() {
     let mut machine = machine();
     machine.name = InstanceName::with_suffix("ci").unwrap();
@@ -140,6 +152,7 @@ fn the_guest_that_proves_kvm_has_the_same_board_and_no_port_disk_or_socket() {
     let machine = Machine { accelerator: Accelerator::Kvm, ..machine() };
     let probe = ProbeMachine {
         version: machine.version,
+        sandbox: true,
         accelerator: machine.accelerator,
         cpus: machine.cpus,
         kernel: &machine.kernel,
@@ -149,6 +162,7 @@ fn the_guest_that_proves_kvm_has_the_same_board_and_no_port_disk_or_socket() {
     let whole = words.join(" ").replace(" -", "\n-");
     insta::assert_snapshot!(whole, @r#"
     -name k3s-vm-kvm-test
+    -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
     -nodefaults
     -no-user-config
     -display none

@@ -43,6 +43,7 @@ fn a_real_guest_prints_its_nonce_under_emulation() {
     let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let machine = ProbeMachine {
         version: qemu.version,
+        sandbox: qemu.sandbox,
         accelerator: Accelerator::Tcg,
         cpus: 2,
         kernel: &kernel,

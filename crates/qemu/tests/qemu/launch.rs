@@ -170,7 +170,8 @@ fn what_qemu_could_not_do_is_refused_before_it_starts() {
 #[test]
 fn a_program_that_is_not_there() {
     let vm = Vm::new(&Script::default());
-    let missing = Qemu { program: "/nonexistent/qemu-system-x86_64".into(), version: Version::new(7, 2, 0) };
+    let missing =
+        Qemu { program: "/nonexistent/qemu-system-x86_64".into(), version: Version::new(7, 2, 0), sandbox: false };
     let launch = Launch { qemu: &missing, machine: &vm.machine, log: vm.log(), deadline: LONG };
     let fault = launch.run(&vm.events).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Host);

@@ -16,7 +16,7 @@ use qemu::{Qemu, Qmp};
 use testkit::Script;
 
 use crate::boot_sector;
-use crate::vm::{LONG, Vm};
+use crate::vm::{LONG, Vm, quit};
 
 /// Whether the programs are there; otherwise a visible word that the test did not run.
 pub(crate) fn installed(programs: &[&str]) -> bool {
@@ -66,6 +66,7 @@ pub(crate) fn prepared_with(qemu: &Qemu, code: &[u8]) -> Vm {
     std::fs::write(folder.join("initrd"), b"nothing").unwrap();
     std::fs::write(folder.join("keys"), b"keys").unwrap();
     vm.machine.version = qemu.version;
+    vm.machine.sandbox = qemu.sandbox;
     vm.machine.kernel = folder.join("kernel");
     vm.machine.initrd = folder.join("initrd");
     let keys = FirmwareFile { name: "opt/k3s-vm/authorized_keys".to_owned(), path: folder.join("keys") };
@@ -153,6 +154,58 @@ fn the_real_qemus_refusals_are_understood() {
     assert!(fault.to_string().contains("could not open kernel file '/nonexistent/kernel'"), "{fault}");
 
     assert!(first.process().is_alive(), "the first one was not touched");
+}
+
+/// Its line of /proc/PID/status.
+fn status_line(pid: u32, name: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_real_qemu_runs_under_its_filter_of_system_calls_and_without_new_privileges() {
+    let Some(qemu) = real_qemu() else { return };
+    if !qemu.sandbox {
+        std::io::stderr().write_all(b"SKIPPED: QEMU has no -sandbox on this machine\n").unwrap();
+        return;
+    }
+    let mut vm = prepared(&qemu);
+    let launched = vm.launch_with(&qemu, LONG).unwrap();
+    let pid = launched.identity().pid;
+    assert_eq!((status_line(pid, "Seccomp:"), status_line(pid, "NoNewPrivs:")), ("2".to_owned(), "1".to_owned()));
+    let filters: u32 = status_line(pid, "Seccomp_filters:").parse().unwrap();
+    let own: u32 = status_line(std::process::id(), "Seccomp_filters:").parse().unwrap();
+    assert!(filters > own, "{filters} filters, of which {own} are this program's");
+}
+
+#[test]
+fn a_guest_that_resets_before_it_was_ready_began_again_and_again() {
+    let Some(qemu) = real_qemu() else { return };
+    let mut vm = prepared(&qemu);
+    let spoken = |vm: &Vm| std::fs::read_to_string(vm.log()).unwrap_or_default().matches("the guest speaks").count();
+    let until = |vm: &Vm, times: usize| {
+        let wait = Wait { what: "the guest's words", deadline: LONG, interval: Duration::from_millis(20) };
+        let look = |_| Ok(if spoken(vm) == times { Look::Ready(()) } else { Look::NotYet(spoken(vm).to_string()) });
+        wait.until(look).unwrap();
+    };
+    // A reset by order is one as by the guest: QEMU decides in one place what it does.
+    let reset = |vm: &Vm| vm.qmp().execute("system_reset", serde_json::Value::Null).unwrap();
+    let mut launched = vm.launch_with(&qemu, LONG).unwrap();
+    until(&vm, 1);
+    vm.qmp().allow_resets().unwrap();
+    reset(&vm);
+    until(&vm, 2);
+    assert_eq!(launched.ended(), None);
+    assert!(!vm.qmp().agent_is_there().unwrap());
+    quit(vm.qmp(), launched);
+
+    launched = vm.launch_with(&qemu, LONG).unwrap();
+    until(&vm, 3);
+    reset(&vm);
+    let wait = Wait { what: "QEMU's end", deadline: LONG, interval: Duration::from_millis(5) };
+    let ended = wait.until(|_| Ok(launched.ended().map_or(Look::NotYet(String::new()), Look::Ready))).unwrap();
+    assert_eq!(ended, "exit status: 0");
+    assert_eq!(spoken(&vm), 3);
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Vm {
             pid_file: paths.pid(),
             folder: paths.vm_dir(),
             version: qemu::version::LEAST,
+            sandbox: false,
             accelerator: Accelerator::Tcg,
             cpus: 1,
             memory: 128 << 20,

@@ -22,6 +22,8 @@ pub(super) struct Arguments {
     pub(super) memory_is_shared: bool,
     /// Whether it waits for a saved state.
     pub(super) waits: bool,
+    /// Whether a reset by the guest ends it.
+    pub(super) reset_ends: bool,
 }
 
 impl Arguments {
@@ -55,6 +57,7 @@ impl Arguments {
             memory: memory["size"].as_u64().unwrap_or_default(),
             memory_is_shared: memory["share"] == true,
             waits: words.iter().any(|word| word == "-incoming"),
+            reset_ends: value("-action", "reboot=shutdown").is_some(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
@@ -75,6 +76,15 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         | "migrate_cancel" => json!({"return": {}}),
         "query-memdev" => {
             json!({"return": [{"id": "ram0", "size": fake.arguments.memory, "share": fake.arguments.memory_is_shared}]})
+        }
+        "query-chardev" => {
+            json!({"return": [{"label": "agent", "frontend-open": !fake.script.agent.absent, "filename": "unix"}]})
+        }
+        "set-action" => {
+            if let Some(action) = call["arguments"]["reboot"].as_str() {
+                fake.reset_ends.store(action == "shutdown", Ordering::SeqCst);
+            }
+            json!({"return": {}})
         }
         "query-jobs" => json!({"return": []}),
         "migrate" => state.migrations.begin(call),

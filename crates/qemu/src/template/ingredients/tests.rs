@@ -30,6 +30,7 @@ impl Parts {
             pid_file: path("vm.pid"),
             folder: folder.path().to_owned(),
             version,
+            sandbox: true,
             accelerator: Accelerator::Tcg,
             cpus: 2,
             memory: 1 << 20,
@@ -41,7 +42,7 @@ impl Parts {
             forwards: Vec::new(),
             firmware_files: vec![FirmwareFile { name: "opt/k3s-vm/keys".to_owned(), path: path("keys") }],
         };
-        Parts { qemu: Qemu { program: path("qemu"), version }, folder, machine }
+        Parts { qemu: Qemu { program: path("qemu"), version, sandbox: true }, folder, machine }
     }
 
     pub(in crate::template) fn ingredients(&self) -> Ingredients {
