@@ -40,7 +40,6 @@ let
     inherit system;
     modules = [
       (source + "/nixos/modules/profiles/minimal.nix")
-      (source + "/nixos/modules/profiles/headless.nix")
       ./options.nix
       ./guest.nix
       {

@@ -45,6 +45,8 @@ in
     "audit=0"
     "random.trust_cpu=on"
     "TERM=dumb"
+    # A first stage that fails panics, which the host sees, instead of waiting for somebody at the console.
+    "boot.panic_on_fail"
   ];
   fileSystems."/" = {
     device = "/dev/disk/by-label/${(import ./disk.nix).label}";
@@ -66,6 +68,8 @@ in
   environment.etc = {
     "sysctl.d/90-kubernetes.conf".source = k3sFiles + "/sysctl.d/90-kubernetes.conf";
     "k3s-vm/hooks.nft".source = debianFiles + "/k3s-vm/hooks.nft";
+    "k3s-vm/host-access.nft".source = debianFiles + "/k3s-vm/host-access.nft";
+    "k3s-vm/host-access".source = ../debian/rootfs/usr/lib/k3s-vm/host-access;
     "resolv.conf".source = debianFiles + "/resolv.conf";
     "timezone".source = debianFiles + "/timezone";
   };
@@ -92,9 +96,33 @@ in
     };
   };
 
-  # QEMU's user network always gives these addresses. The VM is behind it, so a firewall would guard nothing.
+  # Likewise. Without it K3s does not start.
+  systemd.services.k3s-vm-host-access = {
+    description = "The host's services, closed to pods";
+    unitConfig.DefaultDependencies = false;
+    after = [ "systemd-modules-load.service" ];
+    before = [
+      "systemd-networkd.service"
+      "k3s.service"
+      "sysinit.target"
+      "shutdown.target"
+    ];
+    conflicts = [ "shutdown.target" ];
+    wantedBy = [ "sysinit.target" ];
+    requiredBy = [ "k3s.service" ];
+    path = [ pkgs.nftables ];
+    serviceConfig = {
+      Type = "oneshot";
+      RemainAfterExit = true;
+      ExecStart = "/bin/sh /etc/k3s-vm/host-access";
+    };
+  };
+
+  # QEMU's user network always gives these addresses. Nobody connects to the guest but through the host's ports, so
+  # NixOS's firewall would guard nothing; what the guest may reach is in k3s-vm/host-access.nft.
   networking = {
     hostName = cfg.nodeName;
+    hosts."10.0.2.2" = [ "host.k3s-vm.internal" ];
     useNetworkd = true;
     useDHCP = false;
     usePredictableInterfaceNames = false;
@@ -163,6 +191,8 @@ in
     package = lib.mkDefault ((import ./k3s.nix pkgs).package cfg.k3sMinor);
     inherit (cfg) disable;
     images = lib.optionals cfg.airgapImages [ airgapImages ];
+    manifests.k3s-vm-host.source =
+      ../k3s/rootfs/var/lib/rancher/k3s/server/manifests/k3s-vm-host.yaml;
     # As guest/k3s/rootfs/etc/rancher/k3s/config.yaml.
     extraFlags = [
       "--node-name=${cfg.nodeName}"
@@ -179,6 +209,8 @@ in
     # A restart does not touch the pods (KillMode=process); at power-off systemd ends what is left.
     serviceConfig.TimeoutStopSec = 10;
     serviceConfig.CPUWeight = 10000;
+    # A pod that eats the memory must not cost the cluster its API.
+    serviceConfig.OOMScoreAdjust = -999;
   };
   # Where this file is, K3s imports an archive once; otherwise at each start.
   systemd.tmpfiles.settings."10-k3s-vm"."/var/lib/rancher/k3s/agent/images/.cache.json".f = {
@@ -192,6 +224,14 @@ in
 
   # A container that ignores SIGTERM must not hold up a power-off for systemd's usual ninety seconds.
   systemd.settings.Manager.DefaultTimeoutStopSec = "5s";
+
+  # Nobody is at the console, which is the host's log. Not by nixpkgs' profile `headless`: it puts `vga=` on the kernel's
+  # command line, with which a board without VGA waits half a minute for a key.
+  systemd.enableEmergencyMode = false;
+  systemd.services."serial-getty@ttyS0".enable = false;
+  systemd.services."serial-getty@hvc0".enable = false;
+  systemd.services."getty@tty1".enable = false;
+  systemd.services."autovt@".enable = false;
 
   # The host sets the clock and keeps the console.
   services.timesyncd.enable = false;

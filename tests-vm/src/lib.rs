@@ -8,6 +8,7 @@ pub mod credential_steps;
 pub mod http;
 pub mod idle_steps;
 pub mod instant_steps;
+pub mod pod_network;
 pub mod project;
 pub mod services_steps;
 pub mod steps;

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         }
     });
     steps.run("its_units_are_sound", || {
-        guest(&project, "systemd-analyze verify --man=no k3s.service k3s-vm-network.service k3s-vm-hooks.service");
+        guest(&project, "systemd-analyze verify --man=no k3s.service k3s-vm-network.service k3s-vm-hooks.service k3s-vm-host-access.service");
         assert_eq!(guest(&project, "systemctl --failed --plain --no-legend"), "");
     });
     steps.run("its_configuration_and_tools_are_in_their_places", || {

@@ -64,6 +64,7 @@ impl MachinePlan<'_> {
                 firmware_file("ssh_host_ed25519_key", paths.ssh_host_key()),
                 firmware_file("instance.json", paths.instance_data()),
             ],
+            host_access: context.project.config.guest.host_access,
         }
     }
 }

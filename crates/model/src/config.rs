@@ -47,6 +47,8 @@ pub struct Config {
     pub vm: VmConfig,
     /// The guest image.
     pub image: ImageConfig,
+    /// What the guest may reach.
+    pub guest: GuestConfig,
     /// The K3s of the distribution `k3s`.
     pub k3s: K3sConfig,
     /// The web application's folder, relative to the project.
@@ -100,6 +102,13 @@ pub struct VmConfig {
     pub memory: u64,
     /// The accelerator.
     pub accel: Accel,
+}
+
+/// What the guest may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuestConfig {
+    /// Whether pods reach the services on the host's loopback, by the name `host.k3s-vm.internal`.
+    pub host_access: bool,
 }
 
 /// Who makes the guest image.

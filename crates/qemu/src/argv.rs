@@ -234,6 +234,9 @@ impl Argv {
             value.push(double_commas(file.path.as_os_str()));
             self.option("-fw_cfg", value);
         }
+        // In the arguments, on which saved states depend: the guest reads it when it boots, so RAM that was saved with
+        // another word must not be used.
+        self.option("-fw_cfg", host_access(machine.host_access));
     }
 
     fn console(&mut self) {
@@ -251,7 +254,8 @@ impl Argv {
         self.json("-blockdev", &disk_image("disk", json!("disk-file")));
         self.json("-device", &pci(0x2, json!({"driver": "virtio-blk-pci", "id": ROOT_DISK, "drive": "disk"})));
 
-        let mut network = json!({"type": "user", "id": NETDEV});
+        // Without IPv6: it is a second way to the host's loopback, which no pod needs.
+        let mut network = json!({"type": "user", "id": NETDEV, "ipv6": false});
         if !machine.forwards.is_empty() {
             network["hostfwd"] = machine.forwards.iter().map(|forward| json!({"str": forward.to_string()})).collect();
         }
@@ -271,6 +275,11 @@ impl Argv {
         self.json("-object", &json!({"qom-type": "rng-builtin", "id": "entropy"}));
         self.json("-device", &pci(0x5, json!({"driver": "virtio-rng-pci", "id": "rng", "rng": "entropy"})));
     }
+}
+
+/// The fw_cfg file by which the guest knows whether its pods may reach the host's loopback; without it they may not.
+pub(crate) fn host_access(open: bool) -> String {
+    format!("name=opt/k3s-vm/host_access,string={}", if open { "open" } else { "closed" })
 }
 
 /// The disk is the truth. Writes go to the host's page cache, which outlives a killed QEMU, and the guest's flushes

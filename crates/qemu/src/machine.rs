@@ -86,6 +86,8 @@ pub struct Machine {
     pub forwards: Vec<Forward>,
     /// Files for the guest.
     pub firmware_files: Vec<FirmwareFile>,
+    /// Whether the guest lets its pods reach the host's loopback.
+    pub host_access: bool,
 }
 
 impl Machine {

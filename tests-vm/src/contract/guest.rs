@@ -143,6 +143,11 @@ impl<'a> LiveGuest<'a> {
         found.unwrap_or_else(|fault| panic!("{fault}\nThe console ends so:\n{}", self.console_end()))
     }
 
+    /// The pid of QEMU.
+    pub(super) fn pid(&self) -> u32 {
+        self.launched.as_ref().expect("a QEMU").identity().pid
+    }
+
     /// Waits for the end of QEMU; how it ended.
     pub(super) fn ended(&mut self) -> String {
         self.ended_within(CALL)
@@ -214,6 +219,7 @@ impl<'a> LiveGuest<'a> {
                 firmware_file("ssh_host_ed25519_key", self.paths.ssh_host_key()),
                 firmware_file("instance.json", self.paths.instance_data()),
             ],
+            host_access: false,
         }
     }
 }

@@ -72,3 +72,26 @@ impl Node {
         answer.map_err(|_| format!("no answer within {LONGEST:?}"))?.map_err(|error| error.to_string())
     }
 }
+
+/// The status with which a server of Kubernetes at the host's `port` answers somebody without credentials, whatever its
+/// certificate.
+///
+/// # Errors
+/// What went wrong instead, an answer among it.
+pub(super) fn anonymous(port: model::port::Port) -> Result<u16, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let address = format!("https://127.0.0.1:{port}").parse().expect("an address");
+    let mut config = kube::Config::new(address);
+    config.accept_invalid_certs = true;
+    config.proxy_url = None;
+    let answer = runtime.block_on(async {
+        let client = kube::Client::try_from(config).expect("a client");
+        let nodes: Api<Object> = Api::all(client);
+        tokio::time::timeout(LONGEST, nodes.list(&ListParams::default())).await
+    });
+    match answer.map_err(|_| format!("no answer within {LONGEST:?}"))? {
+        Ok(_) => Err("it answers whoever asks".to_owned()),
+        Err(kube::Error::Api(status)) => Ok(status.code),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -5,6 +5,7 @@ mod accelerator;
 mod ends;
 mod faults;
 mod forwards;
+mod host_access;
 mod idle;
 mod isolation;
 mod kubectl;

@@ -22,10 +22,12 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     boot.initrd.includeDefaultModules = false
     boot.initrd.kernelModules = ["virtio_pci","virtio_blk","ext4"]
     boot.initrd.systemd.enable = true
-    boot.kernelModules = ["qemu_fw_cfg","button","evdev","vmgenid","overlay","bridge","br_netfilter","veth","vxlan","nf_conntrack","nf_nat","nf_tables","nft_compat","nft_ct","nft_chain_nat","nft_masq","nft_reject_inet","ip_tables","iptable_filter","iptable_mangle","iptable_nat","xt_MASQUERADE","xt_REDIRECT","xt_addrtype","xt_comment","xt_conntrack","xt_limit","xt_mark","xt_multiport","xt_nat","xt_physdev","xt_recent","xt_set","xt_statistic","xt_tcpudp","ipt_REJECT","ip_set","ip_set_hash_ip","ip_set_hash_net","xt_NFLOG","nfnetlink_log"]
-    boot.kernelParams = ["console=ttyS0","mitigations=off","audit=0","random.trust_cpu=on","TERM=dumb"]
+    boot.kernelModules = ["qemu_fw_cfg","button","evdev","vmgenid","overlay","bridge","br_netfilter","veth","vxlan","nf_conntrack","nf_nat","nf_tables","nft_compat","nft_ct","nft_chain_nat","nft_masq","nft_reject_inet","xt_MASQUERADE","xt_REDIRECT","xt_addrtype","xt_comment","xt_conntrack","xt_limit","xt_mark","xt_multiport","xt_nat","xt_physdev","xt_recent","xt_set","xt_statistic","xt_tcpudp","ipt_REJECT","ip_set","ip_set_hash_ip","ip_set_hash_net","xt_NFLOG","nfnetlink_log"]
+    boot.kernelParams = ["console=ttyS0","mitigations=off","audit=0","random.trust_cpu=on","TERM=dumb","boot.panic_on_fail"]
     boot.loader.grub.enable = false
     environment.etc."k3s-vm/hooks.nft".source = "guest/debian/rootfs/etc/k3s-vm/hooks.nft"
+    environment.etc."k3s-vm/host-access".source = "guest/debian/rootfs/usr/lib/k3s-vm/host-access"
+    environment.etc."k3s-vm/host-access.nft".source = "guest/debian/rootfs/etc/k3s-vm/host-access.nft"
     environment.etc."resolv.conf".source = "guest/debian/rootfs/etc/resolv.conf"
     environment.etc."sysctl.d/90-kubernetes.conf".source = "guest/k3s/rootfs/etc/sysctl.d/90-kubernetes.conf"
     environment.etc.timezone.source = "guest/debian/rootfs/etc/timezone"
@@ -35,6 +37,7 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     fileSystems."/".options = ["noatime"]
     networking.firewall.enable = false
     networking.hostName = "k3s-vm"
+    networking.hosts = {"10.0.2.2":["host.k3s-vm.internal"]}
     networking.resolvconf.enable = false
     networking.useDHCP = false
     networking.useNetworkd = true
@@ -47,6 +50,7 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     services.k3s.enable = true
     services.k3s.extraFlags = ["--node-name=k3s-vm","--node-ip=10.0.2.15","--tls-san=127.0.0.1","--tls-san=localhost","--write-kubeconfig-mode=0600","--flannel-backend=host-gw"]
     services.k3s.images = [{"command":"zstd -d --no-progress -o $out /nix/store/airgap-images-1.35.6+k3s1.tar.zst","name":"k3s-airgap-images.tar"}]
+    services.k3s.manifests.k3s-vm-host.source = "guest/k3s/rootfs/var/lib/rancher/k3s/server/manifests/k3s-vm-host.yaml"
     services.k3s.package = {"mkDefault":{"airgap-images":"/nix/store/airgap-images-1.35.6+k3s1.tar.zst","version":"1.35.6+k3s1"}}
     services.k3s.role = "server"
     services.openssh.authorizedKeysFiles = ["/sys/firmware/qemu_fw_cfg/by_name/opt/k3s-vm/authorized_keys/raw"]
@@ -64,6 +68,7 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     system.disableInstallerTools = true
     system.stateVersion = {"mkDefault":"26.05"}
     system.switch.enable = false
+    systemd.enableEmergencyMode = false
     systemd.network.config.networkConfig = {"ManageForeignRoutes":false,"ManageForeignRoutingPolicyRules":false}
     systemd.network.networks.10-k3s-vm.address = ["10.0.2.15/24"]
     systemd.network.networks.10-k3s-vm.gateway = ["10.0.2.2"]
@@ -72,8 +77,10 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     systemd.network.networks.10-k3s-vm.networkConfig = {"IPv6AcceptRA":false,"LinkLocalAddressing":"no"}
     systemd.network.wait-online.anyInterface = true
     systemd.network.wait-online.timeout = 20
+    systemd.services."autovt@".enable = false
+    systemd.services."getty@tty1".enable = false
     systemd.services.k3s.environment = {"GODEBUG":"asyncpreemptoff=1"}
-    systemd.services.k3s.serviceConfig = {"CPUWeight":10000,"TimeoutStopSec":10}
+    systemd.services.k3s.serviceConfig = {"CPUWeight":10000,"OOMScoreAdjust":-999,"TimeoutStopSec":10}
     systemd.services.k3s-vm-hooks.after = ["systemd-modules-load.service"]
     systemd.services.k3s-vm-hooks.before = ["sysinit.target","shutdown.target"]
     systemd.services.k3s-vm-hooks.conflicts = ["shutdown.target"]
@@ -81,8 +88,19 @@ fn the_guest_sets_options_that_nixos_has_to_values_of_their_types() {
     systemd.services.k3s-vm-hooks.serviceConfig = {"ExecStart":"/nix/store/nftables/bin/nft -f /etc/k3s-vm/hooks.nft","RemainAfterExit":true,"Type":"oneshot"}
     systemd.services.k3s-vm-hooks.unitConfig = {"DefaultDependencies":false}
     systemd.services.k3s-vm-hooks.wantedBy = ["sysinit.target"]
+    systemd.services.k3s-vm-host-access.after = ["systemd-modules-load.service"]
+    systemd.services.k3s-vm-host-access.before = ["systemd-networkd.service","k3s.service","sysinit.target","shutdown.target"]
+    systemd.services.k3s-vm-host-access.conflicts = ["shutdown.target"]
+    systemd.services.k3s-vm-host-access.description = "The host's services, closed to pods"
+    systemd.services.k3s-vm-host-access.path = ["/nix/store/nftables"]
+    systemd.services.k3s-vm-host-access.requiredBy = ["k3s.service"]
+    systemd.services.k3s-vm-host-access.serviceConfig = {"ExecStart":"/bin/sh /etc/k3s-vm/host-access","RemainAfterExit":true,"Type":"oneshot"}
+    systemd.services.k3s-vm-host-access.unitConfig = {"DefaultDependencies":false}
+    systemd.services.k3s-vm-host-access.wantedBy = ["sysinit.target"]
     systemd.services.qemu-guest-agent.path = ["/run/current-system/sw"]
     systemd.services.qemu-guest-agent.serviceConfig = {"CPUWeight":10000,"KillSignal":"SIGKILL"}
+    systemd.services."serial-getty@hvc0".enable = false
+    systemd.services."serial-getty@ttyS0".enable = false
     systemd.settings.Manager = {"DefaultTimeoutStopSec":"5s"}
     systemd.slices.system.sliceConfig = {"CPUWeight":10000}
     systemd.tmpfiles.settings.10-k3s-vm."/sys/devices/system/cpu/cpu*/online".w.argument = "1"
@@ -123,7 +141,7 @@ fn the_manifest_is_one_that_the_program_reads() {
         distribution: "k3s",
         kubernetes_version: "v1.36.3+k3s1",
         operating_system: "NixOS 26.05.11576.7c8764b7c7b0",
-        kernel_command_line: "init=/nix/store/nixos-system/init console=ttyS0 mitigations=off audit=0 random.trust_cpu=on TERM=dumb root=fstab",
+        kernel_command_line: "init=/nix/store/nixos-system/init console=ttyS0 mitigations=off audit=0 random.trust_cpu=on TERM=dumb boot.panic_on_fail root=fstab",
         virtual_size: 8589934592,
         node_name: "k3s-vm",
         kubeconfig: "/etc/rancher/k3s/k3s.yaml",
@@ -132,6 +150,22 @@ fn the_manifest_is_one_that_the_program_reads() {
         certificate_days: 365,
     }
     "#);
+}
+
+/// Its `vga=` makes a kernel without VGA wait for a key, for longer than the test of KVM lasts; its `panic=1` makes a
+/// guest that panics boot again and again.
+#[test]
+#[ignore = "needs Nix: cargo xtask nix"]
+fn a_profile_of_nixpkgs_put_a_video_mode_on_the_kernels_command_line() {
+    let image = image(&json!({"schema": 1}));
+    let line = image["manifest"]["kernel_command_line"].as_str().unwrap();
+    for word in ["vga=", "panic=", "nomodeset"] {
+        assert!(!line.contains(word), "{word} is in {line}");
+    }
+    // The stand-in has the profile's parameters, so that this could fail.
+    let profile = std::fs::read_to_string(crate::nix::stand_in().join("nixos/modules/profiles/headless.nix")).unwrap();
+    assert!(profile.contains("\"vga=0x317\"") && profile.contains("\"panic=1\""), "{profile}");
+    assert!(image["modules"].to_string().contains("/profiles/minimal.nix"));
 }
 
 #[test]

@@ -122,6 +122,15 @@ impl Begin<'_> {
                 self.context.command("start")
             ));
         }
+        let (then, now) = (running.record.ingredients.host_access(), self.context.project.config.guest.host_access);
+        if then != now {
+            let access = if then { "its pods still reach the host" } else { "its pods do not reach the host yet" };
+            self.context.events.warning(format!(
+                "guest.host_access = {now} takes effect after `{}` and `{}`: {access}",
+                self.context.command("stop"),
+                self.context.command("start")
+            ));
+        }
         instance_files::follow_folder(&paths, &running.record.ports())?;
         awake::ensure(self.context)?;
         let fact = format!("it runs already, pid {}", running.process.pid());

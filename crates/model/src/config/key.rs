@@ -103,6 +103,12 @@ pub const KEYS: &[Key] = &[
         "Accelerator: auto is KVM where it is proven to work, else TCG; kvm never falls back",
     ),
     key(
+        "guest.host_access",
+        Kind::Switch,
+        "false",
+        "Whether pods reach the services on the host's loopback, by the name host.k3s-vm.internal",
+    ),
+    key(
         "image.provider",
         Kind::Choice(&["auto", "nix", "debian", "prebuilt"]),
         "auto",

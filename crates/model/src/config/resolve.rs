@@ -10,8 +10,8 @@ use super::reader::Reader;
 use super::setting::{self, Setting};
 use super::source::Overrides;
 use super::{
-    Accel, Config, Distribution, ImageConfig, InjectConfig, InjectMode, K3sConfig, Limits, Nixpkgs, Patterns, Ports,
-    Provider, Timeouts, VmConfig, WebService,
+    Accel, Config, Distribution, GuestConfig, ImageConfig, InjectConfig, InjectMode, K3sConfig, Limits, Nixpkgs,
+    Patterns, Ports, Provider, Timeouts, VmConfig, WebService,
 };
 use crate::Result;
 
@@ -69,6 +69,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let forwards = forwards::read(reader);
     let vm = vm(reader);
     let image = image(reader);
+    let host_access = reader.switch("guest.host_access");
     let k3s = k3s(reader);
     let web_folder = reader.text("web.folder");
     let web_service = reader.parse("web.service", web_service);
@@ -84,6 +85,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         templates: templates?,
         vm: vm?,
         image: image?,
+        guest: GuestConfig { host_access: host_access? },
         k3s: k3s?,
         web_folder: web_folder?,
         web_service,

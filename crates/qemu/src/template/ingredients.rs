@@ -79,6 +79,11 @@ impl Ingredients {
         self.accelerator
     }
 
+    /// Whether the pods may reach the host's loopback.
+    pub fn host_access(&self) -> bool {
+        host_access(&self.arguments).unwrap_or(true)
+    }
+
     /// 32 hexadecimal digits that are others for other ingredients.
     pub fn key(&self) -> String {
         // A struct of texts and numbers, in the order of its fields: it has one form, and that cannot fail.
@@ -121,10 +126,20 @@ impl Ingredients {
     }
 }
 
+/// Whether pods may reach the host's loopback; nothing in arguments of a version that knew no such thing.
+fn host_access(arguments: &[String]) -> Option<bool> {
+    [true, false].into_iter().find(|open| arguments.contains(&argv::host_access(*open)))
+}
+
 /// The first option that is not the same.
 fn argument_difference(then: &[String], now: &[String]) -> Option<String> {
     let at = then.iter().zip(now).position(|(then, now)| then != now);
     let at = at.or_else(|| (then.len() != now.len()).then_some(then.len().min(now.len())))?;
+    if let (Some(then), Some(now)) = (host_access(then), host_access(now))
+        && then != now
+    {
+        return Some(format!("guest.host_access was {then} and is {now}"));
+    }
     let option = now[..at.min(now.len())].iter().rev().find(|word| word.starts_with('-'));
     let option = option.map_or("QEMU's arguments", String::as_str);
     match (then.get(at), now.get(at)) {

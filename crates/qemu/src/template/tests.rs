@@ -149,3 +149,21 @@ fn the_description_is_for_people_too() {
     assert_eq!(keys, ["schema", "created", "ram", "state", "disk", "key", "ingredients"]);
     assert_eq!(description["key"], parts.ingredients().key());
 }
+
+/// Its pods would go on reaching the host's loopback.
+#[test]
+fn a_cluster_saved_while_its_pods_reached_the_host_is_never_restored_where_they_may_not() {
+    for (then, now) in [(true, false), (false, true)] {
+        let mut parts = Parts::new();
+        parts.machine.host_access = then;
+        let template = sealed(&parts);
+        assert_eq!(template.fits(&parts.ingredients()), Ok(()));
+        assert_eq!(parts.ingredients().host_access(), then);
+        parts.machine.host_access = now;
+        assert_eq!(
+            template.fits(&parts.ingredients()),
+            Err(format!("guest.host_access was {then} and is {now}")),
+            "its RAM would be used"
+        );
+    }
+}

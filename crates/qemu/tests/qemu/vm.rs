@@ -53,6 +53,7 @@ impl Vm {
             disk: "disk.qcow2".into(),
             forwards: Vec::new(),
             firmware_files: Vec::new(),
+            host_access: false,
         };
         Vm { project, machine, events: RecordingSink::default(), identity: None }
     }

@@ -14,6 +14,10 @@ const (
 	DNSServiceIP = "10.43.0.10"
 	Domain       = "cluster.local"
 
+	// HostName is the name by which pods find the machine under the VM, Host its address in QEMU's user network.
+	HostName = "host.k3s-vm.internal"
+	Host     = "10.0.2.2"
+
 	APIPort = 6443
 	// APIServer is the address that every kubeconfig in the guest names.
 	APIServer = "https://127.0.0.1:6443"

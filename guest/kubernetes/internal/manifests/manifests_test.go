@@ -42,7 +42,7 @@ func TestEveryObjectCanBeApplied(t *testing.T) {
 
 func TestFilesAgreeWithTheConstantsOfTheCluster(t *testing.T) {
 	for name, wants := range map[string][]string{
-		"coredns.yaml":        {"image: " + cluster.AddonsImage, "clusterIP: " + cluster.DNSServiceIP, "kubernetes " + cluster.Domain},
+		"coredns.yaml":        {"image: " + cluster.AddonsImage, "clusterIP: " + cluster.DNSServiceIP, "kubernetes " + cluster.Domain, cluster.Host + " " + cluster.HostName},
 		"metrics-server.yaml": {"image: " + cluster.AddonsImage},
 		"local-storage.yaml":  {"image: " + cluster.AddonsImage, "path: " + cluster.StorageDir, "--directory=" + cluster.StorageDir},
 	} {

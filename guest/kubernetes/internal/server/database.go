@@ -26,7 +26,7 @@ func startDatabase(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(cluster.Database), 0o700); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(cluster.RunDir, 0o755); err != nil {
+	if err := os.MkdirAll(cluster.RunDir, 0o700); err != nil {
 		return err
 	}
 	if err := checkAfterCrash(ctx, cluster.Database); err != nil {

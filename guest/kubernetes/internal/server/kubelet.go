@@ -43,6 +43,8 @@ func (n *node) kubeletConfig() (*kubeletconfig.KubeletConfiguration, error) {
 	c.Authentication.Anonymous.Enabled = false
 	c.Authentication.Webhook.Enabled = true
 	c.Authentication.X509.ClientCAFile = l.File(pki.CA + ".crt")
+	// The API's default is 10255: all of it for anybody, without a word of who asks.
+	c.ReadOnlyPort = 0
 	c.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
 	c.FailSwapOn = false
 	// Nobody asks this port; systemd sees the process itself.

@@ -54,6 +54,23 @@ func TestUpstreamAcceptsTheArguments(t *testing.T) {
 	}
 }
 
+// Its read-only port told every pod of all pods, whoever asked.
+func TestTheKubeletServedAnybody(t *testing.T) {
+	config, err := testNode().kubeletConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.ReadOnlyPort != 0 {
+		t.Errorf("the read-only port is %d", config.ReadOnlyPort)
+	}
+	if config.HealthzPort != 0 {
+		t.Errorf("the health port is %d", config.HealthzPort)
+	}
+	if config.Authentication.Anonymous.Enabled {
+		t.Error("anonymous requests are answered")
+	}
+}
+
 func TestResourcesWithoutAWatchCacheExist(t *testing.T) {
 	known := map[string]bool{}
 	for kind := range legacyscheme.Scheme.AllKnownTypes() {

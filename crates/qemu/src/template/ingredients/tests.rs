@@ -41,6 +41,7 @@ impl Parts {
             disk: path("disk.qcow2"),
             forwards: Vec::new(),
             firmware_files: vec![FirmwareFile { name: "opt/k3s-vm/keys".to_owned(), path: path("keys") }],
+            host_access: false,
         };
         Parts { qemu: Qemu { program: path("qemu"), version, sandbox: true }, folder, machine }
     }
@@ -97,6 +98,7 @@ fn whatever_counts_changes_the_key_and_is_told() {
     check(&|parts| parts.machine.cpus = 4);
     check(&|parts| parts.machine.kernel_command_line = "quiet debug".to_owned());
     check(&|parts| parts.machine.firmware_files.clear());
+    check(&|parts| parts.machine.host_access = true);
     insta::assert_snapshot!(lines, @r"
     QEMU was 7.2.22 and is 7.2.23
     QEMU's program, /f/qemu, has changed
@@ -106,7 +108,8 @@ fn whatever_counts_changes_the_key_and_is_told() {
     -m was 1M and is 2M
     -smp was cpus=2,sockets=1,cores=2,threads=1 and is cpus=4,sockets=1,cores=4,threads=1
     -append was quiet maxcpus=1 and is quiet debug maxcpus=1
-    the VM had -fw_cfg and has it no more, or elsewhere
+    -fw_cfg was name=opt/k3s-vm/keys,file=file and is name=opt/k3s-vm/host_access,string=closed
+    guest.host_access was false and is true
     ");
 }
 

@@ -1,10 +1,19 @@
-# A stand-in for the evaluation of a NixOS: it calls guest.nix alone, and `image` becomes what all were called with.
+# A stand-in for the evaluation of a NixOS: it calls guest.nix, and of profiles of nixpkgs what they put on the kernel's
+# command line. `image` becomes what all were called with.
 { system, modules }:
 let
   guest = builtins.head (
     builtins.filter (module: builtins.isPath module && baseNameOf module == "guest.nix") modules
   );
   root = toString (dirOf (dirOf guest));
+
+  isProfile =
+    module:
+    (builtins.isPath module || builtins.isString module)
+    && baseNameOf (dirOf (toString module)) == "profiles";
+  ofProfiles = builtins.concatMap (
+    profile: (import profile { inherit lib; }).boot.kernelParams or [ ]
+  ) (builtins.filter isProfile modules);
 
   # The defaults of options.nix, which needs the true library.
   settings = builtins.foldl' (all: module: all // module.k3sVm or { }) {
@@ -25,7 +34,7 @@ let
   definitions = import guest { inherit config lib pkgs; };
   config = {
     k3sVm = settings;
-    boot.kernelParams = definitions.boot.kernelParams ++ [ "root=fstab" ];
+    boot.kernelParams = ofProfiles ++ definitions.boot.kernelParams ++ [ "root=fstab" ];
     services.k3s.package = definitions.services.k3s.package.mkDefault;
     system.nixos.version = "26.05.11576.7c8764b7c7b0";
     system.boot.loader = {

@@ -1,0 +1,5 @@
+# Nixpkgs' profile of this name leaves the kernel's command line alone.
+{ ... }:
+{
+  documentation.enable = false;
+}
