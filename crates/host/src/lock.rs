@@ -1,11 +1,13 @@
-//! Advisory locks (flock(2)) that die with the process; the file is never deleted.
+//! Advisory locks (flock(2)) that die with the process.
 //!
-//! What the file says only names the holder for the user; the lock itself is the kernel's.
+//! A lock counts only as long as its file has its name: whoever gets the lock of a file that was removed, or replaced,
+//! while they waited holds nothing that anybody else would meet, and takes that of the name's new file. What a file says
+//! only names the holder for the user; the lock itself is the kernel's.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +22,19 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A held lock; released when dropped or when the process dies.
 #[derive(Debug)]
 pub struct FileLock {
-    file: File,
+    /// Nothing only while it is given away.
+    file: Option<File>,
+    /// Whether the holder's name is in the file.
+    is_noted: bool,
+}
+
+/// With whom a lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// With nobody.
+    Alone,
+    /// With all who share it, too.
+    Shared,
 }
 
 impl FileLock {
@@ -31,42 +45,121 @@ impl FileLock {
     /// # Errors
     /// That State fault, Interrupted, or a fault that names the path.
     pub fn acquire(path: &Path, what: &str, deadline: Duration, events: &dyn EventSink) -> Result<Self> {
-        let mut file = open(path)?;
-        let looks = Cell::new(0_u32);
-        let wait = Wait { what: &format!("the lock of {what}"), deadline, interval: INTERVAL };
-        let locked = wait.until(|_| match file.try_lock() {
-            Ok(()) => Ok(Look::Ready(())),
-            Err(TryLockError::WouldBlock) => {
-                let holder = holder(path);
-                looks.set(looks.get().saturating_add(1));
-                if looks.get() == 2 {
-                    events.note(format!("waiting for {what}, which is in use by {holder}"));
-                }
-                Ok(Look::NotYet(format!("in use by {holder}")))
+        loop {
+            let request = Request { path, what, deadline, events };
+            if let Some(mut file) = request.take(|| open(path).map(Some), Sharing::Alone)? {
+                return match write_holder(&mut file) {
+                    // The lock is held all the same, and `stop` must work on a full disk.
+                    Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                        Err(at_path("write", path, &error))
+                    }
+                    _ => Ok(FileLock { file: Some(file), is_noted: true }),
+                };
             }
-            Err(TryLockError::Error(error)) => Err(at_path("lock", path, &error)),
-        });
-        match locked {
-            Ok(()) => {}
-            Err(fault) if fault.class() == FaultClass::Timeout => return Err(in_use(path, what, deadline)),
-            Err(fault) => return Err(fault),
         }
-        match write_holder(&mut file) {
-            // The lock is held all the same, and `stop` must work on a full disk.
-            Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-                Err(at_path("write", path, &error))
+    }
+
+    /// The same for a file or a folder that is there; nothing where there is none, or none any more after the wait. The
+    /// holder's name is written only into a file that is not shared.
+    ///
+    /// # Errors
+    /// As [`FileLock::acquire`].
+    pub fn acquire_existing(
+        path: &Path,
+        sharing: Sharing,
+        what: &str,
+        deadline: Duration,
+        events: &dyn EventSink,
+    ) -> Result<Option<Self>> {
+        let open = || {
+            // A folder, or a file of which only the lock is wanted, need not be writable.
+            let writable = OpenOptions::new().read(true).write(sharing == Sharing::Alone).open(path);
+            match writable.or_else(|_| File::open(path)) {
+                Ok(file) => Ok(Some(file)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(at_path("open the lock", path, &error)),
             }
-            _ => Ok(FileLock { file }),
-        }
+        };
+        let file = Request { path, what, deadline, events }.take(open, sharing)?;
+        Ok(file.map(|mut file| {
+            let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+            let is_noted = sharing == Sharing::Alone && is_file && write_holder(&mut file).is_ok();
+            FileLock { file: Some(file), is_noted }
+        }))
+    }
+
+    /// The descriptor, to be shared with another process: the lock is held until the last one is closed.
+    pub fn into_file(mut self) -> Option<File> {
+        self.file.take()
     }
 }
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
+        let Some(file) = &self.file else { return };
+        if self.is_noted {
+            let _ = file.set_len(0);
+        }
         // Closing the descriptor would not do at once: a program that another thread starts this moment holds a copy
         // of it until execve(2).
-        let _ = self.file.unlock();
+        let _ = file.unlock();
+    }
+}
+
+/// A lock that is wanted.
+struct Request<'a> {
+    path: &'a Path,
+    what: &'a str,
+    deadline: Duration,
+    events: &'a dyn EventSink,
+}
+
+impl Request<'_> {
+    /// The locked file, which has its name; nothing where `open` gives none.
+    fn take(&self, open: impl Fn() -> Result<Option<File>>, sharing: Sharing) -> Result<Option<File>> {
+        let looks = Cell::new(0_u32);
+        let wait = Wait { what: &format!("the lock of {}", self.what), deadline: self.deadline, interval: INTERVAL };
+        let locked = wait.until(|_| {
+            loop {
+                // Each time anew: the file may be another one by now.
+                let Some(file) = open()? else { return Ok(Look::Ready(None)) };
+                let tried = match sharing {
+                    Sharing::Alone => file.try_lock(),
+                    Sharing::Shared => file.try_lock_shared(),
+                };
+                match tried {
+                    Ok(()) if has_name(&file, self.path)? => return Ok(Look::Ready(Some(file))),
+                    Ok(()) => {}
+                    Err(TryLockError::WouldBlock) => return Ok(Look::NotYet(self.tell(&looks))),
+                    Err(TryLockError::Error(error)) => return Err(at_path("lock", self.path, &error)),
+                }
+            }
+        });
+        match locked {
+            Err(fault) if fault.class() == FaultClass::Timeout => Err(in_use(self.path, self.what, self.deadline)),
+            result => result,
+        }
+    }
+
+    /// Says once who holds it, at the second look.
+    fn tell(&self, looks: &Cell<u32>) -> String {
+        let holder = holder(self.path);
+        looks.set(looks.get().saturating_add(1));
+        if looks.get() == 2 {
+            self.events.note(format!("waiting for {}, which is in use by {holder}", self.what));
+        }
+        format!("in use by {holder}")
+    }
+}
+
+/// Whether the open file is still the one that has the name.
+fn has_name(file: &File, path: &Path) -> Result<bool> {
+    let failed = |error| at_path("look at the lock", path, &error);
+    let open = file.metadata().map_err(failed)?;
+    match path.metadata() {
+        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -120,117 +213,4 @@ fn write_holder(file: &mut File) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
-    use std::sync::mpsc;
-
-    use model::Event;
-    use model::event::Silent;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(600);
-
-    fn acquire(path: &Path, deadline: Duration) -> Result<FileLock> {
-        FileLock::acquire(path, "instance k3s-vm", deadline, &Silent)
-    }
-
-    fn new_path() -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("vm").join("lock");
-        (folder, path)
-    }
-
-    fn mode(path: &Path) -> u32 {
-        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    #[test]
-    fn a_second_taker_is_refused_and_told_the_holder() {
-        let (_folder, path) = new_path();
-        let held = acquire(&path, LONG).unwrap();
-        let fault = acquire(&path, Duration::ZERO).unwrap_err();
-        assert_eq!(fault.class(), FaultClass::State);
-        let begin = format!("instance k3s-vm is in use by process {} (", std::process::id());
-        assert!(fault.what().starts_with(&begin), "{fault}");
-        drop(held);
-        acquire(&path, Duration::ZERO).unwrap();
-    }
-
-    #[test]
-    fn the_file_is_private_and_stays() {
-        let (_folder, path) = new_path();
-        drop(acquire(&path, LONG).unwrap());
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(std::fs::read(&path).unwrap(), b"");
-    }
-
-    #[test]
-    fn a_file_left_by_a_dead_holder_is_no_lock() {
-        let (_folder, path) = new_path();
-        std::fs::create_dir(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, "4711 k3s-vm start\nand more that an older version wrote\n").unwrap();
-        let _held = acquire(&path, Duration::ZERO).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(&format!("{} ", std::process::id())), "{text}");
-        assert_eq!(text.lines().count(), 1);
-    }
-
-    #[test]
-    fn the_deadline_is_told() {
-        let (_folder, path) = new_path();
-        let _held = acquire(&path, LONG).unwrap();
-        let fault = acquire(&path, Duration::from_millis(30)).unwrap_err();
-        assert_eq!(fault.why(), ["it was not released within 30ms"]);
-    }
-
-    /// Hands on the notes.
-    struct Notes(mpsc::Sender<String>);
-
-    impl EventSink for Notes {
-        fn emit(&self, event: Event) {
-            if let Event::Note { text } = event {
-                self.0.send(text).unwrap();
-            }
-        }
-    }
-
-    #[test]
-    fn a_waiter_says_so_once_and_gets_the_lock_when_it_is_free() {
-        let (_folder, path) = new_path();
-        let held = acquire(&path, LONG).unwrap();
-        let (notes, heard) = mpsc::channel();
-        let waiter = std::thread::spawn({
-            let path = path.clone();
-            move || FileLock::acquire(&path, "instance k3s-vm", LONG, &Notes(notes))
-        });
-        let note = heard.recv().unwrap();
-        assert!(note.starts_with("waiting for instance k3s-vm, which is in use by process "), "{note}");
-        drop(held);
-        let _taken = waiter.join().unwrap().unwrap();
-        assert_eq!(heard.try_recv(), Err(mpsc::TryRecvError::Disconnected), "one note is enough");
-        assert!(acquire(&path, Duration::ZERO).is_err());
-    }
-
-    #[test]
-    fn the_lock_dies_with_its_process() {
-        let (_folder, path) = new_path();
-        drop(acquire(&path, LONG).unwrap());
-        // flock(1) holds the lock until its program, cat, sees the end of its input.
-        let mut holder = std::process::Command::new("flock")
-            .arg(&path)
-            .args(["-c", "echo locked; exec cat"])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = [0; 7];
-        holder.stdout.take().unwrap().read_exact(&mut said).unwrap();
-        let fault = acquire(&path, Duration::ZERO).unwrap_err();
-        assert_eq!(fault.what(), "instance k3s-vm is in use by another process");
-        drop(holder.stdin.take());
-        holder.wait().unwrap();
-        acquire(&path, LONG).unwrap();
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::lock::FileLock;
+use host::lock::{FileLock, Sharing};
 use host::packages::Consent;
 use model::config::Ports;
 use model::instance::InstanceName;
@@ -92,13 +92,23 @@ impl Context<'_> {
     /// # Errors
     /// A State fault where there is no such instance, or that names the holder when it is not released in time.
     pub fn lock(&self) -> Result<FileLock> {
-        let name = self.name.suffix().unwrap_or_default();
-        if !self.is_default() && !self.paths().dir().exists() {
-            return Err(Fault::new(FaultClass::State, format!("there is no instance {name}"))
+        let Some(name) = self.name.suffix() else { return self.lock_new() };
+        let paths = self.paths();
+        let lock = FileLock::acquire_existing(
+            &paths.lock(),
+            Sharing::Alone,
+            &format!("instance {}", self.name),
+            LOCK_DEADLINE,
+            self.events,
+        )?;
+        match lock {
+            Some(lock) => self.locked(lock),
+            None if paths.dir().exists() => self.lock_new(),
+            // Perhaps only since this verb has begun to wait for the one that deleted it.
+            None => Err(Fault::new(FaultClass::State, format!("there is no instance {name}"))
                 .next("k3s-vm list    # shows those that there are")
-                .next(format!("k3s-vm clone {name}    # makes it")));
+                .next(format!("k3s-vm clone {name}    # makes it"))),
         }
-        self.lock_new()
     }
 
     /// The same for an instance that may not be there yet.
@@ -109,12 +119,17 @@ impl Context<'_> {
         let paths = self.paths();
         host::files::create_private_dir(&paths.vm_dir())?;
         let lock = FileLock::acquire(&paths.lock(), &format!("instance {}", self.name), LOCK_DEADLINE, self.events)?;
+        self.locked(lock)
+    }
+
+    /// What is done first with the lock held.
+    fn locked(&self, lock: FileLock) -> Result<FileLock> {
         // No verb fails by it: what was cut off is still there at the next one.
-        if let Err(fault) = host::files::recover(&paths.vm_dir(), self.events) {
+        if let Err(fault) = host::files::recover(&self.paths().vm_dir(), self.events) {
             self.events.warning(fault.to_string());
         }
         ignore_file::ensure(&self.project.paths, self.events);
-        vm_log::bound(&paths.log())?;
+        vm_log::bound(&self.paths().log())?;
         Ok(lock)
     }
 }

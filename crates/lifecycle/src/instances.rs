@@ -1,9 +1,13 @@
 //! The instances of a project: which there are, and how one is destroyed with all that it has.
 
 use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
 
 use host::files;
 use host::identity::ProcessHandle;
+use host::lock::{FileLock, Sharing};
+use model::event::Silent;
 use model::instance::InstanceName;
 use model::paths::ProjectPaths;
 use model::{EventSink, Fault, FaultClass, Result};
@@ -68,9 +72,41 @@ pub(crate) fn destroy(project: &ProjectPaths, name: &InstanceName, events: &dyn 
 pub(crate) fn delete(project: &ProjectPaths, name: &InstanceName, events: &dyn EventSink) -> Result<u32> {
     let ended = destroy(project, name, events)?;
     if name.suffix().is_some() {
-        files::remove(project.instance(name).dir())?;
+        remove_folder(project, name)?;
     }
     Ok(ended)
+}
+
+/// What a folder is called that is being removed, after a name that is no instance's.
+const REMOVED: &str = ".removed";
+/// How long another one may take who removes the same folder.
+const REMOVE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The folder loses its name first: what somebody makes under that name meanwhile, a lock for one, is not removed with it.
+fn remove_folder(project: &ProjectPaths, name: &InstanceName) -> Result<()> {
+    let folder = project.instance(name).dir().to_owned();
+    let what = format!("the folder of {name}");
+    let Some(_lock) = FileLock::acquire_existing(&folder, Sharing::Alone, &what, REMOVE_DEADLINE, &Silent)? else {
+        return Ok(());
+    };
+    let removed = project.instances().join(format!(".{}{REMOVED}", uuid::Uuid::new_v4().simple()));
+    files::rename(&folder, &removed)?;
+    files::remove(&removed)
+}
+
+/// Removes what one that was killed left of folders.
+fn remove_leftovers(project: &ProjectPaths) -> Result<()> {
+    for folder in crate::disks::entries(&project.instances())? {
+        let is_removed = folder.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(REMOVED.as_bytes()));
+        if is_removed && let Ok(Some(_lock)) = claim_folder(&folder) {
+            files::remove(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+fn claim_folder(folder: &Path) -> Result<Option<FileLock>> {
+    FileLock::acquire_existing(folder, Sharing::Alone, "a folder", Duration::ZERO, &Silent)
 }
 
 fn process(asker: Asker<'_>, events: &dyn EventSink) -> Result<Option<ProcessHandle>> {
@@ -95,32 +131,46 @@ const OWNER: &str = "owner.lock";
 /// State when the instance has an owner already; a fault that names the path.
 pub(crate) fn own(project: &ProjectPaths, name: &InstanceName) -> Result<File> {
     let folder = project.instance(name).dir().to_owned();
-    files::create_private_dir(&folder)?;
     let path = folder.join(OWNER);
     let failed = |error: &std::io::Error| host::io_fault::at_path("lock", &path, error);
-    if path.exists() && abandoned(project, name)?.is_none() {
-        return Err(Fault::new(FaultClass::State, format!("the instance {name} is in use by another command")));
+    loop {
+        files::create_private_dir(&folder)?;
+        match claim(&path) {
+            Ok(Some(claim)) => return Ok(claim),
+            Ok(None) => {}
+            Err(fault) if fault.class() == FaultClass::State => {
+                return Err(Fault::new(FaultClass::State, format!("the instance {name} is in use by another command")));
+            }
+            Err(fault) => return Err(fault),
+        }
+        // Locked before it has its name: a sweep that came in between would take it for that of a command that is gone.
+        let file = tempfile::NamedTempFile::new_in(&folder).map_err(|error| failed(&error))?;
+        file.as_file().lock().map_err(|error| failed(&error))?;
+        match file.persist_noclobber(&path) {
+            Ok(file) => return Ok(file),
+            // Another one was quicker, or the folder is being removed: it is looked anew.
+            Err(error)
+                if matches!(error.error.kind(), std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotFound) => {}
+            Err(error) => return Err(failed(&error.error)),
+        }
     }
-    // Locked before it has its name: a sweep that came in between would take it for that of a command that is gone.
-    let file = tempfile::NamedTempFile::new_in(&folder).map_err(|error| failed(&error))?;
-    file.as_file().lock().map_err(|error| failed(&error))?;
-    file.persist(&path).map_err(|error| failed(&error.error))
 }
 
 /// The claim of a command that is gone, taken over; nothing where that command, or its guard, lives.
 fn abandoned(project: &ProjectPaths, name: &InstanceName) -> Result<Option<File>> {
-    let path = project.instance(name).dir().join(OWNER);
-    let failed = |error: &std::io::Error| host::io_fault::at_path("lock", &path, error);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(&error)),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(&error)),
+    match claim(&project.instance(name).dir().join(OWNER)) {
+        Err(fault) if fault.class() == FaultClass::State => Ok(None),
+        result => result,
     }
+}
+
+/// The claim in the file `path`, nothing where there is none.
+///
+/// # Errors
+/// State when somebody has it.
+fn claim(path: &Path) -> Result<Option<File>> {
+    let lock = FileLock::acquire_existing(path, Sharing::Alone, "the instance", Duration::ZERO, &Silent)?;
+    Ok(lock.and_then(FileLock::into_file))
 }
 
 /// Gives the claim up: the instance stays.
@@ -143,6 +193,7 @@ pub(crate) fn is_owned(project: &ProjectPaths, name: &InstanceName) -> bool {
 /// # Errors
 /// As [`destroy`].
 pub fn sweep(project: &ProjectPaths, events: &dyn EventSink) -> Result<usize> {
+    remove_leftovers(project)?;
     let mut swept = 0;
     for name in names(project) {
         let Some(_owner) = abandoned(project, &name)? else { continue };
@@ -178,6 +229,40 @@ mod tests {
         drop(kept);
         assert_eq!(sweep(&project, &Silent).expect("a sweep"), 1);
         assert!(!there(1));
+    }
+
+    #[test]
+    fn two_owned_an_instance_whose_owner_was_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = ProjectPaths::new(folder.path());
+        for number in 0..100 {
+            drop(own(&project, &name(number)).expect("a claim"));
+            let start = std::sync::Barrier::new(4);
+            let claims: Vec<File> = std::thread::scope(|scope| {
+                let claim = || {
+                    start.wait();
+                    own(&project, &name(number)).ok()
+                };
+                let claims: Vec<_> = (0..4).map(|_| scope.spawn(claim)).collect();
+                claims.into_iter().filter_map(|claim| claim.join().expect("a claim")).collect()
+            });
+            assert_eq!(claims.len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_a_killed_removal_left_is_removed_unless_it_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = ProjectPaths::new(folder.path());
+        let left = |name: &str| {
+            let folder = project.instances().join(format!(".{name}{REMOVED}"));
+            std::fs::create_dir_all(folder.join("vm")).expect("a folder");
+            folder
+        };
+        let (dead, live) = (left("dead"), left("live"));
+        let _goes_on = claim_folder(&live).expect("a lock").expect("a folder");
+        sweep(&project, &Silent).expect("a sweep");
+        assert_eq!((dead.exists(), live.exists()), (false, true));
     }
 
     #[test]

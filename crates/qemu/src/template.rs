@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::files::{self, Mode};
 use host::io_fault::at_path;
+use host::lock::{FileLock, Sharing};
+use model::event::Silent;
 use model::paths::TemplatePaths;
 use model::{Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
@@ -51,7 +53,7 @@ pub struct Unsealed {
     paths: TemplatePaths,
     target: PathBuf,
     /// Locked, so that a sweep tells the folder from one whose maker is dead.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Unsealed {
@@ -70,10 +72,8 @@ impl Unsealed {
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(parent)
                 .map_err(failed)?;
-            let lock = File::open(folder.path()).map_err(failed)?;
-            lock.lock().map_err(failed)?;
-            // A sweep may have come between the two lines above.
-            if folder.path().exists() {
+            // A sweep may have come first.
+            if let Some(lock) = lock(folder.path())? {
                 let paths = TemplatePaths::new(folder.path());
                 return Ok(Unsealed { folder, paths, target: target.to_owned(), _lock: lock });
             }
@@ -252,8 +252,7 @@ pub fn sweep(parent: &Path, dry_run: bool) -> Result<Swept> {
             continue;
         }
         // One that is gone meanwhile, or whose maker lives, is left alone.
-        let Ok(folder) = File::open(&path) else { continue };
-        if folder.try_lock().is_ok() {
+        if let Ok(Some(_lock)) = lock(&path) {
             swept.folders += 1;
             let disk = TemplatePaths::new(&path).disk().metadata();
             let elsewhere = disk.ok().filter(|disk| disk.nlink() > 1).map_or(0, |disk| files::on_disk(&disk));
@@ -264,6 +263,14 @@ pub fn sweep(parent: &Path, dry_run: bool) -> Result<Swept> {
         }
     }
     Ok(swept)
+}
+
+/// The lock of an unsealed folder; nothing where it is gone or another process has it.
+fn lock(folder: &Path) -> Result<Option<FileLock>> {
+    match FileLock::acquire_existing(folder, Sharing::Alone, "a folder that is made", Duration::ZERO, &Silent) {
+        Err(fault) if fault.class() == FaultClass::State => Ok(None),
+        result => result,
+    }
 }
 
 /// Makes a file last and read-only; its size.

@@ -1,0 +1,195 @@
+//! Tests of locks with threads and another process.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use model::Event;
+use model::event::Silent;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(600);
+
+fn acquire(path: &Path, deadline: Duration) -> Result<FileLock> {
+    FileLock::acquire(path, "instance k3s-vm", deadline, &Silent)
+}
+
+fn new_path() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vm").join("lock");
+    (folder, path)
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_second_taker_is_refused_and_told_the_holder() {
+    let (_folder, path) = new_path();
+    let held = acquire(&path, LONG).unwrap();
+    let fault = acquire(&path, Duration::ZERO).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::State);
+    let begin = format!("instance k3s-vm is in use by process {} (", std::process::id());
+    assert!(fault.what().starts_with(&begin), "{fault}");
+    drop(held);
+    acquire(&path, Duration::ZERO).unwrap();
+}
+
+#[test]
+fn the_file_is_private_and_stays() {
+    let (_folder, path) = new_path();
+    drop(acquire(&path, LONG).unwrap());
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+/// Many at once take the lock, look that nobody else is inside, and remove the file, or its folder, before they let go.
+#[test]
+fn a_lock_file_was_removed_while_others_waited_and_two_held_the_lock() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    let (_folder, path) = new_path();
+    let inside = AtomicU32::new(0);
+    let start = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (path, inside, start) = (&path, &inside, &start);
+            scope.spawn(move || {
+                start.wait();
+                for turn in 0..40 {
+                    let held = loop {
+                        match acquire(path, Duration::from_millis(1)) {
+                            Ok(held) => break held,
+                            Err(fault) if fault.class() == FaultClass::State => std::thread::yield_now(),
+                            // The folder went between its making and the file's.
+                            Err(fault) => assert!(fault.to_string().contains("No such file"), "{fault}"),
+                        }
+                    };
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold the lock");
+                    std::thread::yield_now();
+                    assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1, "two hold the lock");
+                    if (thread + turn) % 2 == 0 {
+                        std::fs::remove_file(path).unwrap();
+                    } else {
+                        let folder = path.parent().unwrap();
+                        let elsewhere = folder.with_file_name(format!("{thread}-{turn}"));
+                        std::fs::rename(folder, elsewhere).unwrap();
+                    }
+                    drop(held);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_lock_file_was_replaced_between_its_opening_and_the_lock_and_two_held_the_lock() {
+    let (_folder, path) = new_path();
+    let other = std::cell::RefCell::new(None);
+    let open = || {
+        let file = open(&path)?;
+        let mut other = other.borrow_mut();
+        if other.is_none() {
+            std::fs::remove_file(&path).unwrap();
+            *other = Some(acquire(&path, Duration::ZERO)?);
+        }
+        Ok(Some(file))
+    };
+    let request = Request { path: &path, what: "instance k3s-vm", deadline: Duration::ZERO, events: &Silent };
+    let fault = request.take(open, Sharing::Alone).expect_err("two hold the lock");
+    assert_eq!(fault.class(), FaultClass::State);
+}
+
+#[test]
+fn who_waits_for_what_is_removed_meanwhile_gets_nothing() {
+    let (folder, _) = new_path();
+    let path = folder.path().join("image");
+    let existing = |sharing, deadline| FileLock::acquire_existing(&path, sharing, "the guest image", deadline, &Silent);
+    assert!(existing(Sharing::Shared, LONG).unwrap().is_none());
+    std::fs::create_dir(&path).unwrap();
+    let shared = existing(Sharing::Shared, LONG).unwrap().unwrap();
+    let other = existing(Sharing::Shared, LONG).unwrap().unwrap();
+    assert_eq!(existing(Sharing::Alone, Duration::ZERO).unwrap_err().class(), FaultClass::State);
+    drop((shared, other));
+    let alone = existing(Sharing::Alone, LONG).unwrap().unwrap();
+    let (notes, heard) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let path = &path;
+        let waiter = scope
+            .spawn(move || FileLock::acquire_existing(path, Sharing::Shared, "the guest image", LONG, &Notes(notes)));
+        heard.recv().unwrap();
+        std::fs::remove_dir(path).unwrap();
+        drop(alone);
+        assert!(waiter.join().unwrap().unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_file_left_by_a_dead_holder_is_no_lock() {
+    let (_folder, path) = new_path();
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "4711 k3s-vm start\nand more that an older version wrote\n").unwrap();
+    let _held = acquire(&path, Duration::ZERO).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with(&format!("{} ", std::process::id())), "{text}");
+    assert_eq!(text.lines().count(), 1);
+}
+
+#[test]
+fn the_deadline_is_told() {
+    let (_folder, path) = new_path();
+    let _held = acquire(&path, LONG).unwrap();
+    let fault = acquire(&path, Duration::from_millis(30)).unwrap_err();
+    assert_eq!(fault.why(), ["it was not released within 30ms"]);
+}
+
+/// Hands on the notes.
+struct Notes(mpsc::Sender<String>);
+
+impl EventSink for Notes {
+    fn emit(&self, event: Event) {
+        if let Event::Note { text } = event {
+            self.0.send(text).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_waiter_says_so_once_and_gets_the_lock_when_it_is_free() {
+    let (_folder, path) = new_path();
+    let held = acquire(&path, LONG).unwrap();
+    let (notes, heard) = mpsc::channel();
+    let waiter = std::thread::spawn({
+        let path = path.clone();
+        move || FileLock::acquire(&path, "instance k3s-vm", LONG, &Notes(notes))
+    });
+    let note = heard.recv().unwrap();
+    assert!(note.starts_with("waiting for instance k3s-vm, which is in use by process "), "{note}");
+    drop(held);
+    let _taken = waiter.join().unwrap().unwrap();
+    assert_eq!(heard.try_recv(), Err(mpsc::TryRecvError::Disconnected), "one note is enough");
+    assert!(acquire(&path, Duration::ZERO).is_err());
+}
+
+#[test]
+fn the_lock_dies_with_its_process() {
+    let (_folder, path) = new_path();
+    drop(acquire(&path, LONG).unwrap());
+    // flock(1) holds the lock until its program, cat, sees the end of its input.
+    let mut holder = std::process::Command::new("flock")
+        .arg(&path)
+        .args(["-c", "echo locked; exec cat"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 7];
+    holder.stdout.take().unwrap().read_exact(&mut said).unwrap();
+    let fault = acquire(&path, Duration::ZERO).unwrap_err();
+    assert_eq!(fault.what(), "instance k3s-vm is in use by another process");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    acquire(&path, LONG).unwrap();
+}
