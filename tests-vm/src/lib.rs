@@ -5,6 +5,7 @@
 pub mod apply_steps;
 pub mod contract;
 pub mod credential_steps;
+pub mod data_steps;
 pub mod http;
 pub mod idle_steps;
 pub mod instant_steps;

@@ -121,6 +121,11 @@ impl ExampleProject {
         self.command("kubectl", arguments).stdout(Stdio::null()).spawn().expect("bin/kubectl")
     }
 
+    /// `bin/kubectl`, to be started with streams of one's own.
+    pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        self.command("kubectl", arguments)
+    }
+
     /// As [`ExampleProject::ok`], with a file as standard input.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use base64::Engine;
 use k3s_vm_tests_vm::apply_steps;
 use k3s_vm_tests_vm::credential_steps;
+use k3s_vm_tests_vm::data_steps;
 use k3s_vm_tests_vm::http;
 use k3s_vm_tests_vm::idle_steps;
 use k3s_vm_tests_vm::instant_steps;
@@ -133,7 +134,9 @@ fn main() -> ExitCode {
     project.write(".env", &format!("WEB_PORT={WEB_PORT}\n"));
     let visit = || drop(http::get(WEB_PORT, "/").expect("an answer"));
     let visits = || state()["visits"].as_u64().expect("a number");
+    data_steps::power(&mut steps, &project);
     instant_steps::reset_and_snapshots(&mut steps, &project, &visit, &visits);
+    data_steps::damage(&mut steps, &project);
     steps.run("stop_powers_the_guest_off", || {
         project.ok(&["stop", "--power-off"]);
         assert_eq!(status(&project)["state"], "stopped");

@@ -18,9 +18,13 @@ const MOST_RESTARTS: u32 = 5;
 /// Less free space than this, in KiB, and nothing can be written any more.
 const LEAST_SPACE: u64 = 16 * 1024;
 /// The state of the service `$1`, and the room on the disk.
-const STATE: GuestScript = GuestScript::new("systemctl show -p ActiveState -p NRestarts -- \"$1\"; df -Pk /");
+const STATE: GuestScript =
+    GuestScript::new("systemctl show -p ActiveState -p NRestarts -p ExecMainStatus -- \"$1\"; df -Pk /");
 /// The lines of its journal that a fault shows.
 const JOURNAL: GuestScript = GuestScript::new("journalctl --no-pager -o cat -n 20 \"--unit=$1\"");
+/// The exit status of a cluster that found its database damaged and left it as it is (EX_DATAERR of sysexits.h;
+/// `guest/kubernetes/internal/server/database.go`). K3s ends with 1 and is told by its restarts.
+const DAMAGED_DATABASE: i32 = 65;
 
 /// The cluster's service and the disk of a guest.
 pub(crate) struct GuestHealth {
@@ -35,6 +39,7 @@ pub(crate) struct GuestHealth {
 struct Answer {
     state: String,
     restarts: u32,
+    exit_status: Option<i32>,
     free_space: Option<u64>,
 }
 
@@ -93,6 +98,8 @@ fn read(text: &str) -> Answer {
             state.clone_into(&mut answer.state);
         } else if let Some(restarts) = line.strip_prefix("NRestarts=") {
             answer.restarts = restarts.parse().unwrap_or_default();
+        } else if let Some(status) = line.strip_prefix("ExecMainStatus=") {
+            answer.exit_status = status.parse().ok();
         } else if line.ends_with(" /") {
             answer.free_space = line.split_whitespace().nth(3).and_then(|number| number.parse().ok());
         }
@@ -106,6 +113,14 @@ fn what_is_wrong(answer: &Answer, restarts_before: u32, service: &str) -> Option
             .because("the cluster cannot write, so it does not become ready")
             .next("k3s-vm ssh -- du -xh -d3 /var | sort -h | tail    # what takes the space")
             .next("k3s-vm reset --disk 40GiB    # a new, larger disk; data on the old one are lost");
+        return Some(fault);
+    }
+    if answer.state == "failed" && answer.exit_status == Some(DAMAGED_DATABASE) {
+        let fault = Fault::new(FaultClass::Guest, "the cluster's database in the guest is damaged")
+            .because(format!("{service} left it as it is and does not start without it"))
+            .next("k3s-vm ssh -- tar -C /var/lib/kubernetes -c db > database.tar    # keeps it")
+            .next("k3s-vm snapshot list    # `k3s-vm snapshot restore NAME` goes back to one from before")
+            .next("k3s-vm reset    # a new, empty cluster; data on the old disk are lost");
         return Some(fault);
     }
     let restarts = answer.restarts.saturating_sub(restarts_before);
@@ -139,6 +154,21 @@ mod tests {
         assert_eq!(told(&HEALTHY.replace("NRestarts=2", "NRestarts=6"), 2), None);
         assert_eq!(told("", 0), None);
         assert_eq!(told(&HEALTHY.replace("=active", "=activating"), 0), None);
+    }
+
+    #[test]
+    fn a_damaged_database_was_replaced_by_an_empty_cluster_without_a_word() {
+        let text = HEALTHY.replace("=active", "=failed\nExecMainStatus=65");
+        let fault = what_is_wrong(&read(&text), 2, "kubernetes.service").expect("a fault");
+        assert_eq!(fault.class(), FaultClass::Guest);
+        insta::assert_snapshot!(format!("{fault}\n{}", fault.next_steps().join("\n")), @"
+        the cluster's database in the guest is damaged: kubernetes.service left it as it is and does not start without it
+        k3s-vm ssh -- tar -C /var/lib/kubernetes -c db > database.tar    # keeps it
+        k3s-vm snapshot list    # `k3s-vm snapshot restore NAME` goes back to one from before
+        k3s-vm reset    # a new, empty cluster; data on the old disk are lost
+        ");
+        // An exit that is followed by another start is none of a unit that was given up.
+        assert_eq!(told(&HEALTHY.replace("=active", "=activating\nExecMainStatus=65"), 2), None);
     }
 
     #[test]

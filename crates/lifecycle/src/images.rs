@@ -42,12 +42,14 @@ while [ $# -gt 0 ]; do
 done
 "#,
 );
-/// Imports standard input and records what it was, after the import. Its arguments are the directory of the records, then
+/// Imports standard input and records what it was, once its layers are on the disk: containerd unpacks them without a sync,
+/// and after a loss of power an image that counts as imported would have files without content. Its arguments are the directory of the records, then
 /// two an image: the file with the record, and the digest.
 const IMPORT: GuestScript = GuestScript::new(
     r#"set -e
 PATH=$PATH:/usr/local/bin
 ctr -n k8s.io images import - >&2
+sync
 mkdir -p "$1"
 shift
 while [ $# -gt 0 ]; do

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -48,7 +49,23 @@ func serve() int {
 	context.AfterFunc(ctx, stop)
 	if err := server.Run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "kubernetes:", err)
+		var damaged *server.DamagedDatabase
+		if errors.As(err, &damaged) {
+			fmt.Fprint(os.Stderr, damaged.Advice())
+			tellConsole(fmt.Sprintf("kubernetes: %v\n%s", damaged, damaged.Advice()))
+			return server.ExitDamaged
+		}
 		return 1
 	}
 	return 0
+}
+
+// tellConsole writes to the console, which the host keeps, what must be seen without the journal.
+func tellConsole(text string) {
+	console, err := os.OpenFile("/dev/console", os.O_WRONLY, 0)
+	if err != nil {
+		return
+	}
+	defer console.Close()
+	fmt.Fprint(console, text)
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,14 +13,15 @@ import (
 	// The database's driver registers itself with kine.
 	_ "github.com/k3s-io/kine/pkg/drivers/sqlite"
 	"github.com/k3s-io/kine/pkg/endpoint"
-	"k8s.io/klog/v2"
+	"github.com/mattn/go-sqlite3"
 
 	"k3s-vm.dev/guest/kubernetes/internal/cluster"
 )
 
-// sqliteOptions: with a write-ahead log and synchronous=NORMAL a power cut may lose the last transactions but cannot damage the file.
+// sqliteOptions: with a write-ahead log and synchronous=FULL what the API has acknowledged is on the disk, whenever the power goes
+// (https://www.sqlite.org/pragma.html#pragma_synchronous). With NORMAL, kine's default, the last transactions would be lost.
 // The startup VACUUM is off because it rewrites the whole file at every boot.
-const sqliteOptions = "_journal_mode=WAL&_busy_timeout=30000&_synchronous=NORMAL&_txlock=immediate&_stmt_cache_size=64&cache=shared&_kine_disable_startup_vacuum=true"
+const sqliteOptions = "_journal_mode=WAL&_busy_timeout=30000&_synchronous=FULL&_txlock=immediate&_stmt_cache_size=64&cache=shared&_kine_disable_startup_vacuum=true"
 
 // startDatabase runs kine, which speaks etcd's protocol on a socket in RunDir and keeps its data in one SQLite file.
 func startDatabase(ctx context.Context) error {
@@ -29,7 +31,7 @@ func startDatabase(ctx context.Context) error {
 	if err := os.MkdirAll(cluster.RunDir, 0o700); err != nil {
 		return err
 	}
-	if err := checkAfterCrash(ctx, cluster.Database); err != nil {
+	if err := checkDatabase(ctx, cluster.Database); err != nil {
 		return err
 	}
 	_, err := endpoint.Listen(ctx, endpoint.Config{
@@ -49,52 +51,84 @@ func startDatabase(ctx context.Context) error {
 	return err
 }
 
-// checkAfterCrash looks the database over when the last run did not end cleanly: a clean end removes the write-ahead log.
-// A damaged file is moved aside, so that the guest comes up with an empty cluster instead of not at all, and nothing is lost for good.
-func checkAfterCrash(ctx context.Context, path string) error {
-	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
-		return nil
-	}
-	problem := quickCheck(ctx, path)
-	if problem == nil {
-		return nil
-	}
-	aside := fmt.Sprintf("%s.damaged-%s", path, time.Now().UTC().Format("20060102T150405"))
-	klog.ErrorS(problem, "The cluster's database is damaged and was moved aside; the cluster starts empty", "movedTo", aside)
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && !os.IsNotExist(err) {
-			return err
+// DamagedDatabase is why a cluster does not start whose database cannot be trusted. Its files stay as they are: an empty cluster in
+// their place would be a loss that nobody is told of.
+type DamagedDatabase struct {
+	Path    string
+	Problem error
+}
+
+// ExitDamaged is the exit status for it (EX_DATAERR of sysexits.h): the unit does not start the process again, and the host knows it.
+const ExitDamaged = 65
+
+func (d *DamagedDatabase) Error() string {
+	return fmt.Sprintf("the cluster's database %s is damaged: %v", d.Path, d.Problem)
+}
+
+func (d *DamagedDatabase) Unwrap() error { return d.Problem }
+
+// Advice is what the user can do, for the journal and the console.
+func (d *DamagedDatabase) Advice() string {
+	dir := filepath.Dir(d.Path)
+	return fmt.Sprintf(`It was left as it is, and the cluster does not start.
+k3s-vm ssh -- tar -C %s -c . > database.tar    # keeps it
+k3s-vm reset    # a new, empty cluster; data on the old disk are lost
+`, dir)
+}
+
+// checkDatabase looks the database over before every start, not only after an unclean end: what damages a file need not end a process.
+// One that is not there is that of a new cluster.
+func checkDatabase(ctx context.Context, path string) error {
+	damaged := func(problem error) error { return &DamagedDatabase{path, problem} }
+	info, err := os.Stat(path)
+	switch {
+	case os.IsNotExist(err):
+		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+			return damaged(errors.New("there is a write-ahead log and no database"))
 		}
+		return nil
+	case err != nil:
+		return err
+	case info.Size() == 0:
+		// SQLite would take it for a new one.
+		return damaged(errors.New("the file is empty"))
+	}
+	found, err := quickCheck(ctx, path)
+	var answer sqlite3.Error
+	switch {
+	case errors.As(err, &answer) && (answer.Code == sqlite3.ErrCorrupt || answer.Code == sqlite3.ErrNotADB):
+		return damaged(err)
+	// A disk that cannot be read, or a start that is cancelled, says nothing of the content.
+	case err != nil:
+		return err
+	case found != "":
+		return damaged(errors.New(found))
 	}
 	return nil
 }
 
-func quickCheck(ctx context.Context, path string) error {
-	db, err := sql.Open("sqlite3", "file:"+path)
+// quickCheck returns what is wrong with the content (https://www.sqlite.org/pragma.html#pragma_quick_check).
+func quickCheck(ctx context.Context, path string) (string, error) {
+	// Read-only: the end of another connection would write the log into a file that may be damaged.
+	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_busy_timeout=30000")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, "PRAGMA quick_check")
+	rows, err := db.QueryContext(ctx, "PRAGMA quick_check(5)")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer rows.Close()
 	var found []string
 	for rows.Next() {
 		var line string
 		if err := rows.Scan(&line); err != nil {
-			return err
+			return "", err
 		}
 		if line != "ok" {
 			found = append(found, line)
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if len(found) > 0 {
-		return fmt.Errorf("%s", strings.Join(found, "; "))
-	}
-	return nil
+	return strings.Join(found, "; "), rows.Err()
 }

@@ -2,12 +2,8 @@ package server
 
 import (
 	"crypto/tls"
-	"database/sql"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -107,45 +103,6 @@ func TestGuestAddressIsTheOneThatLeadsOut(t *testing.T) {
 		if got := guestAddress(net.Interface{Name: c.name, Flags: c.flags}, address(c.address)); got != c.want {
 			t.Errorf("%s %s: %q", c.name, c.address, got)
 		}
-	}
-}
-
-func TestDamagedDatabaseIsMovedAside(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	for name, content := range map[string]string{path: strings.Repeat("damaged", 1000), path + "-wal": "x"} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := checkAfterCrash(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("still in place: %v", err)
-	}
-	if kept, _ := filepath.Glob(path + ".damaged-*"); len(kept) == 0 {
-		t.Error("nothing was kept")
-	}
-}
-
-func TestSoundDatabaseStaysAfterACrash(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	db, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec("CREATE TABLE kine (id INTEGER)"); err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
-		t.Fatalf("no write-ahead log: %v", err)
-	}
-	if err := checkAfterCrash(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Error(err)
 	}
 }
 
