@@ -1,7 +1,7 @@
 #!/bin/sh
 # The builder of image.nix: paths, kernel, initial RAM disk and manifest -> the folder of a guest image.
 #
-# It needs coreutils, xargs, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
+# It needs coreutils, sed, xargs, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
 # in Nix's sandbox and outside of it.
 set -eu
 
@@ -76,4 +76,12 @@ qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd -m 4 "$work/root.ra
 # Copies, so that the folder refers to nothing.
 cp --no-preserve=mode,ownership "$kernel" "$out/kernel"
 cp --no-preserve=mode,ownership "$initrd" "$out/initrd"
-cp --no-preserve=mode,ownership "$manifest" "$out/manifest.json"
+
+# By these damage is noticed. The manifest is one object, which ends with its brace.
+described() {
+    printf '"%s":{"size":%s,"sha256":"%s"}' "$1" "$(stat -c %s "$out/$1")" "$(sha256sum "$out/$1" | cut -d ' ' -f 1)"
+}
+{
+    sed '$s/[[:space:]]*}[[:space:]]*$//' "$manifest"
+    printf ',"files":{%s,%s,%s}}\n' "$(described kernel)" "$(described initrd)" "$(described root.qcow2)"
+} >"$out/manifest.json"

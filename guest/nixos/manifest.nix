@@ -1,11 +1,12 @@
-# An evaluated NixOS -> what the image says of itself (crates/model/src/guest_image.rs).
+# An evaluated NixOS -> what the image says of itself (crates/model/src/guest_image.rs), but for the digests of its files,
+# which build-image.sh adds.
 { config, pkgs }:
 let
   cfg = config.k3sVm;
   contract = builtins.fromJSON (builtins.readFile ../k3s/contract.json);
 in
 {
-  schema = 1;
+  schema = 2;
   architecture = pkgs.stdenv.hostPlatform.parsed.cpu.name;
   provider = "nix";
   distribution = "k3s";

@@ -12,7 +12,7 @@ mod proxy;
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use model::{Event, EventSink, Fault, FaultClass};
 
@@ -64,6 +64,8 @@ impl Client {
         let _lock = FileLock::acquire(download.lock, download.what, LOCK_DEADLINE, download.events)?;
         if download.to.is_file() {
             if Sha256::of_file(download.to)? == download.sha256 {
+                // Whoever removes old downloads sees that it is in use. One that is not ours stays as old as it is.
+                let _ = std::fs::File::open(download.to).and_then(|file| file.set_modified(SystemTime::now()));
                 return Ok(());
             }
             download.events.warning(format!("{} is damaged and is fetched again", download.to.display()));

@@ -167,6 +167,29 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     atomic::sync_folder_of(to)
 }
 
+/// Gives a finished folder its name: all that is in it is on the disk before, and the name itself after.
+///
+/// Without this a power cut would leave files that are empty or cut off under the name, for everybody who looks only
+/// whether it is there. The whole filesystem is written, in one call: a toolchain has thousands of files, each of which
+/// would have to be waited for.
+///
+/// # Errors
+/// A fault that names a path; nothing has the new name then.
+pub fn publish(from: &Path, to: &Path) -> Result<()> {
+    publish_by(&sync_filesystem, from, to)
+}
+
+fn publish_by(sync: &dyn Fn(&Path) -> Result<()>, from: &Path, to: &Path) -> Result<()> {
+    sync(from)?;
+    rename(from, to)
+}
+
+/// Errors of writing that came up since the filesystem was last synced are reported, too (syncfs(2)).
+fn sync_filesystem(path: &Path) -> Result<()> {
+    let sync = || rustix::fs::syncfs(fs::File::open(path)?).map_err(io::Error::from);
+    sync().map_err(|error| at_path("complete", path, &error))
+}
+
 /// Gives `new` the name `name`, and what has that name the name of `new`, both at once; where nothing has it, this is a
 /// rename. A filesystem that cannot do that loses what had the name a moment before.
 ///

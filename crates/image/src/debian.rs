@@ -10,6 +10,7 @@ mod disk;
 mod recipe;
 mod tree_owner;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use host::packages::Requirement;
@@ -70,18 +71,18 @@ impl Plan {
         &*self.chosen.distribution
     }
 
-    /// The image, if it has been built.
+    /// The image, if it has been built and is whole.
     fn find(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
-        let images = request.cache.images();
-        match generations::newest(&images, &self.key)? {
-            None => Ok(None),
-            Some(key) => self.open(&images.join(&key), key).map(Some),
-        }
+        let image = generations::newest_sound(request.cache, &self.key, request.events)?;
+        Ok(image.map(|image| self.with_reason(image)))
     }
 
     fn open(&self, folder: &Path, key: String) -> Result<GuestImage> {
-        let image = read_image(folder, key, FaultClass::Failed)?;
-        Ok(GuestImage { choice: self.chosen.reason.clone(), ..image })
+        Ok(self.with_reason(read_image(folder, key, FaultClass::Failed)?))
+    }
+
+    fn with_reason(&self, image: GuestImage) -> GuestImage {
+        GuestImage { choice: self.chosen.reason.clone(), ..image }
     }
 
     fn manifest(&self, virtual_size: u64) -> GuestImageManifest {
@@ -100,6 +101,7 @@ impl Plan {
             service: contract.service.clone(),
             containerd_socket: contract.containerd_socket.clone(),
             certificate_days: contract.certificate_days,
+            files: BTreeMap::new(),
         }
     }
 }
@@ -134,7 +136,7 @@ impl Provider for Debian {
             return Ok(image);
         }
         let plan = Plan::read(request, choice::decide(request)?)?;
-        let key = plan.key.clone();
+        let key = generations::unused(request.cache, &plan.key, request.events)?;
         make(request, &plan, key)
     }
 
@@ -152,7 +154,7 @@ fn make(request: &ImageRequest, plan: &Plan, key: String) -> Result<GuestImage> 
     let owner = TreeOwner::of_user()?;
     let (images, locks) = (request.cache.images(), request.cache.locks());
     let remove = move |path: &Path| owner.remove(path);
-    let store = Store { folder: &images, locks: &locks, remove: &remove };
+    let store = Store { compares: false, folder: &images, locks: &locks, remove: &remove };
     let folder = store.ensure(&key, "the guest image", deadline.left(), request.events, |into| {
         check_space(request.cache.root())?;
         build(plan, request, owner, deadline, into)
@@ -164,7 +166,7 @@ fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadli
     let events = request.events;
     let (parts, locks) = (request.cache.parts(), request.cache.locks());
     let remove = move |path: &Path| owner.remove(path);
-    let store = Store { folder: &parts, locks: &locks, remove: &remove };
+    let store = Store { compares: true, folder: &parts, locks: &locks, remove: &remove };
     // May ask the user, so it comes before anything runs at the same time.
     let payload = plan.distribution().begin(request, store, deadline)?;
     let tree = || {
@@ -183,7 +185,7 @@ fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadli
         ],
     };
     assembly::assemble(into, &inputs, &plan.recipe, request.config.disk, owner, deadline, events)?;
-    crate::manifest::write(into, &plan.manifest(request.config.disk))
+    crate::manifest::write(into, plan.manifest(request.config.disk))
 }
 
 /// Runs both at once. When one fails the other is let finish, for its result is kept; the user is told at once.

@@ -6,11 +6,53 @@
 use std::path::Path;
 
 use host::io_fault::at_path;
-use model::Result;
+use model::guest_image::GuestImage;
+use model::paths::CachePaths;
+use model::{EventSink, FaultClass, Result};
+
+use crate::manifest::read_image;
+use crate::soundness;
 
 /// The name of the newest finished image of `key`.
 pub(crate) fn newest(images: &Path, key: &str) -> Result<Option<String>> {
     Ok(last(images, key)?.map(|generation| name(key, generation)))
+}
+
+/// The newest finished image of `key`, if it is whole.
+pub(crate) fn newest_sound(cache: &CachePaths, key: &str, events: &dyn EventSink) -> Result<Option<GuestImage>> {
+    match newest(&cache.images(), key)? {
+        None => Ok(None),
+        Some(name) => match sound(cache, name) {
+            Ok(image) => Ok(Some(image)),
+            Err(why) => {
+                events.debug(why);
+                Ok(None)
+            }
+        },
+    }
+}
+
+/// The name for an image of `key` where [`newest_sound`] has found none. One that is damaged stays, and keeps its name:
+/// disks of instances may lie on it. The user is told, since a build takes minutes.
+pub(crate) fn unused(cache: &CachePaths, key: &str, events: &dyn EventSink) -> Result<String> {
+    // Another process may have built it in the meantime, which the store finds by its lock.
+    match newest(&cache.images(), key)? {
+        None => Ok(key.to_owned()),
+        Some(name) => match sound(cache, name.clone()) {
+            Ok(_) => Ok(name),
+            Err(why) => {
+                events.warning(format!("{why}; it is built anew, beside it"));
+                next(&cache.images(), key)
+            }
+        },
+    }
+}
+
+fn sound(cache: &CachePaths, name: String) -> Result<GuestImage, String> {
+    let folder = cache.images().join(&name);
+    let image = read_image(&folder, name, FaultClass::Failed).map_err(|fault| fault.to_string())?;
+    soundness::check(&image, cache).map_err(|why| format!("the guest image {} is damaged: {why}", folder.display()))?;
+    Ok(image)
 }
 
 /// The name of the next one.
@@ -42,6 +84,38 @@ fn generation(name: &str, key: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_damaged_image_was_used_again_by_the_build_that_should_replace_it() {
+        use model::guest_image::file;
+        use testkit::RecordingSink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, events) = (CachePaths::new(folder.path()), RecordingSink::default());
+        let found = || newest_sound(&cache, "k", &events).unwrap().map(|image| image.fingerprint);
+        let unused = || unused(&cache, "k", &events).unwrap();
+        assert_eq!((found(), unused()), (None, "k".to_owned()));
+        let make = |name: &str| {
+            let image = cache.images().join(name);
+            std::fs::create_dir_all(&image).unwrap();
+            for name in file::DESCRIBED {
+                std::fs::write(image.join(name), name).unwrap();
+            }
+            crate::manifest::write(&image, crate::manifest::example()).unwrap();
+            image
+        };
+        let image = make("k");
+        assert_eq!((found(), unused()), (Some("k".to_owned()), "k".to_owned()));
+        std::fs::write(image.join(file::ROOT_DISK), "").unwrap();
+        assert_eq!((found(), unused()), (None, "k.2".to_owned()));
+        let warnings = events.warnings().join("\n").replace(folder.path().to_str().unwrap(), "CACHE");
+        insta::assert_snapshot!(warnings, @"the guest image CACHE/images/k is damaged: root.qcow2 has 0 bytes, built were 10; it is built anew, beside it");
+        std::fs::remove_file(image.join(file::MANIFEST)).unwrap();
+        assert_eq!((found(), unused()), (None, "k.2".to_owned()), "a manifest that is gone");
+        make("k.2");
+        assert_eq!((found(), unused()), (Some("k.2".to_owned()), "k.2".to_owned()));
+        assert!(image.join(file::ROOT_DISK).exists(), "disks lie on it");
+    }
 
     #[test]
     fn the_newest_finished_one_counts_and_the_next_gets_a_name_of_its_own() {

@@ -19,6 +19,7 @@ mod nix;
 mod overlay;
 mod prebuilt;
 mod provider;
+mod soundness;
 mod store;
 mod tree_archive;
 
@@ -52,10 +53,12 @@ pub struct ImageRequest<'a> {
     pub events: &'a dyn EventSink,
 }
 
-/// The image for this request if it is there already. Runs no program, asks no network and builds nothing.
+/// The image for this request if it is there already, whole. Runs no program, asks no network and builds nothing; at the
+/// first use after a boot of the host it reads all of the image. One of the cache that is damaged is not there.
 ///
 /// # Errors
-/// Unreadable sources or a K3s of the user's that cannot be used, or a prebuilt folder that breaks the contract.
+/// Unreadable sources or a K3s of the user's that cannot be used, or a prebuilt folder that breaks the contract or is
+/// damaged.
 pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
     provider::of(request.config.provider).locate(request)
 }
@@ -108,4 +111,12 @@ pub fn open(folder: &Path, cache: &CachePaths) -> Result<GuestImage> {
         _ => prebuilt::fingerprint(folder)?,
     };
     manifest::read_image(folder, fingerprint, FaultClass::State)
+}
+
+/// Whether the files of an image are those that were built; at the first use after a boot of the host all are read.
+///
+/// # Errors
+/// What is wrong, as a clause.
+pub fn check(image: &GuestImage, cache: &CachePaths) -> Result<(), String> {
+    soundness::check(image, cache)
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use model::guest_image::{GuestImage, GuestImageManifest, SCHEMA, file};
+use host::digest::Sha256;
+use model::guest_image::{GuestImage, GuestImageManifest, OLDEST_SCHEMA, SCHEMA, file};
 use model::{Fault, FaultClass, Result};
 
 /// The image in `folder`.
@@ -17,7 +18,7 @@ pub(crate) fn read_image(folder: &Path, fingerprint: String, class: FaultClass) 
     let manifest: GuestImageManifest = serde_json::from_str(&text)
         .map_err(|error| fault().because(format!("{} cannot be read: {error}", file::MANIFEST)))?;
     let mut mistakes = mistakes(&manifest, std::env::consts::ARCH);
-    for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
+    for name in file::DESCRIBED {
         if !folder.join(name).is_file() {
             mistakes.push(format!("it has no {name}"));
         }
@@ -28,9 +29,10 @@ pub(crate) fn read_image(folder: &Path, fingerprint: String, class: FaultClass) 
     Err(mistakes.into_iter().fold(fault(), |fault, mistake| fault.because(mistake)))
 }
 
-/// Writes the manifest into `folder`.
-pub(crate) fn write(folder: &Path, manifest: &GuestImageManifest) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(manifest)
+/// Writes the manifest into `folder`, with the digests of the files that are there.
+pub(crate) fn write(folder: &Path, manifest: GuestImageManifest) -> Result<()> {
+    let manifest = GuestImageManifest { files: crate::soundness::digests(folder)?, ..manifest };
+    let mut text = serde_json::to_string_pretty(&manifest)
         .map_err(|error| Fault::new(FaultClass::Failed, "the manifest cannot be written").because(error))?;
     text.push('\n');
     host::files::write_atomic(&GuestImage::manifest_path(folder), text.as_bytes(), host::files::Mode::Exactly(0o644))
@@ -39,8 +41,14 @@ pub(crate) fn write(folder: &Path, manifest: &GuestImageManifest) -> Result<()> 
 /// What in a manifest breaks the guest contract. Pure.
 fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
     let mut mistakes = Vec::new();
-    if manifest.schema != SCHEMA {
-        mistakes.push(format!("schema = {}: this k3s-vm reads {SCHEMA}", manifest.schema));
+    if !(OLDEST_SCHEMA..=SCHEMA).contains(&manifest.schema) {
+        mistakes.push(format!("schema = {}: this k3s-vm reads {OLDEST_SCHEMA} and {SCHEMA}", manifest.schema));
+    }
+    for name in file::DESCRIBED {
+        let has_digest = |digest: &model::guest_image::FileDigest| Sha256::parse(&digest.sha256).is_some();
+        if manifest.schema == SCHEMA && !manifest.files.get(name).is_some_and(has_digest) {
+            mistakes.push(format!("files has no size and SHA-256 of {name}"));
+        }
     }
     if manifest.architecture != architecture {
         mistakes.push(format!("architecture = {:?}: this host runs {architecture:?}", manifest.architecture));
@@ -74,6 +82,10 @@ fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+use model::guest_image::FileDigest;
+
+/// That of an image whose files are empty.
+#[cfg(test)]
 pub(crate) fn example() -> GuestImageManifest {
     GuestImageManifest {
         schema: SCHEMA,
@@ -89,11 +101,16 @@ pub(crate) fn example() -> GuestImageManifest {
         service: "kubernetes.service".to_owned(),
         containerd_socket: "/run/containerd/containerd.sock".to_owned(),
         certificate_days: 365,
+        files: file::DESCRIBED
+            .map(|name| (name.to_owned(), FileDigest { size: 0, sha256: Sha256::of(b"").to_string() }))
+            .into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -101,11 +118,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let read = || read_image(folder.path(), "f".to_owned(), FaultClass::Config);
         assert_eq!(read().unwrap_err().why(), ["it has no manifest.json"]);
-        write(folder.path(), &example()).unwrap();
+        assert!(write(folder.path(), example()).is_err(), "there is nothing to have digests of");
+        std::fs::write(GuestImage::manifest_path(folder.path()), serde_json::to_vec(&example()).unwrap()).unwrap();
         assert_eq!(read().unwrap_err().why(), ["it has no kernel", "it has no initrd", "it has no root.qcow2"]);
         for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
+        write(folder.path(), example()).unwrap();
         let image = read().unwrap();
         assert_eq!((image.manifest, image.fingerprint.as_str()), (example(), "f"));
     }
@@ -127,7 +146,7 @@ mod tests {
     #[test]
     fn every_breach_of_the_contract_is_named() {
         let manifest = GuestImageManifest {
-            schema: 2,
+            schema: 3,
             architecture: "s390x".to_owned(),
             kernel_command_line: " ".to_owned(),
             virtual_size: 1000,
@@ -137,12 +156,19 @@ mod tests {
         };
         assert_eq!(mistakes(&example(), std::env::consts::ARCH), [""; 0]);
         insta::assert_snapshot!(mistakes(&manifest, "x86_64").join("\n"), @r#"
-        schema = 2: this k3s-vm reads 1
+        schema = 3: this k3s-vm reads 1 and 2
         architecture = "s390x": this host runs "x86_64"
         virtual_size = 1000: must be a whole number of 512-byte sectors
         certificate_days = 0: the API's certificate must live at least a day
         kernel_command_line is empty
         kubeconfig = "admin.conf": must be an absolute path in the guest
         "#);
+        let without = GuestImageManifest { files: BTreeMap::new(), ..example() };
+        assert_eq!(mistakes(&GuestImageManifest { schema: 1, ..without.clone() }, &example().architecture), [""; 0]);
+        insta::assert_snapshot!(mistakes(&without, &example().architecture).join("\n"), @"
+        files has no size and SHA-256 of kernel
+        files has no size and SHA-256 of initrd
+        files has no size and SHA-256 of root.qcow2
+        ");
     }
 }

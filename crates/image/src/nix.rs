@@ -81,11 +81,7 @@ impl Plan {
     }
 
     fn find(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
-        let images = request.cache.images();
-        match generations::newest(&images, &self.key)? {
-            None => Ok(None),
-            Some(key) => read_image(&images.join(&key), key, FaultClass::Failed).map(Some),
-        }
+        generations::newest_sound(request.cache, &self.key, request.events)
     }
 
     /// Writes the files that Nix reads: the user's part if there is none yet, the rest anew.
@@ -146,7 +142,7 @@ impl Nix {
         let deadline = Deadline::after(request.deadline);
         let program = self.program(request)?;
         let (images, locks) = (request.cache.images(), request.cache.locks());
-        let store = Store { folder: &images, locks: &locks, remove: &files::remove };
+        let store = Store { compares: false, folder: &images, locks: &locks, remove: &files::remove };
         let events = request.events;
         let folder = store.ensure(&key, "the guest image", deadline.left(), events, |into| {
             // Settings and link are the project's, whose instances may be of different images.
@@ -175,14 +171,13 @@ fn copy(from: &Path, into: &Path) -> Result<()> {
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK, file::MANIFEST] {
         let (source, target): (PathBuf, PathBuf) = (from.join(name), into.join(name));
         let read = File::open(&source).map_err(|error| at_path("read", &source, &error))?;
-        let written = File::create_new(&target).and_then(|file| {
-            sparse_copy::copy(&read, &file)?;
-            file.sync_all()
-        });
+        let written = File::create_new(&target).and_then(|file| sparse_copy::copy(&read, &file));
         written.map_err(|error| at_path("write", &target, &error))?;
     }
     // What is copied is what Nix promised.
-    read_image(into, String::new(), FaultClass::Failed).map(|_| ())
+    let image = read_image(into, String::new(), FaultClass::Failed)?;
+    crate::soundness::compare(&image)
+        .map_err(|why| Fault::new(FaultClass::Failed, "the guest image that Nix made is damaged").because(why))
 }
 
 impl Provider for Nix {
@@ -200,7 +195,10 @@ impl Provider for Nix {
         let plan = Plan::read(request)?;
         match plan.find(request)? {
             Some(image) => Ok(image),
-            None => self.make(request, &plan, plan.key.clone(), false),
+            None => {
+                let key = generations::unused(request.cache, &plan.key, request.events)?;
+                self.make(request, &plan, key, false)
+            }
         }
     }
 

@@ -28,7 +28,9 @@ impl Provider for Prebuilt {
                 .next("set image.folder to a folder with kernel, initrd, root.qcow2 and manifest.json"));
         }
         let fingerprint = fingerprint(&folder)?;
-        read_image(&folder, fingerprint, FaultClass::Config).map(Some)
+        let image = read_image(&folder, fingerprint, FaultClass::Config)?;
+        crate::soundness::check(&image, request.cache).map_err(|why| damaged(&folder, &why))?;
+        Ok(Some(image))
     }
 
     fn requirements(&self, _request: &ImageRequest) -> Result<Vec<Requirement>> {
@@ -45,6 +47,14 @@ impl Provider for Prebuilt {
             .because(format!("image.folder = \"{folder}\" in .k3s-vm/config.toml names files of yours"))
             .next("k3s-vm reset    # with the image as it is"))
     }
+}
+
+fn damaged(folder: &Path, why: &str) -> Fault {
+    Fault::new(FaultClass::Config, format!("the guest image {} is damaged", folder.display()))
+        .because(why)
+        .because(format!("{} says what was built", file::MANIFEST))
+        .next("put the files there again as they were built; disks that were made on them need those very bytes")
+        .next("image.folder in .k3s-vm/config.toml names another image, for `k3s-vm reset`")
 }
 
 /// The manifest's bytes, and size, inode and time of each file: reading a disk at every command would take seconds.
@@ -67,10 +77,10 @@ mod tests {
     #[test]
     fn another_disk_is_another_image() {
         let folder = tempfile::tempdir().unwrap();
-        crate::manifest::write(folder.path(), &crate::manifest::example()).unwrap();
-        for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
+        for name in file::DESCRIBED {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
+        crate::manifest::write(folder.path(), crate::manifest::example()).unwrap();
         let before = fingerprint(folder.path()).unwrap();
         assert_eq!(fingerprint(folder.path()).unwrap(), before);
         std::fs::write(folder.path().join(file::ROOT_DISK), "more").unwrap();

@@ -2,15 +2,22 @@
 //!
 //! It knows names, locks and renames; what is built is the caller's.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use host::digest::Sha256;
+use host::files::Mode;
 use host::io_fault::at_path;
 use host::lock::FileLock;
-use model::{EventSink, FaultClass, Result};
+use model::{EventSink, Fault, FaultClass, Result};
+
+use crate::fingerprint::{Kind, entries};
 
 const PARTIAL: &str = ".partial";
+/// The SHA-256 of each file of a part, by its path in it.
+const DIGESTS: &str = "digests.json";
 
 /// Removes a folder of a builder, which may hold files of other owners.
 pub(crate) type Remove<'a> = &'a (dyn Fn(&Path) -> Result<()> + Sync);
@@ -24,6 +31,9 @@ pub(crate) struct Store<'a> {
     pub(crate) locks: &'a Path,
     /// How what a dead builder left is removed.
     pub(crate) remove: Remove<'a>,
+    /// Whether what is there is read and compared with what was built before it is used once more, and built anew if it
+    /// is damaged. Guest images are checked by their manifests, and never removed for it.
+    pub(crate) compares: bool,
 }
 
 impl Store<'_> {
@@ -43,19 +53,23 @@ impl Store<'_> {
         events: &dyn EventSink,
         build: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
-        if let Some(found) = self.find(key) {
+        if let Some(found) = self.find(key)
+            && self.damage(&found).is_none()
+        {
             return Ok(found);
         }
         host::files::create_dir(self.folder)?;
         let _lock = FileLock::acquire(&self.lock(key), what, deadline, events)?;
         if let Some(found) = self.find(key) {
-            return Ok(found);
+            let Some(why) = self.damage(&found) else { return Ok(found) };
+            events.warning(format!("{} is damaged: {why}; it is made anew", found.display()));
+            (self.remove)(&found)?;
         }
         self.sweep(events)?;
         let partial = self.folder.join(format!("{key}{PARTIAL}"));
         (self.remove)(&partial)?;
         host::files::create_dir(&partial)?;
-        if let Err(fault) = build(&partial) {
+        if let Err(fault) = build(&partial).and_then(|()| self.describe(&partial)) {
             // The first fault is the one to tell; what cannot be removed now is removed by the next builder.
             if let Err(second) = (self.remove)(&partial) {
                 events.debug(second.to_string());
@@ -63,8 +77,41 @@ impl Store<'_> {
             return Err(fault);
         }
         let finished = self.folder.join(key);
-        host::files::rename(&partial, &finished)?;
+        host::files::publish(&partial, &finished)?;
         Ok(finished)
+    }
+
+    /// Writes down what was built.
+    fn describe(&self, folder: &Path) -> Result<()> {
+        if !self.compares {
+            return Ok(());
+        }
+        let mut digests = BTreeMap::new();
+        for entry in entries(folder)? {
+            if let Kind::File { .. } = entry.kind {
+                let path = folder.join(&entry.relative);
+                digests.insert(entry.relative, Sha256::of_file(&path)?.to_string());
+            }
+        }
+        let text = serde_json::to_vec_pretty(&digests)
+            .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe what was built").because(error))?;
+        host::files::write_atomic(&folder.join(DIGESTS), &text, Mode::Exactly(0o644))
+    }
+
+    /// What is wrong with a thing that is there. One of a version that wrote no digests is taken as it is.
+    fn damage(&self, folder: &Path) -> Option<String> {
+        if !self.compares {
+            return None;
+        }
+        let text = host::files::read_optional(&folder.join(DIGESTS)).ok()??;
+        let Ok(digests) = serde_json::from_slice::<BTreeMap<PathBuf, String>>(&text) else {
+            return Some(format!("{DIGESTS} cannot be read"));
+        };
+        digests.into_iter().find_map(|(name, expected)| match Sha256::of_file(&folder.join(&name)) {
+            Ok(found) if Sha256::parse(&expected) == Some(found) => None,
+            Ok(found) => Some(format!("{} has the SHA-256 {found}, built was {expected}", name.display())),
+            Err(fault) => Some(fault.to_string()),
+        })
     }
 
     /// Removes what dead builders left: a partial thing whose lock nobody holds.
@@ -94,7 +141,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use model::event::Silent;
-    use model::{Fault, FaultClass};
+    use testkit::RecordingSink;
 
     use super::*;
 
@@ -126,7 +173,7 @@ mod tests {
     fn builders_at_the_same_time_build_once_and_all_get_the_complete_thing() {
         let scratch = Scratch::new();
         let (folder, locks) = (scratch.folder(), scratch.locks());
-        let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
+        let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
         let (built, start) = (AtomicU32::new(0), Barrier::new(4));
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -149,7 +196,7 @@ mod tests {
     fn a_failed_build_leaves_nothing_and_the_next_one_begins_anew() {
         let scratch = Scratch::new();
         let (folder, locks) = (scratch.folder(), scratch.locks());
-        let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
+        let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
         let fault = store
             .ensure("k", "thing k", LONG, &Silent, |into| {
                 fs::write(into.join("half"), "").unwrap();
@@ -167,6 +214,37 @@ mod tests {
     }
 
     #[test]
+    fn a_build_used_a_part_that_a_power_cut_had_damaged() {
+        let scratch = Scratch::new();
+        let (folder, locks) = (scratch.folder(), scratch.locks());
+        let store = Store { compares: true, folder: &folder, locks: &locks, remove: &host::files::remove };
+        let (built, events) = (AtomicU32::new(0), RecordingSink::default());
+        let ensure = || {
+            let path = store.ensure("k", "thing k", LONG, &events, |into| {
+                built.fetch_add(1, Ordering::SeqCst);
+                fs::create_dir(into.join("bin")).unwrap();
+                fs::write(into.join("bin/program"), "whole").unwrap();
+                Ok(())
+            });
+            path.unwrap().join("bin/program")
+        };
+        let program = ensure();
+        ensure();
+        assert_eq!((built.load(Ordering::SeqCst), events.warnings().len()), (1, 0));
+        for damage in [b"WHOLE".as_slice(), b""] {
+            fs::write(&program, damage).unwrap();
+            assert_eq!(fs::read(ensure()).unwrap(), b"whole");
+        }
+        fs::remove_file(&program).unwrap();
+        assert_eq!(fs::read(ensure()).unwrap(), b"whole");
+        assert_eq!((built.load(Ordering::SeqCst), events.warnings().len()), (4, 3));
+        // One of a version that wrote no digests.
+        fs::remove_file(folder.join("k").join(DIGESTS)).unwrap();
+        fs::write(&program, "old").unwrap();
+        assert_eq!(fs::read(ensure()).unwrap(), b"old");
+    }
+
+    #[test]
     fn what_a_killed_builder_left_is_absent_and_is_swept_while_a_live_ones_stays() {
         let scratch = Scratch::new();
         let (folder, locks) = (scratch.folder(), scratch.locks());
@@ -174,7 +252,7 @@ mod tests {
             fs::create_dir_all(folder.join(name)).unwrap();
             fs::write(folder.join(name).join("half"), "").unwrap();
         }
-        let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
+        let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
         let _live = FileLock::acquire(&store.lock("live"), "live", LONG, &Silent).unwrap();
         assert_eq!(store.find("dead"), None);
         store

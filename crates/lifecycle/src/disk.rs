@@ -56,5 +56,26 @@ pub(crate) fn guest_image(context: &Context<'_>) -> Result<GuestImage> {
     let root_disk = Pool::of(&context.project.paths).chain(&disk)?.image;
     let folder = root_disk.as_deref().and_then(Path::parent);
     let folder = folder.ok_or_else(|| gone("the disk names no image".to_owned()))?;
-    image::open(folder, &context.cache).map_err(|fault| gone(fault.to_string()))
+    let image = image::open(folder, &context.cache).map_err(|fault| gone(fault.to_string()))?;
+    check_image(context, &image, &disk.display().to_string())?;
+    Ok(image)
+}
+
+/// Looks whether the image under `what`, a disk or a saved VM, is what it was. It is never built anew under them: a disk
+/// is unreadable without the very bytes that it was made on.
+///
+/// # Errors
+/// A State fault where it is damaged.
+pub(crate) fn check_image(context: &Context<'_>, image: &GuestImage, what: &str) -> Result<()> {
+    image::check(image, &context.cache).map_err(|why| {
+        let folder = image.folder.display();
+        Fault::new(FaultClass::State, format!("the guest image {folder} under {what} is damaged"))
+            .because(why)
+            .because("what was written to the disk is there, but parts of it may be unreadable with this image")
+            .next(format!("restore {folder} from a backup, or copy it from a machine that has the same image"))
+            .next(format!(
+                "{}    # makes a new disk on a whole image; data on the old one are lost",
+                context.command("reset")
+            ))
+    })
 }

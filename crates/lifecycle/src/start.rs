@@ -20,7 +20,6 @@ use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
-use crate::image_users;
 use crate::images;
 use crate::keeper;
 use crate::observe::{Observed, Running, observe};
@@ -156,9 +155,9 @@ pub(crate) fn run_locked(
     let coming = phase_count::likely(context, &observed, options.wait, rebuild, saved.is_some());
     let phases = &mut Phases::new(context.events, before + 2 + coming);
     phases.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
-    let image =
+    // Held until the VM runs and all is noted that would keep it.
+    let (image, _held) =
         phases.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild, saved))?;
-    image_users::note(context, &image);
     // Before anything is destroyed: who wants KVM and nothing else keeps the old instance where there is none.
     let choice = if choosing {
         phases.run("Choosing the accelerator", || accelerator::choose(context, &image))?

@@ -1,11 +1,14 @@
 //! `manifest.json` of a guest image: the part of the guest contract that is data.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The schema of `manifest.json` that this version reads and writes.
-pub const SCHEMA: u32 = 1;
+/// The schema of `manifest.json` that this version writes: with the sizes and digests of the files.
+pub const SCHEMA: u32 = 2;
+/// The oldest one that it reads. Disks of instances lie on images of schema 1, which had no digests.
+pub const OLDEST_SCHEMA: u32 = 1;
 
 /// File names inside the folder of a guest image.
 pub mod file {
@@ -17,6 +20,18 @@ pub mod file {
     pub const ROOT_DISK: &str = "root.qcow2";
     /// This description.
     pub const MANIFEST: &str = "manifest.json";
+    /// Those that the description has digests of.
+    pub const DESCRIBED: [&str; 3] = [KERNEL, INITRD, ROOT_DISK];
+}
+
+/// By what damage of a file is noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileDigest {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256, 64 hexadecimal digits.
+    pub sha256: String,
 }
 
 /// What a guest image says of itself.
@@ -49,6 +64,9 @@ pub struct GuestImageManifest {
     pub containerd_socket: String,
     /// How long a certificate of the API lives, in days.
     pub certificate_days: u32,
+    /// The files of [`file::DESCRIBED`], by name; none in schema 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, FileDigest>,
 }
 
 /// A guest image on the host: a folder with the files of [`file`].

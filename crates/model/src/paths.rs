@@ -166,11 +166,11 @@ impl InstancePaths {
     pub fn vm_dir(&self) -> PathBuf {
         self.dir.join("vm")
     }
-    /// The lock that one verb holds from begin to end. Never deleted.
+    /// The lock that one verb holds from begin to end.
     pub fn lock(&self) -> PathBuf {
         self.vm_dir().join("lock")
     }
-    /// Held by the process that looks after an idle VM. Never deleted.
+    /// Held by the process that looks after an idle VM.
     pub fn keeper_lock(&self) -> PathBuf {
         self.vm_dir().join("keeper.lock")
     }
@@ -359,6 +359,10 @@ impl CachePaths {
     /// What the self-test of KVM found in this boot of the host.
     pub fn accelerator_verdicts(&self) -> PathBuf {
         self.root.join("accelerator.json")
+    }
+    /// What of guest images was found whole in this boot of the host, one file each.
+    pub fn verified(&self) -> PathBuf {
+        self.root.join("verified")
     }
     /// Held while KVM is tested, so that two starts do not test it at once.
     pub fn accelerator_lock(&self) -> PathBuf {

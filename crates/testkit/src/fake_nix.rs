@@ -54,10 +54,9 @@ impl FakeNix {
         fake.write("version", &format!("nix-build (Nix) {version}\n"));
         fake.write("code", "0");
         fs::create_dir_all(fake.folder().join("store/image")).expect("a folder");
-        for name in ["kernel", "initrd"] {
-            fake.write(&format!("store/image/{name}"), name);
+        for (name, content) in Self::files() {
+            fs::write(fake.folder().join("store/image").join(name), content).expect("a file of the image");
         }
-        fs::write(fake.folder().join("store/image/root.qcow2"), empty_disk()).expect("a disk");
         fake.write("store/image/manifest.json", manifest);
         // As everything in a store.
         for entry in fs::read_dir(fake.folder().join("store/image")).expect("the image").flatten() {
@@ -66,6 +65,11 @@ impl FakeNix {
         fake.write("nix-build", SCRIPT);
         fs::set_permissions(fake.folder().join("nix-build"), fs::Permissions::from_mode(0o755)).expect("permissions");
         fake
+    }
+
+    /// The files of its image, which a manifest has digests of.
+    pub fn files() -> [(&'static str, Vec<u8>); 3] {
+        [("kernel", b"kernel".to_vec()), ("initrd", b"initrd".to_vec()), ("root.qcow2", empty_disk())]
     }
 
     /// The folder of its programs.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accelerator;
+mod damage;
 mod ends;
 mod faults;
 mod forwards;

@@ -31,6 +31,28 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
+fn a_finished_folder_got_its_name_before_its_content_was_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (partial, finished) = (folder.path().join("k.partial"), folder.path().join("k"));
+    fs::create_dir(&partial).unwrap();
+    let synced = std::cell::Cell::new(false);
+    let sync = |path: &Path| {
+        assert_eq!((path, finished.exists()), (partial.as_path(), false));
+        synced.set(true);
+        Ok(())
+    };
+    publish_by(&sync, &partial, &finished).unwrap();
+    assert!(synced.get() && finished.is_dir());
+    // What cannot be written to the disk gets no name.
+    fs::create_dir(&partial).unwrap();
+    let broken = |path: &Path| Err(at_path("complete", path, &Errno::IO.into()));
+    let other = folder.path().join("other");
+    assert!(publish_by(&broken, &partial, &other).is_err());
+    assert!(!other.exists() && partial.exists());
+    publish(&partial, &other).unwrap();
+}
+
+#[test]
 fn writes_a_new_file_with_the_mode_and_leaves_nothing_else() {
     let folder = Folder::new();
     write_atomic(&folder.path("secret"), b"one", Mode::Exactly(0o600)).unwrap();

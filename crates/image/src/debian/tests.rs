@@ -156,7 +156,7 @@ fn an_image_in_the_cache_is_found_and_taken_without_running_anything() {
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
         std::fs::write(folder.join(name), "").unwrap();
     }
-    crate::manifest::write(&folder, &crate::manifest::example()).unwrap();
+    crate::manifest::write(&folder, crate::manifest::example()).unwrap();
     let found = scratch.with(|request| Debian.locate(request)).unwrap().unwrap();
     assert_eq!(found.folder, folder);
     assert_eq!(found.fingerprint, scratch.key());
@@ -206,6 +206,6 @@ fn programs_are_required_only_while_the_image_is_missing() {
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
         std::fs::write(folder.join(name), "").unwrap();
     }
-    crate::manifest::write(&folder, &crate::manifest::example()).unwrap();
+    crate::manifest::write(&folder, crate::manifest::example()).unwrap();
     assert_eq!(programs(&scratch), [""; 0]);
 }

@@ -101,7 +101,7 @@ impl Project {
         self.with(|request| {
             let chosen = choice::decide(request)?;
             let (folder, locks) = (self.cache.parts(), self.cache.locks());
-            let store = Store { folder: &folder, locks: &locks, remove: &host::files::remove };
+            let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
             let deadline = Deadline::after(Duration::from_secs(60));
             let payload = chosen.distribution.begin(request, store, deadline)?()?;
             let describe = |file: &PayloadFile| {

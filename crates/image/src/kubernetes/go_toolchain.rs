@@ -86,7 +86,7 @@ pub(crate) fn ensure(
     if !consent.ask(&question)? {
         return Err(missing(minimum));
     }
-    let store = Store { folder: &folder, locks: &locks, remove: &files::remove };
+    let store = Store { compares: false, folder: &folder, locks: &locks, remove: &files::remove };
     let toolchain = store.ensure(&key(minimum, digest), "the Go toolchain", deadline.left(), events, |into| {
         events.progress("kubernetes", format!("fetching Go {minimum}"));
         let requirements = into.join(REQUIREMENTS);

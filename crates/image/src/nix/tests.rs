@@ -30,7 +30,12 @@ struct Setup {
 
 impl Setup {
     fn new(version: &str) -> Self {
-        let manifest = serde_json::to_string(&crate::manifest::example()).unwrap();
+        let files = FakeNix::files().map(|(name, content)| {
+            let sha256 = host::digest::Sha256::of(&content).to_string();
+            (name.to_owned(), model::guest_image::FileDigest { size: content.len() as u64, sha256 })
+        });
+        let example = model::guest_image::GuestImageManifest { files: files.into(), ..crate::manifest::example() };
+        let manifest = serde_json::to_string(&example).unwrap();
         let scratch = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = scratch.path().join(name);

@@ -135,7 +135,7 @@ fn the_manifest_is_one_that_the_program_reads() {
     let manifest: GuestImageManifest = serde_json::from_value(image(&settings)["manifest"].clone()).unwrap();
     insta::assert_debug_snapshot!(manifest, @r#"
     GuestImageManifest {
-        schema: 1,
+        schema: 2,
         architecture: "aarch64",
         provider: "nix",
         distribution: "k3s",
@@ -148,6 +148,7 @@ fn the_manifest_is_one_that_the_program_reads() {
         service: "k3s.service",
         containerd_socket: "/run/k3s/containerd/containerd.sock",
         certificate_days: 365,
+        files: {},
     }
     "#);
 }

@@ -27,6 +27,8 @@ pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
         if newest.contains(&image.folder) {
             continue;
         }
+        // Alone from before the look at its users until it is gone: who chooses it now waits, and then finds none.
+        let Some(_alone) = image_users::alone(&image.folder, work.events)? else { continue };
         match image_users::users(&image.folder) {
             Users::Project(_) => {}
             Users::None => remove(context, &image.folder, work)?,
@@ -103,6 +105,17 @@ fn downloads(context: &Context<'_>, images: &[(GuestImage, SystemTime)], work: &
         let digest = name.split('-').next().unwrap_or_default();
         let age = path.metadata().and_then(|file| file.modified()).ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age > OLDEST_DOWNLOAD) && !named.contains(digest) {
+            // Not while it is fetched, or looked at for a build: that makes it a new one.
+            let lock = context.cache.locks().join(format!("download-{digest}.lock"));
+            let _lock = match FileLock::acquire(&lock, &name, Duration::ZERO, work.events) {
+                Ok(lock) => lock,
+                Err(fault) if fault.class() == FaultClass::State => continue,
+                Err(fault) => return Err(fault),
+            };
+            let age = path.metadata().and_then(|file| file.modified()).ok().and_then(|time| time.elapsed().ok());
+            if age.is_none_or(|age| age <= OLDEST_DOWNLOAD) {
+                continue;
+            }
             work.remove(Kind::Download, &path, "no project that is known names it, and it is old")?;
         }
     }

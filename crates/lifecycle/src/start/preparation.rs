@@ -7,6 +7,7 @@ use model::guest_image::GuestImage;
 
 use crate::context::Context;
 use crate::disk;
+use crate::image_users::{self, Held};
 use crate::observe::Observed;
 use crate::phases::Outcome;
 use crate::template::Base;
@@ -63,19 +64,27 @@ fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
     }
 }
 
-/// [`image_of`], with what of the configuration it does not heed.
+/// The image of the instance, which nobody removes as long as [`Held`] lives; with what of the configuration it does not
+/// heed.
 pub(super) fn guest_image(
     context: &Context<'_>,
     observed: &Observed,
     rebuild: bool,
     saved: Option<&Base>,
-) -> Result<Outcome<GuestImage>> {
-    let outcome = image_of(context, observed, rebuild, saved)?;
-    let (Outcome::Done(image, _) | Outcome::Skipped(image, _)) = &outcome;
-    if image.manifest.distribution == "k3s" {
-        context.project.config.k3s.unknown_components().into_iter().for_each(|line| context.events.warning(line));
+) -> Result<Outcome<(GuestImage, Held)>> {
+    loop {
+        let chosen = image_of(context, observed, rebuild, saved)?;
+        let (Outcome::Done(image, _) | Outcome::Skipped(image, _)) = &chosen;
+        // Where it was removed a moment ago, another one is found or built, or that is the fault.
+        let Some(held) = image_users::hold(context, image)? else { continue };
+        if image.manifest.distribution == "k3s" {
+            context.project.config.k3s.unknown_components().into_iter().for_each(|line| context.events.warning(line));
+        }
+        return Ok(match chosen {
+            Outcome::Done(image, fact) => Outcome::Done((image, held), fact),
+            Outcome::Skipped(image, fact) => Outcome::Skipped((image, held), fact),
+        });
     }
-    Ok(outcome)
 }
 
 /// The image of the instance: that of its disk where there is one, since a disk and its kernel belong together; the
@@ -88,6 +97,7 @@ fn image_of(
 ) -> Result<Outcome<GuestImage>> {
     if let Some(base) = saved {
         let image = image::open(&base.cluster.image_folder, &context.cache)?;
+        disk::check_image(context, &image, "the saved VM")?;
         let fact = format!("{}, as the saved VM has it", image.describe());
         return Ok(Outcome::Skipped(image, fact));
     }

@@ -20,7 +20,7 @@ let
   kernel = run "linux-6.12" "echo CC first.o; echo LD vmlinux; echo kernel >$out";
   manifest = builtins.toFile "manifest.json" (
     builtins.toJSON {
-      schema = 1;
+      schema = 2;
       architecture = builtins.head (builtins.split "-" given.system);
       provider = "nix";
       distribution = "k3s";
@@ -41,8 +41,14 @@ in
     ${script}
     mkdir $out
     cp ${kernel} $out/kernel
-    cp ${manifest} $out/manifest.json
     echo initrd >$out/initrd
     truncate -s 64M $out/root.qcow2
+    # As guest/nixos/build-image.sh does it.
+    files=
+    for name in kernel initrd root.qcow2; do
+      digest=$(sha256sum $out/$name | cut -d ' ' -f 1)
+      files="$files,\"$name\":{\"size\":$(stat -c %s $out/$name),\"sha256\":\"$digest\"}"
+    done
+    sed "\$s/}\$/,\"files\":{''${files#,}}}/" ${manifest} >$out/manifest.json
   '';
 }
