@@ -40,6 +40,7 @@ impl Steps {
     pub fn skip(&mut self, name: &str, reason: &str) {
         self.not_run += 1;
         let _ = writeln!(std::io::stdout(), "test {name} ... skipped: {reason}");
+        testkit::skipped::list(&format!("On a VM: {name}"), reason);
     }
 
     /// Whether a step failed.

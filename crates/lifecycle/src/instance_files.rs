@@ -121,8 +121,7 @@ mod tests {
 
     #[test]
     fn a_restored_guest_reads_the_host_key_of_any_instance_whole() {
-        if host::tools::find("ssh-keygen").is_none() {
-            eprintln!("SKIPPED: ssh-keygen is not installed on this machine");
+        if !testkit::skipped::has_programs(&["ssh-keygen"]) {
             return;
         }
         let folder = tempfile::tempdir().expect("a folder");

@@ -15,6 +15,8 @@ pub mod project;
 pub mod proxy_server;
 pub mod recording;
 pub mod script;
+pub mod skipped;
+pub mod wait;
 
 pub use base_disk::base_disk;
 pub use project::TempProject;

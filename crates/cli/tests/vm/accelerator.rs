@@ -313,10 +313,10 @@ fn a_reset_that_wants_kvm_where_there_is_none_leaves_the_old_instance_alone() {
 fn an_interrupt_ends_the_guest_that_is_to_prove_kvm() {
     let host = Host::new("auto", AMPLE, Probe::Hang(String::new()));
     let mut start = host.command(&["start", "--no-wait"]).stderr(Stdio::piped()).spawn().unwrap();
-    while host.probes() == 0 {
+    testkit::wait::until(|| {
         assert_eq!(start.try_wait().unwrap(), None, "it ended before the guest ran");
-        std::thread::yield_now();
-    }
+        host.probes() > 0
+    });
     assert!(Command::new("kill").args(["-INT", &start.id().to_string()]).status().unwrap().success());
     let output = start.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));

@@ -1,7 +1,8 @@
 //! Ends that nobody ordered: QEMU killed, the host restarted, the program killed in the middle of a start.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
 
 use testkit::Script;
 use testkit::script::{AgentScript, Greeting};
@@ -129,8 +130,19 @@ fn the_program_is_killed_while_the_disk_is_made() {
     isolated("ends::the_program_is_killed_while_the_disk_is_made", || {
         all_verbs_work(|| {
             let setup = Setup::new(&Script::default());
-            // The disk gets its name once it is whole.
-            std::fs::write(setup.vm_dir().join(".disk.qcow2.1-0.tmp"), "half").unwrap();
+            // The kernel kills it in the write that would make a file larger than this (setrlimit(2), RLIMIT_FSIZE). The
+            // overlay is the first file that is larger.
+            let mut program = Command::new("prlimit");
+            program.arg("--fsize=98304").arg(env!("CARGO_BIN_EXE_k3s-vm")).args(["start", "--no-wait"]);
+            setup.surround(&mut program);
+            let status = program.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            assert_eq!(status.signal(), Some(rustix::process::Signal::XFSZ.as_raw()), "{status}");
+            let made: Vec<u64> = std::fs::read_dir(setup.vm_dir())
+                .unwrap()
+                .map(|entry| entry.unwrap().metadata().unwrap().len())
+                .filter(|size| *size >= 65536)
+                .collect();
+            assert!(!made.is_empty() && !setup.vm_dir().join("disk.qcow2").exists(), "not in the middle: {made:?}");
             setup
         });
     });

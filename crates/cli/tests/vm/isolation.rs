@@ -3,8 +3,14 @@
 
 use std::process::Command;
 
+pub(crate) use testkit::skipped::skip;
+
 /// Set inside.
 const INSIDE: &str = "K3S_TEST_IN_NAMESPACES";
+/// Seconds after which timeout(1) ends a test in its namespaces, far more than any takes on a busy machine.
+const DEADLINE: &str = "600";
+/// What timeout(1) ends with when it had to.
+const TIMED_OUT: i32 = 124;
 
 /// Runs `work` inside of new mount and process namespaces, where this machine allows them; `test` is the name of the
 /// calling test. All processes in there end with it.
@@ -13,9 +19,10 @@ pub(crate) fn isolated(test: &str, work: impl FnOnce()) {
         return work();
     }
     let Some(unshare) = unshare() else {
-        return skip(&format!("{test}: this machine allows no namespaces"));
+        return skip("this machine allows no namespaces (unshare)");
     };
-    let output = Command::new("unshare")
+    let output = Command::new("timeout")
+        .args(["--kill-after", "10", DEADLINE, "unshare", "--kill-child"])
         .args(unshare)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
@@ -23,13 +30,8 @@ pub(crate) fn isolated(test: &str, work: impl FnOnce()) {
         .output()
         .unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_ne!(output.status.code(), Some(TIMED_OUT), "it ran for more than {DEADLINE} s:\n{said}");
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
-}
-
-/// Says that a test did not run, past the capture of the test harness.
-pub(crate) fn skip(what: &str) {
-    use std::io::Write;
-    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).unwrap();
 }
 
 /// The options of unshare(1) that this machine allows.

@@ -47,7 +47,7 @@ fn names_that_are_hard_to_quote() {
                 Some(file) => {
                     assert_eq!(file.replace("%%", "%"), setup.vm_dir().join("id_ed25519").display().to_string())
                 }
-                None => skip("what ssh reads: ssh is not installed"),
+                None => skip("what ssh(1) reads: ssh is not installed"),
             }
         }
     });

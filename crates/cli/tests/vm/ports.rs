@@ -42,7 +42,7 @@ fn another_program_on_one_port() {
 fn another_users_program() {
     // Only root can become somebody else; what an ordinary user sees of it is a table in the engine.
     if !is_root() {
-        return skip("ports::another_users_program: not root");
+        return skip("only root can start a program as another user");
     }
     isolated("ports::another_users_program", || {
         let setup = Setup::new(&listening());

@@ -4,6 +4,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+pub(crate) use testkit::wait::until;
+
 use crate::setup::Setup;
 
 /// Whether a process has not ended.
@@ -17,13 +19,6 @@ pub(crate) fn is_alive(pid: u64) -> bool {
 pub(crate) fn kill(pid: u64) {
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
     until(|| !is_alive(pid));
-}
-
-/// Waits until something has happened that must happen; the test harness's own time limit ends a wait in vain.
-pub(crate) fn until(has_happened: impl Fn() -> bool) {
-    while !has_happened() {
-        std::thread::yield_now();
-    }
 }
 
 /// The pid that `status` tells.

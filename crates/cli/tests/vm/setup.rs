@@ -127,10 +127,15 @@ impl Setup {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(env!("CARGO_BIN_EXE_k3s-vm"));
+        self.surround(command.args(arguments));
         command
-            .args(arguments)
+    }
+
+    /// Gives a command the surroundings of the program under test.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
             .current_dir(self.project.root())
             .env_remove("K3S_VM_YES")
             .env_remove("K3S_VM_KVM_DEVICE")
@@ -140,7 +145,6 @@ impl Setup {
             .env("K3S_VM_PROGRAM", "k3s-vm")
             .env(testkit::script::VARIABLE, self.vm_dir().join(testkit::script::FILE))
             .stdin(Stdio::null());
-        command
     }
 
     /// Runs it and wants this exit code; what it said, without what differs from run to run.

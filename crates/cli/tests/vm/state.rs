@@ -4,7 +4,7 @@ use testkit::Script;
 use testkit::script::PowerButton;
 
 use crate::isolation::isolated;
-use crate::process::{is_alive, pid, state};
+use crate::process::{Stranger, is_alive, pid, state};
 use crate::setup::Setup;
 
 fn started(script: &Script) -> Setup {
@@ -45,21 +45,25 @@ fn a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed() {
     isolated("state::a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed", || {
         let setup = started(&Script::default());
         setup.says(&["stop"], 0);
-        let mut stranger = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-        let record = format!(
-            r#"{{"process": {{"pid": {}, "start_ticks": 1, "boot_id": "x"}}, "uuid": "u", "qemu": "7.2.22",
-        "accelerator": "tcg", "bind": "127.0.0.1", "api_port": 1, "ssh_port": 2, "web_port": 3,
-        "distribution": "kubernetes v1", "image": "i", "image_folder": "/i"}}"#,
-            stranger.id()
-        );
-        setup.project.write(".k3s-vm/vm/record.json", &record);
-        setup.project.write(".k3s-vm/vm.pid", &stranger.id().to_string());
-        assert_eq!(state(&setup), "stopped");
-        setup.says(&["stop"], 0);
-        setup.says(&["reset", "--no-wait"], 0);
-        assert!(is_alive(stranger.id().into()), "a process that is not ours was killed");
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
+        let stranger = Stranger::new(&["sleep", "600"], &setup.vm_dir());
+        let record: serde_json::Value = serde_json::from_str(&setup.record_of(stranger.pid())).unwrap();
+        let mut reused = record.clone();
+        reused["process"]["start_ticks"] = 1.into();
+        // A pid that was given to another process since; and a process that is the recorded one in all but the -uuid.
+        for record in [reused, record] {
+            setup.project.write(".k3s-vm/vm/record.json", &record.to_string());
+            setup.project.write(".k3s-vm/vm.pid", &stranger.pid().to_string());
+            // The record was read: it is from there that the pid is known.
+            let ended = setup.json(&["status", "-o", "json"])["ended"].to_string();
+            assert!(ended.contains(&stranger.pid().to_string()), "{ended}");
+            assert_eq!(state(&setup), "stopped");
+            setup.says(&["stop"], 0);
+            assert!(stranger.is_alive(), "a process that is not ours was ended by stop");
+            setup.project.write(".k3s-vm/vm/record.json", &record.to_string());
+            setup.says(&["reset", "--no-wait"], 0);
+            assert!(stranger.is_alive(), "a process that is not ours was ended by reset");
+            setup.says(&["stop", "--power-off"], 0);
+        }
     });
 }
 

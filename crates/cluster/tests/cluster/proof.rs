@@ -162,8 +162,8 @@ fn a_connection_that_is_kept_waiting_is_followed_by_another_that_is_not() {
         serve(second, config, READY);
     });
     let probe = ApiProbe::new(address, &ours.credentials()).unwrap();
-    while !matches!(probe.look(LIMIT).unwrap(), Look::Ready(())) {}
-    assert_eq!(came.recv().unwrap(), "second");
+    testkit::wait::until(|| matches!(probe.look(LIMIT).unwrap(), Look::Ready(())));
+    assert_eq!(came.recv_timeout(testkit::wait::DEADLINE).unwrap(), "second");
 }
 
 #[test]

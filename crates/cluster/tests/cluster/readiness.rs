@@ -112,9 +112,8 @@ fn the_wait_ends_with_the_rollout_and_tells_progress_once() {
     std::thread::scope(|scope| {
         let wait = scope.spawn(|| api.client().wait_rollouts(&[web()], LEFT, &events));
         // Not before it has looked twice.
-        while api.state().paths("GET").iter().filter(|path| path.ends_with("/deployments/web")).count() < 2 {
-            std::thread::yield_now();
-        }
+        let looks = || api.state().paths("GET").iter().filter(|path| path.ends_with("/deployments/web")).count();
+        testkit::wait::until(|| looks() >= 2);
         put_deployment(&api, 1);
         wait.join().unwrap().unwrap();
     });

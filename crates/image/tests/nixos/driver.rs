@@ -121,7 +121,11 @@ impl Setup {
     /// What was told when all was over, with names for what differs.
     fn finish(&self, mut child: Child) -> String {
         assert!(child.wait().expect("an end").success());
-        let told = std::fs::read_to_string(self.path("told")).expect("what was told");
+        self.told()
+    }
+
+    fn told(&self) -> String {
+        let told = std::fs::read_to_string(self.path("told")).unwrap_or_else(|_| "nothing was told".to_owned());
         told.replace(&self.0.path().display().to_string(), "FOLDER")
     }
 
@@ -189,13 +193,11 @@ fn an_interrupt_ends_nix_with_its_builders_and_leaves_nothing() {
     let begun = setup.path("begun");
     let text = format!("{{ ... }}: {{ script = \"echo $$ >{}; mkfifo never; cat never\"; }}\n", begun.display());
     std::fs::write(setup.project().nix_configuration(), text).expect("a file");
-    let child = setup.start();
-    let builder = loop {
-        match std::fs::read_to_string(&begun) {
-            Ok(pid) if pid.ends_with('\n') => break pid.trim().to_owned(),
-            _ => std::thread::yield_now(),
-        }
-    };
+    let mut child = setup.start();
+    let builder = testkit::wait::value(|| {
+        assert_eq!(child.try_wait().expect("a child"), None, "it ended before the builder ran: {}", setup.told());
+        std::fs::read_to_string(&begun).ok().filter(|pid| pid.ends_with('\n')).map(|pid| pid.trim().to_owned())
+    });
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
     assert_eq!(setup.finish(child).trim_end(), "interrupted interrupted while `nix-build` ran");

@@ -1,13 +1,12 @@
 //! The guest that proves an accelerator, with the real QEMU and a real kernel where there are any.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use model::event::Silent;
+use qemu::Accelerator;
 use qemu::accelerator::{Finding, Probe, ProbeMachine};
-use qemu::{Accelerator, Qemu};
 
-use crate::real::installed;
+use crate::real::real_qemu;
 use crate::vm::LONG;
 
 /// A kernel with a serial console: of a guest image in the user's cache, or this host's own.
@@ -33,14 +32,10 @@ fn kernel() -> Option<PathBuf> {
 
 #[test]
 fn a_real_guest_prints_its_nonce_under_emulation() {
-    if !installed(&["qemu-system-x86_64"]) {
-        return;
-    }
+    let Some(qemu) = real_qemu() else { return };
     let Some(kernel) = kernel() else {
-        std::io::stderr().write_all(b"SKIPPED: no Linux kernel in the image cache or in /boot\n").unwrap();
-        return;
+        return testkit::skipped::skip("no Linux kernel in the image cache or in /boot");
     };
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
     let machine = ProbeMachine {
         version: qemu.version,
         sandbox: qemu.sandbox,

@@ -1,6 +1,5 @@
 //! The real QEMU and qemu-img, where they are installed.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,25 +13,26 @@ use qemu::qemu_img::{self, CheckResult};
 use qemu::qmp::RunState;
 use qemu::{Qemu, Qmp};
 use testkit::Script;
+use testkit::skipped::{has_programs, skip};
 
 use crate::boot_sector;
 use crate::vm::{LONG, Vm, quit};
 
-/// Whether the programs are there; otherwise a visible word that the test did not run.
-pub(crate) fn installed(programs: &[&str]) -> bool {
-    let missing: Vec<&str> = programs.iter().copied().filter(|program| host::tools::find(program).is_none()).collect();
-    if !missing.is_empty() {
-        // Written past the capture of the test harness, which keeps what passing tests print to itself.
-        let word = format!("SKIPPED: {} not installed on this machine\n", missing.join(", "));
-        std::io::stderr().write_all(word.as_bytes()).unwrap();
-    }
-    missing.is_empty()
-}
-
-/// The real QEMU, where it and qemu-img are installed.
+/// The real QEMU, where it and its tools are installed, and no older than is supported; otherwise the running test is
+/// skipped by name.
 pub(crate) fn real_qemu() -> Option<Qemu> {
-    let program = installed(&["qemu-system-x86_64", "qemu-img"]).then(|| host::tools::find("qemu-system-x86_64"))?;
-    Some(Qemu::at(program.unwrap()).unwrap())
+    let program = has_programs(&["qemu-system-x86_64", "qemu-img", "qemu-io"])
+        .then(|| host::tools::find("qemu-system-x86_64"))?;
+    let qemu = Qemu::at(program.unwrap()).unwrap();
+    if qemu.version < qemu::version::LEAST {
+        skip(&format!(
+            "QEMU {} is installed, and {} is the oldest that is supported",
+            qemu.version,
+            qemu::version::LEAST
+        ));
+        return None;
+    }
+    Some(qemu)
 }
 
 fn make_base(base: &Path) {
@@ -210,7 +210,7 @@ fn a_guest_that_resets_before_it_was_ready_began_again_and_again() {
 
 #[test]
 fn disk_images() {
-    if !installed(&["qemu-img"]) {
+    if !has_programs(&["qemu-img"]) {
         return;
     }
     let holder = tempfile::tempdir().unwrap();

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use qemu::qemu_img::{self, CheckResult};
-use qemu::{Launched, Qemu, Ram, Save, disk, qcow2};
+use qemu::{Launched, Ram, Save, disk, qcow2};
 use serde_json::{Value, json};
 
 use crate::boot_sector::COUNTING;
-use crate::real::{installed, prepared_with};
+use crate::real::{prepared_with, real_qemu};
 use crate::real_disk::io;
 use crate::vm::{LONG, Vm};
 
@@ -27,10 +27,7 @@ struct Layered {
 
 impl Layered {
     fn start() -> Option<Self> {
-        if !installed(&["qemu-system-x86_64", "qemu-img", "qemu-io"]) {
-            return None;
-        }
-        let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+        let qemu = real_qemu()?;
         let mut vm = prepared_with(&qemu, COUNTING);
         let folder = vm.machine.folder.clone();
         let (disk, base) = (folder.join("disk.qcow2"), folder.join("base, 1.qcow2"));

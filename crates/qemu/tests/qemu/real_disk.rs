@@ -5,8 +5,7 @@ use std::process::Command;
 
 use qemu::qcow2;
 use qemu::qemu_img::{self, CheckResult};
-
-use crate::real::installed;
+use testkit::skipped::has_programs;
 
 const GIB: u64 = 1 << 30;
 
@@ -32,7 +31,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn an_overlay_that_we_write_is_one_of_qemu_s() {
-    if !installed(&["qemu-img", "qemu-io"]) {
+    if !has_programs(&["qemu-img", "qemu-io"]) {
         return;
     }
     let (_folder, folder) = folder();
@@ -66,7 +65,7 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
 
 #[test]
 fn a_base_that_has_moved_gets_its_new_name_also_in_an_image_of_qemu_img_s() {
-    if !installed(&["qemu-img", "qemu-io"]) {
+    if !has_programs(&["qemu-img", "qemu-io"]) {
         return;
     }
     let (_folder, folder) = folder();

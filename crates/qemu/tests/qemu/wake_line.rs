@@ -8,12 +8,12 @@ use host::wait::{Look, Wait};
 use model::FaultClass;
 use qemu::qmp::RunState;
 use qemu::wake_line::{Call, disarm};
-use qemu::{Qemu, Qmp, Ram, Save, WakeLine};
+use qemu::{Qmp, Ram, Save, WakeLine};
 use serde_json::json;
 use testkit::Script;
 
 use crate::boot_sector;
-use crate::real::{installed, prepared_with};
+use crate::real::{prepared_with, real_qemu};
 use crate::vm::{LONG, Vm};
 
 /// Stops the guest and lays a line.
@@ -25,10 +25,7 @@ fn armed(vm: &Vm) -> WakeLine {
 
 /// A real VM whose guest runs, with one forward.
 fn real() -> Option<Vm> {
-    if !installed(&["qemu-system-x86_64", "qemu-img"]) {
-        return None;
-    }
-    let qemu = Qemu::at(host::tools::find("qemu-system-x86_64").unwrap()).unwrap();
+    let qemu = real_qemu()?;
     let mut vm = prepared_with(&qemu, boot_sector::COUNTING);
     vm.forward(testkit::port::free(), 80);
     vm.launch_with(&qemu, LONG).unwrap();
