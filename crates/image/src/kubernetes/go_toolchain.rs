@@ -200,8 +200,7 @@ mod tests {
     fn a_wheel_of_another_digest_was_taken_and_is_refused() {
         let pip = Command::new("python3").args(["-m", "pip", "--version"]).run();
         if pip.is_err() {
-            eprintln!("SKIPPED: a_wheel_of_another_digest_was_taken_and_is_refused: python3 has no pip");
-            return;
+            return testkit::skipped::skip("python3 has no pip");
         }
         let scratch = tempfile::tempdir().unwrap();
         let (index, into) = (scratch.path().join("index"), scratch.path().join("into"));

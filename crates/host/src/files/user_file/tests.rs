@@ -5,11 +5,10 @@ use std::process::Command;
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use tempfile::TempDir;
+use testkit::isolation::{isolated, mount};
+use testkit::skipped::skip;
 
 use super::*;
-
-/// Set in the process that a test starts of itself.
-const INSIDE: &str = "K3S_TEST_INSIDE";
 
 struct Place(TempDir);
 
@@ -46,33 +45,9 @@ impl Place {
     }
 }
 
-fn skip(what: &str) {
-    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).unwrap();
-}
-
 /// Runs `work` in a process of its own that may mount, where this machine allows it.
 fn where_one_may_mount(test: &str, work: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return work();
-    }
-    let test = format!("files::user_file::tests::{test}");
-    let options: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
-    let allowed = |options: &&[&str]| {
-        Command::new("unshare").args(*options).arg("true").output().is_ok_and(|output| output.status.success())
-    };
-    let Some(options) = options.into_iter().find(allowed) else {
-        return skip(&format!("{test}: this machine allows no mounts"));
-    };
-    let mut command = Command::new("unshare");
-    let output = command.args(options).arg(std::env::current_exe().unwrap()).args(["--exact", &test, "--nocapture"]);
-    let output = output.env(INSIDE, "1").output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-}
-
-fn mount(arguments: &[&std::ffi::OsStr]) {
-    let output = Command::new("mount").args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    isolated(&format!("files::user_file::tests::{test}"), work);
 }
 
 #[test]
@@ -191,7 +166,7 @@ fn an_access_control_list_and_attributes_were_lost_by_a_rename() {
     let (list_name, own) = ("system.posix_acl_access", "user.origin");
     let set = |path: &Path, name: &str, value: &[u8]| setxattr(path, name, value, XattrFlags::empty());
     if set(&place.env(), list_name, &list(12_345)).is_err() || set(&place.env(), own, b"vault").is_err() {
-        return skip("an_access_control_list_and_attributes_were_lost_by_a_rename: this filesystem has neither");
+        return skip("this filesystem has neither lists nor attributes");
     }
     // What folders give to all new files is not for this one.
     set(&place.path("scratch"), "system.posix_acl_default", &list(54_321)).unwrap();
@@ -210,7 +185,7 @@ fn an_access_control_list_and_attributes_were_lost_by_a_rename() {
 #[test]
 fn the_owner_stays_when_root_writes() {
     if !rustix::process::geteuid().is_root() {
-        return skip("the_owner_stays_when_root_writes: only root can make a file of somebody else's");
+        return skip("only root can make a file of somebody else's");
     }
     let place = Place::new();
     std::os::unix::fs::chown(place.env(), Some(12_345), Some(23_456)).unwrap();
