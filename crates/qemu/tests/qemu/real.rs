@@ -166,8 +166,7 @@ fn status_line(pid: u32, name: &str) -> String {
 fn the_real_qemu_runs_under_its_filter_of_system_calls_and_without_new_privileges() {
     let Some(qemu) = real_qemu() else { return };
     if !qemu.sandbox {
-        std::io::stderr().write_all(b"SKIPPED: QEMU has no -sandbox on this machine\n").unwrap();
-        return;
+        return skip("this QEMU has no -sandbox");
     }
     let mut vm = prepared(&qemu);
     let launched = vm.launch_with(&qemu, LONG).unwrap();
