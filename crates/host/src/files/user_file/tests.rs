@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use tempfile::TempDir;
-use testkit::isolation::{isolated, mount};
+use testkit::isolation::{self, isolated};
 use testkit::skipped::skip;
 
 use super::*;
@@ -48,6 +48,10 @@ impl Place {
 /// Runs `work` in a process of its own that may mount, where this machine allows it.
 fn where_one_may_mount(test: &str, work: impl FnOnce()) {
     isolated(&format!("files::user_file::tests::{test}"), work);
+}
+
+fn mount(arguments: &[&std::ffi::OsStr]) {
+    isolation::mount(arguments);
 }
 
 #[test]
@@ -198,6 +202,8 @@ fn the_owner_stays_when_root_writes() {
 #[test]
 fn a_run_that_was_killed_left_secrets_beside_dot_env() {
     const TEST: &str = "files::user_file::tests::a_run_that_was_killed_left_secrets_beside_dot_env";
+    /// Names the place to the process that is killed.
+    const INSIDE: &str = "K3S_TEST_KILLED_IN";
     if let Some(folder) = std::env::var_os(INSIDE) {
         let folder = PathBuf::from(folder);
         UserFile::new(&folder.join("web/.env"), &folder.join("scratch")).write(b"SECRET=1\n", Mode::Keep).unwrap();
