@@ -8,16 +8,17 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use host::interrupt::Interruptible;
 use lifecycle::apply::KubeconfigContext;
 use lifecycle::project::Project;
-use lifecycle::services::ServicesState;
 use lifecycle::start::{StartOptions, StartReport};
 use lifecycle::stop::StopOptions;
 use lifecycle::{
-    Context, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, pool, prune, reset, run,
-    snapshot, ssh, start, status, stop,
+    Context, aftermath, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, pool, prune,
+    reset, run, snapshot, ssh, start, status, stop,
 };
 use model::config::Overrides;
+use model::instance::InstanceName;
 use model::paths::CachePaths;
 use model::{Fault, FaultClass, Result};
 
@@ -28,7 +29,7 @@ use crate::args::{
 };
 use crate::output::Output;
 use crate::output::forwards::forwards;
-use crate::output::summary::Summary;
+use crate::output::summary::{Cluster, Summary};
 use crate::output::{report, saved};
 
 /// The checkout whose `guest/` images are built from; the launcher sets it.
@@ -40,11 +41,19 @@ const KVM_DEVICE: &str = "/dev/kvm";
 /// Names another file to look at instead of [`KVM_DEVICE`], for tests (CONTRIBUTING.md); QEMU is not told of it.
 const KVM_DEVICE_VARIABLE: &str = "K3S_VM_KVM_DEVICE";
 
-/// Runs the verb.
+/// Runs the verb. An interrupt is told as one, whatever failed because of it.
 ///
 /// # Errors
 /// The fault of the verb.
 pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> {
+    any(invocation, output).map_err(|fault| match fault.class() {
+        // Told already where a verb was interrupted.
+        FaultClass::Interrupted => fault,
+        _ => aftermath::tell(None, fault),
+    })
+}
+
+fn any(invocation: Invocation, output: &Output) -> Result<ExitCode> {
     if invocation.verb == Verb::Config(ConfigVerb::Schema) {
         // It is the same for all projects, so none is needed.
         output.result_json(&model::config::schema::schema())?;
@@ -78,7 +87,30 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         events: output.events(),
         consent: &consent,
     };
-    match invocation.verb {
+    let concerned = concerned(&invocation.verb, &context.name).map(|name| context.with_name(name));
+    with_context(invocation.verb, context, output).map_err(|fault| aftermath::tell(concerned.as_ref(), fault))
+}
+
+/// The instance that the verb changes, and whose state is worth a word when it is interrupted.
+fn concerned(verb: &Verb, name: &InstanceName) -> Option<InstanceName> {
+    match verb {
+        Verb::Clone(arguments) => Some(arguments.new.clone()),
+        Verb::Apply(ApplyArgs { kubeconfig: Some(_), .. }) => None,
+        Verb::Start(_)
+        | Verb::Reset { .. }
+        | Verb::Stop { .. }
+        | Verb::Snapshot(SnapshotVerb::Save { .. } | SnapshotVerb::Restore { .. })
+        | Verb::Pause(_)
+        | Verb::Resume { .. }
+        | Verb::Apply(_)
+        | Verb::Load { .. }
+        | Verb::Delete { all: false, .. } => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn with_context(verb: Verb, context: Context<'_>, output: &Output) -> Result<ExitCode> {
+    match verb {
         Verb::Start(arguments) => {
             let report = start::run(&context, options(&arguments.wait))?;
             started(&report, arguments.output, output)?;
@@ -131,7 +163,7 @@ pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> 
         }
         Verb::Apply(arguments) => return apply(context, arguments, output),
         Verb::Load { archive, output: arguments } => {
-            let mut stdin = std::io::stdin().lock();
+            let mut stdin = Interruptible::stdin()?;
             let source =
                 if archive == Path::new("-") { load::Source::Stream(&mut stdin) } else { load::Source::File(&archive) };
             let images = load::run(&context, source, None)?;
@@ -298,8 +330,7 @@ fn summary(report: &StartReport, output: &Output) -> Summary {
         |path: &str| Path::new(path).strip_prefix(&here).map_or_else(|_| path.to_owned(), |p| p.display().to_string());
     Summary {
         program: output.program().to_owned(),
-        ready: report.ready,
-        services_are_silent: report.services_state.as_ref().is_some_and(ServicesState::is_silent),
+        cluster: Cluster::of(report),
         web_url: report.web.clone(),
         api_url: report.api.clone(),
         kubeconfig: near(&report.kubeconfig),

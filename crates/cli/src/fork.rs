@@ -41,7 +41,13 @@ pub(crate) fn run(context: &Context<'_>, arguments: RunArgs, output: &Output) ->
         command
     };
     let options = StartOptions { wait: true, timeout: arguments.timeout };
-    let fork = Fork::begin(&context, is_unnamed, arguments.from.as_deref(), options, &guard)?;
+    let fork = Fork::begin(&context, is_unnamed, arguments.from.as_deref(), options, &guard).map_err(|fault| {
+        match fault.class() {
+            // Its guard was waited for.
+            FaultClass::Interrupted => fault.because("what was made of its cluster is destroyed"),
+            _ => fault,
+        }
+    })?;
     output.quieten();
     let code = if arguments.hold {
         hold(&fork, &arguments, output)

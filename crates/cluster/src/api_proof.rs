@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use host::deadline::moment_after;
 use host::wait::Look;
 use model::{Fault, FaultClass, Result};
 use rustls::pki_types::pem::PemObject;
@@ -105,7 +106,7 @@ impl ApiProbe {
 
     /// One attempt, which takes no longer than `limit`.
     pub fn probe(&self, limit: Duration) -> ApiProof {
-        let end = Instant::now() + limit;
+        let end = moment_after(limit);
         if !self.wants_identity.get() {
             let answer = self.attempt(&self.anonymous, end);
             if !matches!(&answer, Ok(answer) if matches!(status_of(answer), "401" | "403")) {

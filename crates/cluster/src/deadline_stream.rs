@@ -29,17 +29,32 @@ fn in_words(error: io::Error) -> io::Error {
     }
 }
 
+/// A signal ends calls on a socket with a timeout, also where it only lets a stopped process go on (signal(7)).
+fn is_pause(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted && !host::interrupt::requested()
+}
+
 impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(buffer).map_err(in_words)
+        loop {
+            self.stream.set_read_timeout(Some(self.left()?))?;
+            match self.stream.read(buffer) {
+                Err(error) if is_pause(&error) => {}
+                read => return read.map_err(in_words),
+            }
+        }
     }
 }
 
 impl Write for DeadlineStream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(buffer).map_err(in_words)
+        loop {
+            self.stream.set_write_timeout(Some(self.left()?))?;
+            match self.stream.write(buffer) {
+                Err(error) if is_pause(&error) => {}
+                written => return written.map_err(in_words),
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

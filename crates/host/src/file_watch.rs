@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
+use crate::deadline::moment_after;
 use crate::interrupt;
 
 /// Folders under watch.
@@ -61,7 +62,7 @@ impl FileWatch {
     /// # Errors
     /// An Interrupted fault when the user asks to stop.
     pub fn wait(&self, quiet: Duration, longest: Duration) -> Result<()> {
-        let end = Instant::now() + longest;
+        let end = moment_after(longest);
         let mut patience = longest;
         loop {
             interrupt::check()?;

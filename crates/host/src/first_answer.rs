@@ -1,6 +1,6 @@
 //! Whether something behind a TCP port answers, not merely accepts.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -15,10 +15,17 @@ pub fn first_answer(address: SocketAddr, request: &[u8], limit: Duration) -> Res
     let set = stream.set_read_timeout(Some(limit)).and_then(|()| stream.set_write_timeout(Some(limit)));
     set.map_err(|error| error.to_string())?;
     stream.write_all(request).map_err(|error| format!("the connection broke: {error}"))?;
-    match stream.read(&mut [0; 1]) {
+    let answer = loop {
+        match stream.read(&mut [0; 1]) {
+            // A process that was stopped and goes on sees this, too (signal(7)), not only one that is to end.
+            Err(error) if error.kind() == ErrorKind::Interrupted && !crate::interrupt::requested() => {}
+            answer => break answer,
+        }
+    };
+    match answer {
         Ok(1..) => Ok(()),
         Ok(0) => Err("the connection was closed without an answer".to_owned()),
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             Err(format!("no answer within {:.0} s", limit.as_secs_f64()))
         }
         Err(error) => Err(format!("the connection broke: {error}")),

@@ -1,19 +1,35 @@
-//! SIGINT, SIGTERM and SIGHUP: a flag that waits and commands look at. A second signal ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: a flag that waits and commands look at. A second signal ends the process at once, but not
+//! while an interrupt is deferred: what must not be left half done is finished first.
 //!
 //! It never decides what an interrupted verb undoes; those who wait learn of it and return.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::{Fault, FaultClass, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::deadline::moment_after;
+
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the next signal ends the process.
+static ARMED: AtomicBool = AtomicBool::new(false);
+
+/// How many parts of the program must not be interrupted now.
+static DEFERRED: AtomicUsize = AtomicUsize::new(0);
+
+/// What makes the second signal end the process; nothing before [`install`], and while interrupts are deferred.
+static SECOND: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
 
 /// Becomes readable with the first signal and stays so, since nobody reads it: everything that polls wakes up.
 static WAKE: OnceLock<OwnedFd> = OnceLock::new();
@@ -30,22 +46,63 @@ pub fn install() -> Result<()> {
     if WAKE.set(wake.into()).is_err() {
         return Ok(());
     }
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // The order matters: with the first signal the flag is still down when the shutdown looks at it.
-        signal_hook::flag::register_conditional_shutdown(
-            signal,
-            i32::from(FaultClass::Interrupted.exit_code()),
-            &REQUESTED,
-        )
-        .map_err(refused)?;
+    for signal in SIGNALS {
         signal_hook::flag::register(signal, &REQUESTED).map_err(refused)?;
         signal_hook::low_level::pipe::register(signal, ring.try_clone().map_err(refused)?).map_err(refused)?;
+    }
+    arm(&mut second()).map_err(refused)
+}
+
+fn second() -> MutexGuard<'static, Vec<SigId>> {
+    SECOND.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets the second signal end the process.
+fn arm(second: &mut Vec<SigId>) -> std::io::Result<()> {
+    ARMED.store(REQUESTED.load(Ordering::SeqCst), Ordering::SeqCst);
+    for signal in SIGNALS {
+        // The order matters: with the first signal the flag is still down when the shutdown looks at it.
+        let code = i32::from(FaultClass::Interrupted.exit_code());
+        second.push(signal_hook::flag::register_conditional_shutdown(signal, code, &ARMED)?);
+        second.push(signal_hook::flag::register(signal, &ARMED)?);
     }
     Ok(())
 }
 
+/// Interrupts are deferred as long as one of these is there.
+#[derive(Debug)]
+#[must_use = "interrupts are deferred as long as it is there"]
+pub struct Deferred(());
+
+/// Defers interrupts: until the returned value is dropped nobody learns of one, and a second one does not end the process
+/// either. For what must not be left half done, such as a guest that stands still; it must have deadlines of its own.
+/// What takes long may look at [`pending`] and give up in good order.
+pub fn defer() -> Deferred {
+    let mut second = second();
+    DEFERRED.fetch_add(1, Ordering::SeqCst);
+    for id in second.drain(..) {
+        signal_hook::low_level::unregister(id);
+    }
+    Deferred(())
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        let mut second = second();
+        if DEFERRED.fetch_sub(1, Ordering::SeqCst) == 1 && WAKE.get().is_some() {
+            // It was possible before; without it the first signal still ends every wait.
+            let _ = arm(&mut second);
+        }
+    }
+}
+
 /// Whether the user asked to stop.
 pub fn requested() -> bool {
+    DEFERRED.load(Ordering::SeqCst) == 0 && pending()
+}
+
+/// The same, also while interrupts are deferred.
+pub fn pending() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
@@ -54,17 +111,23 @@ pub fn requested() -> bool {
 /// # Errors
 /// That fault.
 pub fn check() -> Result<()> {
-    if requested() { Err(Fault::new(FaultClass::Interrupted, "interrupted")) } else { Ok(()) }
+    if requested() { Err(interrupted()) } else { Ok(()) }
 }
 
-/// What to poll beside one's own descriptors so that an interrupt ends the poll; nothing before [`install`].
+/// The fault of an interrupt.
+pub fn interrupted() -> Fault {
+    Fault::new(FaultClass::Interrupted, "interrupted")
+}
+
+/// What to poll beside one's own descriptors so that an interrupt ends the poll; nothing before [`install`], and while
+/// interrupts are deferred.
 pub(crate) fn wake_fd() -> Option<BorrowedFd<'static>> {
-    WAKE.get().map(AsFd::as_fd)
+    if DEFERRED.load(Ordering::SeqCst) == 0 { WAKE.get().map(AsFd::as_fd) } else { None }
 }
 
 /// Passes the time; ends early with an interrupt.
 pub(crate) fn pause(duration: Duration) {
-    let end = Instant::now() + duration;
+    let end = moment_after(duration);
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() || requested() {
@@ -99,6 +162,32 @@ pub fn until_end_of_input(mut input: impl Read + AsFd) -> Result<()> {
                 return Err(Fault::new(FaultClass::Failed, "the standard input cannot be read").because(error));
             }
         }
+    }
+}
+
+/// An input whose reads end when the user asks to stop. Otherwise a read(2) goes on after a signal, for as long as nothing
+/// comes.
+#[derive(Debug)]
+pub struct Interruptible(File);
+
+impl Interruptible {
+    /// The standard input, of which nobody has read.
+    ///
+    /// # Errors
+    /// A Failed fault when it is closed.
+    pub fn stdin() -> Result<Self> {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| {
+            Fault::new(FaultClass::Failed, "the standard input cannot be read").because(crate::io_fault::text(&error))
+        })?;
+        Ok(Interruptible(stdin.into()))
+    }
+}
+
+impl Read for Interruptible {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        // Not of the kind Interrupted, at which readers read again.
+        wait_readable(self.0.as_fd()).map_err(|fault| std::io::Error::other(fault.to_string()))?;
+        self.0.read(buffer)
     }
 }
 
@@ -181,6 +270,29 @@ mod tests {
                 child.wait().unwrap();
                 fault
             }
+            "deferred" => {
+                let deferred = defer();
+                say("ready");
+                while !pending() {
+                    pause(Duration::from_millis(5));
+                }
+                let nested = defer();
+                let wait = Wait { what: "the guest to go on", deadline: LONG, interval: Duration::from_millis(1) };
+                let mut looks = 0;
+                wait.until(|_| {
+                    looks += 1;
+                    Ok(if looks == 3 { Look::Ready(()) } else { Look::NotYet(String::new()) })
+                })
+                .unwrap();
+                crate::command::Command::new("true").run().unwrap();
+                drop(nested);
+                say("flag is up and nobody sees it");
+                let mut line = String::new();
+                std::io::stdin().read_line(&mut line).unwrap();
+                check().unwrap();
+                drop(deferred);
+                check().unwrap_err()
+            }
             "deaf" => {
                 say("ready");
                 while !requested() {
@@ -199,7 +311,7 @@ mod tests {
 
     struct Program {
         child: Child,
-        _input: ChildStdin,
+        input: ChildStdin,
         lines: Lines<BufReader<ChildStdout>>,
     }
 
@@ -214,7 +326,7 @@ mod tests {
                 .spawn()
                 .unwrap();
             let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-            let mut program = Program { child, _input: input, lines: BufReader::new(output).lines() };
+            let mut program = Program { child, input, lines: BufReader::new(output).lines() };
             assert_eq!(program.hear(), "ready");
             program
         }
@@ -268,5 +380,18 @@ mod tests {
         assert_eq!(program.hear(), "flag is up");
         program.signal(Signal::TERM);
         assert_eq!(program.child.wait().unwrap().code(), Some(130));
+    }
+
+    #[test]
+    fn an_interrupt_left_what_must_be_finished_half_done() {
+        let mut program = Program::play("deferred");
+        program.signal(Signal::INT);
+        assert_eq!(program.hear(), "flag is up and nobody sees it");
+        // Impatience does not end it either.
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+            program.signal(signal);
+        }
+        program.input.write_all(b"\n").unwrap();
+        assert_eq!(program.hear(), "interrupted interrupted");
     }
 }

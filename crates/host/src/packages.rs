@@ -9,6 +9,7 @@ mod family;
 mod system;
 
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use model::{EventSink, Fault, FaultClass, Result};
 
@@ -40,12 +41,18 @@ pub trait Consent {
 }
 
 /// Makes sure that every requirement is there: installs what is missing with the system's package manager (through
-/// sudo where not root) after consent, otherwise fails naming the exact packages and the command to type.
+/// sudo where not root) after consent, within `deadline`; otherwise fails naming the exact packages and the command to
+/// type.
 ///
 /// # Errors
 /// Of class Host where something is missing and was not installed.
-pub fn ensure(requirements: &[Requirement], consent: &dyn Consent, events: &dyn EventSink) -> Result<()> {
-    ensure_on(&System::of_this_host()?, requirements, consent, events)
+pub fn ensure(
+    requirements: &[Requirement],
+    deadline: Duration,
+    consent: &dyn Consent,
+    events: &dyn EventSink,
+) -> Result<()> {
+    ensure_on(&System::of_this_host(deadline)?, requirements, consent, events)
 }
 
 fn ensure_on(

@@ -62,7 +62,7 @@ impl Wait<'_> {
 
     fn timed_out(&self, observation: &str) -> Fault {
         // A person reads it: the milliseconds that an earlier wait has used are no news.
-        let seconds = Duration::from_secs((self.deadline + Duration::from_millis(500)).as_secs());
+        let seconds = Duration::from_secs(self.deadline.saturating_add(Duration::from_millis(500)).as_secs());
         let limit = humantime::format_duration(if seconds.is_zero() { self.deadline } else { seconds });
         let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {} after {limit}", self.what));
         if observation.is_empty() { fault } else { fault.because(observation) }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::paths::InstancePaths;
-use model::{EventSink, Result};
+use model::{EventSink, FaultClass, Result};
 use qemu::qmp::RunState;
 use qemu::{Qmp, wake_line};
 
@@ -47,11 +47,14 @@ pub(crate) fn go_on(context: &Context<'_>) -> Result<bool> {
     let folder = context.paths().vm_dir();
     match Qmp::connect(&folder, QMP_DEADLINE).and_then(|mut qmp| Ok((qmp.status()?, qmp))) {
         Ok((RunState::Paused, mut qmp)) => {
+            // Without the line, a guest that still stands would be woken by nobody.
+            let _deferred = host::interrupt::defer();
             wake_line::disarm(&mut qmp)?;
             qmp.cont()?;
             Ok(true)
         }
         Ok(_) => Ok(false),
+        Err(fault) if fault.class() == FaultClass::Interrupted => Err(fault),
         Err(fault) => {
             context.events.debug(format!("whether it is paused is not known: {fault}"));
             Ok(false)

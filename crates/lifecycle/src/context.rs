@@ -1,7 +1,6 @@
 //! What every verb works with: the project, the instance, the shared cache and who listens.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use host::lock::{FileLock, Sharing};
 use host::packages::Consent;
@@ -10,14 +9,12 @@ use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
 use model::{EventSink, Fault, FaultClass, Result};
 
+use crate::disks::Pool;
 use crate::ignore_file;
 use crate::instance_ports;
 use crate::ownership::Asker;
 use crate::project::Project;
 use crate::vm_log;
-
-/// How long a verb waits for another one on the same instance.
-const LOCK_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// The surroundings of a verb.
 pub struct Context<'a> {
@@ -37,7 +34,7 @@ pub struct Context<'a> {
     pub consent: &'a dyn Consent,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// The instance's files.
     pub fn paths(&self) -> InstancePaths {
         self.project.paths.instance(&self.name)
@@ -69,13 +66,18 @@ impl Context<'_> {
         }
     }
 
+    /// The project's frozen disks.
+    pub(crate) fn pool(&self) -> Pool {
+        Pool::of(&self.project.paths).waiting(self.project.config.timeouts.lock)
+    }
+
     /// In whose name it is asked whose a process is.
     pub(crate) fn asker(&self) -> Asker<'_> {
         Asker { name: &self.name, project: &self.project.paths }
     }
 
     /// The same surroundings for another instance of the project.
-    pub fn with_name(&self, name: InstanceName) -> Context<'_> {
+    pub fn with_name(&self, name: InstanceName) -> Context<'a> {
         Context {
             project: self.project.clone(),
             name,
@@ -98,7 +100,7 @@ impl Context<'_> {
             &paths.lock(),
             Sharing::Alone,
             &format!("instance {}", self.name),
-            LOCK_DEADLINE,
+            self.project.config.timeouts.lock,
             self.events,
         )?;
         match lock {
@@ -118,7 +120,12 @@ impl Context<'_> {
     pub fn lock_new(&self) -> Result<FileLock> {
         let paths = self.paths();
         host::files::create_private_dir(&paths.vm_dir())?;
-        let lock = FileLock::acquire(&paths.lock(), &format!("instance {}", self.name), LOCK_DEADLINE, self.events)?;
+        let lock = FileLock::acquire(
+            &paths.lock(),
+            &format!("instance {}", self.name),
+            self.project.config.timeouts.lock,
+            self.events,
+        )?;
         self.locked(lock)
     }
 

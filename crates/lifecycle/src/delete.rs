@@ -5,7 +5,6 @@ use model::instance::InstanceName;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::disks::Pool;
 use crate::instances;
 use crate::phases::{Outcome, Phases};
 
@@ -35,7 +34,7 @@ pub fn run(context: &Context<'_>, all: bool) -> Result<DeleteReport> {
             let _lock = one.lock()?;
             ended += instances::delete(project, name, context.events)?;
         }
-        let freed = Pool::of(project).lock(context.events)?.collect(context.events)?.bytes;
+        let freed = context.pool().lock(context.events)?.collect(context.events)?.bytes;
         let report = DeleteReport { instances: names.iter().map(ToString::to_string).collect(), freed };
         let fact = match names.as_slice() {
             [] => return Ok(Outcome::Skipped(report, format!("there is no instance {}", context.name))),

@@ -8,7 +8,7 @@ use model::{Fault, FaultClass, Result};
 use qemu::qcow2;
 
 use crate::context::Context;
-use crate::disks::{Pool, shorten_stopped};
+use crate::disks::shorten_stopped;
 use crate::launch_fault;
 
 /// Makes the instance's disk, whole or not at all: what lies under its name is the truth.
@@ -28,7 +28,7 @@ pub(crate) fn make(paths: &InstancePaths, image: &GuestImage) -> Result<()> {
 /// # Errors
 /// State when a frozen disk is gone; a fault that names a disk that cannot be written.
 pub(crate) fn settle(context: &Context<'_>) -> Result<()> {
-    let (pool, disk) = (Pool::of(&context.project.paths), context.paths().disk());
+    let (pool, disk) = (context.pool(), context.paths().disk());
     if pool.depth(&disk)? == 1 {
         return Ok(());
     }
@@ -36,10 +36,14 @@ pub(crate) fn settle(context: &Context<'_>) -> Result<()> {
         context.events.debug("the project has moved: the disk names its bases anew".to_owned());
     }
     // A longer chain is slower, not wrong.
-    if let Err(fault) = shorten_stopped(&pool, &disk) {
-        context.events.warning(fault.to_string());
+    match shorten_stopped(&pool, &disk, context.project.config.timeouts.disk) {
+        Err(fault) if fault.class() == FaultClass::Interrupted => Err(fault),
+        Err(fault) => {
+            context.events.warning(fault.to_string());
+            Ok(())
+        }
+        Ok(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// The image under the instance's disk.
@@ -53,7 +57,7 @@ pub(crate) fn guest_image(context: &Context<'_>) -> Result<GuestImage> {
             .because(why)
             .next("k3s-vm reset    # makes a new disk; data on the old one cannot be read without its image")
     };
-    let root_disk = Pool::of(&context.project.paths).chain(&disk)?.image;
+    let root_disk = context.pool().chain(&disk)?.image;
     let folder = root_disk.as_deref().and_then(Path::parent);
     let folder = folder.ok_or_else(|| gone("the disk names no image".to_owned()))?;
     let image = image::open(folder, &context.cache).map_err(|fault| gone(fault.to_string()))?;

@@ -25,8 +25,8 @@ pub use collect::Collected;
 pub use room::check_room;
 pub use shorten::{shorten_running, shorten_stopped};
 
-/// How long a verb waits for another one that works on the pool; all do so for moments.
-const LOCK_DEADLINE: Duration = Duration::from_secs(60);
+/// How long whoever has no configuration waits for another one that works on the pool; all do so for moments.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// What names of frozen disks end with.
 const SUFFIX: &str = "qcow2";
 
@@ -35,12 +35,20 @@ const SUFFIX: &str = "qcow2";
 pub struct Pool {
     project: ProjectPaths,
     folder: PathBuf,
+    /// How long its lock is waited for.
+    patience: Duration,
 }
 
 impl Pool {
     /// That of this project; it need not exist.
     pub fn of(project: &ProjectPaths) -> Self {
-        Pool { project: project.clone(), folder: project.disks() }
+        Pool { project: project.clone(), folder: project.disks(), patience: PATIENCE }
+    }
+
+    /// The same, whose lock is waited for so long.
+    #[must_use]
+    pub fn waiting(self, patience: Duration) -> Self {
+        Pool { patience, ..self }
     }
 
     /// Takes the pool for oneself. It is held from before a disk is frozen, or chosen as a base, until what needs it has
@@ -50,7 +58,7 @@ impl Pool {
     /// A State fault that names the holder when it is not released in time; a fault that names the path.
     pub fn lock(&self, events: &dyn EventSink) -> Result<LockedPool> {
         files::create_private_dir(&self.folder)?;
-        let lock = FileLock::acquire(&self.folder.join("lock"), "the project's frozen disks", LOCK_DEADLINE, events)?;
+        let lock = FileLock::acquire(&self.folder.join("lock"), "the project's frozen disks", self.patience, events)?;
         Ok(LockedPool { pool: self.clone(), _lock: lock })
     }
 

@@ -22,12 +22,6 @@ use crate::context::Context;
 use crate::project::Project;
 use crate::ssh::guest_command;
 
-/// How long the build of one image may take.
-const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
-/// How long the guest may take to import one archive.
-const IMPORT_DEADLINE: Duration = Duration::from_secs(900);
-/// How long the guest may take to say what it has.
-const ASK_DEADLINE: Duration = Duration::from_secs(60);
 /// Where the guest keeps the digest of what was imported under a name. On the instance disk, as the images are, so
 /// that both are lost together.
 const IMPORTED: &str = "/var/lib/k3s-vm/imported-images";
@@ -78,7 +72,7 @@ pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>>
     let mut loaded = Vec::new();
     for image in &context.project.config.images {
         let archive = prepare(&context.project, &context.paths(), image, context.events)?;
-        loaded.extend(load_archive(&context.paths(), &archive, context.events)?);
+        loaded.extend(load_archive(context, &archive)?);
     }
     Ok(loaded)
 }
@@ -130,7 +124,7 @@ fn prepare(
         Command::new("/bin/sh")
             .args(["-e", "-c", build])
             .current_dir(root)
-            .deadline(BUILD_DEADLINE)
+            .deadline(project.config.timeouts.container_build)
             .run_streaming(events, &mut |line| events.progress(&image.name, line.to_owned()))
             .map_err(|fault| {
                 fault
@@ -182,13 +176,10 @@ fn archive_file_name(image: &str) -> PathBuf {
 ///
 /// # Errors
 /// Faults of ssh and of containerd's import.
-pub(crate) fn load_archive(
-    paths: &InstancePaths,
-    archive: &ImageArchive,
-    events: &dyn EventSink,
-) -> Result<Vec<LoadedImage>> {
+pub(crate) fn load_archive(context: &Context<'_>, archive: &ImageArchive) -> Result<Vec<LoadedImage>> {
+    let (paths, events, deadline) = (&context.paths(), context.events, context.project.config.timeouts.load);
     let images = named(archive);
-    if !images.iter().any(|(_, digest)| digest.is_empty()) && guest_has(paths, &images)? {
+    if !images.iter().any(|(_, digest)| digest.is_empty()) && guest_has(paths, &images, deadline)? {
         return Ok(report(images, false));
     }
     let names: Vec<&str> = images.iter().map(|(name, _)| name.as_str()).collect();
@@ -197,7 +188,7 @@ pub(crate) fn load_archive(
     let normalized = NormalizedArchive::write(paths, archive)?;
     let arguments = import_arguments(&images);
     let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
-    guest_command(paths, IMPORT, &arguments, IMPORT_DEADLINE)?
+    guest_command(paths, IMPORT, &arguments, deadline)?
         .input_file(&normalized.path)
         .run_streaming(events, &mut |line| events.progress("load", line.to_owned()))
         .map_err(|fault| {
@@ -239,9 +230,9 @@ fn report(images: Vec<(String, String)>, transferred: bool) -> Vec<LoadedImage> 
 }
 
 /// Asked through the agent: an ssh handshake costs an emulated guest seconds.
-fn guest_has(paths: &InstancePaths, images: &[(String, String)]) -> Result<bool> {
-    let mut agent = Agent::connect(&paths.vm_dir(), ASK_DEADLINE)?;
-    let output = agent.exec(&GuestCommand::shell(PRESENCE, presence_arguments(images)), ASK_DEADLINE)?;
+fn guest_has(paths: &InstancePaths, images: &[(String, String)], deadline: Duration) -> Result<bool> {
+    let mut agent = Agent::connect(&paths.vm_dir(), deadline)?;
+    let output = agent.exec(&GuestCommand::shell(PRESENCE, presence_arguments(images)), deadline)?;
     match output.code {
         0 => Ok(true),
         1 => Ok(false),

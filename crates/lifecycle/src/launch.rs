@@ -3,7 +3,6 @@
 //! What RAM fits which disk is decided before (`start`); what the guest then has to do is waited for after (`start`).
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use host::files;
 use host::identity::ProcessHandle;
@@ -25,11 +24,6 @@ use crate::machine::MachinePlan;
 use crate::observe::Running;
 use crate::record::Record;
 use crate::vm_log;
-
-/// How long QEMU itself may take until it answers: it reads kernel and initrd, and opens the disk.
-const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
-/// How long QEMU may take to read the state of the devices.
-const LOAD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How many times ports are chosen for a new instance, whose first ones another program may take in the meantime.
 const PORT_ATTEMPTS: usize = 5;
@@ -129,13 +123,17 @@ impl VmLaunch<'_> {
         keep(saved.and_then(|saved| saved.working_set.as_deref()), &paths.working_set())?;
         // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take over.
         record.write(&paths.record())?;
-        let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: LAUNCH_DEADLINE };
+        let timeouts = &context.project.config.timeouts;
+        let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: timeouts.start };
         let launched = match saved {
             None => launch.run(context.events),
-            Some(saved) => {
-                Restore { launch, state: &saved.state, deadline: LOAD_DEADLINE, working_set: saved.working_set.clone() }
-                    .run(context.events, |_| (saved.taken)())
+            Some(saved) => Restore {
+                launch,
+                state: &saved.state,
+                deadline: timeouts.restore,
+                working_set: saved.working_set.clone(),
             }
+            .run(context.events, |_| (saved.taken)()),
         };
         let forget = || {
             if let Err(second) = files::remove(&paths.record()) {

@@ -3,9 +3,11 @@
 //! It never prints; results are values, news are events.
 
 mod accelerator;
+pub mod aftermath;
 pub mod apply;
 mod awake;
 pub mod clone;
+mod cluster_now;
 pub mod context;
 pub mod delete;
 mod disk;

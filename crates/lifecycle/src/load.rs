@@ -40,5 +40,5 @@ pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Res
             ImageArchive::from_reader(reader, &folder, &limit::of(&paths, 2)?, name)?
         }
     };
-    images::load_archive(&paths, &archive, context.events)
+    images::load_archive(context, &archive)
 }

@@ -105,6 +105,7 @@ pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
 /// As [`pause`].
 pub(crate) fn stand_still(qmp: &mut Qmp, paths: &InstancePaths, why: &str) -> Result<WakeLine> {
     let ran = qmp.status()? == RunState::Running;
+    let _deferred = host::interrupt::defer();
     qmp.stop()?;
     let laid = if ran { Paused::write(paths, why) } else { Ok(()) }.and_then(|()| WakeLine::arm(qmp));
     if laid.is_err() && ran {

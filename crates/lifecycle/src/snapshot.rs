@@ -6,16 +6,19 @@
 mod list;
 mod restore;
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use cluster::ClusterClient;
 use model::snapshot::SnapshotName;
 use model::{Fault, FaultClass, Result};
+use qemu::template::Template;
 use serde::Serialize;
 
+use crate::awake;
+use crate::cluster_now::{self, ClusterNow};
 use crate::context::Context;
-use crate::disks::Pool;
 use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::reach;
@@ -68,15 +71,20 @@ pub fn save(context: &Context<'_>, name: &SnapshotName, replace: bool) -> Result
     if !replace && target.dir().symlink_metadata().is_ok() {
         return Err(taken(context, name));
     }
-    let cluster = SavedCluster::read(&context.paths().cluster()).map_err(|why| {
-        Fault::new(FaultClass::State, format!("{} has not become Ready yet", context.name))
-            .because(why)
-            .next(format!("{}    # waits until it is", context.command("start")))
-    })?;
+    awake::ensure(context)?;
+    let cluster = match cluster_now::look(context, &running, context.project.config.timeouts.save)? {
+        ClusterNow::Ready(cluster) => *cluster,
+        ClusterNow::NotSeenReady(why) => {
+            return Err(Fault::new(FaultClass::State, format!("{} is not Ready", context.name))
+                .because(why)
+                .next(format!("{}    # waits until it is", context.command("start"))));
+        }
+    };
     let mut phases = Phases::new(context.events, 1);
     let deployments = deployments(context, &running, &cluster);
     let cluster = cluster.with_applied(None).with_deployments(deployments.clone());
-    phases.run(&format!("Saving the snapshot {name}"), || {
+    let before = template_id(target.dir());
+    let saved = phases.run(&format!("Saving the snapshot {name}"), || {
         let what = format!("the snapshot {name}");
         let kept = template::save_running(context, &running, target.dir(), &what, &cluster)?;
         let report = SaveReport {
@@ -88,7 +96,20 @@ pub fn save(context: &Context<'_>, name: &SnapshotName, replace: bool) -> Result
         };
         let fact = format!("{}, for which the guest stood still {} ms", ByteSize(report.size), report.stood_still);
         Ok(Outcome::Done(report, fact))
+    });
+    saved.map_err(|fault| match (fault.class(), template_id(target.dir())) {
+        (FaultClass::Interrupted, Some(now)) if Some(&now) != before.as_ref() => {
+            fault.because(format!("the snapshot {name} is saved"))
+        }
+        (FaultClass::Interrupted, Some(_)) => fault.because(format!("the snapshot {name} is the one from before")),
+        (FaultClass::Interrupted, None) => fault.because("nothing was saved"),
+        _ => fault,
     })
+}
+
+/// What tells the saved VM in `folder` from every other, where there is one.
+fn template_id(folder: &Path) -> Option<String> {
+    Template::open(folder).ok().map(|template| template.id())
 }
 
 /// Removes snapshots; all of them must be there. A VM that was restored from one goes on.
@@ -107,7 +128,7 @@ pub fn remove(context: &Context<'_>, names: &[SnapshotName]) -> Result<RemoveRep
         bytes += template::usage_without_disk(&paths);
         template::discard(paths.dir())?;
     }
-    let collected = Pool::of(&context.project.paths).lock(context.events)?.collect(context.events)?;
+    let collected = context.pool().lock(context.events)?.collect(context.events)?;
     Ok(RemoveReport { removed: names.to_vec(), bytes: bytes + collected.bytes })
 }
 

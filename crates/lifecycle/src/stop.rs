@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use host::files;
 use host::identity::ProcessHandle;
+use host::interrupt;
 use model::paths::InstancePaths;
 use model::{EventSink, Fault, FaultClass, Result};
 use qemu::power::{Ladder, Rung};
@@ -37,25 +38,26 @@ pub enum StopReport {
 pub struct StopOptions {
     /// Whether the guest is to power off, instead of being suspended.
     pub power_off: bool,
-    /// How long it may take for that, instead of the configured time.
+    /// How long it may take for that, and to answer before it is suspended, instead of the configured time.
     pub timeout: Option<Duration>,
 }
 
 /// Stops the instance; one that does not run is success. A VM that cannot be suspended is powered off.
 ///
 /// # Errors
-/// A Timeout fault when not even SIGKILL ends the process.
+/// A Timeout fault when not even SIGKILL ends the process; Interrupted, also where the VM was stopped nevertheless.
 pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
     let _lock = context.lock()?;
     let mut phases = Phases::new(context.events, 1);
-    let ladder = Ladder::with_clean(options.timeout.unwrap_or(context.project.config.timeouts.stop));
+    let patience = options.timeout.unwrap_or(context.project.config.timeouts.stop);
+    let ladder = Ladder::with_clean(patience);
     let report = phases.run("Stopping the VM", || {
         let observed = observe(context)?;
         if matches!(observed, Observed::Running(_)) {
             awake::ensure(context)?;
         }
         let process = match observed {
-            Observed::Running(running) if !options.power_off && suspended(context, &running)? => {
+            Observed::Running(running) if !options.power_off && suspended(context, &running, patience)? => {
                 settle(&context.paths())?;
                 let fact = format!("suspended; `{}` goes on where it is", context.command("start"));
                 return Ok(Outcome::Done(StopReport::Suspended, fact));
@@ -71,13 +73,18 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
                 return Ok(Outcome::Skipped(StopReport::WasStopped, format!("it is not running{end}")));
             }
         };
-        let report = end(&process, &context.paths(), &ladder, context.events)?;
+        let report = end(&process, &context.paths(), &ladder, context.events).map_err(|fault| match fault.class() {
+            FaultClass::Interrupted => fault.because("the guest was told to power off, and may still do so"),
+            _ => fault,
+        })?;
         let fact = match report {
             StopReport::Forced => "ended by force: the guest did not power off in time",
             StopReport::Clean | StopReport::Suspended | StopReport::WasStopped => "the guest powered off",
         };
         Ok(Outcome::Done(report, fact.to_owned()))
     })?;
+    // What is done is done, but nobody goes on as if it had not been interrupted.
+    interrupt::check()?;
     for leftover in leftovers::look(context, None)? {
         if let Owner::GoneProject { .. } = leftover.owner {
             context.events.note(format!("{}; {} ends it", leftover.sentence(), leftover.remedies()));
@@ -87,8 +94,8 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
 }
 
 /// Suspends it; whether that worked. Why it did not is told.
-fn suspended(context: &Context<'_>, running: &Running) -> Result<bool> {
-    let Err(fault) = suspend::save(context, running) else { return Ok(true) };
+fn suspended(context: &Context<'_>, running: &Running, patience: Duration) -> Result<bool> {
+    let Err(fault) = suspend::save(context, running, patience) else { return Ok(true) };
     suspend::discard(&context.paths().suspended())?;
     match fault.class() {
         FaultClass::Interrupted => Err(fault),
@@ -98,7 +105,7 @@ fn suspended(context: &Context<'_>, running: &Running) -> Result<bool> {
             Ok(true)
         }
         _ => {
-            context.events.note(format!("it cannot be suspended: {fault}; powering off"));
+            context.events.warning(format!("it cannot be suspended: {fault}; powering off"));
             Ok(false)
         }
     }

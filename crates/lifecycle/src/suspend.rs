@@ -2,18 +2,22 @@
 //! the very disk that it was saved with, and taken away before the guest runs again.
 
 use std::path::Path;
+use std::time::Duration;
 
 use host::files::{self, Mode};
+use host::interrupt;
 use model::paths::SuspendedPaths;
 use model::{Fault, FaultClass, Result};
 use qemu::template::{FileStamp, Ingredients};
 use qemu::{Qmp, Ram, Save};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster_now;
 use crate::context::Context;
 use crate::observe::Running;
+use crate::readiness;
 use crate::saved::SavedCluster;
-use crate::template::{QMP_DEADLINE, SAVE_DEADLINE, sync_guest};
+use crate::template::sync_guest;
 
 /// The version of the format; another one is not understood.
 const SCHEMA: u32 = 1;
@@ -27,30 +31,36 @@ pub(crate) struct Suspended {
     ingredients: Ingredients,
     /// The disk as it was when QEMU had ended.
     disk: FileStamp,
-    /// The cluster.
-    pub(crate) cluster: SavedCluster,
+    /// The cluster, where it was Ready; otherwise the start that resumes the VM waits until it is.
+    pub(crate) cluster: Option<SavedCluster>,
 }
 
 /// Writes RAM and state of a running instance and ends its QEMU. Until the last file is written, the instance is one
-/// that was stopped without its RAM.
+/// that was stopped without its RAM. Once the RAM is written an interrupt is deferred until the instance is stopped.
+/// A guest whose agent does not answer within `patience` cannot be suspended. Whether its cluster is Ready makes no difference: what is suspended loses nothing, what is powered off its RAM.
 ///
 /// # Errors
 /// Why it could not be done; the instance runs on unless QEMU had ended already.
-pub(crate) fn save(context: &Context<'_>, running: &Running) -> Result<()> {
-    let paths = context.paths();
+pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration) -> Result<()> {
+    let (paths, deadline) = (context.paths(), context.project.config.timeouts.save);
     let kept = paths.suspended();
-    let cluster = SavedCluster::read(&paths.cluster())
-        .map_err(|_| Fault::new(FaultClass::State, "its cluster has not become Ready yet"))?;
+    let cluster = cluster_now::look(context, running, patience)?.ready();
     discard(&kept)?;
     // Connected to the end, as for a template.
-    let agent = sync_guest(context)?;
-    let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
+    let mut agent = sync_guest(context, patience)?;
+    let mut qmp = Qmp::connect(&paths.vm_dir(), deadline)?;
     let (ram, state) = (kept.ram(), kept.state());
     let version = running.record.ingredients.version();
     let begun_from = paths.begun_state();
     let ram_of = Ram::Changed { begun_from: &begun_from, into: &ram };
-    let save = Save { version, ram: ram_of, state: &state, deadline: SAVE_DEADLINE };
-    let saved = save.run(&mut qmp, context.events)?;
+    let save = Save { version, ram: ram_of, state: &state, deadline };
+    let prepared = save.prepare(&mut qmp, context.events)?;
+    interrupt::check()?;
+    let _deferred = interrupt::defer();
+    let saved = prepared.write(&mut qmp).inspect_err(|_| {
+        // It goes on, and while it stood still, so did its clock.
+        readiness::set_clock_by(&mut agent, context.events);
+    })?;
     // QEMU writes the rest of its disk cache as it ends.
     qmp.quit()?;
     drop((qmp, agent));
@@ -60,7 +70,7 @@ pub(crate) fn save(context: &Context<'_>, running: &Running) -> Result<()> {
             files::sync(&ram)?;
             files::sync(&state)
         });
-        let ended = running.process.wait(QMP_DEADLINE);
+        let ended = running.process.wait(deadline);
         let synced = synced.join();
         ended?;
         synced.unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "the RAM's file was not synced")))

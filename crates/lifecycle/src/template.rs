@@ -6,23 +6,19 @@ use std::time::{Duration, Instant};
 
 use host::deadline::Deadline;
 use model::paths::TemplatePaths;
-use model::{Fault, FaultClass, Result};
+use model::{FaultClass, Result};
 use qemu::agent::GuestCommand;
 use qemu::template::{Ingredients, Template, Unsealed};
 use qemu::{Agent, Qmp, Ram, Save, disk};
 
 use crate::awake;
 use crate::context::Context;
-use crate::disks::{Pool, check_room, shorten_running};
+use crate::disks::{check_room, shorten_running};
 use crate::launch;
 use crate::observe::Running;
 use crate::readiness;
 use crate::saved::SavedCluster;
 
-/// How long QEMU may take to write a VM's RAM and state.
-pub(crate) const SAVE_DEADLINE: Duration = Duration::from_secs(120);
-/// How long the guest may take to write its page cache to the disk.
-const SYNC_DEADLINE: Duration = Duration::from_secs(60);
 /// How long one QMP call may take.
 pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(20);
 /// No template is older, in days.
@@ -102,7 +98,7 @@ impl Base {
         let Some(age) = self.template.age() else {
             return Err("it is from the future: the clock went back".to_owned());
         };
-        if age < DAY * u32::try_from(days).unwrap_or(u32::MAX) {
+        if age < DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)) {
             return Ok(());
         }
         Err(format!("it is more than {days} days old"))
@@ -154,7 +150,7 @@ pub(crate) fn save_running(
     what: &str,
     cluster: &SavedCluster,
 ) -> Result<Kept> {
-    let paths = context.paths();
+    let (paths, timeouts) = (context.paths(), &context.project.config.timeouts);
     let unsealed = Unsealed::begin(target)?;
     awake::ensure(context)?;
     let record = &running.record;
@@ -164,36 +160,43 @@ pub(crate) fn save_running(
         version,
         ram: Ram::Changed { begun_from: &begun_from, into: &ram },
         state: &state,
-        deadline: SAVE_DEADLINE,
+        deadline: timeouts.save,
     };
-    let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
+    let mut qmp = Qmp::connect(&paths.vm_dir(), timeouts.save)?;
     check_room(context, what, save.ram_to_write(&mut qmp)?, target)?;
     // Connected until the save is over: in a guest that is restored the agent then waits for its host's words, and does not
     // look ten times a second whether there is a host.
-    let mut agent = sync_guest(context)?;
-    let pool = Pool::of(&context.project.paths);
+    let mut agent = sync_guest(context, timeouts.save)?;
+    let pool = context.pool();
     let (saved, stood_still) = {
         // Until the saved VM has a link of its own to the frozen disk.
         let locked = pool.lock(context.events)?;
         let frozen = locked.new_name();
         let prepared = save.prepare(&mut qmp, context.events)?;
+        host::interrupt::check()?;
+        // The guest must not stand still because the user was impatient.
+        let _deferred = host::interrupt::defer();
         let begin = Instant::now();
-        qmp.stop()?;
         // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
-        let done =
-            disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events).and_then(|()| prepared.write(&mut qmp));
+        let done = qmp
+            .stop()
+            .and_then(|()| disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events))
+            .and_then(|()| prepared.write(&mut qmp));
         // It goes on whatever happened.
         let goes_on = qmp.cont();
         let stood_still = begin.elapsed();
+        // While it stood still, so did its clock.
+        readiness::set_clock_by(&mut agent, context.events);
         let saved = done?;
         goes_on?;
         unsealed.link_disk(&frozen)?;
         (saved, stood_still)
     };
-    // While it stood still, so did its clock.
-    readiness::set_clock_by(&mut agent, context.events);
     drop(agent);
+    host::interrupt::check()?;
     saved.complete()?;
+    // The last moment at which there is nothing of it.
+    host::interrupt::check()?;
     cluster.write(&unsealed.paths().cluster())?;
     if !begun_from.exists() {
         // What a VM that has booted says of its RAM, too, is the same in its next save.
@@ -201,24 +204,27 @@ pub(crate) fn save_running(
     }
     let template = unsealed.replace(record.memory, &record.ingredients)?;
     // A longer chain is slower, not wrong.
-    if let Err(fault) = shorten_running(&pool, &mut qmp, &paths.disk(), context.events) {
-        context.events.warning(fault.to_string());
+    match shorten_running(&pool, &mut qmp, &paths.disk(), timeouts.disk, context.events) {
+        Err(fault) if fault.class() == FaultClass::Interrupted => return Err(fault),
+        Err(fault) => context.events.warning(fault.to_string()),
+        Ok(_) => {}
     }
     // The frozen disk of what was there before, if nothing else needs it.
     pool.lock(context.events)?.collect(context.events)?;
     Ok(Kept { template, stood_still })
 }
 
-/// Has the guest write what it holds in memory of its disk, so that RAM and disk can also be parted. The agent is connected.
+/// Has the guest write what it holds in memory of its disk, so that RAM and disk can also be parted. Its agent has to
+/// answer within `patience`; it is connected.
 ///
 /// # Errors
 /// Timeout and Guest faults of the agent.
-pub(crate) fn sync_guest(context: &Context<'_>) -> Result<Agent> {
-    let deadline = Deadline::after(SYNC_DEADLINE);
-    let mut agent = Agent::connect(&context.paths().vm_dir(), deadline.left())?;
-    agent.run(&GuestCommand::new("/bin/sync", [] as [&str; 0]), deadline.left()).map_err(|fault| {
-        Fault::new(FaultClass::Guest, "the guest did not write its data to the disk").because(fault)
-    })?;
+pub(crate) fn sync_guest(context: &Context<'_>, patience: Duration) -> Result<Agent> {
+    let deadline = Deadline::after(context.project.config.timeouts.save);
+    let mut agent = Agent::connect(&context.paths().vm_dir(), deadline.left().min(patience))?;
+    agent
+        .run(&GuestCommand::new("/bin/sync", [] as [&str; 0]), deadline.left())
+        .map_err(|fault| fault.as_reason_of(FaultClass::Guest, "the guest did not write its data to the disk"))?;
     Ok(agent)
 }
 

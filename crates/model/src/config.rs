@@ -207,6 +207,18 @@ pub struct Timeouts {
     pub build: Duration,
     /// Until a cluster that was kept in RAM answers again; then it boots.
     pub restore: Duration,
+    /// Until another command that works on the same instance, or the same disks, has ended.
+    pub lock: Duration,
+    /// Until the guest has written its data and QEMU its RAM: `stop`, `snapshot save`, templates.
+    pub save: Duration,
+    /// The merging of a disk's layers.
+    pub disk: Duration,
+    /// The build of one container image by its `build` command.
+    pub container_build: Duration,
+    /// Until the guest has taken over one archive of container images.
+    pub load: Duration,
+    /// The installation of packages on the host.
+    pub install: Duration,
     /// The guest that proves KVM, from QEMU's start to its line.
     pub kvm_test: Duration,
 }

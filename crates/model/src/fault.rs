@@ -134,6 +134,16 @@ impl Fault {
         self
     }
 
+    /// A fault of `class` with this one as its reason. An interrupt stays one: what the user wanted is no failure of what
+    /// was under way. What is to be done next and the end of the log are not taken over.
+    #[must_use]
+    pub fn as_reason_of(self, class: FaultClass, what: impl Into<String>) -> Self {
+        match self.class() {
+            FaultClass::Interrupted => self,
+            _ => Fault::new(class, what).because(self),
+        }
+    }
+
     /// The class.
     pub fn class(&self) -> FaultClass {
         self.0.class
@@ -180,6 +190,14 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), FaultClass::ALL.len());
         assert!(!codes.contains(&0));
+    }
+
+    #[test]
+    fn an_interrupt_became_a_failure_of_what_was_interrupted() {
+        let reason_of = |class| Fault::new(class, "x").as_reason_of(FaultClass::Guest, "the guest did not write");
+        assert_eq!(reason_of(FaultClass::Interrupted), Fault::new(FaultClass::Interrupted, "x"));
+        let failure = reason_of(FaultClass::Timeout);
+        assert_eq!((failure.class(), failure.to_string().as_str()), (FaultClass::Guest, "the guest did not write: x"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use host::command::quote;
+use host::deadline::moment_after;
 use host::identity::ProcessIdentity;
 use host::wait::{Look, Wait};
 use model::paths::InstancePaths;
@@ -85,7 +86,7 @@ impl Launch<'_> {
     }
 
     fn until_it_answers(&self, child: &mut Child, begin: u64) -> Result<(ProcessIdentity, Qmp)> {
-        let end = Instant::now() + self.deadline;
+        let end = moment_after(self.deadline);
         let wait = Wait { what: "QEMU to answer on QMP", deadline: self.deadline, interval: Duration::from_millis(1) };
         let told = wait.until(|_| {
             if child.try_wait().is_ok_and(|status| status.is_some()) {

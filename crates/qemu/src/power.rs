@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use host::deadline::moment_after;
 use host::identity::ProcessHandle;
 use model::{EventSink, Fault, FaultClass, Result};
 
@@ -121,7 +122,7 @@ impl Climb<'_> {
     }
 
     fn power_off(&mut self, ladder: &Ladder) -> Result<bool> {
-        let end = Instant::now() + ladder.power_off;
+        let end = moment_after(ladder.power_off);
         match self.with_qmp("query-status", Qmp::status) {
             // A guest that stands still notices no button.
             Some(RunState::Paused) => drop(self.with_qmp("cont", Qmp::cont)),
@@ -185,7 +186,7 @@ impl Climb<'_> {
 
     /// Waits for the end of the process; listens to QEMU's events meanwhile.
     fn wait(&mut self, limit: Duration) -> Result<bool> {
-        let end = Instant::now() + limit;
+        let end = moment_after(limit);
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let gone = self.process.wait(left.min(SLICE))?;

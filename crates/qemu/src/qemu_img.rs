@@ -97,13 +97,13 @@ pub fn grow(image: &Path, size: u64) -> Result<()> {
 /// chain is shorter, the guest sees no difference. That which lay between is not touched.
 ///
 /// # Errors
-/// As [`info`].
-pub fn rebase(image: &Path, base: &Path) -> Result<()> {
+/// As [`info`]; Timeout after `deadline`.
+pub fn rebase(image: &Path, base: &Path, deadline: Duration) -> Result<()> {
     let command = qemu_img()?
         .args(["rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
         .arg(absolute(base)?)
         .arg(absolute(image)?)
-        .deadline(LONG);
+        .deadline(deadline);
     command.run().map(drop).map_err(|fault| fault.context(format!("cannot shorten the disk {}", image.display())))
 }
 

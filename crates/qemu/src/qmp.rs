@@ -100,11 +100,6 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// From now on the user's request to stop ends no call: for what must be put right before the end.
-    pub(crate) fn ignore_interrupts(&mut self) {
-        self.wire.ignore_interrupts();
-    }
-
     /// The process that listens on the socket.
     pub fn peer_pid(&self) -> u32 {
         self.wire.peer_pid()

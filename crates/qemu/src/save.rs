@@ -14,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use host::interrupt;
 use host::io_fault::at_path;
 use model::{EventSink, Fault, FaultClass, Result};
 
@@ -181,6 +182,8 @@ impl Prepared<'_, '_> {
     /// # Errors
     /// As [`Save::run`].
     pub fn write(mut self, qmp: &mut Qmp) -> Result<Saved> {
+        // The guest must not stand still because the user was impatient; what takes long is cancelled instead.
+        let _deferred = interrupt::defer();
         let ran = qmp.status().map_err(not_saved)? == RunState::Running;
         let saved = qmp.stop().and_then(|()| {
             self.steps.done("guest stopped");
@@ -300,7 +303,7 @@ fn room(file: &Path, needed: u64) -> Result<()> {
 /// A guest must not stand still because a save failed, also where it was the user who ended it.
 fn go_on(qmp: &mut Qmp, ran: bool, events: &dyn EventSink) {
     if ran && !qmp.is_closed() {
-        qmp.ignore_interrupts();
+        let _deferred = interrupt::defer();
         if let Err(fault) = qmp.cont() {
             events.warning(format!("the VM was stopped to be saved and does not go on: {fault}"));
         }

@@ -210,7 +210,8 @@ impl Template {
 
     /// How long ago it was made; nothing where the host's clock has gone back behind that.
     pub fn age(&self) -> Option<Duration> {
-        SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(self.description.created)).ok()
+        let created = UNIX_EPOCH.checked_add(Duration::from_secs(self.description.created))?;
+        SystemTime::now().duration_since(created).ok()
     }
 
     /// When it was made, in seconds since 1970.

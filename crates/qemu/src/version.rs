@@ -137,8 +137,8 @@ impl Qemu {
 
 fn ask(program: &Path) -> Result<String> {
     Command::new(program).arg("--version").deadline(Duration::from_secs(20)).run().map_err(|fault| {
-        Fault::new(FaultClass::Host, format!("{} does not run", program.display()))
-            .because(fault)
+        fault
+            .as_reason_of(FaultClass::Host, format!("{} does not run", program.display()))
             .next(format!("{} --version", program.display()))
     })
 }

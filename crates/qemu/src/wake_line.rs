@@ -100,6 +100,7 @@ impl WakeLine {
         loop {
             interrupt::wait_readable(self.0.as_fd())?;
             match (&self.0).read(&mut chunk) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => return Ok(Call::Cut),
                 Ok(count) => received.extend_from_slice(&chunk[..count]),
             }
@@ -120,6 +121,8 @@ impl WakeLine {
     /// # Errors
     /// As [`Qmp::connect`] and [`Qmp::execute`].
     pub fn answer(self, folder: &Path) -> Result<bool> {
+        // Without the line, a guest that still stands would be woken by nobody.
+        let _deferred = interrupt::defer();
         std::thread::scope(|scope| {
             // QEMU waits for room in the socket and answers nobody meanwhile.
             scope.spawn(|| {

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub(crate) use host::deadline::moment_after as after;
 use model::Fault;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
@@ -52,8 +53,6 @@ pub(crate) struct Wire {
     /// Bytes at the start of `received` that were given out.
     taken: usize,
     peer_pid: u32,
-    /// Whether a request of the user to stop ends an exchange.
-    interruptible: bool,
 }
 
 impl Wire {
@@ -72,7 +71,7 @@ impl Wire {
         let stream = UnixStream::from(fd);
         stream.set_nonblocking(false)?;
         let peer_pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or(0);
-        Ok(Wire { stream, received: Vec::new(), taken: 0, peer_pid, interruptible: true })
+        Ok(Wire { stream, received: Vec::new(), taken: 0, peer_pid })
     }
 
     /// The process that listens (SO_PEERCRED, unix(7)).
@@ -80,22 +79,23 @@ impl Wire {
         self.peer_pid
     }
 
-    /// From now on the user's request to stop ends no exchange: for what must be put right before the end.
-    pub(crate) fn ignore_interrupts(&mut self) {
-        self.interruptible = false;
-    }
-
     /// Sends all of `bytes`, and with the first of them a copy of the descriptor (SCM_RIGHTS, unix(7)).
     pub(crate) fn send_with(&mut self, bytes: &[u8], file: BorrowedFd<'_>, deadline: Instant) -> Result<(), WireError> {
-        self.stream.set_write_timeout(Some(self.slice(deadline)?))?;
         let files = [file];
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&files));
         let message = [io::IoSlice::new(bytes)];
-        let sent = rustix::net::sendmsg(&self.stream, &message, &mut ancillary, SendFlags::NOSIGNAL)
-            .map_err(|error| WireError::from(io::Error::from(error)))?;
-        self.send(&bytes[sent..], deadline)
+        loop {
+            self.stream.set_write_timeout(Some(self.slice(deadline)?))?;
+            // It is emptied by each attempt.
+            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            ancillary.push(SendAncillaryMessage::ScmRights(&files));
+            match rustix::net::sendmsg(&self.stream, &message, &mut ancillary, SendFlags::NOSIGNAL) {
+                // The descriptor went with the first byte.
+                Ok(sent) => return self.send(&bytes[sent..], deadline),
+                Err(error) if is_pause(&error.into()) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
     }
 
     /// Sends all of `bytes`.
@@ -166,20 +166,12 @@ impl Wire {
 
     /// How long to block now; a zero timeout would mean for ever.
     fn slice(&self, deadline: Instant) -> Result<Duration, WireError> {
-        if self.interruptible {
-            host::interrupt::check().map_err(WireError::Interrupted)?;
-        }
+        host::interrupt::check().map_err(WireError::Interrupted)?;
         match deadline.checked_duration_since(Instant::now()) {
             Some(left) if !left.is_zero() => Ok(left.clamp(Duration::from_millis(1), SLICE)),
             _ => Err(WireError::Deadline),
         }
     }
-}
-
-/// The end of a time that begins now.
-pub(crate) fn after(duration: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(u64::from(u32::MAX)))
 }
 
 fn is_pause(error: &io::Error) -> bool {
@@ -268,6 +260,38 @@ mod tests {
         std::fs::File::from(files.next().unwrap()).write_all(b"written by the other").unwrap();
         file.rewind().unwrap();
         assert_eq!(io::read_to_string(file).unwrap(), "written by the other");
+    }
+
+    #[test]
+    fn a_descriptor_was_given_up_where_other_bytes_are_sent_again() {
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+        let (_folder, mut wire, other) = pair();
+        // No room for a byte: the first attempt ends without one (EAGAIN; after a signal it would be EINTR).
+        wire.stream.set_nonblocking(true).unwrap();
+        while wire.stream.write(&[0; 4096]).is_ok() {}
+        wire.stream.set_nonblocking(false).unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let (sent, wait) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || sent.send(wire.send_with(b"take this", std::os::fd::AsFd::as_fd(&file), later())));
+            let early = wait.recv_timeout(3 * SLICE);
+            assert!(early.is_err(), "{early:?}");
+            let mut received = Vec::new();
+            let mut descriptors = 0;
+            while !received.ends_with(b"take this") {
+                let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+                let mut bytes = [0; 4096];
+                let mut parts = [io::IoSliceMut::new(&mut bytes)];
+                let count = recvmsg(&other, &mut parts, &mut ancillary, RecvFlags::empty()).unwrap().bytes;
+                received.extend_from_slice(&bytes[..count]);
+                let rights = ancillary.drain().filter(|one| matches!(one, RecvAncillaryMessage::ScmRights(_)));
+                descriptors += rights.count();
+            }
+            assert_eq!(descriptors, 1);
+            wait.recv().unwrap().unwrap();
+        });
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn of_this_checkout() -> GuestImage {
         events: &Talk,
     };
     let requirements = sound(image::requirements(&request, false));
-    sound(packages::ensure(&requirements, &OfTheCaller, &Talk));
+    sound(packages::ensure(&requirements, Duration::from_secs(45 * 60), &OfTheCaller, &Talk));
     sound(image::ensure(&request))
 }
 

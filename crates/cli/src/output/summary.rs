@@ -1,17 +1,64 @@
 //! The last words of a successful start: what is where, and what to type next. Pure.
 
+use lifecycle::services::ServicesState;
+use lifecycle::start::{From, StartReport};
+
 use super::style::Style;
 use super::table::labelled;
+
+/// What is known of the cluster when a start has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cluster {
+    /// It was waited for.
+    Ready,
+    /// It was waited for, and one of its Services does not answer.
+    Silent,
+    /// Nobody waited, and it boots.
+    Booting,
+    /// Nobody waited; it was Ready when its RAM was saved, and goes on from there.
+    Restored,
+    /// Nobody waited; it goes on where `stop` has suspended it.
+    Resumed,
+    /// Nobody waited; its VM ran before.
+    Unseen,
+}
+
+impl Cluster {
+    /// What `report` says of it.
+    pub(crate) fn of(report: &StartReport) -> Self {
+        match report.from {
+            _ if report.ready => match report.services_state.as_ref().is_some_and(ServicesState::is_silent) {
+                true => Cluster::Silent,
+                false => Cluster::Ready,
+            },
+            From::Running => Cluster::Unseen,
+            From::SuspendedRam => Cluster::Resumed,
+            From::Template | From::Snapshot => Cluster::Restored,
+            From::SnapshotDisk | From::Disk | From::NewDisk => Cluster::Booting,
+        }
+    }
+
+    fn headline(self) -> &'static str {
+        match self {
+            Cluster::Ready => "The cluster is ready.",
+            Cluster::Silent => "The cluster is ready, but not all of its Services answer (see above).",
+            Cluster::Booting => "The VM runs; the cluster is still coming up.",
+            Cluster::Restored => {
+                "The VM runs; the cluster goes on from RAM in which it was ready, and was not waited for."
+            }
+            Cluster::Resumed => "The VM runs; the cluster goes on where it was stopped, and was not waited for.",
+            Cluster::Unseen => "The VM runs, as before; whether the cluster is ready was not looked at.",
+        }
+    }
+}
 
 /// What a start has to show for itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Summary {
     /// How the user calls this program.
     pub(crate) program: String,
-    /// Whether the cluster was waited for; otherwise it still comes up.
-    pub(crate) ready: bool,
-    /// Whether one of its Services does not answer.
-    pub(crate) services_are_silent: bool,
+    /// What is known of the cluster.
+    pub(crate) cluster: Cluster,
     /// Where the web application answers.
     pub(crate) web_url: String,
     /// Where the API answers.
@@ -32,13 +79,9 @@ impl Summary {
     /// The text, ending with a line break.
     pub(crate) fn render(&self, style: Style) -> String {
         let program = &self.program;
-        let headline = if self.services_are_silent {
-            style.strong("The cluster is ready, but not all of its Services answer (see above).")
-        } else if self.ready {
-            style.good("The cluster is ready.")
-        } else {
-            style.strong("The VM runs; the cluster is still coming up.")
-        };
+        let ready = matches!(self.cluster, Cluster::Ready | Cluster::Silent);
+        let headline = self.cluster.headline();
+        let headline = if self.cluster == Cluster::Ready { style.good(headline) } else { style.strong(headline) };
         let places = [
             ("Web", self.web_url.clone()),
             ("API", format!("{}  (context {})", self.api_url, self.context)),
@@ -47,7 +90,7 @@ impl Summary {
             ("SSH", format!("{program} ssh  (port {})", self.ssh_port)),
             ("Log", self.log.clone()),
         ];
-        let next = if self.ready {
+        let next = if ready {
             vec![
                 (format!("{program} kubectl get pods -A"), "talk to the cluster"),
                 (format!("{program} apply"), "after a change of manifests or variables"),
@@ -79,11 +122,10 @@ impl Summary {
 mod tests {
     use super::*;
 
-    fn summary(ready: bool) -> Summary {
+    fn summary(cluster: Cluster) -> Summary {
         Summary {
             program: "bin/k3s-vm".to_owned(),
-            ready,
-            services_are_silent: false,
+            cluster,
             web_url: "http://localhost:30080".to_owned(),
             api_url: "https://127.0.0.1:6443".to_owned(),
             kubeconfig: "web/.kube/config".to_owned(),
@@ -96,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_ready_cluster() {
-        insta::assert_snapshot!(summary(true).render(Style::PLAIN).trim_start(), @r"
+        insta::assert_snapshot!(summary(Cluster::Ready).render(Style::PLAIN).trim_start(), @r"
         The cluster is ready.
 
           Web         http://localhost:30080
@@ -120,14 +162,14 @@ mod tests {
 
     #[test]
     fn a_cluster_whose_services_do_not_answer_is_not_praised() {
-        let text = Summary { services_are_silent: true, ..summary(true) }.render(Style::PLAIN);
+        let text = summary(Cluster::Silent).render(Style::PLAIN);
         let headline = text.trim_start().lines().next();
         assert_eq!(headline, Some("The cluster is ready, but not all of its Services answer (see above)."));
     }
 
     #[test]
     fn a_cluster_that_nobody_waited_for() {
-        insta::assert_snapshot!(summary(false).render(Style::PLAIN).trim_start(), @r"
+        insta::assert_snapshot!(summary(Cluster::Booting).render(Style::PLAIN).trim_start(), @r"
         The VM runs; the cluster is still coming up.
 
           Web         http://localhost:30080
@@ -145,5 +187,14 @@ mod tests {
           Skaffold  skaffold config set --kube-context k3s-vm local-cluster true
           Tilt      allow_k8s_contexts('k3s-vm')  in the Tiltfile
         ");
+    }
+
+    #[test]
+    fn a_cluster_restored_from_ram_was_said_to_be_still_coming_up() {
+        for cluster in [Cluster::Restored, Cluster::Resumed, Cluster::Unseen] {
+            let text = summary(cluster).render(Style::PLAIN);
+            assert!(!text.contains("coming up") && !text.contains("is ready."), "{text}");
+            assert!(text.contains("bin/k3s-vm start    wait until it is ready"), "{text}");
+        }
     }
 }

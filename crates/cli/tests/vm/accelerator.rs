@@ -324,7 +324,9 @@ fn an_interrupt_ends_the_guest_that_is_to_prove_kvm() {
     [1/4] Checking the host …: all tools are there
     [2/4] Preparing the guest image … skipped: kubernetes v1.0.0, built before
     [3/4] Choosing the accelerator …
-    Error: interrupted while kvm was tested
+    Error: interrupted while choosing the accelerator
+      interrupted while kvm was tested
+      k3s-vm has no VM and no disk
     ");
     assert!(!host.is_probing(), "the guest was left running");
 }

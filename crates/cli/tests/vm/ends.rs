@@ -50,7 +50,7 @@ fn a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle() {
         insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
     [1/3] Checking the host …: all tools are there
     [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
-    Note: QEMU (pid PID) was killed, or crashed; its disk is used as it is
+    Warning: QEMU (pid PID) was killed, or crashed; its disk is used as it is
     [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
     ");
         assert_eq!(state(&setup), "running");
@@ -97,7 +97,7 @@ fn after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed() {
         insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 0), @r"
     [1/3] Checking the host …: all tools are there
     [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
-    Note: the host was restarted while it ran; its disk is used as it is
+    Warning: the host was restarted while it ran; its disk is used as it is
     [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
     ");
     });

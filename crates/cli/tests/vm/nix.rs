@@ -91,7 +91,9 @@ fn an_interrupted_build_leaves_nothing_half_done() {
     [1/3] Checking the host …: all tools are there
     Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
     [2/3] Preparing the guest image …
-    Error: interrupted while `nix-build` ran
+    Error: interrupted while preparing the guest image
+      interrupted while `nix-build` ran
+      k3s-vm has no VM and no disk
     ");
     let images = std::fs::read_dir(nixos.setup.programs_path().join("cache/k3s-vm/images")).unwrap();
     assert_eq!(images.count(), 0);

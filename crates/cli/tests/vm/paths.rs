@@ -63,7 +63,7 @@ fn a_path_that_is_longer_than_a_socket_name() {
         assert_eq!(state(&setup), "running");
         // QMP was reached: the guest was asked, not killed.
         insta::assert_snapshot!(setup.says(&["stop"], 0), @r"
-        Note: it cannot be suspended: its cluster has not become Ready yet; powering off
+        Warning: it cannot be suspended: the guest did not write its data to the disk: `/bin/sync` in the guest failed: the guest agent refused guest-exec: Failed to execute child process “/bin/sync” (No such file or directory); powering off
         [1/1] Stopping the VM …: the guest powered off
         ");
     });

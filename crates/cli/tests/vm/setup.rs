@@ -186,7 +186,7 @@ impl Drop for Setup {
     fn drop(&mut self) {
         // A folder that cannot be written has no VM that must be made obedient first.
         let _ = std::fs::write(self.vm_dir().join(testkit::script::FILE), "{}");
-        let _ = self.command(&["stop", "--timeout", "1s"]).stderr(Stdio::null()).status();
+        let _ = self.command(&["stop", "--power-off", "--timeout", "1s"]).stderr(Stdio::null()).status();
     }
 }
 

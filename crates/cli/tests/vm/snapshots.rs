@@ -28,8 +28,8 @@ fn a_vm_that_does_not_run_or_is_not_ready_cannot_be_saved() {
         ");
         setup.says(&["start", "--no-wait"], 0);
         insta::assert_snapshot!(setup.says(&["snapshot", "save", "seeded"], 3), @"
-        Error: k3s-vm has not become Ready yet
-          PROJECT/.k3s-vm/vm/cluster.json is missing
+        Error: k3s-vm is not Ready
+          /etc/kubernetes/admin.conf is not written yet
 
         Next: k3s-vm start    # waits until it is
         ");

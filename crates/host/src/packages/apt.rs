@@ -8,7 +8,7 @@ use model::{Event, EventSink, Fault, FaultClass, Result};
 use super::Consent;
 use super::apt_output::{AptProgress, Trouble, diagnose};
 use super::apt_policy::suite_beside;
-use super::family::{DEADLINE, Family, TASK, codename};
+use super::family::{Family, TASK, codename};
 use super::system::System;
 
 /// So many of the last lines of apt-get are read for the cause of a failure.
@@ -157,7 +157,7 @@ fn update(system: &System, events: &dyn EventSink) -> Result<()> {
 fn run(system: &System, arguments: Vec<String>, events: &dyn EventSink) -> (Result<()>, Vec<String>) {
     let mut progress = AptProgress::default();
     let mut lines = std::collections::VecDeque::new();
-    let command = system.privileged(Family::Apt.install_program(), arguments).deadline(DEADLINE);
+    let command = system.privileged(Family::Apt.install_program(), arguments).deadline(system.deadline);
     let result = command.run_streaming(events, &mut |line| {
         if let Some(event) = progress.take(line) {
             events.emit(event);

@@ -1,8 +1,6 @@
 //! Families of systems by their package manager: recognising them and the commands of each. Everything but
 //! [`install`] is pure.
 
-use std::time::Duration;
-
 use model::{EventSink, Result};
 
 use super::Requirement;
@@ -10,9 +8,6 @@ use super::system::System;
 
 /// The task under which installations report.
 pub(super) const TASK: &str = "packages";
-
-/// A slow mirror is slow; nothing is gained by giving up early.
-pub(super) const DEADLINE: Duration = Duration::from_secs(45 * 60);
 
 /// A package manager and the systems that use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +82,7 @@ fn field(os_release: &str, name: &str) -> Option<String> {
 pub(super) fn install(system: &System, family: Family, packages: &[String], events: &dyn EventSink) -> Result<()> {
     system.authorize(events)?;
     let command = system.privileged(family.install_program(), family.install_arguments(packages, true));
-    let result = command.deadline(DEADLINE).run_streaming(events, &mut |line| {
+    let result = command.deadline(system.deadline).run_streaming(events, &mut |line| {
         if let Some(message) = news(line) {
             events.progress(TASK, message);
         }

@@ -33,6 +33,8 @@ pub(super) struct System {
     pub(super) terminal: bool,
     /// Where apt keeps the lists of packages.
     pub(super) apt_lists: PathBuf,
+    /// How long the package manager may take.
+    pub(super) deadline: Duration,
 }
 
 impl System {
@@ -40,7 +42,7 @@ impl System {
     ///
     /// # Errors
     /// When os-release(5) is there but cannot be read.
-    pub(super) fn of_this_host() -> Result<Self> {
+    pub(super) fn of_this_host(deadline: Duration) -> Result<Self> {
         let mut os_release = None;
         for path in ["/etc/os-release", "/usr/lib/os-release"] {
             os_release = os_release.or(crate::files::read_text_optional(Path::new(path))?);
@@ -58,6 +60,7 @@ impl System {
             privilege,
             terminal: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             apt_lists: PathBuf::from("/var/lib/apt/lists"),
+            deadline,
         })
     }
 

@@ -48,6 +48,7 @@ impl Machine {
             privilege,
             terminal: false,
             apt_lists,
+            deadline: std::time::Duration::from_secs(600),
         };
         Machine { folder, system }
     }

@@ -78,8 +78,8 @@ impl Program {
     /// A Host fault where it does not run or does not say it.
     pub(crate) fn version(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<String> {
         program_version::remembered(&self.path, cache, events, ask).map_err(|fault| {
-            Fault::new(FaultClass::Host, format!("the Nix in {} does not work", self.path.display()))
-                .because(fault)
+            fault
+                .as_reason_of(FaultClass::Host, format!("the Nix in {} does not work", self.path.display()))
                 .next(WITHOUT_NIX)
         })
     }

@@ -25,7 +25,7 @@ pub(super) fn apply(
     let Desired { objects, refused_variables } = desired;
     report.refused_variables = refused_variables;
     if objects.is_empty() {
-        context.events.note("the manifests are an empty List: all that was applied before is to go".to_owned());
+        context.events.warning("the manifests are an empty List: all that was applied before is to go".to_owned());
     }
     let ApplyOutcome { applied, pruned } = client.apply(&objects, options, context.events)?;
     for one in &pruned {

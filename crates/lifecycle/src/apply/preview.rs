@@ -12,6 +12,7 @@ use super::shared::configured_images;
 use super::{Options, Target, prove, running, shared};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
+use crate::observe::{Observed, not_running, observe};
 use crate::phases::{Outcome, Phases};
 
 /// What an apply would do.
@@ -27,7 +28,7 @@ pub struct PreviewReport {
     pub refused_variables: Vec<(String, String)>,
 }
 
-/// Asks the cluster what an apply would change.
+/// Asks the cluster what an apply would change. Of the project's instance the lock is held meanwhile.
 ///
 /// # Errors
 /// As [`super::run`]; a difference is none.
@@ -42,6 +43,12 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
             compare(context, &mut phases, &client, &shared::destination(&client), &settings)
         }
         Target::Instance => {
+            // Not to make a lock, with its directory, for an instance that is not there.
+            if !matches!(observe(context)?, Observed::Running(_)) {
+                return Err(not_running(context));
+            }
+            // It lets a paused guest go on, which must not come between the steps of a verb such as `stop`.
+            let _lock = context.lock()?;
             let running = running(context)?;
             check(context)?;
             let paths = context.paths();

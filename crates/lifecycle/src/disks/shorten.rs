@@ -12,18 +12,23 @@ use super::Pool;
 
 /// How many disks may lie above that of the guest image.
 const MOST_LAYERS: usize = 6;
-/// How long the copying may take.
-const DEADLINE: Duration = Duration::from_secs(600);
 
-/// Merges the layers of the disk of a running VM if they are too many; the guest goes on. Returns whether it was so.
+/// Merges the layers of the disk of a running VM if they are too many, within `deadline`; the guest goes on. Returns
+/// whether it was so.
 ///
 /// # Errors
 /// As [`Pool::chain`] and [`qemu::disk::shorten`]; the chain is the old one then.
-pub fn shorten_running(pool: &Pool, qmp: &mut Qmp, disk: &Path, events: &dyn EventSink) -> Result<bool> {
+pub fn shorten_running(
+    pool: &Pool,
+    qmp: &mut Qmp,
+    disk: &Path,
+    deadline: Duration,
+    events: &dyn EventSink,
+) -> Result<bool> {
     let chain = pool.chain(disk)?;
     match chain.image {
         Some(image) if chain.layers.len() > MOST_LAYERS => {
-            qemu::disk::shorten(qmp, disk, &image, DEADLINE, events).map(|()| true)
+            qemu::disk::shorten(qmp, disk, &image, deadline, events).map(|()| true)
         }
         _ => Ok(false),
     }
@@ -33,10 +38,10 @@ pub fn shorten_running(pool: &Pool, qmp: &mut Qmp, disk: &Path, events: &dyn Eve
 ///
 /// # Errors
 /// As [`Pool::chain`] and [`qemu_img::rebase`]; the chain is the old one then.
-pub fn shorten_stopped(pool: &Pool, disk: &Path) -> Result<bool> {
+pub fn shorten_stopped(pool: &Pool, disk: &Path, deadline: Duration) -> Result<bool> {
     let chain = pool.chain(disk)?;
     match chain.image {
-        Some(image) if chain.layers.len() > MOST_LAYERS => qemu_img::rebase(disk, &image).map(|()| true),
+        Some(image) if chain.layers.len() > MOST_LAYERS => qemu_img::rebase(disk, &image, deadline).map(|()| true),
         _ => Ok(false),
     }
 }

@@ -11,7 +11,7 @@ use qemu::template::sweep;
 
 use super::{Kind, Work};
 use crate::context::Context;
-use crate::disks::{Pool, entries};
+use crate::disks::entries;
 use crate::instances;
 use crate::snapshot;
 use crate::start;
@@ -21,7 +21,7 @@ use crate::template::{self, Base};
 pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
     let project = &context.project.paths;
     // Nobody restores meanwhile.
-    let pool = Pool::of(project).lock(context.events)?;
+    let pool = context.pool().lock(context.events)?;
     let mut unfit = Vec::new();
     for folder in entries(&project.templates())? {
         let is_hidden = folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));

@@ -5,7 +5,6 @@ use model::snapshot::SnapshotName;
 
 use super::open;
 use crate::context::Context;
-use crate::disks::Pool;
 use crate::reset;
 use crate::start::{self, Beginning, StartOptions, StartReport};
 
@@ -17,7 +16,7 @@ use crate::start::{self, Beginning, StartOptions, StartReport};
 pub fn restore(context: &Context<'_>, name: &SnapshotName, options: StartOptions) -> Result<StartReport> {
     let _lock = context.lock()?;
     let base = open(context, name)?;
-    let pool = Pool::of(&context.project.paths);
+    let pool = context.pool();
     // A disk that lacks one below it is told before anything is destroyed.
     pool.lock(context.events)?.mend(&base.template.paths().disk())?;
     let destroy = || reset::destroy(context);

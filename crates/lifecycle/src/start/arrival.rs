@@ -163,7 +163,8 @@ impl Arrival<'_> {
         let manifest = &self.image.manifest;
         let admin: Credentials = phases.run("Booting the guest", || {
             let admin = readiness::admin_kubeconfig(watch, &paths, manifest, self.deadline)?;
-            if self.from == From::Running {
+            // Where it stood still or slept with its host, so did its clock.
+            if matches!(self.from, From::Running | From::SuspendedRam) {
                 readiness::set_clock(&paths, self.context.events);
             }
             Ok(Outcome::Done(admin, manifest.operating_system.clone()))

@@ -16,7 +16,6 @@ use crate::apply::{self, AppliedInputs};
 use crate::awake;
 use crate::context::Context;
 use crate::disk;
-use crate::disks::Pool;
 use crate::images;
 use crate::instance_files;
 use crate::launch::{SavedRam, VmLaunch};
@@ -141,7 +140,7 @@ impl Begin<'_> {
     /// Boots the disk; a new one if it is to be.
     pub(super) fn boot(&self, vm: &VmLaunch<'_>, is_new: bool) -> Result<Outcome<Begun>> {
         if let Some(end) = unexpected_end(self.context)? {
-            self.context.events.note(format!("{end}; its disk is used as it is"));
+            self.context.events.warning(format!("{end}; its disk is used as it is"));
         }
         let paths = self.context.paths();
         if is_new && !paths.disk().exists() {
@@ -170,7 +169,7 @@ impl Begin<'_> {
         let why = match suspend::find(&kept, &paths.disk(), &vm.ingredients()?) {
             Ok(None) => return Ok(None),
             Ok(Some(suspended)) => {
-                expect(phases, GOING_ON);
+                expect(phases, if suspended.cluster.is_some() { GOING_ON } else { BOOTING });
                 let resumed = phases.run("Resuming the VM", || {
                     let ram = SavedRam {
                         ram: kept.ram(),
@@ -181,7 +180,7 @@ impl Begin<'_> {
                     match vm.run(Some(&ram)) {
                         Ok((running, console)) => {
                             let fact = self.fact(vm, &running);
-                            let cluster = Some(suspended.cluster);
+                            let cluster = suspended.cluster;
                             let begun = Begun { running, console, from: From::SuspendedRam, cluster, base: None };
                             Ok(Outcome::Done(Ok(begun), fact))
                         }
@@ -199,7 +198,7 @@ impl Begin<'_> {
             }
             Err(why) => why,
         };
-        self.context.events.note(format!("the suspended RAM is not used: {why}; booting from the disk"));
+        self.context.events.warning(format!("the suspended RAM is not used: {why}; booting from the disk"));
         suspend::discard(&kept)?;
         Ok(None)
     }
@@ -247,7 +246,7 @@ impl Begin<'_> {
         why: &str,
         phases: &mut Phases<'_>,
     ) -> Result<Begun> {
-        self.context.events.note(format!("the snapshot's RAM is not used: {why}; booting its disk"));
+        self.context.events.warning(format!("the snapshot's RAM is not used: {why}; booting its disk"));
         phases.run("Starting the VM", || {
             let (running, console) = self.launch(vm, base, false)?;
             let fact = self.fact(vm, &running);
@@ -289,7 +288,7 @@ impl Begin<'_> {
             }
             Err(why) => {
                 if self.context.project.paths.templates().join(Kind::Ready.name()).exists() {
-                    self.context.events.note(format!("the kept cluster is not used: {why}; booting a new one"));
+                    self.context.events.warning(format!("the kept cluster is not used: {why}; booting a new one"));
                 }
                 Ok(None)
             }
@@ -339,7 +338,7 @@ impl Begin<'_> {
         let paths = self.context.paths();
         files::create_private_dir(&paths.vm_dir())?;
         {
-            let pool = Pool::of(&self.context.project.paths).lock(self.context.events)?;
+            let pool = self.context.pool().lock(self.context.events)?;
             let frozen = pool.name_of(&base.template.paths().disk())?;
             pool.overlay(&frozen, &paths.disk())?;
             pool.mend(&paths.disk())?;
@@ -363,7 +362,7 @@ impl Begin<'_> {
             }
             Err(fault) if may_boot_instead(&fault) => {
                 files::remove(&self.context.paths().disk())?;
-                self.context.events.note(format!("the kept cluster is not used: {fault}; booting a new one"));
+                self.context.events.warning(format!("the kept cluster is not used: {fault}; booting a new one"));
                 Ok(Outcome::Skipped(None, "it could not be restored".to_owned()))
             }
             Err(fault) => Err(fault),

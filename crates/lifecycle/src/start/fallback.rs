@@ -38,7 +38,7 @@ impl Begin<'_> {
                 self.snapshot_disk(&vm, base, why, phases)
             }
             (From::Template, Some(base)) => {
-                events.note(format!("the kept cluster is not used: {why}; booting a new one"));
+                events.warning(format!("the kept cluster is not used: {why}; booting a new one"));
                 // Nor by the next reset.
                 template::discard(base.template.paths().dir())?;
                 files::remove(&paths.disk())?;
@@ -46,7 +46,7 @@ impl Begin<'_> {
                 phases.run("Starting the VM", || self.boot(&vm, true))
             }
             _ => {
-                events.note(format!("the suspended RAM is not used: {why}; booting from the disk"));
+                events.warning(format!("the suspended RAM is not used: {why}; booting from the disk"));
                 phases.expect(BOOTING);
                 phases.run("Starting the VM", || self.boot(&vm, false))
             }

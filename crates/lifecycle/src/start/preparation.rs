@@ -39,7 +39,7 @@ pub(super) fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bo
     if matches!(observed, Observed::Absent) {
         requirements.extend(image::requirements(&image_request(context), rebuild)?);
     }
-    packages::ensure(&requirements, context.consent, context.events)?;
+    packages::ensure(&requirements, context.project.config.timeouts.install, context.consent, context.events)?;
     Ok(Outcome::Done((), "all tools are there".to_owned()))
 }
 

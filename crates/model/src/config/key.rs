@@ -180,6 +180,22 @@ pub const KEYS: &[Key] = &[
     key("timeouts.stop", Kind::Duration, "1m", "The clean part of `stop`, after which QEMU is ended"),
     key("timeouts.build", Kind::Duration, "1h", "The build of a guest image"),
     key("timeouts.restore", Kind::Duration, "2m", "Until a cluster that was kept in RAM answers again; then it boots"),
+    key(
+        "timeouts.lock",
+        Kind::Duration,
+        "30m",
+        "Until another command on the same instance, or the same disks, has ended",
+    ),
+    key(
+        "timeouts.save",
+        Kind::Duration,
+        "2m",
+        "Until RAM and state of a VM are saved: `stop`, `snapshot save`, templates",
+    ),
+    key("timeouts.disk", Kind::Duration, "10m", "The merging of a disk's layers, once there are too many"),
+    key("timeouts.container_build", Kind::Duration, "30m", "The `build` of one container image of [[images]]"),
+    key("timeouts.load", Kind::Duration, "15m", "Until the guest has taken over one archive of container images"),
+    key("timeouts.install", Kind::Duration, "45m", "The installation of packages on the host, after consent"),
     key("timeouts.kvm-test", Kind::Duration, "15s", "The guest that proves KVM: from QEMU's start to its line"),
 ];
 

@@ -188,8 +188,26 @@ fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
     let stop = reader.duration("timeouts.stop");
     let build = reader.duration("timeouts.build");
     let restore = reader.duration("timeouts.restore");
+    let lock = reader.duration("timeouts.lock");
+    let save = reader.duration("timeouts.save");
+    let disk = reader.duration("timeouts.disk");
+    let container_build = reader.duration("timeouts.container_build");
+    let load = reader.duration("timeouts.load");
+    let install = reader.duration("timeouts.install");
     let kvm_test = reader.duration("timeouts.kvm-test");
-    Some(Timeouts { start: start?, stop: stop?, build: build?, restore: restore?, kvm_test: kvm_test? })
+    Some(Timeouts {
+        start: start?,
+        stop: stop?,
+        build: build?,
+        restore: restore?,
+        lock: lock?,
+        save: save?,
+        disk: disk?,
+        container_build: container_build?,
+        load: load?,
+        install: install?,
+        kvm_test: kvm_test?,
+    })
 }
 
 /// Shorter than a second a pause costs more than it saves.

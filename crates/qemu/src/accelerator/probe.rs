@@ -115,7 +115,7 @@ impl Probe<'_> {
         // A QEMU whose guest hangs ends by nobody but us. Should this very program be killed, timeout(1) is left.
         let command = match host::tools::find("timeout") {
             Some(timeout) => {
-                let seconds = (self.deadline + AFTER_US).as_secs().to_string();
+                let seconds = self.deadline.saturating_add(AFTER_US).as_secs().to_string();
                 Command::new(timeout).args(["-s", "KILL", &seconds]).arg(program)
             }
             None => Command::new(program),

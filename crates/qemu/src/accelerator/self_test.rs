@@ -80,7 +80,7 @@ impl SelfTest<'_> {
             return Ok(kept);
         }
         let lock = self.cache.accelerator_lock();
-        let _lock = FileLock::acquire(&lock, "the test of KVM", self.deadline + LOCK_SLACK, events)?;
+        let _lock = FileLock::acquire(&lock, "the test of KVM", self.deadline.saturating_add(LOCK_SLACK), events)?;
         // Another start may have tested meanwhile.
         if let Some(kept) = self.kept(&subject, again) {
             return Ok(kept);

@@ -59,6 +59,9 @@ impl Restore<'_> {
             // Not at QEMU's start: until the state is loaded the VM's clock stands at zero, so that what slirp holds for the
             // guest would be too old the moment it is loaded, and whoever connected waits for TCP to try again.
             machine.forwards.iter().try_for_each(|forward| qmp.add_forward(forward))?;
+            // What `paused` does away with, only this VM has from now on.
+            host::interrupt::check()?;
+            let _deferred = host::interrupt::defer();
             paused(&mut qmp)?;
             steps.done("prepared while it stands still");
             qmp.cont()

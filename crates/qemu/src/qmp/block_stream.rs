@@ -7,6 +7,8 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use host::deadline::moment_after;
+use host::interrupt;
 use host::io_fault::at_path;
 use model::event::Silent;
 use model::{Event, EventSink, Fault, FaultClass, Result};
@@ -56,7 +58,7 @@ impl Qmp {
             .and_then(|_| self.until_job_is(End::Gone, "the disk to be put onto its base", deadline, events));
         events.emit(Event::TaskFinished { task: TASK.to_owned() });
         if merged.is_err() && !self.closed {
-            self.ignore_interrupts();
+            let _deferred = interrupt::defer();
             // The first fault is the one to tell.
             let _ = self.cancel_stream();
         }
@@ -75,6 +77,7 @@ impl Qmp {
         let ran = self.status()? == RunState::Running;
         let file = File::open(disk).map_err(|error| at_path("read", disk, &error))?;
         file.sync_data().map_err(|error| at_path("write", disk, &error))?;
+        let _deferred = interrupt::defer();
         self.stop()?;
         if ran { self.cont() } else { Ok(()) }
     }
@@ -97,7 +100,7 @@ impl Qmp {
 
     /// Waits until the job has come so far (`BLOCK_JOB_PENDING`, `BLOCK_JOB_COMPLETED`, `BLOCK_JOB_CANCELLED`).
     fn until_job_is(&mut self, wanted: End, what: &str, deadline: Duration, sink: &dyn EventSink) -> Result<()> {
-        let end = Instant::now() + deadline;
+        let end = moment_after(deadline);
         // The one that is pending is told by another key.
         let is_ours = |event: &QmpEvent| ["device", "id"].iter().any(|key| event.text(key) == Some(JOB));
         let failed =

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use host::deadline::moment_after;
+use host::interrupt;
 use model::{Fault, FaultClass, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -71,13 +73,13 @@ impl Qmp {
         self.execute("migrate-set-parameters", json!({"max-bandwidth": BANDWIDTH}))?;
         let uri = self.pass(target, transfer, version)?;
         self.execute("migrate", json!({"uri": uri}))?;
-        let ended = self.until_migrated("the VM's state to be written", deadline);
+        let ended = self.until_migrated("the VM's state to be written", deadline, true);
         let goes_on = |fault: &Fault| matches!(fault.class(), FaultClass::Timeout | FaultClass::Interrupted);
         if ended.as_ref().is_err_and(goes_on) && !self.closed {
-            self.ignore_interrupts();
+            let _deferred = interrupt::defer();
             // Only then QEMU lets go of the descriptor and lets the VM run again. The first fault is the one to tell.
             let _ = self.execute("migrate_cancel", Value::Null);
-            let _ = self.until_migrated("the cancelled transfer to end", self.deadline);
+            let _ = self.until_migrated("the cancelled transfer to end", self.deadline, false);
         }
         ended
     }
@@ -103,7 +105,7 @@ impl Qmp {
     pub(crate) fn migrate_from(&mut self, source: BorrowedFd<'_>, version: Version, deadline: Duration) -> Result<()> {
         let uri = self.pass(source, Transfer::File, version)?;
         self.execute("migrate-incoming", json!({"uri": uri}))?;
-        self.until_migrated("the VM's state to be read", deadline)
+        self.until_migrated("the VM's state to be read", deadline, true)
     }
 
     /// Gives QEMU a copy of the descriptor; returns the URI by which a migration takes it.
@@ -118,9 +120,10 @@ impl Qmp {
         }
     }
 
-    /// Waits for the event that ends a migration (`MIGRATION`, with `MigrationStatus` in `status`).
-    fn until_migrated(&mut self, what: &str, deadline: Duration) -> Result<()> {
-        let end = Instant::now() + deadline;
+    /// Waits for the event that ends a migration (`MIGRATION`, with `MigrationStatus` in `status`); `gives_up` at an
+    /// interrupt, also where those are deferred.
+    fn until_migrated(&mut self, what: &str, deadline: Duration, gives_up: bool) -> Result<()> {
+        let end = moment_after(deadline);
         let mut last = "QEMU says nothing about it".to_owned();
         let mut others = Vec::new();
         let ended = loop {
@@ -147,6 +150,10 @@ impl Qmp {
             }
             if self.closed {
                 break Err(Fault::new(FaultClass::Guest, format!("QEMU ended while we waited for {what}")));
+            }
+            // This is the part that can take minutes, and it can be cancelled.
+            if gives_up && interrupt::pending() {
+                break Err(interrupt::interrupted().context(format!("stopped waiting for {what}")));
             }
             if left.is_zero() {
                 let limit = humantime::format_duration(deadline);

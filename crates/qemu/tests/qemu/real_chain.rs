@@ -156,7 +156,7 @@ fn a_vm_that_is_killed_during_a_merge_has_its_old_chain_and_all_its_data() {
     layered.begin_and_die();
     layered.kill();
     layered.assert_long();
-    qemu_img::rebase(&layered.disk, &layered.base).unwrap();
+    qemu_img::rebase(&layered.disk, &layered.base, std::time::Duration::from_secs(600)).unwrap();
     assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
     layered.assert_whole();
 }

@@ -292,6 +292,6 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
     assert!(before == std::fs::read(&second).unwrap());
 
     let base = folder.join("base, 1.qcow2");
-    qemu_img::rebase(&disk, &base).unwrap();
+    qemu_img::rebase(&disk, &base, Duration::from_secs(600)).unwrap();
     assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(base.as_path()));
 }
