@@ -134,3 +134,6 @@ impl SavedCluster {
         files::write_atomic(file, &text, Mode::Exactly(0o600))
     }
 }
+
+#[cfg(test)]
+mod tests;
