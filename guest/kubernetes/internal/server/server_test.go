@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"reflect"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -64,6 +66,23 @@ func TestTheKubeletServedAnybody(t *testing.T) {
 	}
 	if config.Authentication.Anonymous.Enabled {
 		t.Error("anonymous requests are answered")
+	}
+}
+
+// Empty addresses were taken for the defaults: 10256 was open to every pod, and 10249 to what is in the guest's own network.
+func TestKubeProxyListenedWhereItHadBeenClosed(t *testing.T) {
+	options, err := testNode().proxyOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := reflect.ValueOf(options).Elem().FieldByName("config").Elem()
+	for _, name := range []string{"HealthzBindAddress", "MetricsBindAddress"} {
+		if address := config.FieldByName(name).String(); address != "" {
+			t.Errorf("%s is %s", name, address)
+		}
+	}
+	if err := options.Validate(); err == nil || !strings.HasPrefix(err.Error(), "KubeProxyConfiguration.MetricsBindAddress:") || strings.Contains(err.Error(), ",") {
+		t.Errorf("something else is wrong, too: %v", err)
 	}
 }
 
