@@ -327,6 +327,8 @@ fn an_interrupt_ends_the_guest_that_is_to_prove_kvm() {
     Error: interrupted while choosing the accelerator
       interrupted while kvm was tested
       k3s-vm has no VM and no disk
+
+    Next: k3s-vm start
     ");
     assert!(!host.is_probing(), "the guest was left running");
 }

@@ -94,6 +94,8 @@ fn an_interrupted_build_leaves_nothing_half_done() {
     Error: interrupted while preparing the guest image
       interrupted while `nix-build` ran
       k3s-vm has no VM and no disk
+
+    Next: k3s-vm start
     ");
     let images = std::fs::read_dir(nixos.setup.programs_path().join("cache/k3s-vm/images")).unwrap();
     assert_eq!(images.count(), 0);
