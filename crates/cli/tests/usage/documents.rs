@@ -34,18 +34,52 @@ fn the_readme_has_every_key() {
 /// Every row of the table of faults ends with the name of the test that shows its message.
 #[test]
 fn every_fault_of_the_table_has_its_test() {
-    let mut sources = String::new();
-    collect(&repository().join("crates"), &mut sources);
-    collect(&repository().join("tests-vm"), &mut sources);
     let table = read("docs/faults.md");
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && line.contains("`")).collect();
     assert!(rows.len() > 40, "the table has {} rows", rows.len());
+    let sources = sources();
     for row in rows {
-        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let tests = last_cell(row);
         for test in tests.split(", ").map(|name| name.trim_matches('`')) {
             assert!(sources.contains(&format!("fn {test}(")), "no test `{test}` of: {row}");
         }
     }
+}
+
+/// Every claim about who can do what ends with its tests, or says that it has none and why.
+#[test]
+fn every_claim_about_security_has_its_test_or_says_that_it_has_none() {
+    let (document, sources) = (read("docs/security.md"), sources());
+    let (_, claims) = document.split_once("\n## A manifest\n").expect("who is trusted stands before what is claimed");
+    let rows = claims.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| --- "));
+    let rows: Vec<&str> = rows.filter(|row| last_cell(row) != "test").collect();
+    assert!(rows.len() > 25, "the tables have {} rows", rows.len());
+    for row in rows {
+        let tests = last_cell(row);
+        if tests.strip_prefix("none: ").is_some_and(|reason| !reason.is_empty()) {
+            continue;
+        }
+        for test in tests.split("`, `").map(|name| name.trim_matches('`')) {
+            let found = match test.strip_prefix('"').and_then(|step| step.strip_suffix('"')) {
+                Some(step) => sources.contains(&format!("\"{step}\"")),
+                None => sources.contains(&format!("fn {test}(")),
+            };
+            assert!(found, "no test `{test}` of: {row}");
+        }
+    }
+}
+
+/// What stands in the last column of a row.
+fn last_cell(row: &str) -> &str {
+    row.trim_end().trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default()
+}
+
+/// All Rust sources, in one text.
+fn sources() -> String {
+    let mut sources = String::new();
+    collect(&repository().join("crates"), &mut sources);
+    collect(&repository().join("tests-vm"), &mut sources);
+    sources
 }
 
 fn collect(folder: &Path, sources: &mut String) {
