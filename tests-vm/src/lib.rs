@@ -6,6 +6,7 @@ pub mod apply_steps;
 pub mod contract;
 pub mod credential_steps;
 pub mod data_steps;
+pub mod hostile_steps;
 pub mod http;
 pub mod idle_steps;
 pub mod instant_steps;

@@ -2,12 +2,14 @@
 //!
 //! The steps share one VM and run in this order.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use base64::Engine;
 use k3s_vm_tests_vm::apply_steps;
 use k3s_vm_tests_vm::credential_steps;
 use k3s_vm_tests_vm::data_steps;
+use k3s_vm_tests_vm::hostile_steps;
 use k3s_vm_tests_vm::http;
 use k3s_vm_tests_vm::idle_steps;
 use k3s_vm_tests_vm::instant_steps;
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         steps.run("the_machine_has_what_kubernetes_and_k3s_need", || project.check_guest());
     }
     steps.run("load_takes_an_archive_from_a_file_and_from_a_stream", || load(&project));
+    hostile_steps::run(&mut steps, &project, &archive_of(&project));
     steps.run("status_tells_programs_and_people", || {
         let status = status(&project);
         assert_eq!(status["state"], "running");
@@ -218,12 +221,17 @@ fn port_forward(project: &ExampleProject) {
     assert_eq!(answer.expect("no answer through port-forward").0, 200);
 }
 
-fn load(project: &ExampleProject) {
-    let archive = std::fs::read_dir(project.path(".k3s-vm/vm/images"))
+/// The archive of the example's image.
+fn archive_of(project: &ExampleProject) -> PathBuf {
+    std::fs::read_dir(project.path(".k3s-vm/vm/images"))
         .expect("the archives of the project's images")
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "tar"))
-        .expect("an archive");
+        .expect("an archive")
+}
+
+fn load(project: &ExampleProject) {
+    let archive = archive_of(project);
     let file = project.ok(&["load", &archive.display().to_string(), "-o", "json"]);
     let images: Value = serde_json::from_str(&file).expect("JSON");
     assert_eq!(images[0]["name"], "docker.io/local/web:dev");
