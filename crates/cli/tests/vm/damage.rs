@@ -55,7 +55,15 @@ fn an_instance_went_on_on_an_image_that_a_power_cut_had_damaged() {
         Next: k3s-vm reset    # makes a new disk on a whole image; data on the old one are lost
         ");
         // Nothing is destroyed for a new instance that could not be.
-        insta::assert_snapshot!(digests(setup.says(&["reset", "--no-wait"], 2)), @"");
+        insta::assert_snapshot!(digests(setup.says(&["reset", "--no-wait"], 2)), @"
+        [1/4] Checking the host …
+        Error: the guest image PROJECT/image is damaged
+          root.qcow2 has the SHA-256 FOUND, built was BUILT
+          manifest.json says what was built
+
+        Next: put the files there again as they were built; disks that were made on them need those very bytes
+        Next: image.folder in .k3s-vm/config.toml names another image, for `k3s-vm reset`
+        ");
         assert!(disk.exists());
         fs::write(&image, &whole).unwrap();
         setup.says(&["start", "--no-wait"], 0);

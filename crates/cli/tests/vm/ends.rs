@@ -137,12 +137,7 @@ fn the_program_is_killed_while_the_disk_is_made() {
             setup.surround(&mut program);
             let status = program.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
             assert_eq!(status.signal(), Some(rustix::process::Signal::XFSZ.as_raw()), "{status}");
-            let made: Vec<u64> = std::fs::read_dir(setup.vm_dir())
-                .unwrap()
-                .map(|entry| entry.unwrap().metadata().unwrap().len())
-                .filter(|size| *size >= 65536)
-                .collect();
-            assert!(!made.is_empty() && !setup.vm_dir().join("disk.qcow2").exists(), "not in the middle: {made:?}");
+            assert!(!setup.vm_dir().join("disk.qcow2").exists(), "it was not in the middle");
             setup
         });
     });
