@@ -38,12 +38,12 @@ fn people_get_a_table() {
     let run = Place::project().run(&["config", "show", "--api-port", "7443"]);
     let lines: Vec<&str> = run.stdout.lines().take(6).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    KEY                  VALUE              FROM
-    version              1                  default
-    pool                 0                  default
-    templates            on                 default
-    auto_pause           -                  default
-    ports.api            7443               --api-port
+    KEY                       VALUE              FROM
+    version                   1                  default
+    pool                      0                  default
+    templates                 on                 default
+    auto_pause                -                  default
+    ports.api                 7443               --api-port
     ");
 }
 
