@@ -22,7 +22,7 @@ func main() {
 		case "resolve":
 			os.Exit(resolve(os.Args[2:]))
 		case "connect":
-			os.Exit(connect(os.Args[2:]))
+			os.Exit(dial(os.Args[2:]))
 		}
 	}
 	listen := flag.String("listen", ":8080", "address to listen on")
@@ -82,9 +82,9 @@ func resolve(names []string) int {
 	return 0
 }
 
-// connect opens a connection to each HOST:PORT and prints the address that took it, likewise: a new connection, where
+// dial opens a connection to each HOST:PORT and prints the address that took it, likewise: a new connection, where
 // the server would go on with the one that it has.
-func connect(targets []string) int {
+func dial(targets []string) int {
 	for _, target := range targets {
 		connection, err := net.DialTimeout("tcp", target, 10*time.Second)
 		if err != nil {
