@@ -20,7 +20,7 @@ pub fn power(steps: &mut Steps, project: &ExampleProject) {
     if is_k3s() {
         return steps.skip(NAME, "K3s keeps its database with synchronous=NORMAL");
     }
-    steps.run(NAME, || {
+    steps.run_new(NAME, || {
         let mut kubectl = project.kubectl_command(&["create", "-f", "-"]);
         let mut kubectl = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bin/kubectl");
         let mut input = kubectl.stdin.take().expect("a pipe");
@@ -45,7 +45,7 @@ pub fn damage(steps: &mut Steps, project: &ExampleProject) {
         return steps
             .skip(NAME, "the check is the distribution `kubernetes`'s; K3s does not start with such a file either");
     }
-    steps.run(NAME, || {
+    steps.run_new(NAME, || {
         let damage = format!(
             "systemctl stop kubernetes && dd if=/dev/urandom of={DATABASE} bs=4096 seek=2 count=40 conv=notrunc 2>&1 && sync"
         );

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+/// Set where new steps are to run, too.
+const NEW: &str = "K3S_TEST_NEW_STEPS";
+
 /// Runs named steps and counts them.
 #[derive(Debug, Default)]
 pub struct Steps {
@@ -33,6 +36,16 @@ impl Steps {
                 self.failed = Some(name.to_owned());
                 let _ = writeln!(out, "test {name} ... FAILED ({seconds:.1} s)");
             }
+        }
+    }
+
+    /// Runs a new step, one that has not been seen to pass on a VM yet, where that is asked for (`bin/test --all`). Once it
+    /// has passed it becomes one of the others.
+    pub fn run_new(&mut self, name: &str, step: impl FnOnce()) {
+        if std::env::var_os(NEW).is_some() {
+            self.run(name, step);
+        } else {
+            self.skip(name, "it has not passed on a VM yet: bin/test --all");
         }
     }
 
