@@ -52,13 +52,9 @@ pub fn run(steps: &mut Steps, image: &GuestImage, points: &Points) {
     suite.check(&[4], "they survive a restart of the cluster's process", api::services_survive_a_restart);
     suite.check(&[4], "nobody listens in the guest who is not known to", listeners::of_the_guest);
     suite.check(&[4], "a pod can connect to what wants to know who asks, and to nothing else", listeners::from_a_pod);
-    suite.check_new(
-        &[4],
-        "the kubelet answers nobody without credentials",
-        listeners::the_kubelet_wants_to_know_who_asks,
-    );
-    suite.check_new(&[4], "on the host only the forwarded ports are open", listeners::from_the_host);
-    suite.check_new(&[4], "services on the host's loopback are closed to pods and to the guest", host_access::closed);
+    suite.check(&[4], "the kubelet answers nobody without credentials", listeners::the_kubelet_wants_to_know_who_asks);
+    suite.check(&[4], "on the host only the forwarded ports are open", listeners::from_the_host);
+    suite.check(&[4], "services on the host's loopback are closed to pods and to the guest", host_access::closed);
     suite.check_new(&[4], "they are closed by the guest's own table alone", host_access::open_without_the_table);
     suite.check(&[2], "the agent sets the clock", agent::sets_the_clock);
     suite.check(&[5], "no balloon, 9p or virtiofs is in use", devices::none_that_break_restores);
