@@ -3,7 +3,7 @@
 use testkit::Script;
 use testkit::script::{AgentScript, ConsoleLine, FLOODED};
 
-use crate::idle::all_keepers;
+use crate::idle::{all_keepers, only};
 use crate::process::{is_alive, kill, pid, state, until};
 use crate::setup::Setup;
 
@@ -39,15 +39,14 @@ fn a_keeper_that_was_killed_is_replaced_by_the_next_verb_and_ends_with_the_vm() 
     let setup = Setup::new(&Script::default());
     setup.program("ssh", "#!/bin/sh\nexit 0\n");
     setup.says(&["start", "--no-wait"], 0);
-    until(|| all_keepers(&setup).len() == 1);
-    let first = all_keepers(&setup)[0].0;
+    let (first, _) = only(|| all_keepers(&setup));
     kill(first);
     setup.says(&["ssh", "true"], 0);
-    until(|| all_keepers(&setup).len() == 1);
-    assert_ne!(all_keepers(&setup)[0].0, first);
+    let (second, _) = only(|| all_keepers(&setup));
+    assert_ne!(second, first);
     // The next VM has one of its own, although that of the former one may still be there when it begins.
     setup.says(&["reset", "--no-wait"], 0);
-    until(|| all_keepers(&setup).len() == 1);
+    only(|| all_keepers(&setup));
     setup.says(&["stop", "--power-off"], 0);
     until(|| all_keepers(&setup).is_empty());
 }
