@@ -112,7 +112,7 @@ pub(crate) fn own_variables() -> Vec<String> {
 }
 
 /// Flags that every verb takes, before or after it.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Work on the project in DIR, not on the one around the working directory

@@ -159,7 +159,7 @@ fn with_context(verb: Verb, context: Context<'_>, output: &Output) -> Result<Exi
         Verb::Forward(verb) => forward(&context, verb, output)?,
         Verb::Status(arguments) => {
             let report = status::run(&context)?;
-            output.report(arguments, &report, |report, style| report::status(report, output.program(), style))?;
+            output.report(arguments, &report, |report, style| report::status(report, output.prefix(), style))?;
         }
         Verb::Apply(arguments) => return apply(context, arguments, output),
         Verb::Load { archive, output: arguments } => {
@@ -329,7 +329,7 @@ fn summary(report: &StartReport, output: &Output) -> Summary {
     let near =
         |path: &str| Path::new(path).strip_prefix(&here).map_or_else(|_| path.to_owned(), |p| p.display().to_string());
     Summary {
-        program: output.program().to_owned(),
+        prefix: output.prefix().clone(),
         cluster: Cluster::of(report),
         web_url: report.web.clone(),
         api_url: report.api.clone(),

@@ -4,13 +4,13 @@ use model::Fault;
 
 use super::printable::printable;
 use super::style::Style;
+use super::typed::CommandPrefix;
 
 /// Longer lines of reasons and logs are cut: the command of a build can fill screens. `--debug` shows it whole.
 const MOST_CHARACTERS: usize = 500;
 
-/// The whole text, ending with a line break. `program` takes the place of the word `k3s-vm` where a next step begins
-/// with it, so that the step can be typed as it stands.
-pub(crate) fn render(fault: &Fault, program: &str, style: Style) -> String {
+/// The whole text, ending with a line break. Next steps stand as `prefix` lets them be typed.
+pub(crate) fn render(fault: &Fault, prefix: &CommandPrefix, style: Style) -> String {
     let mut text = format!("{} {}\n", style.error("Error:"), fault.what());
     for reason in fault.why() {
         text.push_str(&indented("  ", reason));
@@ -25,7 +25,7 @@ pub(crate) fn render(fault: &Fault, program: &str, style: Style) -> String {
         text.push('\n');
     }
     for step in fault.next_steps() {
-        text.push_str(&format!("{} {}\n", style.strong("Next:"), as_typed(step, program)));
+        text.push_str(&format!("{} {}\n", style.strong("Next:"), prefix.step(step)));
     }
     text
 }
@@ -44,17 +44,10 @@ fn clipped(line: &str) -> String {
     format!("{kept} … ({left_out} more characters)")
 }
 
-/// A next step with the program as the user calls it.
-pub(crate) fn as_typed(step: &str, program: &str) -> String {
-    match step.strip_prefix("k3s-vm") {
-        Some(rest) if rest.is_empty() || rest.starts_with(' ') => format!("{program}{rest}"),
-        _ => step.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::typed::tests::plain;
     use model::FaultClass;
     use model::fault::LogTail;
 
@@ -69,7 +62,7 @@ mod tests {
             })
             .next("k3s-vm logs -n 100")
             .next("k3s-vm start --timeout 30m    # on a slow machine");
-        insta::assert_snapshot!(render(&fault, "bin/k3s-vm", Style::PLAIN), @r"
+        insta::assert_snapshot!(render(&fault, &plain("bin/k3s-vm"), Style::PLAIN), @r"
         Error: the node is not Ready after 15m
           last seen: KubeletNotReady
           container runtime network not ready
@@ -86,13 +79,13 @@ mod tests {
     #[test]
     fn a_headline_alone_is_one_line() {
         let fault = Fault::new(FaultClass::Interrupted, "interrupted");
-        assert_eq!(render(&fault, "k3s-vm", Style::PLAIN), "Error: interrupted\n");
+        assert_eq!(render(&fault, &plain("k3s-vm"), Style::PLAIN), "Error: interrupted\n");
     }
 
     #[test]
     fn a_parsers_drawing_keeps_its_shape() {
         let fault = Fault::new(FaultClass::Config, "it cannot be read").because("line 2\n  |\n2 | api =\n  |       ^");
-        insta::assert_snapshot!(render(&fault, "k3s-vm", Style::PLAIN), @r"
+        insta::assert_snapshot!(render(&fault, &plain("k3s-vm"), Style::PLAIN), @r"
         Error: it cannot be read
           line 2
             |
@@ -106,13 +99,5 @@ mod tests {
         assert_eq!(clipped(&"é".repeat(MOST_CHARACTERS)), "é".repeat(MOST_CHARACTERS));
         let cut = clipped(&"é".repeat(MOST_CHARACTERS + 7));
         assert_eq!(cut, format!("{} … (7 more characters)", "é".repeat(MOST_CHARACTERS)));
-    }
-
-    #[test]
-    fn only_this_programs_name_is_replaced() {
-        assert_eq!(as_typed("k3s-vm start", "./bin/k3s-vm"), "./bin/k3s-vm start");
-        assert_eq!(as_typed("k3s-vm", "bin/k3s-vm"), "bin/k3s-vm");
-        assert_eq!(as_typed("k3s-vm-web.service", "bin/k3s-vm"), "k3s-vm-web.service");
-        assert_eq!(as_typed("apt-get install qemu-system-x86", "x"), "apt-get install qemu-system-x86");
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::mode::{Mode, Verbosity};
 use super::printable::escaped_json;
+use super::typed::CommandPrefix;
 use super::write_stderr;
 
 /// The sink of the JSON output.
@@ -22,8 +23,8 @@ impl JsonLines {
     }
 
     /// Tells a fault, which is the last line of a verb that failed.
-    pub(crate) fn fault(&self, fault: &Fault) {
-        self.write(&FaultLine::of(fault));
+    pub(crate) fn fault(&self, fault: &Fault, prefix: &CommandPrefix) {
+        self.write(&FaultLine::of(fault, prefix));
     }
 
     fn write(&self, what: &impl Serialize) {
@@ -66,7 +67,7 @@ struct FaultLine<'a> {
     exit_code: u8,
     what: &'a str,
     why: &'a [String],
-    next: &'a [String],
+    next: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<LogLine<'a>>,
 }
@@ -78,14 +79,14 @@ struct LogLine<'a> {
 }
 
 impl<'a> FaultLine<'a> {
-    fn of(fault: &'a Fault) -> Self {
+    fn of(fault: &'a Fault, prefix: &CommandPrefix) -> Self {
         FaultLine {
             event: "fault",
             class: fault.class().name(),
             exit_code: fault.class().exit_code(),
             what: fault.what(),
             why: fault.why(),
-            next: fault.next_steps(),
+            next: fault.next_steps().iter().map(|step| prefix.step(step)).collect(),
             log: fault.log().map(|log| LogLine { source: &log.source, lines: &log.lines }),
         }
     }
@@ -100,6 +101,7 @@ fn line(at: Duration, what: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::typed::tests::plain;
     use model::FaultClass;
     use model::event::PhaseOutcome;
     use model::fault::LogTail;
@@ -144,7 +146,7 @@ mod tests {
             .because("Kernel panic")
             .next("k3s-vm logs")
             .with_log(LogTail { source: "vm.log".to_owned(), lines: vec!["x".to_owned()] });
-        insta::assert_snapshot!(at_1_5(&FaultLine::of(&fault)), @r#"{"at":1.5,"event":"fault","class":"guest","exit_code":5,"what":"the guest panicked","why":["Kernel panic"],"next":["k3s-vm logs"],"log":{"source":"vm.log","lines":["x"]}}"#);
+        insta::assert_snapshot!(at_1_5(&FaultLine::of(&fault, &plain("k3s-vm"))), @r#"{"at":1.5,"event":"fault","class":"guest","exit_code":5,"what":"the guest panicked","why":["Kernel panic"],"next":["k3s-vm logs"],"log":{"source":"vm.log","lines":["x"]}}"#);
     }
 
     #[test]

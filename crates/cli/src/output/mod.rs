@@ -17,6 +17,7 @@ pub(crate) mod saved;
 mod style;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod typed;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -31,12 +32,13 @@ use json::JsonLines;
 pub(crate) use mode::{Mode, Surroundings};
 use printable::{LogText, escaped_json, for_terminal};
 use style::Style;
+use typed::CommandPrefix;
 
 /// The program's voice. One for a process.
 pub(crate) struct Output {
     mode: Mode,
     events: Events,
-    program: String,
+    prefix: CommandPrefix,
     assume_yes: bool,
     /// Whether results are read on a terminal.
     on_terminal: bool,
@@ -56,7 +58,7 @@ impl Output {
             Format::Human => Events::Human(Human::new(mode)),
             Format::Json => Events::Json(JsonLines::new(mode)),
         };
-        Output { mode, events, program, assume_yes: globals.yes, on_terminal: surroundings.stdout_terminal }
+        Output { mode, events, prefix: CommandPrefix::new(program, globals), assume_yes: globals.yes, on_terminal: surroundings.stdout_terminal }
     }
 
     /// Who listens to the engine.
@@ -77,9 +79,9 @@ impl Output {
         TerminalConsent { asking }
     }
 
-    /// How the user calls this program.
-    pub(crate) fn program(&self) -> &str {
-        &self.program
+    /// How commands are typed that messages propose.
+    pub(crate) fn prefix(&self) -> &CommandPrefix {
+        &self.prefix
     }
 
     /// Writes a result: `text` ends with a line break or is empty.
@@ -155,10 +157,10 @@ impl Output {
         self.quieten();
         match &self.events {
             Events::Human(_) => {
-                let text = error::render(fault, &self.program, Style::new(self.mode.color_stderr));
+                let text = error::render(fault, &self.prefix, Style::new(self.mode.color_stderr));
                 write_stderr(&text);
             }
-            Events::Json(json) => json.fault(fault),
+            Events::Json(json) => json.fault(fault, &self.prefix),
         }
         ExitCode::from(fault.class().exit_code())
     }

@@ -7,20 +7,20 @@ use lifecycle::status::{State, StatusReport};
 
 use model::config::{Setting, SettingValue};
 
-use super::error::as_typed;
 use super::style::Style;
 use super::table::{Table, labelled};
+use super::typed::CommandPrefix;
 
 /// The state of an instance, and what to type next when it does not run.
-pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> String {
+pub(crate) fn status(report: &StatusReport, prefix: &CommandPrefix, style: Style) -> String {
     let mut entries = vec![("Instance", report.instance.clone()), ("Project", report.project.clone())];
     let (state, next) = match report.state {
-        State::Absent => ("not made yet", Some(format!("{program} start"))),
-        State::Suspended => ("suspended; it goes on where it is", Some(format!("{program} start"))),
-        State::Stopped => ("stopped; its data are kept", Some(format!("{program} start"))),
-        State::Orphan => ("runs without a record", Some(format!("{program} stop"))),
+        State::Absent => ("not made yet", Some(prefix.command("start"))),
+        State::Suspended => ("suspended; it goes on where it is", Some(prefix.command("start"))),
+        State::Stopped => ("stopped; its data are kept", Some(prefix.command("start"))),
+        State::Orphan => ("runs without a record", Some(prefix.command("stop"))),
         State::Running => ("running", None),
-        State::Paused => ("paused; the next connection lets it go on", Some(format!("{program} resume"))),
+        State::Paused => ("paused; the next connection lets it go on", Some(prefix.command("resume"))),
     };
     entries.push(("State", state.to_owned()));
     if let Some(end) = &report.ended {
@@ -38,7 +38,7 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
             ("API", format!("{}  ({})", running.api, running.api_state)),
             ("Services", running.services_state.to_string()),
             ("Web", running.web.clone()),
-            ("SSH", format!("{program} ssh  (port {})", running.ssh_port)),
+            ("SSH", format!("{}  (port {})", prefix.command("ssh"), running.ssh_port)),
             ("Kubeconfig", running.kubeconfig.clone()),
         ]);
     }
@@ -52,7 +52,7 @@ pub(crate) fn status(report: &StatusReport, program: &str, style: Style) -> Stri
     for leftover in &report.leftovers {
         text.push_str(&format!("  {}\n", leftover.sentence()));
         for step in leftover.steps() {
-            text.push_str(&format!("    {}\n", as_typed(&step, program)));
+            text.push_str(&format!("    {}\n", prefix.step(&step)));
         }
     }
     text

@@ -5,6 +5,7 @@ use lifecycle::start::{From, StartReport};
 
 use super::style::Style;
 use super::table::labelled;
+use super::typed::CommandPrefix;
 
 /// What is known of the cluster when a start has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,8 @@ impl Cluster {
 /// What a start has to show for itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Summary {
-    /// How the user calls this program.
-    pub(crate) program: String,
+    /// How commands are typed.
+    pub(crate) prefix: CommandPrefix,
     /// What is known of the cluster.
     pub(crate) cluster: Cluster,
     /// Where the web application answers.
@@ -78,7 +79,7 @@ pub(crate) struct Summary {
 impl Summary {
     /// The text, ending with a line break.
     pub(crate) fn render(&self, style: Style) -> String {
-        let program = &self.program;
+        let prefix = &self.prefix;
         let ready = matches!(self.cluster, Cluster::Ready | Cluster::Silent);
         let headline = self.cluster.headline();
         let headline = if self.cluster == Cluster::Ready { style.good(headline) } else { style.strong(headline) };
@@ -87,20 +88,20 @@ impl Summary {
             ("API", format!("{}  (context {})", self.api_url, self.context)),
             ("Kubeconfig", self.kubeconfig.clone()),
             ("Variables", self.variables.clone()),
-            ("SSH", format!("{program} ssh  (port {})", self.ssh_port)),
+            ("SSH", format!("{}  (port {})", prefix.command("ssh"), self.ssh_port)),
             ("Log", self.log.clone()),
         ];
         let next = if ready {
             vec![
-                (format!("{program} kubectl get pods -A"), "talk to the cluster"),
-                (format!("{program} apply"), "after a change of manifests or variables"),
-                (format!("{program} stop"), "stop; the next start goes on where it is"),
-                (format!("{program} reset"), "throw the data away and start anew"),
+                (prefix.command("kubectl get pods -A"), "talk to the cluster"),
+                (prefix.command("apply"), "after a change of manifests or variables"),
+                (prefix.command("stop"), "stop; the next start goes on where it is"),
+                (prefix.command("reset"), "throw the data away and start anew"),
             ]
         } else {
             vec![
-                (format!("{program} start"), "wait until it is ready, and apply the manifests"),
-                (format!("{program} logs -f"), "watch it come up"),
+                (prefix.command("start"), "wait until it is ready, and apply the manifests"),
+                (prefix.command("logs -f"), "watch it come up"),
             ]
         };
         let next: Vec<(&str, String)> =
@@ -121,10 +122,11 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::typed::tests::plain;
 
     fn summary(cluster: Cluster) -> Summary {
         Summary {
-            program: "bin/k3s-vm".to_owned(),
+            prefix: plain("bin/k3s-vm"),
             cluster,
             web_url: "http://localhost:30080".to_owned(),
             api_url: "https://127.0.0.1:6443".to_owned(),

@@ -29,6 +29,8 @@ const (
 	PKIDir     = StateDir + "/pki"
 	ClientsDir = StateDir + "/clients"
 	Database   = StateDir + "/db/state.db"
+	// DatabaseMarker is there once there has been a database. It is not beside it: what removes the directory leaves it.
+	DatabaseMarker = StateDir + "/database-exists"
 	// StorageDir is the parent of the volumes of the StorageClass local-path.
 	StorageDir = StateDir + "/storage"
 

@@ -31,7 +31,7 @@ func startDatabase(ctx context.Context) error {
 	if err := os.MkdirAll(cluster.RunDir, 0o700); err != nil {
 		return err
 	}
-	if err := checkDatabase(ctx, cluster.Database); err != nil {
+	if err := checkDatabase(ctx, cluster.Database, cluster.DatabaseMarker); err != nil {
 		return err
 	}
 	_, err := endpoint.Listen(ctx, endpoint.Config{
@@ -48,7 +48,30 @@ func startDatabase(ctx context.Context) error {
 		CompactBatchSize:    1000,
 		EmulatedETCDVersion: "3.5.13",
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return writeMarker(cluster.DatabaseMarker)
+}
+
+// writeMarker records that there is a database, before the API acknowledges anything. The file and its name are on the disk when it
+// returns.
+func writeMarker(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // DamagedDatabase is why a cluster does not start whose database cannot be trusted. Its files stay as they are: an empty cluster in
@@ -77,20 +100,24 @@ k3s-vm reset    # a new, empty cluster; data on the old disk are lost
 }
 
 // checkDatabase looks the database over before every start, not only after an unclean end: what damages a file need not end a process.
-// One that is not there is that of a new cluster.
-func checkDatabase(ctx context.Context, path string) error {
+// A database that is missing or empty is that of a new cluster only where marker is missing, too: otherwise the API has used one.
+func checkDatabase(ctx context.Context, path, marker string) error {
 	damaged := func(problem error) error { return &DamagedDatabase{path, problem} }
 	info, err := os.Stat(path)
-	switch {
-	case os.IsNotExist(err):
-		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-			return damaged(errors.New("there is a write-ahead log and no database"))
-		}
-		return nil
-	case err != nil:
+	if err != nil && !os.IsNotExist(err) {
 		return err
-	case info.Size() == 0:
-		// SQLite would take it for a new one.
+	}
+	if err != nil || info.Size() == 0 {
+		// SQLite would take either for a new database, and remove its log.
+		_, unmarked := os.Stat(marker)
+		switch {
+		case os.IsNotExist(unmarked):
+			return nil
+		case unmarked != nil:
+			return unmarked
+		case err != nil:
+			return damaged(errors.New("the file is missing"))
+		}
 		return damaged(errors.New("the file is empty"))
 	}
 	found, err := quickCheck(ctx, path)

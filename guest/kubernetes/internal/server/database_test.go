@@ -14,7 +14,13 @@ import (
 // newDatabase makes a database of some pages, as kine leaves it: in mode WAL.
 func newDatabase(t *testing.T) (string, *sql.DB) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "state.db")
+	path := filepath.Join(t.TempDir(), "db", "state.db")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeMarker(markerOf(path)); err != nil {
+		t.Fatal(err)
+	}
 	db, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL")
 	if err != nil {
 		t.Fatal(err)
@@ -30,6 +36,11 @@ func newDatabase(t *testing.T) (string, *sql.DB) {
 		}
 	}
 	return path, db
+}
+
+// markerOf is where the marker of a test's database is: not in its directory.
+func markerOf(path string) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(path)), "marker")
 }
 
 // contents of all files beside path.
@@ -66,8 +77,13 @@ func TestDamagedDatabaseWasReplacedByAnEmptyClusterWithoutAWord(t *testing.T) {
 		},
 		"cut off": func(t *testing.T, path string, content []byte) { write(t, path, content[:len(content)/2]) },
 		"empty":   func(t *testing.T, path string, content []byte) { write(t, path, nil) },
-		"gone, and its log is there": func(t *testing.T, path string, content []byte) {
+		"missing, and its log is there": func(t *testing.T, path string, content []byte) {
 			write(t, path+"-wal", []byte("x"))
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"missing with all its files": func(t *testing.T, path string, content []byte) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +99,7 @@ func TestDamagedDatabaseWasReplacedByAnEmptyClusterWithoutAWord(t *testing.T) {
 			}
 			do(t, path, content)
 			before := contents(t, path)
-			err = checkDatabase(t.Context(), path)
+			err = checkDatabase(t.Context(), path, markerOf(path))
 			var damaged *DamagedDatabase
 			if !errors.As(err, &damaged) {
 				t.Fatalf("it was taken for sound: %v", err)
@@ -117,7 +133,7 @@ func TestSoundDatabaseIsLeftAlone(t *testing.T) {
 		write(t, filepath.Join(filepath.Dir(crashed), name), []byte(content))
 	}
 	before := contents(t, crashed)
-	if err := checkDatabase(t.Context(), crashed); err != nil {
+	if err := checkDatabase(t.Context(), crashed, markerOf(path)); err != nil {
 		t.Error(err)
 	}
 	for name, content := range contents(t, crashed) {
@@ -126,11 +142,21 @@ func TestSoundDatabaseIsLeftAlone(t *testing.T) {
 		}
 	}
 	db.Close()
-	if err := checkDatabase(t.Context(), path); err != nil {
+	if err := checkDatabase(t.Context(), path, markerOf(path)); err != nil {
 		t.Errorf("after a clean end: %v", err)
 	}
-	if err := checkDatabase(t.Context(), filepath.Join(t.TempDir(), "state.db")); err != nil {
+}
+
+func TestPowerLossDuringTheFirstStartIsNoDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	marker := filepath.Join(filepath.Dir(path), "marker")
+	if err := checkDatabase(t.Context(), path, marker); err != nil {
 		t.Errorf("of a new cluster: %v", err)
+	}
+	write(t, path, nil)
+	write(t, path+"-wal", []byte("x"))
+	if err := checkDatabase(t.Context(), path, marker); err != nil {
+		t.Errorf("of a cluster whose API has never served: %v", err)
 	}
 }
 
@@ -139,7 +165,7 @@ func TestStartThatIsCancelledFindsNoDamage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var damaged *DamagedDatabase
-	if err := checkDatabase(ctx, path); err == nil || errors.As(err, &damaged) {
+	if err := checkDatabase(ctx, path, markerOf(path)); err == nil || errors.As(err, &damaged) {
 		t.Errorf("%v", err)
 	}
 }
