@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::instance_files::{SSH_ALIAS, follow_folder};
 use crate::observe::{Observed, Running, not_running, observe, unexpected_end};
 use crate::ssh::{Replacement, guest_line};
+use crate::web_integration;
 use arguments::HostFiles;
 
 /// How far kubectl's minor version may be from the API server's:
@@ -33,6 +34,9 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
         return Err(Fault::new(FaultClass::State, "there is no cluster to talk to yet")
             .because(format!("{} does not exist", kubeconfig.display()))
             .next("k3s-vm start"));
+    }
+    if context.is_default() {
+        web_integration::check_kubeconfig(&context.project.web(), &context.name)?;
     }
     let program = host::tools::find("kubectl");
     let running = match observe(context)? {
@@ -81,7 +85,7 @@ fn without_a_vm(
         return Err(not_running(context).because("this host has no kubectl, so the VM's would be used"));
     };
     let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
-    context.events.warning(format!("{} is not running{end}; `k3s-vm start` starts it", context.name));
+    context.events.warning(format!("{} is not running{end}; `{}` starts it", context.name, context.command("start")));
     Ok(on_host(program, kubeconfig, arguments))
 }
 

@@ -17,7 +17,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::dot_env;
 
-pub(crate) use obstacles::check;
+pub(crate) use obstacles::{check, check_kubeconfig};
 
 /// What reaches the web application.
 pub(crate) struct Access<'a> {

@@ -58,7 +58,13 @@ impl Output {
             Format::Human => Events::Human(Human::new(mode)),
             Format::Json => Events::Json(JsonLines::new(mode)),
         };
-        Output { mode, events, prefix: CommandPrefix::new(program, globals), assume_yes: globals.yes, on_terminal: surroundings.stdout_terminal }
+        Output {
+            mode,
+            events,
+            prefix: CommandPrefix::new(program, globals),
+            assume_yes: globals.yes,
+            on_terminal: surroundings.stdout_terminal,
+        }
     }
 
     /// Who listens to the engine.

@@ -71,9 +71,6 @@ pub(crate) mod tests {
         assert_eq!(chosen(None, Some("two")).step(reset), "bin/k3s-vm --name two reset    # a new disk");
         let elsewhere = chosen(Some("../my shop"), Some("two"));
         assert_eq!(elsewhere.step(reset), "bin/k3s-vm --project '../my shop' --name two reset    # a new disk");
-        assert_eq!(
-            elsewhere.step("k3s-vm stop --name three"),
-            "bin/k3s-vm --project '../my shop' stop --name three"
-        );
+        assert_eq!(elsewhere.step("k3s-vm stop --name three"), "bin/k3s-vm --project '../my shop' stop --name three");
     }
 }

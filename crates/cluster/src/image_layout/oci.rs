@@ -174,7 +174,8 @@ fn has_tag(name: &str) -> bool {
 struct Walk<'a> {
     files: &'a TarFiles,
     blobs: BTreeMap<ImageDigest, Blob>,
-    known: BTreeMap<ImageDigest, Target>,
+    /// What was looked at: also what is missing, since an index may name one thing a thousand times, in levels.
+    known: BTreeMap<ImageDigest, Result<Target, String>>,
 }
 
 impl Walk<'_> {
@@ -192,9 +193,20 @@ impl Walk<'_> {
 
     /// Takes a manifest or an index with all that it needs.
     fn target(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Target, Trouble> {
-        if let Some(target) = self.known.get(&descriptor.digest) {
-            return Ok(*target);
+        if let Some(known) = self.known.get(&descriptor.digest) {
+            return known.clone().map_err(Trouble::Missing);
         }
+        let found = self.read_target(descriptor, depth);
+        match &found {
+            Ok(target) => drop(self.known.insert(descriptor.digest, Ok(*target))),
+            Err(Trouble::Missing(why)) => drop(self.known.insert(descriptor.digest, Err(why.clone()))),
+            // It ends the walk.
+            Err(Trouble::Unfit(_)) => {}
+        }
+        found
+    }
+
+    fn read_target(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Target, Trouble> {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(Trouble::Unfit("an index in it leads to an index, and so on".to_owned()));
         };
@@ -206,7 +218,7 @@ impl Walk<'_> {
         let document: Document = super::json(&blob.shown, &content)?;
         let types = [descriptor.media_type.as_deref(), document.media_type.as_deref()];
         let says = |kinds: [&str; 2]| types.iter().flatten().any(|kind| kinds.contains(kind));
-        let target = match (document.config, document.layers, document.manifests) {
+        match (document.config, document.layers, document.manifests) {
             (Some(config), layers, None) if !says([OCI_INDEX, DOCKER_LIST]) => {
                 let layers = layers.unwrap_or_default();
                 if layers.len() > MOST {
@@ -215,16 +227,14 @@ impl Walk<'_> {
                 for part in std::iter::once(&config).chain(&layers) {
                     self.blob(part)?;
                 }
-                Target { config: Some(config.digest), is_index: false }
+                Ok(Target { config: Some(config.digest), is_index: false })
             }
             (None, None, Some(manifests)) if !says([OCI_MANIFEST, DOCKER_MANIFEST]) => {
-                self.platforms(&manifests, depth)?
+                self.platforms(&manifests, depth)
             }
             // What one reader takes for a manifest another one could take for an index.
-            _ => return Err(Trouble::Unfit(format!("{} in it is neither a manifest nor an index", blob.shown))),
-        };
-        self.known.insert(descriptor.digest, target);
-        Ok(target)
+            _ => Err(Trouble::Unfit(format!("{} in it is neither a manifest nor an index", blob.shown))),
+        }
     }
 
     /// The images of an index, one a platform: those that are whole; one must be.

@@ -48,6 +48,19 @@ pub(crate) fn check(web: &WebPaths, name: &InstanceName) -> Result<()> {
     Err(found.into_iter().fold(fault, |fault, (why, next)| fault.because(why).next(next)))
 }
 
+/// Whether the kubeconfig that is there, if any, is the tool's own, so that nobody talks to another cluster by its commands.
+///
+/// # Errors
+/// A State fault that names the file.
+pub(crate) fn check_kubeconfig(web: &WebPaths, name: &InstanceName) -> Result<()> {
+    match kubeconfig(web, name) {
+        None => Ok(()),
+        Some((why, next)) => {
+            Err(Fault::new(FaultClass::State, "there is no kubeconfig of k3s-vm's").because(why).next(next))
+        }
+    }
+}
+
 fn folder(web: &WebPaths) -> Option<Obstacle> {
     let dir = web.dir();
     (dir.exists() && !dir.is_dir()).then(|| {

@@ -145,6 +145,17 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
 }
 
 #[test]
+fn a_deadline_of_nothing_was_accepted_and_every_start_failed_by_it() {
+    for key in KEYS.iter().filter(|key| key.name.starts_with("timeouts.")) {
+        let result = resolve_with(&format!("{} = \"0s\"\n", key.name), None, &Overrides::default());
+        match key.name {
+            "timeouts.lock" => assert!(result.is_ok(), "not to wait for another command is a wish"),
+            name => assert!(result.expect_err(name).why().join("\n").contains("must be longer than nothing"), "{name}"),
+        }
+    }
+}
+
+#[test]
 fn the_role_of_containers_is_the_name_of_one_or_none() {
     let role = |text: &str| {
         let text = format!("inject.cluster_role = {text:?}\n");
