@@ -62,4 +62,4 @@ pub use manifest::{ManifestObject, ManifestText, Origin};
 pub use preview::{Preview, PreviewOptions, Previewed};
 pub use prune::{PruneOutcome, Pruned};
 pub use ready::DeploymentName;
-pub use services::StandingService;
+pub use services::{StandingService, ToldService};

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
+use kube::api::ListParams;
 use model::Result;
 use serde::{Deserialize, Serialize};
 
@@ -78,20 +80,45 @@ impl fmt::Display for StandingService {
     }
 }
 
+/// The same as the API tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldService {
+    /// Where it is.
+    pub service: StandingService,
+    /// Whether something that is ready is behind it: without, it cannot answer, whatever its rules.
+    pub has_ready_endpoint: bool,
+}
+
 impl ClusterClient {
     /// The API's own Service and that of DNS, as far as the cluster has them.
     ///
     /// # Errors
     /// A Cluster fault, or a Timeout fault after `limit`.
-    pub fn standing_services(&self, limit: Duration) -> Result<Vec<StandingService>> {
+    pub fn standing_services(&self, limit: Duration) -> Result<Vec<ToldService>> {
         let (default, system): (Api<Service>, Api<Service>) =
             (Api::namespaced(self.kube().clone(), "default"), Api::namespaced(self.kube().clone(), "kube-system"));
+        let slices: Api<EndpointSlice> = Api::namespaced(self.kube().clone(), "kube-system");
         // K3s gives its CoreDNS this name, too, since every cluster has it.
-        let both = futures_util::future::try_join(default.get_opt("kubernetes"), system.get_opt("kube-dns"));
-        let (api, dns) = self.request("the Services that the cluster stands on", limit, both)?;
-        let found = [standing(api.as_ref(), Question::Connection, "TCP"), standing(dns.as_ref(), Question::Dns, "UDP")];
-        Ok(found.into_iter().flatten().collect())
+        let of_dns = ListParams::default().labels("kubernetes.io/service-name=kube-dns");
+        let all = futures_util::future::try_join3(
+            default.get_opt("kubernetes"),
+            system.get_opt("kube-dns"),
+            slices.list(&of_dns),
+        );
+        let (api, dns, slices) = self.request("the Services that the cluster stands on", limit, all)?;
+        // Behind the API's own is what has answered just now.
+        let api = standing(api.as_ref(), Question::Connection, "TCP").map(|service| (service, true));
+        let dns =
+            standing(dns.as_ref(), Question::Dns, "UDP").map(|service| (service, has_ready_endpoint(&slices.items)));
+        let told = |(service, has_ready_endpoint)| ToldService { service, has_ready_endpoint };
+        Ok([api, dns].into_iter().flatten().map(told).collect())
     }
+}
+
+/// Conditions that are not set count as ready (`EndpointConditions` of discovery.k8s.io/v1).
+fn has_ready_endpoint(slices: &[EndpointSlice]) -> bool {
+    let mut endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    endpoints.any(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true))
 }
 
 fn standing(service: Option<&Service>, question: Question, protocol: &str) -> Option<StandingService> {
@@ -186,6 +213,18 @@ mod tests {
         assert_eq!(told(TIMED_OUT, b"0\n"), Ok(1));
         assert_eq!(told(0, b"7\n-1\n\xff\n99999999999999999999\n1"), Ok(1));
         assert_eq!(told(127, b"0\n1\n"), Err("the guest's shell ended with 127".to_owned()));
+    }
+
+    #[test]
+    fn a_pod_that_is_not_ready_is_no_endpoint_yet() {
+        let slice = |endpoints: serde_json::Value| -> EndpointSlice {
+            serde_json::from_value(json!({"addressType": "IPv4", "metadata": {}, "endpoints": endpoints})).unwrap()
+        };
+        let of = |ready: serde_json::Value| json!([{"addresses": ["10.42.0.2"], "conditions": {"ready": ready}}]);
+        assert!(!has_ready_endpoint(&[]));
+        assert!(!has_ready_endpoint(&[slice(json!([])), slice(of(false.into()))]));
+        assert!(has_ready_endpoint(&[slice(of(false.into())), slice(of(true.into()))]));
+        assert!(has_ready_endpoint(&[slice(json!([{"addresses": ["10.42.0.2"]}]))]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::services::{questions, silent};
-use cluster::{ClusterClient, StandingService};
+use cluster::{ClusterClient, StandingService, ToldService};
 use host::wait::{Look, Wait};
 use model::{EventSink, FaultClass, Result};
 use qemu::Agent;
@@ -38,6 +38,8 @@ pub enum ServicesState {
     Answer,
     /// These do not.
     Silent(Vec<String>),
+    /// These do not, and have no ready pod that could.
+    NotUp(Vec<String>),
     /// Nobody knows, for this reason.
     Unknown(String),
 }
@@ -45,7 +47,7 @@ pub enum ServicesState {
 impl ServicesState {
     /// Whether it is known that one does not answer.
     pub fn is_silent(&self) -> bool {
-        matches!(self, ServicesState::Silent(_))
+        matches!(self, ServicesState::Silent(_) | ServicesState::NotUp(_))
     }
 }
 
@@ -54,6 +56,7 @@ impl fmt::Display for ServicesState {
         match self {
             ServicesState::Answer => f.write_str("answer"),
             ServicesState::Silent(which) => write!(f, "do not answer: {}", which.join(", ")),
+            ServicesState::NotUp(which) => write!(f, "have no ready pod: {}", which.join(", ")),
             ServicesState::Unknown(why) => write!(f, "unknown: {why}"),
         }
     }
@@ -70,22 +73,41 @@ impl Serialize for ServicesState {
 pub(crate) fn look(
     folder: &Path,
     known: &mut Vec<StandingService>,
-    tell: &dyn Fn() -> Result<Vec<StandingService>>,
+    tell: &dyn Fn() -> Result<Vec<ToldService>>,
 ) -> ServicesState {
     let before = if known.is_empty() { None } else { Some(ask(folder, known)) };
-    if let Some(state @ (ServicesState::Answer | ServicesState::Unknown(_))) = before {
-        return state;
+    match before {
+        Some(Ok(silent)) if silent.is_empty() => return ServicesState::Answer,
+        Some(Err(why)) => return ServicesState::Unknown(why),
+        _ => {}
     }
-    match tell() {
-        Ok(now) if now.is_empty() => ServicesState::Unknown("the cluster has none".to_owned()),
-        Ok(now) => match before {
-            Some(state) if *known == now => state,
-            _ => {
-                *known = now;
-                ask(folder, known)
-            }
-        },
-        Err(fault) => ServicesState::Unknown(fault.to_string()),
+    let told = match tell() {
+        Ok(told) if told.is_empty() => return ServicesState::Unknown("the cluster has none".to_owned()),
+        Ok(told) => told,
+        Err(fault) => return ServicesState::Unknown(fault.to_string()),
+    };
+    let now: Vec<StandingService> = told.iter().map(|told| told.service.clone()).collect();
+    let silent = match before {
+        Some(silent) if *known == now => silent,
+        _ => {
+            *known = now;
+            ask(folder, known)
+        }
+    };
+    match silent {
+        Ok(silent) => state_of(&silent, &told),
+        Err(why) => ServicesState::Unknown(why),
+    }
+}
+
+/// What it means that these are silent.
+fn state_of(silent: &[StandingService], told: &[ToldService]) -> ServicesState {
+    let is_up = |service: &StandingService| told.iter().any(|told| told.service == *service && told.has_ready_endpoint);
+    let shown = silent.iter().map(ToString::to_string).collect();
+    match (silent.is_empty(), silent.iter().any(is_up)) {
+        (true, _) => ServicesState::Answer,
+        (false, true) => ServicesState::Silent(shown),
+        (false, false) => ServicesState::NotUp(shown),
     }
 }
 
@@ -97,6 +119,8 @@ pub(crate) struct Asking<'a> {
     events: &'a dyn EventSink,
     /// What sets up their rules anew, and what makes a pristine cluster.
     remedies: [String; 2],
+    /// What shows the pods of DNS.
+    pods: String,
     patience: Duration,
 }
 
@@ -104,7 +128,8 @@ impl<'a> Asking<'a> {
     /// Asks those of the cluster of `client`, whose unit in the guest is `unit`, for `patience` at most.
     pub(crate) fn new(context: &'a Context<'_>, client: &'a ClusterClient, unit: &str, patience: Duration) -> Self {
         let remedies = [format!("{} -- systemctl restart {unit}", context.command("ssh")), context.command("reset")];
-        Asking { folder: context.paths().vm_dir(), client, events: context.events, remedies, patience }
+        let pods = context.command("kubectl -n kube-system get pods");
+        Asking { folder: context.paths().vm_dir(), client, events: context.events, remedies, pods, patience }
     }
 
     /// Looks until all answer, while `work` is done; what does not answer is told when it is known, since `work` may wait for
@@ -174,6 +199,12 @@ impl<'a> Asking<'a> {
                  cluster",
                 which.join(" and "),
             )),
+            ServicesState::NotUp(which) => self.events.warning(format!(
+                "the cluster is ready, but {} has no ready pod yet, so pods may not reach each other by name: `{}` shows \
+                 what became of it",
+                which.join(" and "),
+                self.pods,
+            )),
             ServicesState::Unknown(why) => {
                 self.events.note(format!("whether the Services of the cluster answer is not known: {why}"));
             }
@@ -185,19 +216,41 @@ impl<'a> Asking<'a> {
 ///
 /// # Errors
 /// Cluster and Timeout faults.
-pub(crate) fn told_by(client: &ClusterClient) -> Result<Vec<StandingService>> {
+pub(crate) fn told_by(client: &ClusterClient) -> Result<Vec<ToldService>> {
     client.standing_services(API_LIMIT)
 }
 
-fn ask(folder: &Path, services: &[StandingService]) -> ServicesState {
+/// Which of `services` do not answer.
+///
+/// # Errors
+/// Why nobody knows.
+fn ask(folder: &Path, services: &[StandingService]) -> Result<Vec<StandingService>, String> {
     let command = GuestCommand::new("/bin/sh", questions(services));
-    let output = match Agent::connect(folder, AGENT_LIMIT).and_then(|mut agent| agent.exec(&command, ASK_LIMIT)) {
-        Ok(output) => output,
-        Err(fault) => return ServicesState::Unknown(fault.to_string()),
-    };
-    match silent(services, output.code, &output.stdout) {
-        Ok(silent) if silent.is_empty() => ServicesState::Answer,
-        Ok(silent) => ServicesState::Silent(silent.iter().map(ToString::to_string).collect()),
-        Err(why) => ServicesState::Unknown(why),
+    let output = Agent::connect(folder, AGENT_LIMIT)
+        .and_then(|mut agent| agent.exec(&command, ASK_LIMIT))
+        .map_err(|fault| fault.to_string())?;
+    Ok(silent(services, output.code, &output.stdout)?.into_iter().cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::services::Question;
+
+    use super::*;
+
+    #[test]
+    fn a_dns_that_was_not_up_yet_was_told_to_have_dead_rules() {
+        let told = |question, has_ready_endpoint| ToldService {
+            service: StandingService { question, address: "10.43.0.1".parse().unwrap(), port: 1 },
+            has_ready_endpoint,
+        };
+        let of = |told: &ToldService| told.service.clone();
+        let (api, up, down) = (told(Question::Connection, true), told(Question::Dns, true), told(Question::Dns, false));
+        assert_eq!(state_of(&[], &[api.clone(), down.clone()]), ServicesState::Answer);
+        let silent = |silent: &[StandingService], told: &[ToldService]| state_of(silent, told).to_string();
+        assert_eq!(silent(&[of(&up)], &[api.clone(), up.clone()]), "do not answer: DNS (10.43.0.1:1)");
+        assert_eq!(silent(&[of(&down)], &[api.clone(), down.clone()]), "have no ready pod: DNS (10.43.0.1:1)");
+        let both = silent(&[of(&api), of(&down)], &[api, down]);
+        assert_eq!(both, "do not answer: the API's Service (10.43.0.1:1), DNS (10.43.0.1:1)");
     }
 }

@@ -68,6 +68,13 @@ fn answer(request: &Request) -> Answer {
         })),
         "/api/v1/namespaces/default/services/kubernetes" => service("10.43.0.1", 443, "TCP"),
         "/api/v1/namespaces/kube-system/services/kube-dns" => service("10.43.0.10", 53, "UDP"),
+        "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices" => object(&json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSliceList", "metadata": {},
+            "items": [{
+                "metadata": {"name": "kube-dns-1"}, "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.42.0.2"], "conditions": {"ready": true}}],
+            }],
+        })),
         _ => Answer::status(404),
     }
 }

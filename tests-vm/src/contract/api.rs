@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use cluster::credentials::LONGEST_KUBECONFIG;
 use cluster::services::{questions, silent};
-use cluster::{ApiProbe, ApiProof, ClusterClient, Credentials, Kubeconfig};
+use cluster::{ApiProbe, ApiProof, ClusterClient, Credentials, Kubeconfig, StandingService};
 use host::wait::Look;
 use model::instance::InstanceName;
 use qemu::agent::GuestCommand;
@@ -47,7 +47,8 @@ pub(super) fn node_ready(guest: &mut LiveGuest<'_>) {
 pub(super) fn services_answer(guest: &mut LiveGuest<'_>) {
     let client = sound(ClusterClient::new(&admin(guest)));
     let services = guest.wait("the Services of API and DNS to be made", BOOT, |_, left| {
-        let services = client.standing_services(left.min(CALL))?;
+        let told = client.standing_services(left.min(CALL))?;
+        let services: Vec<StandingService> = told.into_iter().map(|told| told.service).collect();
         let names: Vec<String> = services.iter().map(ToString::to_string).collect();
         Ok(if services.len() == 2 { Look::Ready(services) } else { Look::NotYet(format!("there are {names:?}")) })
     });

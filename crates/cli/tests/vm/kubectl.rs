@@ -53,6 +53,23 @@ fn the_hosts_kubectl_within_one_minor_version() {
 }
 
 #[test]
+fn a_command_for_the_vms_cluster_went_to_the_cluster_of_a_kubeconfig_of_the_users_own() {
+    let setup = running();
+    install(&setup, "v1.0.9");
+    let production = "apiVersion: v1\nkind: Config\nclusters:\n- cluster: {server: https://prod.example.com}\n  name: k3s-vm\n\
+                      contexts: []\nusers: []\n";
+    setup.project.write("web/.kube/config", production);
+    insta::assert_snapshot!(says(&setup, &["delete", "namespace", "shop"], b"", 3), @r#"
+    Error: the kubeconfig of the project is not k3s-vm's
+      PROJECT/web/.kube/config is not k3s-vm's: its server is "https://prod.example.com"
+
+    Next: mv PROJECT/web/.kube/config PROJECT/web/.kube/config.old
+    "#);
+    setup.says(&["stop", "--power-off"], 0);
+    assert!(says(&setup, &["get", "pods"], b"", 3).contains("web/.kube/config is not k3s-vm's"));
+}
+
+#[test]
 fn the_vms_kubectl_in_place_of_one_that_is_too_far_from_the_server() {
     let setup = running();
     install(&setup, "v1.32.4-dispatcher");

@@ -56,7 +56,7 @@ pub(crate) fn check_kubeconfig(web: &WebPaths, name: &InstanceName) -> Result<()
     match kubeconfig(web, name) {
         None => Ok(()),
         Some((why, next)) => {
-            Err(Fault::new(FaultClass::State, "there is no kubeconfig of k3s-vm's").because(why).next(next))
+            Err(Fault::new(FaultClass::State, "the kubeconfig of the project is not k3s-vm's").because(why).next(next))
         }
     }
 }

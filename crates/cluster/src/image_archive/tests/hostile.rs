@@ -263,6 +263,22 @@ fn a_document_that_is_a_manifest_for_one_reader_and_an_index_for_another_is_refu
 }
 
 #[test]
+fn an_index_that_names_one_missing_thing_a_thousand_times_in_levels_occupied_the_host_for_ever() {
+    let mut child = json!({"mediaType": MANIFEST, "digest": digest(b"nothing"), "size": 7});
+    let mut files = Vec::new();
+    for _ in 0..2 {
+        let index = bytes(&json!({"manifests": vec![child; 1000]}));
+        child = json!({"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest(&index), "size": index.len(),
+            "annotations": {NAME: "web"}});
+        files.push((blob(&index), index));
+    }
+    files.push(("index.json".to_owned(), bytes(&json!({"manifests": [child]}))));
+    let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(path, content)| (path.as_str(), content.clone())).collect();
+    let told = refusal(&tar_of(&files));
+    assert!(told.contains("it has no file blobs/sha256/"), "{told}");
+}
+
+#[test]
 fn a_stream_without_an_end_stops_at_the_limit_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let limit = SizeLimit {
