@@ -9,7 +9,7 @@ use host::interrupt;
 use model::paths::SuspendedPaths;
 use model::{Fault, FaultClass, Result};
 use qemu::template::{FileStamp, Ingredients};
-use qemu::{Qmp, Ram, Save};
+use qemu::{Qmp, Ram, Save, StoppedGuest};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_now;
@@ -57,12 +57,16 @@ pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration)
     let prepared = save.prepare(&mut qmp, context.events)?;
     interrupt::check()?;
     let _deferred = interrupt::defer();
-    let saved = prepared.write(&mut qmp).inspect_err(|_| {
-        // It goes on, and while it stood still, so did its clock.
-        readiness::set_clock_by(&mut agent, context.events);
-    })?;
+    let mut guest = StoppedGuest::stop(&mut qmp, context.events)?;
     // QEMU writes the rest of its disk cache as it ends.
-    qmp.quit()?;
+    let saved = match prepared.write(&mut guest).and_then(|saved| guest.quit().map(|()| saved)) {
+        Ok(saved) => saved,
+        Err(fault) => {
+            // The guest has resumed, and while it was paused, so was its clock.
+            readiness::set_clock_by(&mut agent, context.events);
+            return Err(fault);
+        }
+    };
     drop((qmp, agent));
     let synced = std::thread::scope(|scope| {
         let synced = scope.spawn(|| {

@@ -2,14 +2,14 @@
 //! without it is taken, with one line that says why.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host::deadline::Deadline;
 use model::paths::TemplatePaths;
 use model::{FaultClass, Result};
 use qemu::agent::GuestCommand;
 use qemu::template::{Ingredients, Template, Unsealed};
-use qemu::{Agent, Qmp, Ram, Save, disk};
+use qemu::{Agent, Qmp, Ram, Save, StoppedGuest, disk};
 
 use crate::awake;
 use crate::context::Context;
@@ -168,29 +168,22 @@ pub(crate) fn save_running(
     // look ten times a second whether there is a host.
     let mut agent = sync_guest(context, timeouts.save)?;
     let pool = context.pool();
-    let (saved, stood_still) = {
+    let (saved, paused) = {
         // Until the saved VM has a link of its own to the frozen disk.
         let locked = pool.lock(context.events)?;
         let frozen = locked.new_name();
         let prepared = save.prepare(&mut qmp, context.events)?;
         host::interrupt::check()?;
-        // The guest must not stand still because the user was impatient.
-        let _deferred = host::interrupt::defer();
-        let begin = Instant::now();
+        let mut guest = StoppedGuest::stop(&mut qmp, context.events)?;
         // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
-        let done = qmp
-            .stop()
-            .and_then(|()| disk::freeze(&mut qmp, &paths.disk(), &frozen, context.events))
-            .and_then(|()| prepared.write(&mut qmp));
-        // It goes on whatever happened.
-        let goes_on = qmp.cont();
-        let stood_still = begin.elapsed();
-        // While it stood still, so did its clock.
+        let done =
+            disk::freeze(&mut guest, &paths.disk(), &frozen, context.events).and_then(|()| prepared.write(&mut guest));
+        let resumed = guest.resume();
+        // While it was paused, so was its clock.
         readiness::set_clock_by(&mut agent, context.events);
-        let saved = done?;
-        goes_on?;
+        let (saved, paused) = (done?, resumed?);
         unsealed.link_disk(&frozen)?;
-        (saved, stood_still)
+        (saved, paused)
     };
     drop(agent);
     host::interrupt::check()?;
@@ -211,7 +204,7 @@ pub(crate) fn save_running(
     }
     // The frozen disk of what was there before, if nothing else needs it.
     pool.lock(context.events)?.collect(context.events)?;
-    Ok(Kept { template, stood_still })
+    Ok(Kept { template, stood_still: paused })
 }
 
 /// Has the guest write what it holds in memory of its disk, so that RAM and disk can also be parted. Its agent has to

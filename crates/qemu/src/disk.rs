@@ -10,39 +10,27 @@ use host::files;
 use host::io_fault::at_path;
 use model::{EventSink, Result};
 
+use crate::qmp::Outcome;
 use crate::steps::Steps;
+use crate::stopped::StoppedGuest;
 use crate::{Qmp, qcow2};
 
-/// Makes `frozen` the name of what the running VM's `disk` holds now, and `disk` a new overlay on it, into which the VM
-/// writes from now on. The guest should stand still and have synced. Both names are absolute and of one filesystem.
+/// Makes `frozen` the name of what the VM's `disk` holds now, and `disk` a new overlay on it, into which the VM writes from
+/// now on. The guest should have synced. Both names are absolute and of one filesystem.
 ///
 /// At any moment `disk` is one from which the VM can start, with all that it has written: the overlay takes its name
 /// before QEMU uses it. Until this returns, `frozen` may still be written to.
 ///
 /// # Errors
-/// Failed with QEMU's reason, Host when files cannot be made; then all is as it was.
-pub fn freeze(qmp: &mut Qmp, disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
-    qmp.cancel_stream()?;
-    let top = qmp.top_of_root_disk()?;
-    Freeze { disk, frozen, size: top.virtual_size }.run(events, |overlay| {
-        // A VM may be frozen many times, and a node's name has at most 31 characters.
-        let name = format!("disk-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
-        qmp.open_overlay(&name, overlay)?;
-        let put = files::rename(overlay, disk).and_then(|()| qmp.put_on_top(&top.name, &name));
-        if put.is_err() {
-            qmp.close_node(&name);
-        }
-        put
-    })
-}
-
-/// The same for a VM that does not run.
-///
-/// # Errors
-/// As [`freeze`].
-pub fn freeze_stopped(disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
-    let size = qcow2::header(disk)?.virtual_size;
-    Freeze { disk, frozen, size }.run(events, |overlay| files::rename(overlay, disk))
+/// Failed with QEMU's reason, Host when files cannot be made: then all is as it was. Where QEMU does not tell whether it
+/// uses the overlay, the names stay: `disk` and what it is made of have everything either way.
+pub fn freeze(guest: &mut StoppedGuest<'_>, disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
+    let mut steps = Steps::begin("freeze the disk", events);
+    let told = format!("the disk {} was not frozen", disk.display());
+    let qmp = guest.qmp();
+    let frozen_disk = Freeze { disk, frozen }.run(qmp, &mut steps);
+    steps.done(if frozen_disk.is_ok() { "overlay in use" } else { "overlay not in use" });
+    frozen_disk.map_err(|fault| fault.context(told))
 }
 
 /// Puts `disk`, that of a running VM, onto `base`, a disk of its chain, by taking over what lies between. The guest goes on
@@ -61,35 +49,54 @@ pub fn shorten(qmp: &mut Qmp, disk: &Path, base: &Path, deadline: Duration, even
 struct Freeze<'a> {
     disk: &'a Path,
     frozen: &'a Path,
-    /// What the guest sees, in bytes.
-    size: u64,
 }
 
 impl Freeze<'_> {
-    /// `put` makes the VM use the overlay, and gives it the name of the disk.
-    fn run(&self, events: &dyn EventSink, put: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let mut steps = Steps::begin("freeze the disk", events);
-        let told = format!("the disk {} was not frozen", self.disk.display());
-        std::fs::hard_link(self.disk, self.frozen)
-            .map_err(|error| at_path("create", self.frozen, &error).context(&told))?;
+    fn run(&self, qmp: &mut Qmp, steps: &mut Steps<'_>) -> Result<()> {
+        qmp.cancel_stream()?;
+        let top = qmp.top_of_root_disk()?;
+        std::fs::hard_link(self.disk, self.frozen).map_err(|error| at_path("create", self.frozen, &error))?;
         let mut overlay = self.disk.as_os_str().to_owned();
         overlay.push(".overlay");
         let overlay = PathBuf::from(overlay);
-        let done = files::remove(&overlay)
-            .and_then(|()| qcow2::create_overlay(&overlay, self.frozen, self.size))
+        // A VM may be frozen many times, and a node's name has at most 31 characters.
+        let name = format!("disk-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
+        let made = files::remove(&overlay)
+            .and_then(|()| qcow2::create_overlay(&overlay, self.frozen, top.virtual_size))
             .and_then(|()| {
                 steps.done("overlay made");
-                put(&overlay)
-            });
-        match &done {
-            Ok(()) => steps.done("overlay in use"),
-            Err(_) => {
-                // The disk has its name again; where it still has it, the two names of one file stay (rename(2)).
-                let _ = files::remove(&overlay);
-                let _ = files::rename(self.frozen, self.disk);
-                let _ = files::remove(self.frozen);
-            }
+                qmp.open_overlay(&name, &overlay)
+            })
+            .and_then(|()| files::rename(&overlay, self.disk));
+        if let Err(fault) = made {
+            qmp.close_node(&name);
+            self.undo(&overlay);
+            return Err(fault);
         }
-        done.map_err(|fault| fault.context(told))
+        match qmp.put_on_top(&top.name, &name) {
+            Outcome::Done => Ok(()),
+            Outcome::Refused(fault) => {
+                qmp.close_node(&name);
+                self.undo(&overlay);
+                Err(fault)
+            }
+            // To undo what QEMU has done would let it write into a file without a name, which is gone with it.
+            Outcome::Unknown(fault) => match qmp.top_of_root_disk() {
+                Ok(now) if now.name == name => Ok(()),
+                Ok(now) if now.name == top.name => {
+                    qmp.close_node(&name);
+                    self.undo(&overlay);
+                    Err(fault)
+                }
+                _ => Err(fault.because("QEMU does not tell which disk it writes to; the disk on the host has both")),
+            },
+        }
+    }
+
+    /// The disk gets its name again; where it still has it, the two names of one file stay (rename(2)).
+    fn undo(&self, overlay: &Path) {
+        let _ = files::remove(overlay);
+        let _ = files::rename(self.frozen, self.disk);
+        let _ = files::remove(self.frozen);
     }
 }

@@ -67,6 +67,37 @@ pub(crate) struct Memory {
     pub(crate) shared: bool,
 }
 
+/// What became of a command. Without an answer it may or may not have been carried out.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// QEMU has done it.
+    Done,
+    /// QEMU has refused, and all is as it was.
+    Refused(Fault),
+    /// No answer came, or none that can be understood.
+    Unknown(Fault),
+}
+
+/// Why a command has no result.
+enum CallError {
+    Refused(Fault),
+    Unknown(Fault),
+}
+
+impl From<Fault> for CallError {
+    fn from(fault: Fault) -> Self {
+        CallError::Unknown(fault)
+    }
+}
+
+impl From<CallError> for Fault {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(fault) | CallError::Unknown(fault) => fault,
+        }
+    }
+}
+
 /// A connection to QMP.
 #[derive(Debug)]
 pub struct Qmp {
@@ -118,17 +149,26 @@ impl Qmp {
         self.ask::<Object<Nothing>>(command, arguments).map(drop)
     }
 
+    /// The same for a command that must not be taken for refused where only its answer is missing.
+    pub(crate) fn attempt(&mut self, command: &str, arguments: Value) -> Outcome {
+        match self.call::<Object<Nothing>>(command, arguments, None, SMALL) {
+            Ok(_) => Outcome::Done,
+            Err(CallError::Refused(fault)) => Outcome::Refused(fault),
+            Err(CallError::Unknown(fault)) => Outcome::Unknown(fault),
+        }
+    }
+
     /// Runs a command whose answer is a `T`.
     ///
     /// # Errors
     /// As [`Qmp::execute`], and Failed when the answer is something else.
     pub fn ask<T: DeserializeOwned>(&mut self, command: &str, arguments: Value) -> Result<T> {
-        self.call(command, arguments, None, SMALL)
+        Ok(self.call(command, arguments, None, SMALL)?)
     }
 
     /// [`Qmp::ask`] for what may be long.
     pub(crate) fn ask_much<T: DeserializeOwned>(&mut self, command: &str, arguments: Value) -> Result<T> {
-        self.call(command, arguments, None, LARGE)
+        Ok(self.call(command, arguments, None, LARGE)?)
     }
 
     /// [`Qmp::ask`]; a copy of the descriptor goes with it, as `getfd` and `add-fd` want it.
@@ -138,7 +178,7 @@ impl Qmp {
         arguments: Value,
         file: BorrowedFd<'_>,
     ) -> Result<T> {
-        self.call(command, arguments, Some(file), SMALL)
+        Ok(self.call(command, arguments, Some(file), SMALL)?)
     }
 
     fn call<T: DeserializeOwned>(
@@ -147,7 +187,7 @@ impl Qmp {
         arguments: Value,
         file: Option<BorrowedFd<'_>>,
         limit: usize,
-    ) -> Result<T> {
+    ) -> Result<T, CallError> {
         self.last_id = self.last_id.wrapping_add(1);
         let named = [("execute".to_owned(), Value::from(command)), ("id".to_owned(), Value::from(self.last_id))];
         let mut request = Map::from_iter(named);
@@ -161,7 +201,7 @@ impl Qmp {
             Some(file) => self.wire.send_with(line.as_bytes(), file, deadline),
         };
         if let Err(error) = sent {
-            return Err(self.failed(command, error));
+            return Err(self.failed(command, error).into());
         }
         let failed = |what: String, why: &str| Fault::new(FaultClass::Failed, what).because(answer::shown(why));
         loop {
@@ -176,13 +216,13 @@ impl Qmp {
                 // An error in the request's form carries no id.
                 (Some(Object(error)), _) if is_ours || message.id.is_none() => {
                     let why = error.desc.as_deref().unwrap_or("no reason given");
-                    return Err(failed(format!("QEMU refused the command {command}"), why));
+                    return Err(CallError::Refused(failed(format!("QEMU refused the command {command}"), why)));
                 }
                 (None, Some(value)) if is_ours => {
-                    return answer::read(value.get())
-                        .map_err(|why| failed(format!("QEMU's answer to {command} cannot be used"), &why));
+                    let unusable = |why: String| failed(format!("QEMU's answer to {command} cannot be used"), &why);
+                    return answer::read(value.get()).map_err(|why| unusable(why).into());
                 }
-                (None, None) if is_ours => return Err(not_qmp(&line)),
+                (None, None) if is_ours => return Err(not_qmp(&line).into()),
                 // The late answer to a call whose deadline had passed.
                 _ => {}
             }

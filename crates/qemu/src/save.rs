@@ -14,12 +14,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use host::interrupt;
 use host::io_fault::at_path;
 use model::{EventSink, Fault, FaultClass, Result};
 
-use crate::qmp::{RunState, Transfer};
+use crate::qmp::Transfer;
 use crate::steps::Steps;
+use crate::stopped::StoppedGuest;
 use crate::{Qmp, Version, ram_stream, read_ahead, wake_line};
 use changed::{Changed, Rest};
 
@@ -100,7 +100,11 @@ impl<'a> Save<'a> {
     /// Failed with QEMU's reason or where the RAM is not as told, Host when the files cannot be written, Timeout,
     /// Guest when QEMU ended, Interrupted.
     pub fn run(&self, qmp: &mut Qmp, events: &dyn EventSink) -> Result<Saved> {
-        self.prepare(qmp, events)?.write(qmp)
+        let prepared = self.prepare(qmp, events)?;
+        let mut guest = StoppedGuest::stop(qmp, events).map_err(not_saved)?;
+        let saved = prepared.write(&mut guest)?;
+        guest.leave();
+        Ok(saved)
     }
 
     /// All of it that can be done while the guest runs, so that whoever stops the guest for something else, too, lets it
@@ -177,31 +181,18 @@ pub struct Prepared<'a, 'e> {
 }
 
 impl Prepared<'_, '_> {
-    /// The rest of [`Save::run`].
+    /// Writes what has to be written while the guest is stopped. What takes long is cancelled at an interrupt.
     ///
     /// # Errors
     /// As [`Save::run`].
-    pub fn write(mut self, qmp: &mut Qmp) -> Result<Saved> {
-        // The guest must not stand still because the user was impatient; what takes long is cancelled instead.
-        let _deferred = interrupt::defer();
-        let ran = qmp.status().map_err(not_saved)? == RunState::Running;
-        let saved = qmp.stop().and_then(|()| {
-            self.steps.done("guest stopped");
-            self.write_all(qmp)
-        });
-        match saved {
-            Ok(saved) => {
-                self.state.keep();
-                if let Some(ram) = self.ram {
-                    ram.keep();
-                }
-                Ok(saved)
-            }
-            Err(fault) => {
-                go_on(qmp, ran, self.events);
-                Err(not_saved(fault))
-            }
+    pub fn write(mut self, guest: &mut StoppedGuest<'_>) -> Result<Saved> {
+        self.steps.done("guest stopped");
+        let saved = self.write_all(guest.qmp()).map_err(not_saved)?;
+        self.state.keep();
+        if let Some(ram) = self.ram {
+            ram.keep();
         }
+        Ok(saved)
     }
 
     fn write_all(&mut self, qmp: &mut Qmp) -> Result<Saved> {
@@ -298,16 +289,6 @@ fn room(file: &Path, needed: u64) -> Result<()> {
     Err(Fault::new(FaultClass::Host, what)
         .because(format!("{} MiB are free, it needs up to {} MiB", mebibytes(free), mebibytes(needed)))
         .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is")))
-}
-
-/// A guest must not stand still because a save failed, also where it was the user who ended it.
-fn go_on(qmp: &mut Qmp, ran: bool, events: &dyn EventSink) {
-    if ran && !qmp.is_closed() {
-        let _deferred = interrupt::defer();
-        if let Err(fault) = qmp.cont() {
-            events.warning(format!("the VM was stopped to be saved and does not go on: {fault}"));
-        }
-    }
 }
 
 /// A file that did not exist, and is gone again unless it is kept.

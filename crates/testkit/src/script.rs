@@ -45,6 +45,12 @@ pub struct Script {
     pub greeting: Greeting,
     /// Answers to QMP commands instead of the usual ones: `{"return": …}` or `{"error": …}`.
     pub qmp: BTreeMap<String, Value>,
+    /// Commands of QMP that are answered so late, in ms, although they are carried out at once.
+    pub late_ms: BTreeMap<String, u64>,
+    /// Commands of QMP that are never answered, and whether they are carried out.
+    pub unanswered: BTreeMap<String, bool>,
+    /// Commands of QMP that are refused after so many.
+    pub refuse_after: BTreeMap<String, u32>,
     /// What `query-status` tells until `stop` or `cont`.
     pub status: String,
     /// What the guest does at its power button.
@@ -81,6 +87,9 @@ impl Default for Script {
             probe: Probe::Print,
             greeting: Greeting::Usual,
             qmp: BTreeMap::new(),
+            late_ms: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            refuse_after: BTreeMap::new(),
             status: "running".to_owned(),
             power_button: PowerButton::Obey,
             power_off_ms: 0,

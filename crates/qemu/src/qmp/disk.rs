@@ -8,7 +8,7 @@ use model::{Fault, FaultClass, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Qmp;
+use super::{Outcome, Qmp};
 use crate::answer::Object;
 use crate::argv::{self, ROOT_DISK};
 
@@ -75,8 +75,8 @@ impl Qmp {
     }
 
     /// From now on writes go to the node `overlay`; the node `base` is only read.
-    pub(crate) fn put_on_top(&mut self, base: &str, overlay: &str) -> Result<()> {
-        self.execute("blockdev-snapshot", json!({"node": base, "overlay": overlay}))
+    pub(crate) fn put_on_top(&mut self, base: &str, overlay: &str) -> Outcome {
+        self.attempt("blockdev-snapshot", json!({"node": base, "overlay": overlay}))
     }
 
     /// Closes a node that [`Qmp::open_overlay`] or the command line opened, and its file. What is in use stays open.

@@ -5,6 +5,7 @@
 mod accelerator;
 mod agent;
 mod boot_sector;
+mod freeze;
 mod launch;
 mod power;
 mod qmp;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use qemu::qemu_img::{self, CheckResult};
-use qemu::{Launched, Ram, Save, disk, qcow2};
+use qemu::{Launched, Ram, Save, StoppedGuest, disk, qcow2};
 use serde_json::{Value, json};
 
 use crate::boot_sector::COUNTING;
 use crate::real::{prepared_with, real_qemu};
-use crate::real_disk::io;
+use crate::real_disk::{io, overlay_on};
 use crate::vm::{LONG, Vm};
 
 /// Layers with a megabyte of their own, which the guest does not touch.
@@ -37,7 +37,7 @@ impl Layered {
         for layer in 1..=LAYERS {
             io(&disk, &format!("write -P {layer} {layer}M 1M"));
             let name = folder.join(format!("frozen, {layer}"));
-            disk::freeze_stopped(&disk, &name, &vm.events).unwrap();
+            overlay_on(&disk, &name);
             frozen.push(name);
         }
         let running = vm.launch_with(&qemu, LONG).unwrap();
@@ -51,9 +51,9 @@ impl Layered {
     fn freeze(&mut self) {
         let name = self.vm.machine.folder.join(format!("frozen: {}", self.freezes));
         let mut qmp = self.vm.qmp();
-        qmp.stop().unwrap();
-        disk::freeze(&mut qmp, &self.disk, &name, &self.vm.events).unwrap();
-        qmp.cont().unwrap();
+        let mut guest = StoppedGuest::stop(&mut qmp, &self.vm.events).unwrap();
+        disk::freeze(&mut guest, &self.disk, &name, &self.vm.events).unwrap();
+        guest.resume().unwrap();
         self.frozen.push(name);
         self.freezes += 1;
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use host::wait::{Look, Wait};
 use qemu::template::{Ingredients, Unsealed};
-use qemu::{Launched, Machine, MemoryBackend, Qemu, Ram, Save, disk, qcow2, qemu_img};
+use qemu::{Launched, Machine, MemoryBackend, Qemu, Ram, Save, StoppedGuest, disk, qcow2, qemu_img};
 
 use crate::boot_sector::COUNTING;
 use crate::real::{prepared_with, real_qemu};
+use crate::real_disk::overlay_on;
 use crate::vm::{LONG, Vm, quit};
 
 /// A line of the guest's.
@@ -82,7 +83,7 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
 
     std::fs::rename(&ram, unsealed.paths().ram()).unwrap();
     let (disk, frozen) = (saved.machine.folder.join("disk.qcow2"), saved.machine.folder.join("frozen.qcow2"));
-    disk::freeze_stopped(&disk, &frozen, &saved.events).unwrap();
+    overlay_on(&disk, &frozen);
     unsealed.link_disk(&frozen).unwrap();
     let base = saved.machine.folder.join("base, 1.qcow2");
     let ingredients = |machine: &Machine| {
@@ -206,7 +207,9 @@ fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
         let prepared = save.prepare(&mut qmp, &first.events).unwrap();
         qmp.cont().unwrap();
         counts(&first, lines(&first).len() + 1);
-        prepared.write(&mut qmp).unwrap().complete().unwrap();
+        let mut guest = StoppedGuest::stop(&mut qmp, &first.events).unwrap();
+        prepared.write(&mut guest).unwrap().complete().unwrap();
+        guest.leave();
     };
     save("missing", "asked for", "1");
     assert!(!was_read(&first));
@@ -274,15 +277,17 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
     let mut qmp = vm.qmp();
     let (first, second) = (folder.join("frozen, 1"), folder.join("frozen: \"2\""));
     for frozen in [&first, &second] {
-        qmp.stop().unwrap();
-        disk::freeze(&mut qmp, &disk, frozen, &vm.events).unwrap();
-        qmp.cont().unwrap();
+        let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
+        disk::freeze(&mut guest, &disk, frozen, &vm.events).unwrap();
+        guest.resume().unwrap();
         assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(frozen.as_path()));
     }
     assert_eq!(qemu_img::info(&second).unwrap().backing_file.as_deref(), Some(first.as_path()));
 
     // A name that is taken is left alone, and so is the disk.
-    disk::freeze(&mut qmp, &disk, &first, &vm.events).unwrap_err();
+    let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
+    disk::freeze(&mut guest, &disk, &first, &vm.events).unwrap_err();
+    drop(guest);
     assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(second.as_path()));
     quit(qmp, running);
 

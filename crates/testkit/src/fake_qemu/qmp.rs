@@ -1,9 +1,11 @@
 //! The fake's QMP server: one client at a time, as QEMU's.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -16,14 +18,24 @@ use crate::script::{Greeting, PowerButton};
 struct State {
     status: String,
     presses: u32,
+    /// The block node that the root disk writes to.
+    top: String,
     migrations: Migrations,
+    /// How many times each command has come.
+    calls: BTreeMap<String, u32>,
 }
 
 /// Serves clients for ever.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
     let status = if fake.arguments.waits { "inmigrate" } else { &fake.script.status };
     fake.standstill.set(status != "running");
-    let mut state = State { status: status.to_owned(), presses: 0, migrations: Migrations::default() };
+    let mut state = State {
+        status: status.to_owned(),
+        presses: 0,
+        top: "disk".to_owned(),
+        migrations: Migrations::default(),
+        calls: BTreeMap::new(),
+    };
     for stream in listener.incoming().map_while(Result::ok) {
         // A client that goes away in the middle is no reason to end.
         let _ = converse(fake, &mut state, stream);
@@ -51,7 +63,18 @@ fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std:
             continue;
         }
         fake.record(&call);
+        let command = call["execute"].as_str().unwrap_or_default();
+        let unanswered = fake.script.unanswered.get(command);
+        if unanswered == Some(&false) {
+            continue;
+        }
         let mut answer = answer(fake, state, &call);
+        if unanswered.is_some() {
+            continue;
+        }
+        if let Some(ms) = fake.script.late_ms.get(command) {
+            std::thread::sleep(Duration::from_millis(*ms));
+        }
         if let Some(id) = call.get("id") {
             answer["id"] = id.clone();
         }
@@ -65,6 +88,11 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
     let command = call["execute"].as_str().unwrap_or_default();
     if let Some(scripted) = fake.script.qmp.get(command) {
         return scripted.clone();
+    }
+    let calls = state.calls.entry(command.to_owned()).or_default();
+    *calls += 1;
+    if fake.script.refuse_after.get(command).is_some_and(|most| *calls > *most) {
+        return json!({"error": {"class": "GenericError", "desc": "refused by its script"}});
     }
     match command {
         "qmp_capabilities"
@@ -86,6 +114,15 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
             }
             json!({"return": {}})
         }
+        "blockdev-add" | "blockdev-del" => json!({"return": {}}),
+        "blockdev-snapshot" => {
+            state.top = call["arguments"]["overlay"].as_str().unwrap_or_default().to_owned();
+            json!({"return": {}})
+        }
+        "query-block" => json!({"return": [{
+            "qdev": "/machine/peripheral/root-disk/virtio-backend",
+            "inserted": {"node-name": state.top, "image": {"virtual-size": 1 << 30}},
+        }]}),
         "query-jobs" => json!({"return": []}),
         "migrate" => state.migrations.begin(call),
         "getfd" | "add-fd" => state.migrations.take(command),
