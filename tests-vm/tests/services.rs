@@ -1,5 +1,5 @@
 //! The Services of a real cluster last: over restarts, full syncs of kube-proxy, saved RAM, reboots, and, where
-//! `K3S_VM_TESTS_STAND_MINUTES` says how long, over time.
+//! `K3S_TEST_STAND_MINUTES` says how long, over time.
 //!
 //! The steps share one VM and run in this order.
 
@@ -12,7 +12,7 @@ use k3s_vm_tests_vm::steps::Steps;
 
 const WEB_PORT: u16 = 30080;
 /// How long the cluster is to stand.
-const STAND: &str = "K3S_VM_TESTS_STAND_MINUTES";
+const STAND: &str = "K3S_TEST_STAND_MINUTES";
 
 fn main() -> ExitCode {
     let project = ExampleProject::copy();

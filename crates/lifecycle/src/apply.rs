@@ -27,6 +27,7 @@ use crate::dot_env;
 use crate::guest_watch::GuestWatch;
 use crate::images::{self, LoadedImage};
 use crate::instance_files;
+use crate::instance_lock;
 use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::{self, Access};
@@ -92,7 +93,7 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
     if let Target::Kubeconfig(target) = &options.target {
         return shared::run(context, target, options);
     }
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     check_web(context)?;
     let running = running(context)?;
     desired::check(context)?;

@@ -4,6 +4,7 @@ use model::snapshot::SnapshotName;
 use model::{Fault, FaultClass, Result};
 
 use crate::context::Context;
+use crate::instance_lock;
 use crate::observe::{Observed, observe};
 use crate::snapshot;
 use crate::start::{self, Beginning, StartOptions, StartReport};
@@ -13,7 +14,7 @@ use crate::start::{self, Beginning, StartOptions, StartReport};
 /// # Errors
 /// State when it is there already; as `start`.
 pub fn run(context: &Context<'_>, from: Option<&str>, options: StartOptions) -> Result<StartReport> {
-    let _lock = context.lock_new()?;
+    let _lock = instance_lock::of_new(context)?;
     if !matches!(observe(context)?, Observed::Absent) {
         let name = context.name.suffix().unwrap_or_default();
         return Err(Fault::new(FaultClass::State, format!("the instance {name} is there already"))

@@ -2,19 +2,16 @@
 
 use std::path::PathBuf;
 
-use host::lock::{FileLock, Sharing};
 use host::packages::Consent;
 use model::config::Ports;
 use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{EventSink, Result};
 
 use crate::disks::Pool;
-use crate::ignore_file;
 use crate::instance_ports;
 use crate::ownership::Asker;
 use crate::project::Project;
-use crate::vm_log;
 
 /// The surroundings of a verb.
 pub struct Context<'a> {
@@ -87,56 +84,5 @@ impl<'a> Context<'a> {
             events: self.events,
             consent: self.consent,
         }
-    }
-
-    /// Takes the lock of an instance for a whole verb. Only the default instance need not be there.
-    ///
-    /// # Errors
-    /// A State fault where there is no such instance, or that names the holder when it is not released in time.
-    pub fn lock(&self) -> Result<FileLock> {
-        let Some(name) = self.name.suffix() else { return self.lock_new() };
-        let paths = self.paths();
-        let lock = FileLock::acquire_existing(
-            &paths.lock(),
-            Sharing::Alone,
-            &format!("instance {}", self.name),
-            self.project.config.timeouts.lock,
-            self.events,
-        )?;
-        match lock {
-            Some(lock) => self.locked(lock),
-            None if paths.dir().exists() => self.lock_new(),
-            // Perhaps only since this verb has begun to wait for the one that deleted it.
-            None => Err(Fault::new(FaultClass::State, format!("there is no instance {name}"))
-                .next("k3s-vm list    # shows those that there are")
-                .next(format!("k3s-vm clone {name}    # makes it"))),
-        }
-    }
-
-    /// The same for an instance that may not be there yet.
-    ///
-    /// # Errors
-    /// A State fault that names the holder when it is not released in time.
-    pub fn lock_new(&self) -> Result<FileLock> {
-        let paths = self.paths();
-        host::files::create_private_dir(&paths.vm_dir())?;
-        let lock = FileLock::acquire(
-            &paths.lock(),
-            &format!("instance {}", self.name),
-            self.project.config.timeouts.lock,
-            self.events,
-        )?;
-        self.locked(lock)
-    }
-
-    /// What is done first with the lock held.
-    fn locked(&self, lock: FileLock) -> Result<FileLock> {
-        // No verb fails by it: what was cut off is still there at the next one.
-        if let Err(fault) = host::files::recover(&self.paths().vm_dir(), self.events) {
-            self.events.warning(fault.to_string());
-        }
-        ignore_file::ensure(&self.project.paths, self.events);
-        vm_log::bound(&self.paths().log())?;
-        Ok(lock)
     }
 }

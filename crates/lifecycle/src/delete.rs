@@ -5,6 +5,7 @@ use model::instance::InstanceName;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::instance_lock;
 use crate::instances;
 use crate::phases::{Outcome, Phases};
 
@@ -31,7 +32,7 @@ pub fn run(context: &Context<'_>, all: bool) -> Result<DeleteReport> {
         let mut ended = 0;
         for name in &names {
             let one = context.with_name(name.clone());
-            let _lock = one.lock()?;
+            let _lock = instance_lock::of(&one)?;
             ended += instances::delete(project, name, context.events)?;
         }
         let freed = context.pool().lock(context.events)?.collect(context.events)?.bytes;

@@ -17,7 +17,7 @@ use host::files;
 use host::io_fault::at_path;
 use host::lock::FileLock;
 use model::paths::ProjectPaths;
-use model::{EventSink, Result};
+use model::{EventSink, Generation, Result};
 use qemu::qcow2;
 
 pub use chain::Chain;
@@ -83,9 +83,9 @@ pub struct LockedPool {
 }
 
 impl LockedPool {
-    /// A name for a disk that is about to be frozen.
-    pub fn new_name(&self) -> PathBuf {
-        self.pool.folder.join(format!("{}.{SUFFIX}", uuid::Uuid::new_v4().simple()))
+    /// The name of the frozen disk of this generation.
+    pub fn name_of(&self, generation: &Generation) -> PathBuf {
+        self.pool.folder.join(format!("{generation}.{SUFFIX}"))
     }
 
     /// Makes `disk`, whole or not at all: an overlay that is `frozen`, a name of this pool, until something is written
@@ -97,19 +97,16 @@ impl LockedPool {
         qcow2::create_overlay(disk, frozen, qcow2::header(frozen)?.virtual_size)
     }
 
-    /// The name in the pool of the frozen disk of a saved VM; it gets one if it has none, as in a copy of a project.
+    /// The frozen disk of a saved VM in the pool, where `saved` gets the name if it has been removed or was not copied.
     ///
     /// # Errors
     /// A fault that names the path.
-    pub fn name_of(&self, saved: &Path) -> Result<PathBuf> {
-        let metadata = saved.metadata().map_err(|error| at_path("look at", saved, &error))?;
-        let wanted = File::of(&metadata);
-        if let Some(known) = self.pool.disks()?.into_iter().find(|disk| disk.file == wanted) {
-            return Ok(known.path);
+    pub fn frozen(&self, saved: &Path, generation: &Generation) -> Result<PathBuf> {
+        let name = self.name_of(generation);
+        match fs::hard_link(saved, &name) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(at_path("create", &name, &error)),
+            _ => Ok(name),
         }
-        let name = self.new_name();
-        fs::hard_link(saved, &name).map_err(|error| at_path("create", &name, &error))?;
-        Ok(name)
     }
 }
 

@@ -13,6 +13,7 @@ use qemu::{Forward, Qmp};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::instance_lock;
 use crate::observe::{Observed, not_running, observe};
 
 pub(crate) use configured::configured;
@@ -152,7 +153,7 @@ pub fn list(context: &Context<'_>) -> Result<Vec<ForwardReport>> {
 /// State when the instance does not run, Port when the host's port is taken (names the holder), Config when it is one of
 /// the tool's own or leads elsewhere already.
 pub fn add(context: &Context<'_>, wanted: PortForward, save: bool) -> Result<ForwardReport> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     let mut instance = Instance::look(context)?;
     if let Some(host) = wanted.host {
         instance.check_own(host)?;
@@ -236,7 +237,7 @@ pub struct Removed {
 /// # Errors
 /// Config when the port is one of the tool's own.
 pub fn remove(context: &Context<'_>, host: Port, save: bool) -> Result<Removed> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     let mut instance = Instance::look(context)?;
     instance.check_own(host)?;
     let open = instance.open()?.into_iter().find(|forward| forward.host == host);

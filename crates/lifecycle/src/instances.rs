@@ -16,6 +16,7 @@ use qemu::power::Ladder;
 use crate::observe::{Observed, observe_instance};
 use crate::ownership::Asker;
 use crate::stop;
+use crate::suspend;
 
 /// The names of all instances that have a folder, the default one first, then by name.
 pub fn names(project: &ProjectPaths) -> Vec<InstanceName> {
@@ -46,8 +47,7 @@ pub(crate) fn destroy(project: &ProjectPaths, name: &InstanceName, events: &dyn 
         stop::end(&process, &paths, &Ladder::hard(), events)?;
         ended += 1;
     }
-    let kept = paths.suspended();
-    let suspended = [kept.description(), kept.ram(), kept.state()];
+    suspend::discard(&paths.suspended())?;
     let own = [
         paths.record(),
         paths.pid(),
@@ -61,7 +61,7 @@ pub(crate) fn destroy(project: &ProjectPaths, name: &InstanceName, events: &dyn 
         paths.instance_data(),
         paths.image_archives(),
     ];
-    suspended.iter().chain(&own).try_for_each(|file| files::remove(file))?;
+    own.iter().try_for_each(|file| files::remove(file))?;
     Ok(ended)
 }
 

@@ -22,7 +22,7 @@ use crate::keeper;
 use crate::launch_fault;
 use crate::machine::MachinePlan;
 use crate::observe::Running;
-use crate::record::Record;
+use crate::record::{Record, Restoring};
 use crate::vm_log;
 
 /// How many times ports are chosen for a new instance, whose first ones another program may take in the meantime.
@@ -36,6 +36,8 @@ pub(crate) struct SavedRam<'a> {
     pub(crate) state: PathBuf,
     /// What of the RAM is read ahead; it may be missing.
     pub(crate) working_set: Option<PathBuf>,
+    /// On which disk.
+    pub(crate) restoring: Restoring,
     /// Called once QEMU has taken both, right before the guest goes on: from then on they no longer fit the disk.
     pub(crate) taken: &'a dyn Fn() -> Result<()>,
 }
@@ -104,6 +106,7 @@ impl VmLaunch<'_> {
         machine.check()?;
         let console = ConsoleReader::from_end(paths.log())?;
         let mut record = Record {
+            restoring: saved.map(|saved| saved.restoring),
             process: None,
             uuid,
             qemu: self.qemu.version.to_string(),
@@ -172,6 +175,7 @@ impl VmLaunch<'_> {
 fn take_over(record: &mut Record, launched: &Launched, path: &Path) -> Result<ProcessHandle> {
     let identity = launched.identity().clone();
     record.process = Some(identity.clone());
+    record.restoring = None;
     record.write(path)?;
     ProcessHandle::open(&identity, &record.uuid)?
         .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))

@@ -10,6 +10,7 @@ use model::Result;
 use crate::awake;
 use crate::context::Context;
 use crate::images::{self, LoadedImage, limit};
+use crate::instance_lock;
 use crate::observe::{Observed, not_running, observe};
 
 /// Where the archive comes from.
@@ -25,7 +26,7 @@ pub enum Source<'a> {
 /// # Errors
 /// A State fault when the instance does not run, a Config fault for what is no image archive.
 pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Result<Vec<LoadedImage>> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     if !matches!(observe(context)?, Observed::Running(_)) {
         return Err(not_running(context));
     }

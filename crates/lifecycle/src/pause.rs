@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::awake;
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
+use crate::instance_lock;
 use crate::keeper;
 use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
@@ -70,7 +71,7 @@ pub struct PauseReport {
 /// A State fault when it does not run, or its guest is in another state; Failed when this QEMU cannot tell who wants a
 /// guest that stands still, which then runs on.
 pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     if !matches!(observe(context)?, Observed::Running(_)) {
         return Err(not_running(context));
     }
@@ -119,7 +120,7 @@ pub(crate) fn stand_still(qmp: &mut Qmp, paths: &InstancePaths, why: &str) -> Re
 /// # Errors
 /// A State fault when it does not run, Timeout and Guest faults of the wait, a Port fault when another cluster answers.
 pub fn resume(context: &Context<'_>, timeout: Option<Duration>) -> Result<PauseReport> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     let Observed::Running(running) = observe(context)? else { return Err(not_running(context)) };
     let mut phases = Phases::new(context.events, 1);
     let deadline = Deadline::after(timeout.unwrap_or(context.project.config.timeouts.start));

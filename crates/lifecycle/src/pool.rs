@@ -3,8 +3,9 @@
 //! A fork of the pool is an instance with a mark of what it holds. Who takes it removes the mark; one that holds something
 //! else than a fork made now would is destroyed. Filling is a process of its own, started by whoever took one.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use host::files::{self, Mode};
 use host::lock::FileLock;
 use model::instance::InstanceName;
 use model::paths::ProjectPaths;
-use model::{Fault, FaultClass, Result};
-use qemu::Qmp;
+use model::{Fault, FaultClass, Generation, Result};
+use qemu::{Qmp, qcow2};
 use serde::{Deserialize, Serialize};
 
 use crate::apply::{AppliedInputs, manifests_digest};
 use crate::context::Context;
+use crate::instance_lock;
 use crate::instances;
 use crate::observe::{Observed, Running, observe};
 use crate::start::{self, Beginning, From, StartOptions};
@@ -30,8 +32,8 @@ const PREFIX: &str = "pool-";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mark {
-    /// The saved VM that it was made from ([`qemu::Template::id`]).
-    template: String,
+    /// The generation of the saved VM that it was made from.
+    template: Generation,
     /// What was applied to it.
     inputs: AppliedInputs,
 }
@@ -100,7 +102,7 @@ fn wanted(context: &Context<'_>) -> Result<Option<(Base, String)>> {
 fn waiting(project: &ProjectPaths, name: &InstanceName, (base, digest): &(Base, String)) -> Option<AppliedInputs> {
     let bytes = files::read_optional(&mark(project, name)).ok()??;
     let mark: Mark = serde_json::from_slice(&bytes).ok()?;
-    (mark.template == base.template.id() && mark.inputs.manifests == *digest).then_some(mark.inputs)
+    (mark.template == *base.template.generation() && mark.inputs.manifests == *digest).then_some(mark.inputs)
 }
 
 /// Fills the pool, and destroys forks in it that nobody can use. Where another process does so, its end is waited for: it
@@ -158,14 +160,18 @@ fn make(context: &Context<'_>, base: &Base) -> Result<()> {
     let made = || -> Result<()> {
         // As long as it is not whole it goes with this process.
         let owner = instances::own(project, &fork.name)?;
-        let _lock = fork.lock_new()?;
+        let _lock = instance_lock::of_new(&fork)?;
         let report = start::run_locked(&fork, StartOptions { wait: true, timeout: None }, &Beginning::AsItIs)?;
         let Some(inputs) = base.cluster.applied.clone().filter(|_| report.from == From::Template) else {
             return Err(Fault::new(FaultClass::State, "the kept application is not what would be applied now")
                 .next("k3s-vm reset    # keeps a new one"));
         };
+        let frozen = qcow2::header(&fork.paths().disk())?.backing_file;
+        if frozen.as_deref().and_then(Path::file_stem) != Some(OsStr::new(base.template.generation().as_str())) {
+            return Err(Fault::new(FaultClass::State, "the kept application was replaced meanwhile"));
+        }
         Qmp::connect(&fork.paths().vm_dir(), QMP_DEADLINE)?.stop()?;
-        let text = serde_json::to_vec(&Mark { template: base.template.id(), inputs })
+        let text = serde_json::to_vec(&Mark { template: base.template.generation().clone(), inputs })
             .map_err(|error| Fault::new(FaultClass::Failed, "cannot mark a fork of the pool").because(error))?;
         files::write_atomic(&mark(project, &fork.name), &text, Mode::Exactly(0o600))?;
         instances::release(project, &fork.name, owner)

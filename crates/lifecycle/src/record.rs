@@ -10,9 +10,22 @@ use model::{Fault, FaultClass, Result};
 use qemu::template::Ingredients;
 use serde::{Deserialize, Serialize};
 
+/// On which disk a VM is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restoring {
+    /// One that was made for it, on that of a template or a snapshot.
+    OntoNewDisk,
+    /// That of the instance, which was suspended.
+    TheDisk,
+}
+
 /// What was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// From before QEMU is started until the guest has resumed with saved RAM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restoring: Option<Restoring>,
     /// The process; nothing while QEMU is being started.
     pub process: Option<ProcessIdentity>,
     /// The `-uuid` of its command line.

@@ -3,6 +3,7 @@
 use model::Result;
 
 use crate::context::Context;
+use crate::instance_lock;
 use crate::instances;
 use crate::leftovers;
 use crate::observe::{Observed, observe};
@@ -17,7 +18,7 @@ use crate::start::{self, Beginning, StartOptions, StartReport};
 /// As `stop` and `start`.
 pub fn run(context: &Context<'_>, options: StartOptions, rebuild: bool) -> Result<StartReport> {
     let report = {
-        let _lock = context.lock()?;
+        let _lock = instance_lock::of(context)?;
         start::run_locked(context, options, &Beginning::Anew { rebuild, destroy: &|| destroy(context) })?
     };
     pool::refill(context);

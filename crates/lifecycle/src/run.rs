@@ -18,6 +18,7 @@ use crate::clone;
 use crate::context::Context;
 use crate::disks::Pool;
 use crate::images;
+use crate::instance_lock;
 use crate::instances;
 use crate::observe::{Observed, observe};
 use crate::pool::{self, Taken};
@@ -54,7 +55,7 @@ impl Fork {
         {
             return Ok(fork);
         }
-        let _lock = context.lock_new()?;
+        let _lock = instance_lock::of_new(context)?;
         if !matches!(observe(context)?, Observed::Absent) {
             let name = context.name.suffix().unwrap_or_default();
             return Err(Fault::new(FaultClass::State, format!("there is an instance {name} that stays"))

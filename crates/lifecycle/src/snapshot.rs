@@ -12,13 +12,14 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use cluster::ClusterClient;
 use model::snapshot::SnapshotName;
-use model::{Fault, FaultClass, Result};
+use model::{Fault, FaultClass, Generation, Result};
 use qemu::template::Template;
 use serde::Serialize;
 
 use crate::awake;
 use crate::cluster_now::{self, ClusterNow};
 use crate::context::Context;
+use crate::instance_lock;
 use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::readiness::reach;
@@ -65,7 +66,7 @@ pub struct RemoveReport {
 /// State when the instance does not run or the name is taken; Host and State where there is no room; Guest, Timeout and
 /// Failed faults of saving, after which the instance runs on.
 pub fn save(context: &Context<'_>, name: &SnapshotName, replace: bool) -> Result<SaveReport> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     let Observed::Running(running) = observe(context)? else { return Err(not_running(context)) };
     let target = context.project.paths.snapshot(name);
     if !replace && target.dir().symlink_metadata().is_ok() {
@@ -83,7 +84,7 @@ pub fn save(context: &Context<'_>, name: &SnapshotName, replace: bool) -> Result
     let mut phases = Phases::new(context.events, 1);
     let deployments = deployments(context, &running, &cluster);
     let cluster = cluster.with_applied(None).with_deployments(deployments.clone());
-    let before = template_id(target.dir());
+    let before = generation(target.dir());
     let saved = phases.run(&format!("Saving the snapshot {name}"), || {
         let what = format!("the snapshot {name}");
         let kept = template::save_running(context, &running, target.dir(), &what, &cluster)?;
@@ -97,7 +98,7 @@ pub fn save(context: &Context<'_>, name: &SnapshotName, replace: bool) -> Result
         let fact = format!("{}, for which the guest stood still {} ms", ByteSize(report.size), report.stood_still);
         Ok(Outcome::Done(report, fact))
     });
-    saved.map_err(|fault| match (fault.class(), template_id(target.dir())) {
+    saved.map_err(|fault| match (fault.class(), generation(target.dir())) {
         (FaultClass::Interrupted, Some(now)) if Some(&now) != before.as_ref() => {
             fault.because(format!("the snapshot {name} is saved"))
         }
@@ -107,9 +108,9 @@ pub fn save(context: &Context<'_>, name: &SnapshotName, replace: bool) -> Result
     })
 }
 
-/// What tells the saved VM in `folder` from every other, where there is one.
-fn template_id(folder: &Path) -> Option<String> {
-    Template::open(folder).ok().map(|template| template.id())
+/// The generation of the saved VM in `folder`, where there is one.
+fn generation(folder: &Path) -> Option<Generation> {
+    Template::open(folder).ok().map(|template| template.generation().clone())
 }
 
 /// Removes snapshots; all of them must be there. A VM that was restored from one goes on.
@@ -126,7 +127,7 @@ pub fn remove(context: &Context<'_>, names: &[SnapshotName]) -> Result<RemoveRep
     for name in names {
         let paths = context.project.paths.snapshot(name);
         bytes += template::usage_without_disk(&paths);
-        template::discard(paths.dir())?;
+        template::discard(context, paths.dir())?;
     }
     let collected = context.pool().lock(context.events)?.collect(context.events)?;
     Ok(RemoveReport { removed: names.to_vec(), bytes: bytes + collected.bytes })

@@ -21,6 +21,7 @@ use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
 use crate::images;
+use crate::instance_lock;
 use crate::keeper;
 use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
@@ -91,7 +92,7 @@ pub struct StartReport {
 /// A fault of any phase; a VM that was started goes on running, so that the next start goes on where this one ended.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
     let report = {
-        let _lock = context.lock_new()?;
+        let _lock = instance_lock::of_new(context)?;
         run_locked(context, options, &Beginning::AsItIs)?
     };
     pool::refill(context);

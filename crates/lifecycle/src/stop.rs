@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::awake;
 use crate::context::Context;
+use crate::instance_lock;
 use crate::leftovers;
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::ownership::Owner;
@@ -47,7 +48,7 @@ pub struct StopOptions {
 /// # Errors
 /// A Timeout fault when not even SIGKILL ends the process; Interrupted, also where the VM was stopped nevertheless.
 pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     let mut phases = Phases::new(context.events, 1);
     let patience = options.timeout.unwrap_or(context.project.config.timeouts.stop);
     let ladder = Ladder::with_clean(patience);

@@ -1,26 +1,27 @@
-//! RAM of an instance that was stopped, kept so that the next start goes on at once. A cache beside the disk, valid for
-//! the very disk that it was saved with, and taken away before the guest runs again.
+//! RAM of an instance that was stopped, kept so that the next start resumes at once. A cache beside the disk, valid as long as
+//! the disk has its generation: whoever takes the disk into use, in whatever way, gives it another one first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::files::{self, Mode};
 use host::interrupt;
 use model::paths::SuspendedPaths;
-use model::{Fault, FaultClass, Result};
-use qemu::template::{FileStamp, Ingredients};
-use qemu::{Qmp, Ram, Save, StoppedGuest};
+use model::{Fault, FaultClass, Generation, Result};
+use qemu::template::Ingredients;
+use qemu::{Qmp, Ram, Save, StoppedGuest, qcow2};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_now;
 use crate::context::Context;
+use crate::disks::entries;
 use crate::observe::Running;
 use crate::readiness;
 use crate::saved::SavedCluster;
 use crate::template::sync_guest;
 
 /// The version of the format; another one is not understood.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// `suspended.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +30,8 @@ pub(crate) struct Suspended {
     schema: u32,
     /// What the VM was.
     ingredients: Ingredients,
-    /// The disk as it was when QEMU had ended.
-    disk: FileStamp,
+    /// Of the RAM, the state and the disk.
+    generation: Generation,
     /// The cluster, where it was Ready; otherwise the start that resumes the VM waits until it is.
     pub(crate) cluster: Option<SavedCluster>,
 }
@@ -49,13 +50,15 @@ pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration)
     // Connected to the end, as for a template.
     let mut agent = sync_guest(context, patience)?;
     let mut qmp = Qmp::connect(&paths.vm_dir(), deadline)?;
-    let (ram, state) = (kept.ram(), kept.state());
+    let generation = qcow2::new_generation();
+    let (ram, state) = (kept.ram(&generation), kept.state(&generation));
     let version = running.record.ingredients.version();
     let begun_from = paths.begun_state();
     let ram_of = Ram::Changed { begun_from: &begun_from, into: &ram };
     let save = Save { version, ram: ram_of, state: &state, deadline };
     let prepared = save.prepare(&mut qmp, context.events)?;
     interrupt::check()?;
+    // Until the instance is stopped, or its clock is set.
     let _deferred = interrupt::defer();
     let mut guest = StoppedGuest::stop(&mut qmp, context.events)?;
     // QEMU writes the rest of its disk cache as it ends.
@@ -83,12 +86,8 @@ pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration)
         return Err(Fault::new(FaultClass::Timeout, format!("QEMU (pid {}) does not end", running.process.pid())));
     }
     synced?;
-    let suspended = Suspended {
-        schema: SCHEMA,
-        ingredients: running.record.ingredients.clone(),
-        disk: FileStamp::of(&paths.disk())?,
-        cluster,
-    };
+    qcow2::set_generation(&paths.disk(), &generation)?;
+    let suspended = Suspended { schema: SCHEMA, ingredients: running.record.ingredients.clone(), generation, cluster };
     let text = serde_json::to_vec_pretty(&suspended)
         .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe the suspended VM").because(error))?;
     files::write_atomic(&kept.description(), &text, Mode::Exactly(0o600))
@@ -111,10 +110,35 @@ pub(crate) fn find(kept: &SuspendedPaths, disk: &Path, now: &Ingredients) -> Res
     if let Some(difference) = suspended.ingredients.difference(now) {
         return Err(difference);
     }
-    match FileStamp::of(disk) {
-        Ok(stamp) if stamp == suspended.disk => Ok(Some(suspended)),
-        Ok(_) => Err("the disk has changed since".to_owned()),
+    match qcow2::header(disk) {
+        Ok(header) if header.generation.as_ref() == Some(&suspended.generation) => Ok(Some(suspended)),
+        Ok(_) => Err("the disk has been in use since".to_owned()),
         Err(fault) => Err(fault.to_string()),
+    }
+}
+
+impl Suspended {
+    /// The RAM.
+    pub(crate) fn ram(&self, kept: &SuspendedPaths) -> PathBuf {
+        kept.ram(&self.generation)
+    }
+
+    /// The state of the devices.
+    pub(crate) fn state(&self, kept: &SuspendedPaths) -> PathBuf {
+        kept.state(&self.generation)
+    }
+
+    /// Resumes by `launch`, before which the disk gets another generation: whenever this program or the host ends from then
+    /// on, nobody resumes with this RAM once more. Where `launch` fails, no guest has run, and the RAM fits again.
+    ///
+    /// # Errors
+    /// Those of `launch`; a fault of writing to the disk.
+    pub(crate) fn use_disk<T>(&self, disk: &Path, launch: impl FnOnce() -> Result<T>) -> Result<T> {
+        qcow2::set_generation(disk, &qcow2::new_generation())?;
+        launch().inspect_err(|_| {
+            // If not, the disk is booted at the next start.
+            let _ = qcow2::set_generation(disk, &self.generation);
+        })
     }
 }
 
@@ -128,11 +152,18 @@ pub(crate) fn is_kept(kept: &SuspendedPaths) -> bool {
 /// # Errors
 /// A fault that names the path.
 pub(crate) fn discard(kept: &SuspendedPaths) -> Result<()> {
-    if kept.description().exists() {
-        files::remove(&kept.description())?;
-        // Not even a power cut may bring it back.
-        files::sync(kept.folder())?;
-    }
-    files::remove(&kept.ram())?;
-    files::remove(&kept.state())
+    files::remove(&kept.description())?;
+    files(kept)?.iter().try_for_each(|path| files::remove(path))
+}
+
+/// All files of suspended VMs, of whatever generation.
+///
+/// # Errors
+/// A fault that names the directory.
+pub(crate) fn files(kept: &SuspendedPaths) -> Result<Vec<PathBuf>> {
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(SuspendedPaths::PREFIX.as_bytes())
+    };
+    Ok(entries(kept.folder())?.into_iter().filter(is_one).collect())
 }

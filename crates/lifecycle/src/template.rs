@@ -125,7 +125,7 @@ pub(crate) fn find(
 /// # Errors
 /// A fault that names the path.
 pub(crate) fn remove(context: &Context<'_>, kind: Kind) -> Result<()> {
-    discard(&context.project.paths.templates().join(kind.name()))
+    discard(context, &context.project.paths.templates().join(kind.name()))
 }
 
 /// Makes a template of the running instance as it stands, in place of the one of this kind. The guest goes on after a
@@ -154,7 +154,7 @@ pub(crate) fn save_running(
     let unsealed = Unsealed::begin(target)?;
     awake::ensure(context)?;
     let record = &running.record;
-    let (ram, state) = (unsealed.paths().ram(), unsealed.paths().state());
+    let (ram, state) = (unsealed.ram(), unsealed.state());
     let (version, begun_from) = (record.ingredients.version(), paths.begun_state());
     let save = Save {
         version,
@@ -171,9 +171,11 @@ pub(crate) fn save_running(
     let (saved, paused) = {
         // Until the saved VM has a link of its own to the frozen disk.
         let locked = pool.lock(context.events)?;
-        let frozen = locked.new_name();
+        let frozen = locked.name_of(unsealed.generation());
         let prepared = save.prepare(&mut qmp, context.events)?;
         host::interrupt::check()?;
+        // Until the guest's clock is set.
+        let _deferred = host::interrupt::defer();
         let mut guest = StoppedGuest::stop(&mut qmp, context.events)?;
         // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
         let done =
@@ -195,7 +197,7 @@ pub(crate) fn save_running(
         // What a VM that has booted says of its RAM, too, is the same in its next save.
         launch::keep(Some(&state), &begun_from)?;
     }
-    let template = unsealed.replace(record.memory, &record.ingredients)?;
+    let template = unsealed.replace(record.memory, &record.ingredients, timeouts.lock, context.events)?;
     // A longer chain is slower, not wrong.
     match shorten_running(&pool, &mut qmp, &paths.disk(), timeouts.disk, context.events) {
         Err(fault) if fault.class() == FaultClass::Interrupted => return Err(fault),
@@ -227,8 +229,10 @@ pub(crate) fn usage_without_disk(paths: &TemplatePaths) -> u64 {
     qemu::template::usage(paths.dir()).saturating_sub(disk)
 }
 
-/// Removes a sealed folder: first what makes it one, so that nobody takes the rest for whole.
-pub(crate) fn discard(folder: &Path) -> Result<()> {
-    host::files::remove(&TemplatePaths::new(folder).description())?;
-    host::files::remove(folder)
+/// Removes a saved VM; whoever is about to restore it is waited for.
+///
+/// # Errors
+/// As [`qemu::template::remove`].
+pub(crate) fn discard(context: &Context<'_>, folder: &Path) -> Result<()> {
+    qemu::template::remove(folder, context.project.config.timeouts.lock, context.events)
 }

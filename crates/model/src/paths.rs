@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::generation::Generation;
 use crate::instance::InstanceName;
 use crate::snapshot::SnapshotName;
 
@@ -274,14 +275,16 @@ impl SuspendedPaths {
     pub fn folder(&self) -> &Path {
         &self.dir
     }
-    /// The RAM.
-    pub fn ram(&self) -> PathBuf {
-        self.dir.join("suspended.ram")
+    /// The RAM of this generation.
+    pub fn ram(&self, generation: &Generation) -> PathBuf {
+        self.dir.join(format!("{}{generation}.ram", Self::PREFIX))
     }
-    /// The state of the devices.
-    pub fn state(&self) -> PathBuf {
-        self.dir.join("suspended.state")
+    /// The state of the devices of this generation.
+    pub fn state(&self, generation: &Generation) -> PathBuf {
+        self.dir.join(format!("{}{generation}.state", Self::PREFIX))
     }
+    /// What the names of all its files begin with.
+    pub const PREFIX: &'static str = "suspended.";
     /// What both fit, written last and removed before the VM runs again.
     pub fn description(&self) -> PathBuf {
         self.dir.join("suspended.json")
@@ -303,13 +306,13 @@ impl TemplatePaths {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
-    /// The RAM: as large as the VM's, with holes.
-    pub fn ram(&self) -> PathBuf {
-        self.dir.join("ram")
+    /// The RAM of this generation: as large as the VM's, with holes.
+    pub fn ram(&self, generation: &Generation) -> PathBuf {
+        self.dir.join(format!("{generation}.ram"))
     }
-    /// The state of the devices, a migration stream of QEMU's.
-    pub fn state(&self) -> PathBuf {
-        self.dir.join("state")
+    /// The state of the devices of this generation, a migration stream of QEMU's.
+    pub fn state(&self, generation: &Generation) -> PathBuf {
+        self.dir.join(format!("{generation}.state"))
     }
     /// The frozen disk: the read-only base of what restored VMs write.
     pub fn disk(&self) -> PathBuf {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use host::files::{self, Mode};
 use host::io_fault::at_path;
-use model::{Fault, FaultClass, Result};
+use model::{Fault, FaultClass, Generation, Result};
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// The size of a cluster of new overlays, QEMU's default.
@@ -28,9 +28,16 @@ const LARGEST_TABLE: u64 = 32 << 20;
 /// The header extension that holds the format of the backing file.
 const BACKING_FORMAT: u32 = 0xe279_2aca;
 
+/// The header extension that holds the generation. Programs keep extensions that they do not know.
+const GENERATION: u32 = 0x6b33_766d;
+/// The end of the header extensions.
+const END: u32 = 0;
+
 /// What the header of an image says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// What the image was made or last taken into use as; nothing in an image that is not of this tool.
+    pub generation: Option<Generation>,
     /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
     /// The path of the image under it; a relative name was taken from the folder of this one, as QEMU does.
@@ -47,7 +54,30 @@ pub fn header(image: &Path) -> Result<Header> {
     let name = place.name(&file).map_err(|error| unreadable(image, &error))?;
     let folder = image.parent().unwrap_or(Path::new("."));
     let backing_file = name.map(|name| folder.join(OsStr::from_bytes(&name)));
-    Ok(Header { virtual_size: place.virtual_size, backing_file })
+    let generation = place.generation(&file).map_err(|error| unreadable(image, &error))?;
+    Ok(Header { generation, virtual_size: place.virtual_size, backing_file })
+}
+
+/// A generation that no other saved state has.
+pub fn new_generation() -> Generation {
+    Generation::from_number(uuid::Uuid::new_v4().as_u128())
+}
+
+/// Writes the generation into an overlay that [`create_overlay`] made and that no QEMU has open. It is on the disk when this
+/// returns, and nothing else in the image changes.
+///
+/// # Errors
+/// Failed when the image has no place for it; a fault that names the path.
+pub fn set_generation(image: &Path, generation: &Generation) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let file = File::options().read(true).write(true).open(image)?;
+        let place = Place::read(&file)?;
+        let offset = place.generation_offset(&file)?.ok_or_else(|| io::Error::other("its header has no generation"))?;
+        file.write_all_at(generation.as_str().as_bytes(), offset)?;
+        file.sync_all()
+    };
+    write()
+        .map_err(|error| at_path("write", image, &error).context(format!("cannot mark the disk {}", image.display())))
 }
 
 /// Makes `overlay`, whole or not at all and 0600: an image of `size` bytes that is `base` until something is written to
@@ -58,7 +88,7 @@ pub fn header(image: &Path) -> Result<Header> {
 pub fn create_overlay(overlay: &Path, base: &Path, size: u64) -> Result<()> {
     let told = |fault: Fault| fault.context(format!("cannot make the disk {}", overlay.display()));
     let name = absolute_name(base).map_err(told)?;
-    let bytes = empty_overlay(name, size)
+    let bytes = empty_overlay(name, size, &new_generation())
         .ok_or_else(|| told(Fault::new(FaultClass::Failed, format!("{size} bytes are too large for it"))))?;
     files::write_atomic(overlay, &bytes, Mode::Exactly(0o600)).map_err(told)
 }
@@ -88,6 +118,8 @@ pub fn rename_base(image: &Path, base: &Path) -> Result<()> {
 /// Where a header has the name of the image under it.
 struct Place {
     virtual_size: u64,
+    /// Where extensions begin, in bytes.
+    header_length: u32,
     cluster: u64,
     offset: u64,
     length: usize,
@@ -101,8 +133,9 @@ impl Place {
         if header[..4] != MAGIC || !matches!(version, 2 | 3) || !(9..=21).contains(&cluster_bits) {
             return Err(io::Error::other("it is no qcow2 image"));
         }
-        let place = Place {
+        let mut place = Place {
             virtual_size: number_8(&header, 24),
+            header_length: OLD_HEADER as u32,
             cluster: 1 << cluster_bits,
             offset: number_8(&header, 8),
             length: number_4(&header, 16) as usize,
@@ -110,6 +143,10 @@ impl Place {
         let end = place.offset.checked_add(place.length as u64);
         if place.offset > 0 && (place.length > LONGEST_NAME || end.is_none_or(|end| end > place.cluster)) {
             return Err(io::Error::other("its header is damaged"));
+        }
+        let mut length = [0; 4];
+        if version == 3 && file.read_exact_at(&mut length, HEADER as u64 - 4).is_ok() {
+            place.header_length = u32::from_be_bytes(length);
         }
         Ok(place)
     }
@@ -121,6 +158,36 @@ impl Place {
         let mut name = vec![0; self.length];
         file.read_exact_at(&mut name, self.offset)?;
         Ok(Some(name))
+    }
+
+    /// Where the digits of the generation are. Extensions follow the header, each with its length, and end where the name of
+    /// the backing file begins at the latest.
+    fn generation_offset(&self, file: &File) -> io::Result<Option<u64>> {
+        let mut offset = u64::from(self.header_length);
+        let end = if self.offset > 0 { self.offset } else { self.cluster };
+        while offset + 8 <= end {
+            let mut head = [0; 8];
+            match file.read_exact_at(&mut head, offset) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                read => read?,
+            }
+            let (kind, length) = (number_4(&head, 0), u64::from(number_4(&head, 4)));
+            offset += 8;
+            match kind {
+                END => break,
+                GENERATION if length == Generation::LENGTH as u64 && offset + length <= end => return Ok(Some(offset)),
+                // Each is padded to a multiple of eight bytes.
+                _ => offset += length.next_multiple_of(8),
+            }
+        }
+        Ok(None)
+    }
+
+    fn generation(&self, file: &File) -> io::Result<Option<Generation>> {
+        let Some(offset) = self.generation_offset(file)? else { return Ok(None) };
+        let mut digits = [0; Generation::LENGTH];
+        file.read_exact_at(&mut digits, offset)?;
+        Ok(std::str::from_utf8(&digits).ok().and_then(|text| Generation::parse(text).ok()))
     }
 
     /// All in one write, from the header's begin to the name's end. What follows the extensions in the first cluster is
@@ -139,7 +206,7 @@ impl Place {
 
 /// The clusters of an image without data: header, table of reference counts, its one block, and the table of the first
 /// level, all of whose entries say that the data is in the backing file.
-fn empty_overlay(name: &[u8], size: u64) -> Option<Vec<u8>> {
+fn empty_overlay(name: &[u8], size: u64, generation: &Generation) -> Option<Vec<u8>> {
     // An entry of the first level is for a cluster of entries of the second level, eight bytes each.
     let entries = size.div_ceil(CLUSTER * (CLUSTER / 8)).max(1);
     let table = entries * 8;
@@ -149,8 +216,10 @@ fn empty_overlay(name: &[u8], size: u64) -> Option<Vec<u8>> {
     let clusters = 3 + table.div_ceil(CLUSTER);
     let mut extensions = [BACKING_FORMAT.to_be_bytes(), 5_u32.to_be_bytes()].concat();
     extensions.extend_from_slice(b"qcow2\0\0\0");
-    // The end of the extensions.
-    extensions.extend_from_slice(&[0; 8]);
+    extensions.extend_from_slice(&GENERATION.to_be_bytes());
+    extensions.extend_from_slice(&(Generation::LENGTH as u32).to_be_bytes());
+    extensions.extend_from_slice(generation.as_str().as_bytes());
+    extensions.extend_from_slice(&[END.to_be_bytes(), [0; 4]].concat());
     let mut image = Vec::with_capacity(usize::try_from(clusters * CLUSTER).ok()?);
     let put_4 = |image: &mut Vec<u8>, number: u32| image.extend_from_slice(&number.to_be_bytes());
     let put_8 = |image: &mut Vec<u8>, number: u64| image.extend_from_slice(&number.to_be_bytes());

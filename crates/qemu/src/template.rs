@@ -16,16 +16,18 @@ use host::io_fault::at_path;
 use host::lock::{FileLock, Sharing};
 use model::event::Silent;
 use model::paths::TemplatePaths;
-use model::{Fault, FaultClass, Result};
+use model::{EventSink, Fault, FaultClass, Generation, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::MemoryBackend;
+use crate::qcow2::new_generation;
 use crate::workarounds::{self, Change};
 
 pub use ingredients::{FileStamp, Ingredients};
 
 /// The version of `template.json`; another one is not understood.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
+/// What a template is called where its lock is waited for.
+const NAME: &str = "the saved VM";
 /// What the name of an unsealed folder ends with.
 const UNSEALED: &str = ".unsealed";
 
@@ -34,6 +36,8 @@ const UNSEALED: &str = ".unsealed";
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Description {
     schema: u32,
+    /// Of the RAM and the state, which have it in their names, and of the disk, which has it in its name in the pool.
+    generation: Generation,
     /// Seconds since 1970.
     created: u64,
     /// Sizes of the files in bytes; that of the RAM is the VM's.
@@ -51,6 +55,7 @@ struct Description {
 pub struct Unsealed {
     folder: tempfile::TempDir,
     paths: TemplatePaths,
+    generation: Generation,
     target: PathBuf,
     /// Locked, so that a sweep tells the folder from one whose maker is dead.
     _lock: FileLock,
@@ -75,14 +80,35 @@ impl Unsealed {
             // A sweep may have come first.
             if let Some(lock) = lock(folder.path())? {
                 let paths = TemplatePaths::new(folder.path());
-                return Ok(Unsealed { folder, paths, target: target.to_owned(), _lock: lock });
+                return Ok(Unsealed {
+                    folder,
+                    paths,
+                    generation: new_generation(),
+                    target: target.to_owned(),
+                    _lock: lock,
+                });
             }
         }
     }
 
-    /// Where RAM and state are to be put, by a rename or by writing them there.
+    /// Its files.
     pub fn paths(&self) -> &TemplatePaths {
         &self.paths
+    }
+
+    /// What is to stand in all its parts.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Where the RAM is to be put.
+    pub fn ram(&self) -> PathBuf {
+        self.paths.ram(&self.generation)
+    }
+
+    /// Where the state of the devices is to be put.
+    pub fn state(&self) -> PathBuf {
+        self.paths.state(&self.generation)
     }
 
     /// Puts a frozen disk there, by another name of the same file: the disk is never only here.
@@ -93,28 +119,22 @@ impl Unsealed {
         std::fs::hard_link(frozen, self.paths.disk()).map_err(|error| at_path("link", frozen, &error))
     }
 
-    /// Writes everything to the disk, takes away the permission to write, and gives the folder its name. RAM that was
-    /// synced shortly before makes it quick.
+    /// Writes everything to the disk, takes away the permission to write, and gives the folder its name. What had the name is
+    /// there until this one is, and gone then; whoever is about to restore it is waited for, for `patience` at most. RAM that
+    /// was synced shortly before makes it quick.
     ///
     /// # Errors
-    /// State when the name is taken; Failed when a file is missing or RAM is not of `memory` bytes; a fault that names the
-    /// path.
-    pub fn seal(self, memory: u64, ingredients: &Ingredients) -> Result<Template> {
-        if self.target.symlink_metadata().is_ok() {
-            return Err(Fault::new(FaultClass::State, format!("{} exists already", self.target.display())));
-        }
+    /// Failed when a file is missing or RAM is not of `memory` bytes; State when the former one is in use for too long; a
+    /// fault that names the path.
+    pub fn replace(
+        self,
+        memory: u64,
+        ingredients: &Ingredients,
+        patience: Duration,
+        events: &dyn EventSink,
+    ) -> Result<Template> {
         let description = self.complete(memory, ingredients)?;
-        files::rename(self.folder.path(), &self.target)?;
-        let _ = self.folder.keep();
-        Ok(Template { paths: TemplatePaths::new(&self.target), description })
-    }
-
-    /// The same in the place of what has the name, which is there until this one is, and gone then.
-    ///
-    /// # Errors
-    /// As [`Unsealed::seal`].
-    pub fn replace(self, memory: u64, ingredients: &Ingredients) -> Result<Template> {
-        let description = self.complete(memory, ingredients)?;
+        let _nobody_restores = exclusively(&self.target, patience, events)?;
         // What had the name has that of this folder now, and goes as one that was not sealed.
         files::exchange(self.folder.path(), &self.target)?;
         Ok(Template { paths: TemplatePaths::new(&self.target), description })
@@ -124,16 +144,17 @@ impl Unsealed {
         // QEMU before 8.2 opens for writing also what it maps privately.
         let ram_is_opened_for_writing = workarounds::applying(ingredients.version(), ingredients.accelerator())
             .any(|workaround| workaround.change == Change::WritablePrivateRam);
-        let ram = settle(&self.paths.ram(), if ram_is_opened_for_writing { 0o600 } else { 0o400 })?;
+        let ram = settle(&self.ram(), if ram_is_opened_for_writing { 0o600 } else { 0o400 })?;
         if ram != memory {
-            return Err(Fault::new(FaultClass::Failed, format!("{} is incomplete", self.paths.ram().display()))
+            return Err(Fault::new(FaultClass::Failed, format!("{} is incomplete", self.ram().display()))
                 .because(format!("it has {ram} bytes, the VM has {memory}")));
         }
         let description = Description {
             schema: SCHEMA,
+            generation: self.generation.clone(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             ram,
-            state: settle(&self.paths.state(), 0o400)?,
+            state: settle(&self.state(), 0o400)?,
             disk: settle(&self.paths.disk(), 0o400)?,
             key: ingredients.key(),
             ingredients: ingredients.clone(),
@@ -171,9 +192,12 @@ impl Template {
         if description.schema != SCHEMA {
             return Err("it was made by another version of k3s-vm".to_owned());
         }
-        for (path, expected) in
-            [(paths.ram(), description.ram), (paths.state(), description.state), (paths.disk(), description.disk)]
-        {
+        let generation = &description.generation;
+        for (path, expected) in [
+            (paths.ram(generation), description.ram),
+            (paths.state(generation), description.state),
+            (paths.disk(), description.disk),
+        ] {
             match path.metadata() {
                 Ok(metadata) if metadata.len() == expected => {}
                 Ok(metadata) => {
@@ -198,14 +222,32 @@ impl Template {
         &self.paths
     }
 
-    /// The RAM of a VM that is restored from it: its own in what it changes.
-    pub fn memory_backend(&self) -> MemoryBackend {
-        MemoryBackend::File { path: self.paths.ram(), share: false }
+    /// What stands in all its parts, and in no other template.
+    pub fn generation(&self) -> &Generation {
+        &self.description.generation
     }
 
-    /// Tells it from any other, also from a later one of the same ingredients.
-    pub fn id(&self) -> String {
-        format!("{}-{}", self.description.created, self.description.key)
+    /// Its RAM.
+    pub fn ram(&self) -> PathBuf {
+        self.paths.ram(self.generation())
+    }
+
+    /// The state of its devices.
+    pub fn state(&self) -> PathBuf {
+        self.paths.state(self.generation())
+    }
+
+    /// Keeps it in its place until [`HeldTemplate`] is dropped: until then nobody replaces or removes it.
+    ///
+    /// # Errors
+    /// [`NotHeld::Replaced`] where this one is no longer there; faults of the lock.
+    pub fn hold(&self, patience: Duration, events: &dyn EventSink) -> Result<HeldTemplate, NotHeld> {
+        let lock = FileLock::acquire_existing(self.paths.dir(), Sharing::Shared, NAME, patience, events);
+        let Some(lock) = lock.map_err(NotHeld::Fault)? else { return Err(NotHeld::Replaced) };
+        match Template::open(self.paths.dir()) {
+            Ok(now) if now.generation() == self.generation() => Ok(HeldTemplate { template: now, _lock: lock }),
+            _ => Err(NotHeld::Replaced),
+        }
     }
 
     /// How long ago it was made; nothing where the host's clock has gone back behind that.
@@ -223,6 +265,45 @@ impl Template {
     pub fn disk_usage(&self) -> u64 {
         usage(self.paths.dir())
     }
+}
+
+/// A template that nobody replaces or removes as long as this lives.
+#[derive(Debug)]
+pub struct HeldTemplate {
+    template: Template,
+    _lock: FileLock,
+}
+
+impl HeldTemplate {
+    /// The template.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+}
+
+/// Why a template is not restored.
+#[derive(Debug)]
+pub enum NotHeld {
+    /// Another one has its place now, or none.
+    Replaced,
+    /// A fault.
+    Fault(Fault),
+}
+
+/// Removes a sealed folder, first what makes it one, so that nobody takes the rest for whole. Whoever is about to restore it
+/// is waited for.
+///
+/// # Errors
+/// State when it is in use for longer than `patience`; a fault that names the path.
+pub fn remove(folder: &Path, patience: Duration, events: &dyn EventSink) -> Result<()> {
+    let _nobody_restores = exclusively(folder, patience, events)?;
+    files::remove(&TemplatePaths::new(folder).description())?;
+    files::remove(folder)
+}
+
+/// Keeps others from the folder, where there is one.
+fn exclusively(folder: &Path, patience: Duration, events: &dyn EventSink) -> Result<Option<FileLock>> {
+    FileLock::acquire_existing(folder, Sharing::Alone, NAME, patience, events)
 }
 
 /// The bytes that the files of a folder of this kind take on the disk.

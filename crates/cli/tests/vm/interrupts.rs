@@ -14,40 +14,37 @@ use crate::process::{kill, pid, state, until};
 use crate::setup::Setup;
 
 /// A guest whose agent runs sync(1), which takes as long as is told.
-fn guest(looks: u32) -> AgentScript {
+pub(crate) fn guest(looks: u32) -> AgentScript {
     let sync = Program { command: "/bin/sync".to_owned(), looks, ..Program::default() };
     AgentScript { programs: vec![sync], ..AgentScript::default() }
 }
 
-/// A QEMU whose disk can be frozen.
-fn with_disk(script: Script) -> Script {
-    let disk = json!([{"qdev": "/machine/peripheral/root-disk/virtio-backend",
-                       "inserted": {"node-name": "top", "image": {"virtual-size": 1_u64 << 30}}}]);
-    let answers = [("query-block", disk), ("blockdev-add", json!({})), ("blockdev-snapshot", json!({}))];
-    let qmp = answers.into_iter().map(|(command, answer)| (command.to_owned(), json!({"return": answer}))).collect();
-    Script { qmp, ..script }
-}
-
 /// A verb that is under way.
-struct Verb<'a> {
+pub(crate) struct Verb<'a> {
     setup: &'a Setup,
     child: Child,
 }
 
 impl<'a> Verb<'a> {
-    fn begin(setup: &'a Setup, arguments: &[&str]) -> Self {
+    pub(crate) fn begin(setup: &'a Setup, arguments: &[&str]) -> Self {
         let mut command = setup.command(arguments);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         Verb { setup, child }
     }
 
     /// The fake has received this command so many times more than before.
-    fn comes_to(self, command: &str, before: usize) -> Self {
+    pub(crate) fn comes_to(self, command: &str, before: usize) -> Self {
         until(|| {
             // It may also have ended before, which the caller sees by its words.
             !crate::process::is_alive(self.child.id().into()) || count(self.setup, command) > before
         });
         self
+    }
+
+    /// Kills it, as the kernel does where memory is short.
+    pub(crate) fn killed(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn signal(&self, signal: Signal) {
@@ -70,18 +67,18 @@ impl<'a> Verb<'a> {
     }
 }
 
-fn count(setup: &Setup, command: &str) -> usize {
+pub(crate) fn count(setup: &Setup, command: &str) -> usize {
     Script::calls(&setup.vm_dir()).iter().filter(|call| *call == command).count()
 }
 
-fn started(script: &Script) -> Setup {
+pub(crate) fn started(script: &Script) -> Setup {
     let setup = Setup::new(script);
     setup.says(&["start", "--no-wait"], 0);
     setup
 }
 
 /// What a start that has waited writes down.
-fn ready(setup: &Setup) {
+pub(crate) fn ready(setup: &Setup) {
     let cluster = json!({"schema": 1, "image-folder": setup.project.root().join("image"), "node": "k3s-vm",
                          "distribution": "kubernetes v1.0.0", "version": "v1.0.0", "kubeconfig": FakeApi::start().kubeconfig(), "applied": null});
     setup.project.write(".k3s-vm/vm/cluster.json", &cluster.to_string());
@@ -90,7 +87,7 @@ fn ready(setup: &Setup) {
 #[test]
 fn ctrl_c_while_a_snapshot_is_saved_was_a_failure_of_the_guest() {
     for signal in [Signal::INT, Signal::TERM] {
-        let setup = started(&with_disk(Script { agent: guest(Program::FOREVER), ..Script::default() }));
+        let setup = started(&Script { agent: guest(Program::FOREVER), ..Script::default() });
         ready(&setup);
         let before = count(&setup, "guest-exec-status");
         let verb = Verb::begin(&setup, &["snapshot", "save", "seeded"]).comes_to("guest-exec-status", before);
@@ -113,7 +110,7 @@ fn ctrl_c_while_a_snapshot_is_saved_was_a_failure_of_the_guest() {
 #[test]
 fn ctrl_c_while_the_ram_of_a_snapshot_was_written_left_the_guest_standing_still() {
     let script = Script { agent: guest(0), migration: Migration::Hang, ..Script::default() };
-    let setup = started(&with_disk(script));
+    let setup = started(&script);
     ready(&setup);
     let verb = Verb::begin(&setup, &["snapshot", "save", "seeded"]).comes_to("migrate", 0);
     let said = verb.interrupted(Signal::INT);

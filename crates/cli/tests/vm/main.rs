@@ -8,6 +8,7 @@ mod faults;
 mod forwards;
 mod host_access;
 mod idle;
+mod interrupted_restores;
 mod interrupts;
 mod isolation;
 mod kubectl;

@@ -12,6 +12,7 @@ use super::shared::configured_images;
 use super::{Options, Target, prove, running, shared};
 use crate::context::Context;
 use crate::guest_watch::GuestWatch;
+use crate::instance_lock;
 use crate::observe::{Observed, not_running, observe};
 use crate::phases::{Outcome, Phases};
 
@@ -48,7 +49,7 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
                 return Err(not_running(context));
             }
             // It lets a paused guest go on, which must not come between the steps of a verb such as `stop`.
-            let _lock = context.lock()?;
+            let _lock = instance_lock::of(context)?;
             let running = running(context)?;
             check(context)?;
             let paths = context.paths();

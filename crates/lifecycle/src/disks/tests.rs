@@ -257,26 +257,27 @@ fn a_project_that_was_moved_finds_its_disks_and_names_them_anew() {
 }
 
 #[test]
-fn a_saved_disk_has_one_name_in_the_pool_also_in_a_copy_of_the_project() {
+fn a_saved_disk_has_the_name_of_its_generation_in_the_pool_also_in_a_copy_of_the_project() {
     let scratch = Scratch::new();
-    let frozen = scratch.freeze("a", None);
+    let generation = qcow2::new_generation();
+    let frozen = scratch.freeze(generation.as_str(), None);
     let saved = scratch.saved(&scratch.paths().snapshots().join("s"), &frozen);
-    assert_eq!(scratch.locked().name_of(&saved).unwrap(), frozen);
+    assert_eq!(scratch.locked().frozen(&saved, &generation).unwrap(), frozen);
     // A copy without its hard links.
     fs::remove_file(&frozen).unwrap();
-    let new = scratch.locked().name_of(&saved).unwrap();
-    assert_ne!(new, frozen);
-    assert_eq!(scratch.locked().name_of(&saved).unwrap(), new);
+    for _ in 0..2 {
+        assert_eq!(scratch.locked().frozen(&saved, &generation).unwrap(), frozen);
+    }
+    assert!(frozen.exists());
     assert_eq!(scratch.left().0, Collected::default());
 }
 
 #[test]
-fn names_of_frozen_disks_are_never_the_same_and_the_folder_is_private() {
+fn the_folder_of_frozen_disks_is_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let scratch = Scratch::new();
-    let pool = scratch.locked();
-    assert_ne!(pool.new_name(), pool.new_name());
+    let _pool = scratch.locked();
     assert_eq!(scratch.paths().disks().metadata().unwrap().permissions().mode() & 0o777, 0o700);
 }
 
@@ -287,9 +288,10 @@ fn what_is_saved_is_counted_once() {
     let frozen = scratch.freeze("a", None);
     let folder = scratch.paths().snapshots().join("s");
     scratch.saved(&folder, &frozen);
-    fs::write(TemplatePaths::new(&folder).ram(), [1; 10_000]).unwrap();
+    let ram = TemplatePaths::new(&folder).ram(&qcow2::new_generation());
+    fs::write(&ram, [1; 10_000]).unwrap();
     let bytes = |path: &Path| File::of(&path.metadata().unwrap()).bytes;
-    let ram = bytes(&TemplatePaths::new(&folder).ram());
+    let ram = bytes(&ram);
     assert_eq!(room::saved(&scratch.paths(), None).unwrap(), bytes(&frozen) + ram);
     assert_eq!(room::saved(&scratch.paths(), Some(&folder)).unwrap(), bytes(&frozen), "what is replaced");
 }

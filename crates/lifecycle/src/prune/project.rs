@@ -1,7 +1,6 @@
 //! What of the project is of no use: templates that do not fit, what killed makers left, RAM without a disk, disks of
 //! which nothing is made.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use host::lock::FileLock;
@@ -29,7 +28,7 @@ pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
             let paths = model::paths::TemplatePaths::new(&folder);
             work.found(Kind::Template, &folder, why, template::usage_without_disk(&paths));
             if !work.dry_run {
-                template::discard(&folder)?;
+                template::discard(context, &folder)?;
             }
             unfit.push(folder);
         }
@@ -73,8 +72,7 @@ fn useless(context: &Context<'_>, folder: &std::path::Path) -> Option<String> {
 fn suspended(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
     let paths = context.paths();
     let kept = paths.suspended();
-    let files: Vec<PathBuf> =
-        [kept.description(), kept.ram(), kept.state()].into_iter().filter(|file| file.exists()).collect();
+    let files = suspend::files(&kept)?;
     if files.is_empty() || paths.disk().exists() {
         return Ok(());
     }
@@ -88,6 +86,6 @@ fn suspended(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
         return Ok(());
     }
     let bytes = files.iter().map(|file| super::usage(file)).sum();
-    work.found(Kind::SuspendedRam, &kept.ram(), "its disk is gone", bytes);
+    work.found(Kind::SuspendedRam, &kept.description(), "its disk is gone", bytes);
     if work.dry_run { Ok(()) } else { suspend::discard(&kept) }
 }

@@ -5,6 +5,7 @@ use model::snapshot::SnapshotName;
 
 use super::open;
 use crate::context::Context;
+use crate::instance_lock;
 use crate::reset;
 use crate::start::{self, Beginning, StartOptions, StartReport};
 
@@ -14,7 +15,7 @@ use crate::start::{self, Beginning, StartOptions, StartReport};
 /// # Errors
 /// State when there is no such snapshot, or its disk or guest image is gone; those of `reset` and `start`.
 pub fn restore(context: &Context<'_>, name: &SnapshotName, options: StartOptions) -> Result<StartReport> {
-    let _lock = context.lock()?;
+    let _lock = instance_lock::of(context)?;
     let base = open(context, name)?;
     let pool = context.pool();
     // A disk that lacks one below it is told before anything is destroyed.

@@ -200,11 +200,11 @@ impl Arrival<'_> {
     /// Notes what of the saved RAM a restored cluster needs first, once for each saved VM.
     fn learn(&self) {
         let Some(base) = self.base else { return };
-        let files = base.template.paths();
-        if files.working_set().exists() {
+        let working_set = base.template.paths().working_set();
+        if working_set.exists() {
             return;
         }
-        match read_ahead::write(&files.working_set(), self.running.process.pid(), &files.ram()) {
+        match read_ahead::write(&working_set, self.running.process.pid(), &base.template.ram()) {
             Ok(bytes) => self.context.events.debug(format!("{bytes} bytes of RAM will be read ahead from now on")),
             Err(fault) => self.context.events.debug(fault.to_string()),
         }

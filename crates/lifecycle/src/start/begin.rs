@@ -5,10 +5,11 @@ use host::files;
 use model::guest_image::GuestImage;
 use model::port::Port;
 use model::{Fault, FaultClass, Result};
-use qemu::Qemu;
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 use qemu::power::Ladder;
+use qemu::template::NotHeld;
+use qemu::{Qemu, qcow2};
 use serde::Serialize;
 
 use super::phase_count::{ANEW, BOOTING, GOING_ON, NEW, NOT_WAITING, SNAPSHOT, SNAPSHOT_DISK, WITH_APPLICATION};
@@ -21,10 +22,14 @@ use crate::instance_files;
 use crate::launch::{SavedRam, VmLaunch};
 use crate::observe::{Observed, Running, unexpected_end};
 use crate::phases::{Outcome, Phases};
+use crate::record::Restoring;
 use crate::saved::SavedCluster;
 use crate::stop;
 use crate::suspend;
 use crate::template::{self, Base, Kind};
+
+/// How many times another template may take the place of the one that is to be restored.
+const MOST_REPLACED: u32 = 3;
 
 /// What a start began from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -149,6 +154,8 @@ impl Begin<'_> {
         } else {
             disk::settle(self.context)?;
         }
+        // RAM that was kept does not fit it any more, whatever happens from now on.
+        qcow2::set_generation(&paths.disk(), &qcow2::new_generation())?;
         // The cluster may not be what it was.
         files::remove(&paths.cluster())?;
         let (running, console) = vm.run(None)?;
@@ -172,12 +179,13 @@ impl Begin<'_> {
                 expect(phases, if suspended.cluster.is_some() { GOING_ON } else { BOOTING });
                 let resumed = phases.run("Resuming the VM", || {
                     let ram = SavedRam {
-                        ram: kept.ram(),
-                        state: kept.state(),
+                        ram: suspended.ram(&kept),
+                        state: suspended.state(&kept),
                         working_set: Some(paths.working_set()),
+                        restoring: Restoring::TheDisk,
                         taken: &|| suspend::discard(&kept),
                     };
-                    match vm.run(Some(&ram)) {
+                    match suspended.use_disk(&paths.disk(), || vm.run(Some(&ram))) {
                         Ok((running, console)) => {
                             let fact = self.fact(vm, &running);
                             let cluster = suspended.cluster;
@@ -215,7 +223,7 @@ impl Begin<'_> {
             Err(why) => Err(why),
             Ok(()) => {
                 expect(phases, SNAPSHOT);
-                phases.run("Restoring the snapshot", || match self.launch(vm, base, true) {
+                phases.run("Restoring the snapshot", || match self.launch_this(vm, base, true) {
                     Ok(started) => {
                         let fact = self.fact(vm, &started.0);
                         Ok(Outcome::Done(Ok(started), fact))
@@ -248,7 +256,7 @@ impl Begin<'_> {
     ) -> Result<Begun> {
         self.context.events.warning(format!("the snapshot's RAM is not used: {why}; booting its disk"));
         phases.run("Starting the VM", || {
-            let (running, console) = self.launch(vm, base, false)?;
+            let (running, console) = self.launch_this(vm, base, false)?;
             let fact = self.fact(vm, &running);
             let begun = Begun { running, console, from: From::SnapshotDisk, cluster: None, base: None };
             Ok(Outcome::Done(begun, fact))
@@ -284,7 +292,7 @@ impl Begin<'_> {
         match template::find(self.context, Kind::Ready, &now, days) {
             Ok(base) => {
                 expect(phases, ANEW);
-                phases.run("Restoring the cluster", || self.restore(vm, &base))
+                phases.run("Restoring the cluster", || self.restore(vm, &base, Kind::Ready))
             }
             Err(why) => {
                 if self.context.project.paths.templates().join(Kind::Ready.name()).exists() {
@@ -308,7 +316,7 @@ impl Begin<'_> {
         phases.run("Restoring the cluster with the application", || {
             let (restored, are_as_applied) = std::thread::scope(|scope| {
                 let built = scope.spawn(|| images::are_as_applied(project, &paths, applied, events));
-                let restored = self.restore(vm, base);
+                let restored = self.restore(vm, base, Kind::Applied);
                 let died = |_| Err(Fault::new(FaultClass::Failed, "the build of container images died"));
                 (restored, built.join().unwrap_or_else(died))
             });
@@ -333,40 +341,72 @@ impl Begin<'_> {
         format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid())
     }
 
-    /// Makes a disk on that of the saved VM, and a QEMU that goes on with its RAM or boots it.
-    fn launch(&self, vm: &VmLaunch<'_>, base: &Base, with_ram: bool) -> Result<(Box<Running>, ConsoleReader)> {
-        let paths = self.context.paths();
-        files::create_private_dir(&paths.vm_dir())?;
-        {
-            let pool = self.context.pool().lock(self.context.events)?;
-            let frozen = pool.name_of(&base.template.paths().disk())?;
+    /// Makes a disk on that of the saved VM, and a QEMU that resumes with its RAM or boots it. Nobody replaces or removes the
+    /// saved VM until QEMU has opened all of it, so that disk, RAM and state are of one generation.
+    fn launch(&self, vm: &VmLaunch<'_>, base: &Base, with_ram: bool) -> Result<(Box<Running>, ConsoleReader), NotHeld> {
+        let (paths, events) = (self.context.paths(), self.context.events);
+        files::create_private_dir(&paths.vm_dir()).map_err(NotHeld::Fault)?;
+        // The pool first, as whoever removes saved VMs does.
+        let pool = self.context.pool().lock(events).map_err(NotHeld::Fault)?;
+        let held = base.template.hold(self.context.project.config.timeouts.lock, events)?;
+        let template = held.template();
+        let launch = || {
+            let frozen = pool.frozen(&template.paths().disk(), template.generation())?;
             pool.overlay(&frozen, &paths.disk())?;
             pool.mend(&paths.disk())?;
-        }
-        let files_of = base.template.paths();
-        let ram = SavedRam {
-            ram: files_of.ram(),
-            state: files_of.state(),
-            working_set: Some(files_of.working_set()),
-            taken: &|| Ok(()),
+            drop(pool);
+            let ram = SavedRam {
+                ram: template.ram(),
+                state: template.state(),
+                working_set: Some(template.paths().working_set()),
+                restoring: Restoring::OntoNewDisk,
+                taken: &|| Ok(()),
+            };
+            vm.run(with_ram.then_some(&ram))
         };
-        vm.run(with_ram.then_some(&ram))
+        launch().map_err(NotHeld::Fault)
     }
 
-    fn restore(&self, vm: &VmLaunch<'_>, base: &Base) -> Result<Outcome<Option<Begun>>> {
-        match self.launch(vm, base, true) {
-            Ok((running, console)) => {
-                let fact = self.fact(vm, &running);
-                let (cluster, base) = (Some(base.cluster.clone()), Some(base.clone()));
-                Ok(Outcome::Done(Some(Begun { running, console, from: From::Template, cluster, base }), fact))
+    /// As [`Begin::launch`] with RAM, where nothing else may take the place of the saved VM.
+    fn launch_this(&self, vm: &VmLaunch<'_>, base: &Base, with_ram: bool) -> Result<(Box<Running>, ConsoleReader)> {
+        self.launch(vm, base, with_ram).map_err(|not_held| match not_held {
+            NotHeld::Fault(fault) => fault,
+            NotHeld::Replaced => Fault::new(FaultClass::State, "the saved VM was replaced or removed meanwhile"),
+        })
+    }
+
+    /// Restores the template; one that has taken its place meanwhile, as by a sibling, is as good where it fits.
+    fn restore(&self, vm: &VmLaunch<'_>, base: &Base, kind: Kind) -> Result<Outcome<Option<Begun>>> {
+        let mut base = base.clone();
+        let mut attempts = 0;
+        let why = loop {
+            match self.launch(vm, &base, true) {
+                Ok((running, console)) => {
+                    let fact = self.fact(vm, &running);
+                    let (cluster, base) = (Some(base.cluster.clone()), Some(base));
+                    return Ok(Outcome::Done(
+                        Some(Begun { running, console, from: From::Template, cluster, base }),
+                        fact,
+                    ));
+                }
+                Err(NotHeld::Fault(fault)) if may_boot_instead(&fault) => break fault.to_string(),
+                Err(NotHeld::Fault(fault)) => return Err(fault),
+                // What is applied in the new one, and its container images, nobody has looked at.
+                Err(NotHeld::Replaced) if kind == Kind::Applied || attempts == MOST_REPLACED => {
+                    break "it was replaced meanwhile".to_owned();
+                }
+                Err(NotHeld::Replaced) => {
+                    attempts += 1;
+                    match template::find(self.context, kind, &vm.ingredients()?, self.image.manifest.certificate_days) {
+                        Ok(now) => base = now,
+                        Err(why) => break why,
+                    }
+                }
             }
-            Err(fault) if may_boot_instead(&fault) => {
-                files::remove(&self.context.paths().disk())?;
-                self.context.events.warning(format!("the kept cluster is not used: {fault}; booting a new one"));
-                Ok(Outcome::Skipped(None, "it could not be restored".to_owned()))
-            }
-            Err(fault) => Err(fault),
-        }
+        };
+        files::remove(&self.context.paths().disk())?;
+        self.context.events.warning(format!("the kept cluster is not used: {why}; booting a new one"));
+        Ok(Outcome::Skipped(None, "it could not be restored".to_owned()))
     }
 }
 

@@ -40,7 +40,7 @@ impl Begin<'_> {
             (From::Template, Some(base)) => {
                 events.warning(format!("the kept cluster is not used: {why}; booting a new one"));
                 // Nor by the next reset.
-                template::discard(base.template.paths().dir())?;
+                template::discard(self.context, base.template.paths().dir())?;
                 files::remove(&paths.disk())?;
                 phases.expect(NEW);
                 phases.run("Starting the VM", || self.boot(&vm, true))

@@ -22,13 +22,37 @@ proptest! {
         let (_folder, folder) = in_folder();
         let (overlay, size) = (folder.join("overlay"), size / 512 * 512);
         create_overlay(&overlay, Path::new(&name), size).unwrap();
-        let said = Header { virtual_size: size, backing_file: Some(name.into()) };
-        prop_assert_eq!(header(&overlay).unwrap(), said.clone());
+        let said = header(&overlay).unwrap();
+        prop_assert_eq!(&said, &Header { backing_file: Some(name.into()), virtual_size: size, ..said.clone() });
+        prop_assert!(said.generation.is_some());
         let length = overlay.metadata().unwrap().len();
         rename_base(&overlay, Path::new(&other)).unwrap();
         prop_assert_eq!(header(&overlay).unwrap(), Header { backing_file: Some(other.into()), ..said });
         prop_assert_eq!(overlay.metadata().unwrap().len(), length);
     }
+}
+
+#[test]
+fn a_generation_is_exchanged_in_place_and_no_two_overlays_have_the_same() {
+    let (_folder, folder) = in_folder();
+    let (one, two) = (folder.join("one"), folder.join("two"));
+    for overlay in [&one, &two] {
+        create_overlay(overlay, Path::new("/base"), 1 << 30).unwrap();
+    }
+    let before = (header(&one).unwrap(), std::fs::read(&one).unwrap());
+    assert_ne!(before.0.generation, header(&two).unwrap().generation);
+    let generation = new_generation();
+    set_generation(&one, &generation).unwrap();
+    assert_eq!(header(&one).unwrap(), Header { generation: Some(generation), ..before.0 });
+    let changed = std::fs::read(&one).unwrap().iter().zip(&before.1).filter(|(now, then)| now != then).count();
+    assert!((1..=Generation::LENGTH).contains(&changed), "{changed} bytes");
+    // The last extension is the end: without the one before it there is no place.
+    let mut old = before.1;
+    let at = old.windows(4).position(|word| word == GENERATION.to_be_bytes()).unwrap();
+    old[at..at + 4].copy_from_slice(&7_u32.to_be_bytes());
+    std::fs::write(&two, old).unwrap();
+    assert_eq!(header(&two).unwrap().generation, None);
+    assert!(set_generation(&two, &new_generation()).unwrap_err().to_string().contains("has no generation"));
 }
 
 #[test]
@@ -51,7 +75,7 @@ fn what_is_no_qcow2_image_is_told_with_its_path() {
     };
     assert_eq!(said(b""), "cannot read the disk /disk: it is no qcow2 image");
     assert_eq!(said(&[7; 4096]), "cannot read the disk /disk: it is no qcow2 image");
-    let mut overlay = empty_overlay(b"/base", 1 << 30).unwrap();
+    let mut overlay = empty_overlay(b"/base", 1 << 30, &new_generation()).unwrap();
     overlay[16..20].copy_from_slice(&1024_u32.to_be_bytes());
     assert_eq!(said(&overlay), "cannot read the disk /disk: its header is damaged");
     overlay[16..20].copy_from_slice(&5_u32.to_be_bytes());
@@ -76,9 +100,9 @@ fn names_and_sizes_that_the_format_cannot_hold_are_refused() {
 fn a_relative_name_is_taken_from_the_folder_of_the_image() {
     let (_folder, folder) = in_folder();
     let overlay = folder.join("overlay");
-    std::fs::write(&overlay, empty_overlay(b"../base", 1 << 30).unwrap()).unwrap();
+    std::fs::write(&overlay, empty_overlay(b"../base", 1 << 30, &new_generation()).unwrap()).unwrap();
     assert_eq!(header(&overlay).unwrap().backing_file, Some(folder.join("../base")));
-    std::fs::write(&overlay, empty_overlay(b"", 1 << 30).unwrap()).unwrap();
+    std::fs::write(&overlay, empty_overlay(b"", 1 << 30, &new_generation()).unwrap()).unwrap();
     let without = std::fs::read(&overlay).unwrap();
     std::fs::write(&overlay, [&without[..8], &[0; 8], &without[16..]].concat()).unwrap();
     assert_eq!(header(&overlay).unwrap().backing_file, None);

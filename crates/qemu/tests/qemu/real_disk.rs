@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use qemu::qcow2;
 use qemu::qemu_img::{self, CheckResult};
@@ -47,7 +48,10 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
             host::files::remove(file).unwrap();
         }
         create(&base, size);
-        assert_eq!(qcow2::header(&base).unwrap(), qcow2::Header { virtual_size: size, backing_file: None });
+        assert_eq!(
+            qcow2::header(&base).unwrap(),
+            qcow2::Header { generation: None, virtual_size: size, backing_file: None }
+        );
         io(&base, "write -P 1 0 1M");
         qcow2::create_overlay(&overlay, &base, size).unwrap();
         assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
@@ -66,6 +70,13 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
         io(&base, "read -P 1 0 1M");
         assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
         assert_eq!(qcow2::header(&overlay).unwrap().backing_file.as_deref(), Some(base.as_path()));
+        // qemu-img writes the whole header anew, with what it does not know.
+        let generation = qcow2::new_generation();
+        qcow2::set_generation(&overlay, &generation).unwrap();
+        assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
+        qemu_img::rebase(&overlay, &base, Duration::from_secs(600)).unwrap();
+        assert_eq!(qcow2::header(&overlay).unwrap().generation, Some(generation));
+        io(&overlay, "read -P 2 0 64k");
     }
 }
 

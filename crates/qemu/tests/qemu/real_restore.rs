@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::wait::{Look, Wait};
+use model::event::Silent;
 use qemu::template::{Ingredients, Unsealed};
 use qemu::{Launched, Machine, MemoryBackend, Qemu, Ram, Save, StoppedGuest, disk, qcow2, qemu_img};
 
@@ -74,14 +75,14 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     let running = saved.launch_with(&qemu, LONG).unwrap();
     counts(&saved, 3);
     let mut qmp = saved.qmp();
-    let written = Save { version: qemu.version, ram: Ram::InItsFile, state: &unsealed.paths().state(), deadline: LONG };
+    let written = Save { version: qemu.version, ram: Ram::InItsFile, state: &unsealed.state(), deadline: LONG };
     let written = written.run(&mut qmp, &saved.events).unwrap();
     assert_eq!(written.ram, 0);
     assert!((1..4 << 20).contains(&written.state), "{written:?}");
     quit(qmp, running);
     let before = *lines(&saved).last().unwrap();
 
-    std::fs::rename(&ram, unsealed.paths().ram()).unwrap();
+    std::fs::rename(&ram, unsealed.ram()).unwrap();
     let (disk, frozen) = (saved.machine.folder.join("disk.qcow2"), saved.machine.folder.join("frozen.qcow2"));
     overlay_on(&disk, &frozen);
     unsealed.link_disk(&frozen).unwrap();
@@ -91,22 +92,22 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
         let (kernel, initrd) = (saved.machine.kernel.clone(), saved.machine.initrd.clone());
         Ingredients::of(&qemu, &Machine { kernel, initrd, ..machine.clone() }, &base, "counting 1").unwrap()
     };
-    let template = unsealed.seal(saved.machine.memory, &ingredients(&saved.machine)).unwrap();
-    let paths = template.paths().clone();
-    let content = || [paths.ram(), paths.state(), paths.disk()].map(|path| std::fs::read(path).unwrap());
+    let template = unsealed.replace(saved.machine.memory, &ingredients(&saved.machine), LONG, &Silent).unwrap();
+    let content =
+        || [template.ram(), template.state(), template.paths().disk()].map(|path| std::fs::read(path).unwrap());
     let sealed = content();
 
-    let mut clones = [counting(&qemu, 5, &paths.ram(), false), counting(&qemu, 9, &paths.ram(), false)];
+    let mut clones = [counting(&qemu, 5, &template.ram(), false), counting(&qemu, 9, &template.ram(), false)];
     for (clone, byte) in clones.iter_mut().zip([5, 9]) {
         let disk = clone.machine.folder.join("disk.qcow2");
-        let size = qcow2::header(&paths.disk()).unwrap().virtual_size;
-        qcow2::create_overlay(&disk, &paths.disk(), size).unwrap();
-        clone.machine.memory_backend = template.memory_backend();
+        let size = qcow2::header(&template.paths().disk()).unwrap().virtual_size;
+        qcow2::create_overlay(&disk, &template.paths().disk(), size).unwrap();
+        clone.machine.memory_backend = MemoryBackend::File { path: template.ram(), share: false };
         assert_eq!(template.fits(&ingredients(&clone.machine)), Ok(()));
         let forward = clone.forward(testkit::port::free(), 80);
         clone.machine.forwards.clear();
         clone
-            .restore_with(&qemu, &paths.state(), |qmp| {
+            .restore_with(&qemu, &template.state(), |qmp| {
                 // Also one that the template had not.
                 qmp.add_forward(&forward)
             })

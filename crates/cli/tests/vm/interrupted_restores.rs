@@ -1,0 +1,107 @@
+//! A restore whose program is killed at each of its steps: the next verb ends what is left, and no RAM is used twice.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use testkit::Script;
+
+use crate::interrupts::{Verb, count, guest, ready, started};
+use crate::process::{is_alive, pid, state};
+use crate::setup::Setup;
+
+/// The commands of a restore, and whether QEMU carries out the last one, whose answer the killed program never gets.
+const MOMENTS: [(&str, bool); 6] = [
+    ("migrate-set-capabilities", true),
+    ("getfd", true),
+    ("migrate-incoming", false),
+    ("migrate-incoming", true),
+    ("cont", false),
+    ("cont", true),
+];
+
+fn usual() -> Script {
+    Script { agent: guest(0), ..Script::default() }
+}
+
+/// A QEMU that never answers this command.
+fn silent_at(command: &str, carried_out: bool) -> Script {
+    Script { unanswered: BTreeMap::from([(command.to_owned(), carried_out)]), ..usual() }
+}
+
+fn record(setup: &Setup) -> Value {
+    let text = setup.project.read(".k3s-vm/vm/record.json");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Has `arguments` killed when QEMU has got `command`, and starts the VM again by the usual one. What that said, and whether
+/// QEMU is another one.
+fn killed(setup: &Setup, arguments: &[&str], (command, carried_out): (&str, bool)) -> (String, bool) {
+    setup.script(&silent_at(command, carried_out));
+    let before = count(setup, command);
+    Verb::begin(setup, arguments).comes_to(command, before).killed();
+    assert!(record(setup)["restoring"].is_string(), "{command}: that it is restored is not written down");
+    let left = pid(setup);
+    setup.script(&usual());
+    let said = setup.says(&["start", "--no-wait"], 0);
+    assert_eq!(state(setup), "running");
+    assert!(record(setup)["restoring"].is_null());
+    let is_another = pid(setup) != left;
+    assert_eq!(is_alive(left), !is_another, "{command}: the QEMU that was left still runs");
+    (said, is_another)
+}
+
+#[test]
+fn a_resume_that_was_killed_left_a_qemu_that_was_taken_for_a_running_vm() {
+    for moment in MOMENTS {
+        let setup = started(&usual());
+        ready(&setup);
+        setup.says(&["stop"], 0);
+        let (said, is_another) = killed(&setup, &["start", "--no-wait"], moment);
+        // Where the guest has resumed, it runs on.
+        assert_eq!(is_another, moment != ("cont", true), "{moment:?}: {said}");
+        let ended = said.contains("a start was killed while it restored the VM");
+        assert_eq!(ended, is_another, "{moment:?}: {said}");
+        // The RAM may have been used: its disk is booted.
+        assert!(!said.contains("Resuming the VM"), "{moment:?}: {said}");
+        let names = std::fs::read_dir(setup.vm_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+        let kept: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("suspended.")).collect();
+        assert!(kept.is_empty(), "{moment:?}: {kept:?}");
+    }
+}
+
+#[test]
+fn a_restore_that_was_killed_left_a_disk_whose_guest_had_never_run() {
+    for moment in MOMENTS {
+        let setup = started(&usual());
+        ready(&setup);
+        setup.says(&["snapshot", "save", "seeded"], 0);
+        let (said, is_another) = killed(&setup, &["snapshot", "restore", "seeded"], moment);
+        assert_eq!(is_another, moment != ("cont", true), "{moment:?}: {said}");
+        assert_eq!(said.contains("a start was killed while it restored the VM"), is_another, "{moment:?}: {said}");
+    }
+}
+
+#[test]
+fn ram_that_was_put_back_after_the_disk_was_used_is_not_resumed() {
+    let setup = started(&usual());
+    ready(&setup);
+    setup.says(&["stop"], 0);
+    let suspended = || {
+        let entries = std::fs::read_dir(setup.vm_dir()).unwrap().map(|entry| entry.unwrap().path());
+        let is_one = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("suspended.");
+        entries.filter(is_one).collect::<Vec<_>>()
+    };
+    let kept: Vec<_> = suspended().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    setup.says(&["start", "--no-wait"], 0);
+    setup.says(&["stop", "--power-off"], 0);
+    assert!(suspended().is_empty());
+    for (content, path) in kept {
+        std::fs::write(path, content).unwrap();
+    }
+    let said = setup.says(&["start", "--no-wait"], 0);
+    assert!(
+        said.contains("the suspended RAM is not used: the disk has been in use since; booting from the disk"),
+        "{said}"
+    );
+}
