@@ -2,7 +2,7 @@
 //! is deleted.
 
 mod credential;
-mod desired;
+mod injected;
 mod inputs;
 mod objects;
 mod preview;
@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::awake;
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::dot_env;
 use crate::guest_watch::GuestWatch;
 use crate::images::{self, LoadedImage};
@@ -34,9 +35,8 @@ use crate::readiness::{self, Access};
 use crate::web_integration;
 use crate::web_port;
 use credential::Inside;
-use desired::Destination;
-pub(crate) use desired::read_manifests;
-pub(crate) use inputs::{AppliedInputs, manifests_digest};
+use injected::Destination;
+pub(crate) use inputs::AppliedInputs;
 pub use preview::{PreviewReport, preview};
 pub use settings::Settings;
 pub use watch::watch;
@@ -96,7 +96,8 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
     let _lock = instance_lock::of(context)?;
     check_web(context)?;
     let running = running(context)?;
-    desired::check(context)?;
+    let desired = Desired::read(context)?;
+    desired.check(context)?;
     let deadline = options.deadline(context);
     let mut phases = Phases::new(context.events, if options.wait { 4 } else { 3 });
     let paths = context.paths();
@@ -109,7 +110,7 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
         Ok(Outcome::Done(access, server))
     })?;
     let ports = options.wait.then(|| running.record.ports());
-    deploy(context, &mut phases, &mut watch, &access, ports, options.settings, deadline)
+    deploy(context, &desired, &mut phases, &mut watch, &access, ports, options.settings, deadline)
 }
 
 fn running(context: &Context<'_>) -> Result<Box<Running>> {
@@ -163,8 +164,10 @@ pub(crate) fn write_web(context: &Context<'_>, access: &Access) -> Result<()> {
 ///
 /// # Errors
 /// As [`run`].
+#[expect(clippy::too_many_arguments, reason = "the values of a verb, each of which has a use here")]
 pub(crate) fn deploy(
     context: &Context<'_>,
+    desired: &Desired,
     phases: &mut Phases<'_>,
     watch: &mut GuestWatch<'_>,
     access: &Access,
@@ -188,7 +191,13 @@ pub(crate) fn deploy(
             namespace: access.client.default_namespace(),
             images: digests.collect(),
         };
-        objects::apply(context, &access.client, &destination, (settings, &settings.own(deadline.left())), &mut report)
+        objects::apply(
+            context,
+            &access.client,
+            (desired, &destination),
+            (settings, &settings.own(deadline.left())),
+            &mut report,
+        )
     })?;
     if let Some(ports) = ports {
         report.web_answers = phases
@@ -241,12 +250,13 @@ fn unserved(context: &Context<'_>, objects: &[ManifestObject]) -> Result<Option<
 /// Timeout and Guest faults of the watch.
 pub(crate) fn answers(
     context: &Context<'_>,
+    desired: &Desired,
     ports: &Ports,
     watch: &mut GuestWatch<'_>,
     deadline: Deadline,
 ) -> Result<Outcome<ApplyReport>> {
     let report = |web_answers| ApplyReport { web_answers, ..ApplyReport::default() };
-    if let Some(unserved) = unserved(context, &read_manifests(context)?)? {
+    if let Some(unserved) = unserved(context, desired.objects())? {
         return Ok(Outcome::Skipped(report(None), unserved));
     }
     readiness::web(watch, ports, deadline)?;

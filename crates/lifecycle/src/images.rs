@@ -10,6 +10,7 @@ use std::time::Duration;
 use cluster::{ImageArchive, ImageName, ImageRecipe};
 use host::command::Command;
 use host::files;
+use host::lock::FileLock;
 use model::config::{ContainerImage, ContainerImageSource};
 use model::paths::InstancePaths;
 use model::{Event, EventSink, Fault, FaultClass, Result};
@@ -71,10 +72,18 @@ pub struct LoadedImage {
 pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>> {
     let mut loaded = Vec::new();
     for image in &context.project.config.images {
+        let building = build_lock(&context.project, context.events)?;
         let archive = prepare(&context.project, &context.paths(), image, context.events)?;
-        loaded.extend(load_archive(context, &archive)?);
+        loaded.extend(load(context, &archive, || drop(building))?);
     }
     Ok(loaded)
+}
+
+/// Held while an image is built and its archive is read: the forks of a project build into the same files.
+fn build_lock(project: &Project, events: &dyn EventSink) -> Result<FileLock> {
+    let timeouts = &project.config.timeouts;
+    let patience = timeouts.lock.max(timeouts.container_build);
+    FileLock::acquire(&project.paths.build_lock(), "the build of container images", patience, events)
 }
 
 /// Whether the images of the configuration are those that were applied. To find out they are built and packed, unless
@@ -94,6 +103,7 @@ pub(crate) fn are_as_applied(
     }
     let mut digests = Vec::new();
     for image in images {
+        let _building = build_lock(project, events)?;
         digests.extend(named(&prepare(project, paths, image, events)?));
     }
     Ok(digests == applied.images)
@@ -177,6 +187,11 @@ fn archive_file_name(image: &str) -> PathBuf {
 /// # Errors
 /// Faults of ssh and of containerd's import.
 pub(crate) fn load_archive(context: &Context<'_>, archive: &ImageArchive) -> Result<Vec<LoadedImage>> {
+    load(context, archive, || ())
+}
+
+/// The same; `read` is called once the archive's file is no longer needed.
+fn load(context: &Context<'_>, archive: &ImageArchive, read: impl FnOnce()) -> Result<Vec<LoadedImage>> {
     let (paths, events, deadline) = (&context.paths(), context.events, context.project.config.timeouts.load);
     let images = named(archive);
     if !images.iter().any(|(_, digest)| digest.is_empty()) && guest_has(paths, &images, deadline)? {
@@ -186,6 +201,7 @@ pub(crate) fn load_archive(context: &Context<'_>, archive: &ImageArchive) -> Res
     events.progress("load", format!("sending {}", names.join(", ")));
     // It is whole and every file of it proved before the first byte goes to the guest.
     let normalized = NormalizedArchive::write(paths, archive)?;
+    read();
     let arguments = import_arguments(&images);
     let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     guest_command(paths, IMPORT, &arguments, deadline)?

@@ -10,6 +10,7 @@ pub mod clone;
 mod cluster_now;
 pub mod context;
 pub mod delete;
+mod desired;
 mod disk;
 pub mod disks;
 mod dot_env;

@@ -17,8 +17,9 @@ use model::{Fault, FaultClass, Generation, Result};
 use qemu::{Qmp, qcow2};
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{AppliedInputs, manifests_digest};
+use crate::apply::AppliedInputs;
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::instance_lock;
 use crate::instances;
 use crate::observe::{Observed, Running, observe};
@@ -92,8 +93,9 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
 /// What a fork of the pool holds that can be used now: the template of the application and the digest of what would be
 /// applied, images aside. Nothing where a new fork would have neither.
 fn wanted(context: &Context<'_>) -> Result<Option<(Base, String)>> {
-    match start::kept::application(context)? {
-        Some(base) => Ok(Some((base, manifests_digest(context)?))),
+    let desired = Desired::read(context)?;
+    match start::kept::application(context, &desired)? {
+        Some(base) => Ok(Some((base, desired.digest(context)))),
         None => Ok(None),
     }
 }

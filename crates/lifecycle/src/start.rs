@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::accelerator;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::guest_watch::GuestWatch;
 use crate::images;
 use crate::instance_lock;
@@ -141,7 +142,8 @@ pub(crate) fn run_locked(
     apply::check_web(context)?;
     images::sources::check(context.project.paths.root(), &context.project.config.images)?;
     // A mistake in a manifest is told now, not after a minute of booting.
-    let node_port = node_port(context)?;
+    let desired = Desired::read(context)?;
+    let node_port = node_port(context, &desired)?;
     let observed = match beginning {
         Beginning::AsItIs => observe(context)?,
         Beginning::Anew { .. } | Beginning::Saved { .. } => Observed::Absent,
@@ -169,7 +171,7 @@ pub(crate) fn run_locked(
         phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))?;
     }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
-    let begin = Begin { context, image: &image, choice: &choice, node_port, rebuild, saved };
+    let begin = Begin { context, desired: &desired, image: &image, choice: &choice, node_port, rebuild, saved };
     let mut begun = begin.run(observed, options.wait, phases)?;
     loop {
         let Begun { running, console, from, cluster, base } = begun;
@@ -180,7 +182,16 @@ pub(crate) fn run_locked(
             return Ok(report(context, &running, from, None));
         }
         let (cluster, saved_vm) = (cluster.as_ref(), base.as_ref());
-        let arrival = Arrival { context, image: &image, deadline, running: &running, from, cluster, base: saved_vm };
+        let arrival = Arrival {
+            context,
+            desired: &desired,
+            image: &image,
+            deadline,
+            running: &running,
+            from,
+            cluster,
+            base: saved_vm,
+        };
         match arrival.run(console, phases)? {
             Arrived::Ready(applied, services) => {
                 let report = report(context, &running, from, Some(applied));
@@ -192,9 +203,9 @@ pub(crate) fn run_locked(
 }
 
 /// The port of the guest behind which the application listens.
-fn node_port(context: &Context<'_>) -> Result<Port> {
+fn node_port(context: &Context<'_>, desired: &Desired) -> Result<Port> {
     let config = &context.project.config;
-    web_port::node_port(config.ports.web, config.web_service.as_ref(), &apply::read_manifests(context)?)
+    web_port::node_port(config.ports.web, config.web_service.as_ref(), desired.objects())
 }
 
 /// A VM that stood still, and whose guest has just been let go on, becomes useful.

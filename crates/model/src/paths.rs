@@ -78,6 +78,10 @@ impl ProjectPaths {
     pub fn snapshot(&self, name: &SnapshotName) -> TemplatePaths {
         TemplatePaths::new(self.snapshots().join(name.as_str()))
     }
+    /// The lock that is held while container images are built.
+    pub fn build_lock(&self) -> PathBuf {
+        self.state_dir().join("vm").join("container-images.lock")
+    }
     /// Frozen disks, on which those of saved VMs and instances are overlays.
     pub fn disks(&self) -> PathBuf {
         self.state_dir().join("disks")

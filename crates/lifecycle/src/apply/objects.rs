@@ -3,26 +3,27 @@
 use cluster::{ApplyOptions, ApplyOutcome, Change, ClusterClient, ManifestObject, PruneOutcome, Pruned};
 use model::Result;
 
-use super::desired::{self, Desired, Destination, desired};
+use super::injected::{Destination, Injected, inject};
 use super::{ApplyReport, Settings};
 use crate::context::Context;
+use crate::desired::{self, Desired};
 use crate::phases::Outcome;
 
 /// Applies the manifests, notes all of it in `report`, and gives the objects that are in the cluster now.
 pub(super) fn apply(
     context: &Context<'_>,
     client: &ClusterClient,
-    destination: &Destination<'_>,
+    (desired, destination): (&Desired, &Destination<'_>),
     (settings, options): (Settings, &ApplyOptions),
     report: &mut ApplyReport,
 ) -> Result<Outcome<Vec<ManifestObject>>> {
-    let Some(desired) = desired(context, destination)? else {
+    if desired.is_nothing() {
         if settings.required {
             return Err(desired::nothing(context));
         }
         return Ok(Outcome::Skipped(Vec::new(), format!("no manifests in {}", desired::place(context))));
-    };
-    let Desired { objects, refused_variables } = desired;
+    }
+    let Injected { objects, refused_variables } = inject(context, desired, destination)?;
     report.refused_variables = refused_variables;
     if objects.is_empty() {
         context.events.warning("the manifests are an empty List: all that was applied before is to go".to_owned());

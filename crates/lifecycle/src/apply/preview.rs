@@ -7,10 +7,11 @@ use qemu::console::ConsoleReader;
 use serde::Serialize;
 
 use super::credential::Inside;
-use super::desired::{Desired, Destination, check, desired, nothing};
+use super::injected::{Destination, Injected, inject};
 use super::shared::configured_images;
 use super::{Options, Target, prove, running, shared};
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::guest_watch::GuestWatch;
 use crate::instance_lock;
 use crate::observe::{Observed, not_running, observe};
@@ -38,10 +39,11 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
     let mut phases = Phases::new(context.events, 2);
     match &options.target {
         Target::Kubeconfig(target) => {
-            check(context)?;
+            let desired = Desired::read(context)?;
+            desired.check(context)?;
             let client = phases.run("Connecting to the cluster", || shared::connect(target, deadline))?;
             let settings = options.settings.shared(context, &client, deadline.left());
-            compare(context, &mut phases, &client, &shared::destination(&client), &settings)
+            compare(context, &mut phases, &client, (&desired, &shared::destination(&client)), &settings)
         }
         Target::Instance => {
             // Not to make a lock, with its directory, for an instance that is not there.
@@ -51,7 +53,8 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
             // It lets a paused guest go on, which must not come between the steps of a verb such as `stop`.
             let _lock = instance_lock::of(context)?;
             let running = running(context)?;
-            check(context)?;
+            let desired = Desired::read(context)?;
+            desired.check(context)?;
             let paths = context.paths();
             let console = ConsoleReader::from_end(paths.log())?;
             let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);
@@ -62,7 +65,7 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
             })?;
             let (client, inside) = (&access.client, Inside::Seen(&access, deadline));
             let destination = Destination { inside, namespace: client.default_namespace(), images: Vec::new() };
-            compare(context, &mut phases, client, &destination, &options.settings.own(deadline.left()))
+            compare(context, &mut phases, client, (&desired, &destination), &options.settings.own(deadline.left()))
         }
     }
 }
@@ -71,11 +74,11 @@ fn compare(
     context: &Context<'_>,
     phases: &mut Phases<'_>,
     client: &ClusterClient,
-    destination: &Destination<'_>,
+    (desired, destination): (&Desired, &Destination<'_>),
     options: &ApplyOptions,
 ) -> Result<PreviewReport> {
     phases.run("Comparing the manifests with the cluster", || {
-        let Desired { objects, refused_variables } = desired(context, destination)?.ok_or_else(|| nothing(context))?;
+        let Injected { objects, refused_variables } = inject(context, desired, destination)?;
         let preview = PreviewOptions {
             variables_are_secret: context.project.config.inject.mode == InjectMode::Env,
             images: configured_images(context),

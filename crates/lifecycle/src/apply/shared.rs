@@ -5,9 +5,10 @@ use host::deadline::Deadline;
 use model::Result;
 
 use super::credential::Inside;
-use super::desired::{self, Destination};
+use super::injected::Destination;
 use super::{ApplyReport, Options, objects};
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::phases::{Outcome, Phases};
 
 /// Applies the project's manifests to the cluster of `target`.
@@ -16,7 +17,8 @@ use crate::phases::{Outcome, Phases};
 /// Config faults of the kubeconfig and of the project's files, Cluster faults of what was refused.
 pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &Options) -> Result<ApplyReport> {
     // A mistake in a manifest is told before anybody is asked for credentials.
-    desired::check(context)?;
+    let desired = Desired::read(context)?;
+    desired.check(context)?;
     let deadline = options.deadline(context);
     let mut phases = Phases::new(context.events, if options.wait { 3 } else { 2 });
     let client = phases.run("Connecting to the cluster", || connect(target, deadline))?;
@@ -24,7 +26,7 @@ pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &O
     let settings = options.settings.shared(context, &client, deadline.left());
     let mut report = ApplyReport::default();
     let objects = phases.run("Applying manifests", || {
-        objects::apply(context, &client, &destination(&client), (options.settings, &settings), &mut report)
+        objects::apply(context, &client, (&desired, &destination(&client)), (options.settings, &settings), &mut report)
     })?;
     if options.wait {
         phases.run("Waiting for the application", || {

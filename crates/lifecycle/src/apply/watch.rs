@@ -11,9 +11,9 @@ use host::file_watch::FileWatch;
 use host::files;
 use model::{FaultClass, Result};
 
-use super::inputs::OWN_VARIABLES;
 use super::{ApplyReport, Options, run};
 use crate::context::Context;
+use crate::desired::OWN_VARIABLES;
 use crate::dot_env;
 use crate::project::Project;
 

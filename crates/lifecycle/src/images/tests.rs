@@ -73,3 +73,29 @@ fn the_arguments_are_records_digests_and_names() {
 fn archives_of_different_images_do_not_collide() {
     assert_eq!(archive_file_name("docker.io/local/web:dev"), Path::new("docker.io-local-web-dev.tar"));
 }
+
+#[test]
+fn parallel_runs_built_one_image_into_the_same_files_at_once() {
+    let project = testkit::TempProject::new(model::port::Port::literal(30080));
+    // A second build that finds the directory there fails.
+    let build = "mkdir busy; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo content > program; rmdir busy";
+    let image = format!(
+        "[[images]]\nname = \"web\"\nbuild = \"{build}\"\nfiles = {{ \"/web\" = \"program\" }}\nentrypoint = [\"/web\"]\n"
+    );
+    project.write(".k3s-vm/config.toml", &image);
+    let loaded = Project::load(project.paths(), &model::config::Overrides::default()).unwrap();
+    let applied = AppliedInputs { manifests: String::new(), images: Vec::new(), sources: None };
+    std::thread::scope(|scope| {
+        let builds: Vec<_> = ["one", "two", "three"]
+            .into_iter()
+            .map(|name| {
+                let paths = project.paths().instance(&model::instance::InstanceName::with_suffix(name).unwrap());
+                let (loaded, applied) = (&loaded, &applied);
+                scope.spawn(move || are_as_applied(loaded, &paths, applied, &model::event::Silent))
+            })
+            .collect();
+        for build in builds {
+            assert!(!build.join().unwrap().unwrap(), "it was not applied");
+        }
+    });
+}

@@ -13,6 +13,7 @@ use qemu::{Qmp, read_ahead};
 use super::begin::From;
 use crate::apply::{self, AppliedInputs, ApplyReport};
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::guest_watch::GuestWatch;
 use crate::launch::distribution;
 use crate::observe::Running;
@@ -25,6 +26,7 @@ use crate::template::{self, Base, Kind};
 /// What is waited for.
 pub(super) struct Arrival<'a> {
     pub(super) context: &'a Context<'a>,
+    pub(super) desired: &'a Desired,
     pub(super) image: &'a GuestImage,
     pub(super) deadline: Deadline,
     pub(super) running: &'a Running,
@@ -88,7 +90,7 @@ impl Arrival<'_> {
     ) -> Result<(ApplyReport, ServicesState)> {
         let ports = self.running.record.ports();
         if cluster.applied.is_some() {
-            let wait = || apply::answers(self.context, &ports, watch, self.deadline);
+            let wait = || apply::answers(self.context, self.desired, &ports, watch, self.deadline);
             let wait = || phases.run("Waiting for the application", wait);
             return self.asking(access, cluster, wait).map(|(report, _, state)| (report, state));
         }
@@ -96,9 +98,10 @@ impl Arrival<'_> {
         if keeps && self.from == From::NewDisk {
             phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
         }
-        let inputs = AppliedInputs::without_images(self.context)?;
+        let inputs = AppliedInputs::without_images(self.context, self.desired)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
-        let deploy = || apply::deploy(self.context, phases, watch, access, Some(ports), settings, self.deadline);
+        let deploy =
+            || apply::deploy(self.context, self.desired, phases, watch, access, Some(ports), settings, self.deadline);
         let (report, cluster, state) = self.asking(access, cluster, deploy)?;
         if keeps && matches!(self.from, From::NewDisk | From::Template) {
             phases.run("Keeping the application for resets", || {

@@ -13,9 +13,10 @@ use qemu::{Qemu, qcow2};
 use serde::Serialize;
 
 use super::phase_count::{ANEW, BOOTING, GOING_ON, NEW, NOT_WAITING, SNAPSHOT, SNAPSHOT_DISK, WITH_APPLICATION};
-use crate::apply::{self, AppliedInputs};
+use crate::apply::AppliedInputs;
 use crate::awake;
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::disk;
 use crate::images;
 use crate::instance_files;
@@ -65,6 +66,7 @@ pub(super) struct Begun {
 /// The beginning.
 pub(super) struct Begin<'a> {
     pub(super) context: &'a Context<'a>,
+    pub(super) desired: &'a Desired,
     pub(super) image: &'a GuestImage,
     pub(super) choice: &'a Choice,
     pub(super) node_port: Port,
@@ -282,7 +284,7 @@ impl Begin<'_> {
         let days = self.image.manifest.certificate_days;
         if let Ok(base) = template::find(self.context, Kind::Applied, &now, days)
             && let Some(applied) = &base.cluster.applied
-            && applied.manifests == apply::manifests_digest(self.context)?
+            && applied.manifests == self.desired.digest(self.context)
         {
             expect(phases, WITH_APPLICATION);
             if let Some(begun) = self.with_application(vm, &base, applied, phases)? {

@@ -7,6 +7,7 @@ use qemu::accelerator::Choice;
 use super::{node_port, preparation};
 use crate::accelerator;
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::launch::VmLaunch;
 use crate::observe::Observed;
 use crate::template::{self, Base, Kind};
@@ -15,7 +16,7 @@ use crate::template::{self, Base, Kind};
 ///
 /// # Errors
 /// Faults of the configuration, and of finding QEMU and the image.
-pub(crate) fn application(context: &Context<'_>) -> Result<Option<Base>> {
+pub(crate) fn application(context: &Context<'_>, desired: &Desired) -> Result<Option<Base>> {
     let Some(image) = preparation::configured_image(context)? else { return Ok(None) };
     let choice = if accelerator::is_open(context, &Observed::Absent) {
         accelerator::choose(context, &image)?.into_value()
@@ -23,7 +24,7 @@ pub(crate) fn application(context: &Context<'_>) -> Result<Option<Base>> {
         Choice::ordered_tcg()
     };
     let qemu = Qemu::find(&context.cache, context.events)?;
-    let node_port = node_port(context)?;
+    let node_port = node_port(context, desired)?;
     let vm = VmLaunch { context, image: &image, qemu: &qemu, choice: &choice, node_port };
     Ok(template::find(context, Kind::Applied, &vm.ingredients()?, image.manifest.certificate_days).ok())
 }
