@@ -43,7 +43,7 @@ impl Wait<'_> {
         loop {
             self.check_interrupt()?;
             let left = self.deadline.saturating_sub(begin.elapsed());
-            let observation = match look(left.max(LEAST))? {
+            let observation = match look(left.max(LEAST)).map_err(|fault| self.named(fault))? {
                 Look::Ready(value) => return Ok(value),
                 Look::NotYet(observation) => observation,
             };
@@ -57,7 +57,16 @@ impl Wait<'_> {
     }
 
     fn check_interrupt(&self) -> Result<()> {
-        interrupt::check().map_err(|fault| fault.context(format!("stopped waiting for {}", self.what)))
+        interrupt::check().map_err(|fault| self.named(fault))
+    }
+
+    /// An interrupt says what it has interrupted, also where a look noticed it, unless that has a wait of its own.
+    fn named(&self, fault: Fault) -> Fault {
+        if fault == interrupt::interrupted() {
+            fault.context(format!("stopped waiting for {}", self.what))
+        } else {
+            fault
+        }
     }
 
     fn timed_out(&self, observation: &str) -> Fault {
@@ -85,6 +94,14 @@ mod tests {
             Ok(if looks == 3 { Look::Ready(looks) } else { Look::NotYet("behind a cloud".to_owned()) })
         });
         assert_eq!(value.unwrap(), 3);
+    }
+
+    #[test]
+    fn an_interrupt_that_a_look_noticed_did_not_say_what_it_had_interrupted() {
+        let told = |fault: Fault| wait(600_000).until(|_| -> Result<Look<()>> { Err(fault.clone()) }).unwrap_err();
+        let once = told(interrupt::interrupted());
+        assert_eq!(once.to_string(), "stopped waiting for the moon: interrupted");
+        assert_eq!(told(once.clone()), once, "a wait in a wait says it once");
     }
 
     #[test]
