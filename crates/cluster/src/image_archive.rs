@@ -19,15 +19,6 @@ use crate::image_tar::{BLOCK, TarFiles};
 
 const CHUNK: usize = 256 * 1024;
 
-/// The two formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArchiveFormat {
-    /// `docker save`: `manifest.json` with `RepoTags`.
-    Docker,
-    /// An OCI image layout: `index.json` with annotations. An archive that is both counts as this, as containerd has it.
-    Oci,
-}
-
 /// One image of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivedImage {
@@ -128,11 +119,6 @@ impl ImageArchive {
         let files = TarFiles::scan(file, size).map_err(unfit)?;
         let layout = image_layout::read(&files, name).map_err(unfit)?;
         Ok(ImageArchive { path: path.to_owned(), shown: shown.to_owned(), files, layout, spool: None })
-    }
-
-    /// The format.
-    pub fn format(&self) -> ArchiveFormat {
-        self.layout.format
     }
 
     /// The images.

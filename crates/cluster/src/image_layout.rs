@@ -13,7 +13,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::image_archive::{ArchiveFormat, ArchivedImage};
+use crate::image_archive::ArchivedImage;
 use crate::image_digest::ImageDigest;
 use crate::image_tar::TarFiles;
 
@@ -27,7 +27,6 @@ const MOST: usize = 1024;
 /// What an archive holds.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    pub(crate) format: ArchiveFormat,
     pub(crate) images: Vec<ArchivedImage>,
     /// The files that name the others, made anew.
     pub(crate) documents: Vec<(&'static str, Vec<u8>)>,
@@ -49,7 +48,8 @@ pub(crate) struct Blob {
     pub(crate) digest: Option<ImageDigest>,
 }
 
-/// Reads an archive; `name` names an image that has none.
+/// Reads an archive: an OCI image layout, also where `docker save` put its `manifest.json` beside it (as containerd has it),
+/// or one of `docker save` alone. `name` names an image that has none.
 pub(crate) fn read(files: &TarFiles, name: Option<&str>) -> Result<Layout, String> {
     let index: Option<oci::Index> = optional(files, oci::INDEX)?;
     let manifest: Option<Vec<docker::DockerImage>> = optional(files, docker::MANIFEST)?;

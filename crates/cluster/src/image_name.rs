@@ -32,12 +32,6 @@ impl ImageName {
         &self.0
     }
 
-    /// The name without tag and digest: `docker.io/library/nginx`.
-    pub fn repository(&self) -> &str {
-        let name = self.0.split_once('@').map_or(self.0.as_str(), |(name, _)| name);
-        split_tag(name).0
-    }
-
     /// The tag, where the name has one and no digest.
     pub fn tag(&self) -> Option<&str> {
         if self.0.contains('@') { None } else { split_tag(&self.0).1 }
@@ -204,11 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn repository_and_tag_are_told_apart_from_a_port() {
+    fn a_tag_is_told_apart_from_a_port() {
         let name = ImageName::parse("localhost:5000/web").unwrap();
-        assert_eq!((name.repository(), name.tag()), ("localhost:5000/web", Some("latest")));
+        assert_eq!(name.tag(), Some("latest"));
         let name = ImageName::parse(&format!("localhost:5000/web:dev@{DIGEST}")).unwrap();
-        assert_eq!((name.repository(), name.tag()), ("localhost:5000/web", None));
+        assert_eq!(name.tag(), None);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl VmLaunch<'_> {
             .map_err(|fault| launch_fault::without_space(&paths.vm_dir(), fault))?;
         let memory = match saved {
             None => MemoryBackend::Ram,
-            Some(saved) => MemoryBackend::File { path: saved.ram.clone(), share: false },
+            Some(saved) => MemoryBackend::File(saved.ram.clone()),
         };
         let machine = self.plan().machine(context, &ports, &uuid, memory);
         machine.check()?;

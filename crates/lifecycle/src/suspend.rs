@@ -9,7 +9,7 @@ use host::interrupt;
 use model::paths::SuspendedPaths;
 use model::{Fault, FaultClass, Generation, Result};
 use qemu::template::Ingredients;
-use qemu::{Qmp, Ram, Save, StoppedGuest, qcow2};
+use qemu::{Qmp, Save, StoppedGuest, qcow2};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_now;
@@ -52,10 +52,8 @@ pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration)
     let mut qmp = Qmp::connect(&paths.vm_dir(), deadline)?;
     let generation = qcow2::new_generation();
     let (ram, state) = (kept.ram(&generation), kept.state(&generation));
-    let version = running.record.ingredients.version();
     let begun_from = paths.begun_state();
-    let ram_of = Ram::Changed { begun_from: &begun_from, into: &ram };
-    let save = Save { version, ram: ram_of, state: &state, deadline };
+    let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline };
     let prepared = save.prepare(&mut qmp, context.events)?;
     interrupt::check()?;
     // Until the instance is stopped, or its clock is set.

@@ -9,7 +9,7 @@ use model::paths::TemplatePaths;
 use model::{FaultClass, Result};
 use qemu::agent::GuestCommand;
 use qemu::template::{Ingredients, Template, Unsealed};
-use qemu::{Agent, Qmp, Ram, Save, StoppedGuest, disk};
+use qemu::{Agent, Qmp, Save, StoppedGuest, disk};
 
 use crate::awake;
 use crate::context::Context;
@@ -155,13 +155,8 @@ pub(crate) fn save_running(
     awake::ensure(context)?;
     let record = &running.record;
     let (ram, state) = (unsealed.ram(), unsealed.state());
-    let (version, begun_from) = (record.ingredients.version(), paths.begun_state());
-    let save = Save {
-        version,
-        ram: Ram::Changed { begun_from: &begun_from, into: &ram },
-        state: &state,
-        deadline: timeouts.save,
-    };
+    let begun_from = paths.begun_state();
+    let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline: timeouts.save };
     let mut qmp = Qmp::connect(&paths.vm_dir(), timeouts.save)?;
     check_room(context, what, save.ram_to_write(&mut qmp)?, target)?;
     // Connected until the save is over: in a guest that is restored the agent then waits for its host's words, and does not

@@ -1,4 +1,4 @@
-//! Guest agent client (qemu-ga): sync, ping, clock, shutdown. Every call has a deadline, and a limit for its answer, whose
+//! Guest agent client (qemu-ga): sync, clock, shutdown. Every call has a deadline, and a limit for its answer, whose
 //! form is checked: the agent is the guest's.
 //!
 //! Source of the protocol: qga/qapi-schema.json of QEMU. Programs are in `exec`, files in `file`.
@@ -62,14 +62,6 @@ impl Agent {
         Ok(Agent { folder: folder.to_owned(), wire: Some(wire) })
     }
 
-    /// Whether the agent still answers.
-    ///
-    /// # Errors
-    /// Timeout, or Guest when QEMU is gone.
-    pub fn ping(&mut self, deadline: Duration) -> Result<()> {
-        self.call::<Object<Nothing>>("guest-ping", Value::Null, SMALL, after(deadline)).map(drop)
-    }
-
     /// Sets the guest's clock.
     ///
     /// # Errors
@@ -92,7 +84,7 @@ impl Agent {
     /// Asks the guest to power off. The agent does not answer this one; only a refusal would come back.
     ///
     /// # Errors
-    /// Failed when the agent refuses; otherwise as [`Agent::ping`].
+    /// Failed when the agent refuses; otherwise as [`Agent::set_time`].
     pub fn shut_down(&mut self, deadline: Duration) -> Result<()> {
         let refusal = Duration::from_millis(300).min(deadline);
         match self.call::<Object<Nothing>>("guest-shutdown", json!({"mode": "powerdown"}), SMALL, after(refusal)) {

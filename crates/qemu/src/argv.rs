@@ -72,7 +72,7 @@ pub(crate) fn waiting_arguments(machine: &Machine) -> Vec<OsString> {
 }
 
 /// What of the arguments a saved state depends on: all but names, paths, ports, what QEMU may ask of the host, what a reset
-/// does, and whether RAM is shared.
+/// does, and whether RAM is mapped from a file.
 pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
     let firmware_files = machine.firmware_files.iter().map(|file| FirmwareFile { path: "file".into(), ..file.clone() });
     let lasting = Machine {
@@ -81,7 +81,7 @@ pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
         pid_file: "pid".into(),
         folder: "folder".into(),
         sandbox: false,
-        memory_backend: MemoryBackend::File { path: "ram".into(), share: true },
+        memory_backend: MemoryBackend::Ram,
         kernel: "kernel".into(),
         initrd: "initrd".into(),
         disk: "disk".into(),
@@ -161,12 +161,12 @@ impl Board<'_> {
     fn memory(&self) -> Value {
         match self.memory_backend {
             MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": "ram0", "size": self.memory}),
-            MemoryBackend::File { path, share } => {
+            MemoryBackend::File(path) => {
                 let mut object = json!({
                     "qom-type": "memory-backend-file", "id": "ram0", "size": self.memory, "mem-path": text(path),
-                    "share": share,
+                    "share": false,
                 });
-                if !share && !self.applies(Change::WritablePrivateRam) {
+                if !self.applies(Change::WritablePrivateRam) {
                     object["readonly"] = json!(true);
                     object["rom"] = json!("off");
                 }

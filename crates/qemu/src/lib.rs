@@ -36,7 +36,7 @@ pub use agent::Agent;
 pub use launch::{Launch, Launched, Restore};
 pub use machine::{Forward, Machine, MemoryBackend};
 pub use qmp::Qmp;
-pub use save::{Ram, Save, Saved};
+pub use save::{Save, Saved};
 pub use stopped::StoppedGuest;
 pub use template::Template;
 pub use user_network::UserNetwork;

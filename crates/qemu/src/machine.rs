@@ -42,13 +42,8 @@ pub struct FirmwareFile {
 pub enum MemoryBackend {
     /// Anonymous memory of QEMU's.
     Ram,
-    /// A file, as RAM templates need it.
-    File {
-        /// The file, absolute or relative to [`Machine::folder`].
-        path: PathBuf,
-        /// Whether the guest's writes reach the file (the template being made) or stay private (its clones).
-        share: bool,
-    },
+    /// That of a saved VM in this file, absolute or relative to [`Machine::folder`]. What the guest writes stays private.
+    File(PathBuf),
 }
 
 /// A VM: everything that its command line depends on.
@@ -107,7 +102,7 @@ impl Machine {
         }
         let memory = match &self.memory_backend {
             MemoryBackend::Ram => None,
-            MemoryBackend::File { path, .. } => Some(path),
+            MemoryBackend::File(path) => Some(path),
         };
         match memory.into_iter().chain([&self.disk]).find(|path| path.to_str().is_none()) {
             None => Ok(()),

@@ -24,7 +24,6 @@ use crate::answer::{self, Nothing, Object, SMALL};
 use crate::wire::{Wire, WireError, after};
 
 use message::{Message, not_qmp, parse};
-pub(crate) use migration::Transfer;
 
 /// The longest answer of a command that lists disks or connections, in bytes: so much tell 40 000 connections.
 const LARGE: usize = 4 << 20;
@@ -56,15 +55,6 @@ pub enum RunState {
     Paused,
     /// Any other state, by its name: `guest-panicked`, `shutdown`, `prelaunch`, `inmigrate`, `io-error`, …
     Other(String),
-}
-
-/// A VM's RAM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory {
-    /// Bytes.
-    pub(crate) size: u64,
-    /// Whether what the guest writes reaches a file.
-    pub(crate) shared: bool,
 }
 
 /// What became of a command. Without an answer it may or may not have been carried out.
@@ -243,23 +233,12 @@ impl Qmp {
         })
     }
 
-    /// The uuid of the VM.
-    ///
-    /// # Errors
-    /// As [`Qmp::execute`].
-    pub fn uuid(&mut self) -> Result<String> {
-        let Object(answer): Object<UuidInfo> = self.ask("query-uuid", Value::Null)?;
-        Ok(answer.uuid)
-    }
-
-    /// The RAM that the object `id` gives (`query-memdev` of qapi/machine.json).
-    pub(crate) fn memory(&mut self, id: &str) -> Result<Memory> {
+    /// Bytes of the RAM that the object `id` gives (`query-memdev` of qapi/machine.json).
+    pub(crate) fn memory(&mut self, id: &str) -> Result<u64> {
         let devices: Vec<Object<MemoryDevice>> = self.ask("query-memdev", Value::Null)?;
         let found = devices.iter().map(|Object(device)| device).find(|device| device.id.as_deref() == Some(id));
-        match found {
-            Some(MemoryDevice { size, share: Some(shared), .. }) => Ok(Memory { size: *size, shared: *shared }),
-            _ => Err(Fault::new(FaultClass::Failed, "QEMU does not tell where the VM's RAM is")),
-        }
+        let nothing = || Fault::new(FaultClass::Failed, "QEMU does not tell how much RAM the VM has");
+        found.map(|device| device.size).ok_or_else(nothing)
     }
 
     /// The file that the RAM of the object `id` is mapped from, if there is one.
@@ -377,18 +356,11 @@ struct StatusInfo {
     status: String,
 }
 
-#[derive(Deserialize)]
-struct UuidInfo {
-    #[serde(rename = "UUID")]
-    uuid: String,
-}
-
 /// `Memdev` of qapi/machine.json.
 #[derive(Deserialize)]
 struct MemoryDevice {
     id: Option<String>,
     size: u64,
-    share: Option<bool>,
 }
 
 fn fault(during: &str, error: WireError) -> Fault {

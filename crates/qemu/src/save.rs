@@ -1,4 +1,4 @@
-//! Saves a running VM: its device state into one file, its RAM into another if it is not in one already.
+//! Saves a running VM: its device state into one file, its RAM into another.
 //!
 //! Both together can be restored ([`crate::Restore`]). It does not touch disks ([`crate::disk::freeze`]), and what is in
 //! the guest's page cache is the caller's to sync first.
@@ -17,52 +17,23 @@ use std::time::Duration;
 use host::io_fault::at_path;
 use model::{EventSink, Fault, FaultClass, Result};
 
-use crate::qmp::Transfer;
 use crate::steps::Steps;
 use crate::stopped::StoppedGuest;
-use crate::{Qmp, Version, ram_stream, read_ahead, wake_line};
+use crate::{Qmp, ram_stream, read_ahead, wake_line};
 use changed::{Changed, Rest};
 
 /// The name of the guest's RAM in a migration stream.
 const BLOCK: &str = "ram0";
 
-/// Where the RAM is when it is saved, and where to it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ram<'a> {
-    /// It stays in the file that the VM shares (`MemoryBackend::File` with `share`). This takes milliseconds, but the VM
-    /// must end before that file is used otherwise.
-    InItsFile,
-    /// It is private to the VM, which writes it into this new file, and can go on. This takes a second or two for each
-    /// GiB that the guest has touched.
-    Into(&'a Path),
-    /// The same for a VM of which there is an earlier state, that it was restored from or that was saved of it: only what
-    /// it has changed since its RAM was mapped is read while it stands still, and what can wait for the disk is done by
-    /// [`Saved::complete`]. Where that cannot be done it is [`Ram::Into`].
-    Changed {
-        /// The state; it may be missing.
-        begun_from: &'a Path,
-        /// The new file.
-        into: &'a Path,
-    },
-}
-
-impl<'a> Ram<'a> {
-    /// The new file, as large as the RAM and with holes for zeros, which later VMs can map.
-    fn new_file(self) -> Option<&'a Path> {
-        match self {
-            Ram::InItsFile => None,
-            Ram::Into(into) | Ram::Changed { into, .. } => Some(into),
-        }
-    }
-}
-
-/// A VM to be saved, and where to.
+/// A VM to be saved, and where to. Only what it has changed since its RAM was mapped is read while it stands still, and what
+/// can wait for the disk is done by [`Saved::complete`]. Where that cannot be done, QEMU writes all of the RAM, which takes a
+/// second or two for each GiB that the guest has touched.
 #[derive(Debug, Clone, Copy)]
 pub struct Save<'a> {
-    /// Of the QEMU that runs it.
-    pub version: Version,
-    /// The RAM.
-    pub ram: Ram<'a>,
+    /// An earlier state, that the VM was restored from or that was saved of it; it may be missing.
+    pub begun_from: &'a Path,
+    /// The new file for the RAM: as large as it and with holes for zeros, which later VMs can map.
+    pub ram: &'a Path,
     /// The new file for the state of the devices.
     pub state: &'a Path,
     /// How long QEMU may take to write.
@@ -75,7 +46,7 @@ pub struct Save<'a> {
 pub struct Saved {
     /// Bytes of device state.
     pub state: u64,
-    /// Bytes of RAM that were written; zero where it stays in its file.
+    /// Bytes of RAM that were written.
     pub ram: u64,
     /// What of the RAM is still to be written.
     rest: Option<Rest>,
@@ -93,25 +64,11 @@ impl Saved {
 }
 
 impl<'a> Save<'a> {
-    /// Stops the guest and saves it; the files are 0600. After it the guest stands still: it goes on by [`Qmp::cont`] or
-    /// its QEMU ends by [`Qmp::quit`]. After a fault it runs again if it ran before, and the files are gone.
+    /// All that can be done while the guest runs, so that whoever stops the guest for something else, too, lets it stand
+    /// still no longer than it must. The new files are 0600.
     ///
     /// # Errors
-    /// Failed with QEMU's reason or where the RAM is not as told, Host when the files cannot be written, Timeout,
-    /// Guest when QEMU ended, Interrupted.
-    pub fn run(&self, qmp: &mut Qmp, events: &dyn EventSink) -> Result<Saved> {
-        let prepared = self.prepare(qmp, events)?;
-        let mut guest = StoppedGuest::stop(qmp, events).map_err(not_saved)?;
-        let saved = prepared.write(&mut guest)?;
-        guest.leave();
-        Ok(saved)
-    }
-
-    /// All of it that can be done while the guest runs, so that whoever stops the guest for something else, too, lets it
-    /// stand still no longer than it must.
-    ///
-    /// # Errors
-    /// As [`Save::run`].
+    /// Failed with QEMU's reason, Host when the files cannot be written, Timeout, Guest when QEMU ended, Interrupted.
     pub fn prepare<'e>(&self, qmp: &mut Qmp, events: &'e dyn EventSink) -> Result<Prepared<'a, 'e>> {
         let mut steps = Steps::begin("save", events);
         let mut prepare = || {
@@ -119,15 +76,11 @@ impl<'a> Save<'a> {
             qmp.cancel_stream()?;
             // A saved state must fit a VM without it.
             wake_line::disarm(qmp)?;
-            let size = self.size_of_ram(qmp)?;
-            self.check_room(qmp)?;
-            let state = NewFile::create(self.state)?;
-            let ram = self.ram.new_file().map(NewFile::create).transpose()?;
+            let size = qmp.memory(BLOCK)?;
+            room(self.ram, self.ram_to_write(qmp)?)?;
+            let (state, ram) = (NewFile::create(self.state)?, NewFile::create(self.ram)?);
             qmp.prepare_migration()?;
-            let changed = match (self.ram, &ram) {
-                (Ram::Changed { begun_from, .. }, Some(ram)) => Changed::prepare(begun_from, qmp, size, ram)?,
-                _ => None,
-            };
+            let changed = Changed::prepare(self.begun_from, qmp, size, &ram)?;
             Ok((size, state, ram, changed))
         };
         let (size, state, ram, changed) = prepare().map_err(not_saved)?;
@@ -135,36 +88,15 @@ impl<'a> Save<'a> {
         Ok(Prepared { save: *self, size, state, ram, changed, steps, events })
     }
 
-    /// Bytes of RAM; also checks that it is where the caller believes it to be.
-    fn size_of_ram(&self, qmp: &mut Qmp) -> Result<u64> {
-        let memory = qmp.memory(BLOCK)?;
-        match (self.ram, memory.shared) {
-            (Ram::InItsFile, true) | (Ram::Into(_) | Ram::Changed { .. }, false) => Ok(memory.size),
-            (_, false) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in no file that it shares")),
-            (_, true) => Err(Fault::new(FaultClass::Failed, "the VM's RAM is in a file that it shares")),
-        }
-    }
-
-    /// How many bytes the RAM's file will take at most; of private RAM only an upper bound is known.
+    /// How many bytes the RAM's file will take at most.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn ram_to_write(&self, qmp: &mut Qmp) -> Result<u64> {
-        let size = qmp.memory(BLOCK)?.size;
+        let size = qmp.memory(BLOCK)?;
         let data_of = |file: &Path| file.metadata().map_or(0, |metadata| host::files::on_disk(&metadata));
-        Ok(match self.ram {
-            Ram::InItsFile => 0,
-            Ram::Into(_) | Ram::Changed { .. } => {
-                let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
-                resident(qmp.peer_pid()).saturating_add(mapped).min(size)
-            }
-        })
-    }
-
-    /// Whether there is room for the RAM's file.
-    fn check_room(&self, qmp: &mut Qmp) -> Result<()> {
-        let Some(file) = self.ram.new_file() else { return Ok(()) };
-        room(file, self.ram_to_write(qmp)?)
+        let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
+        Ok(resident(qmp.peer_pid()).saturating_add(mapped).min(size))
     }
 }
 
@@ -174,7 +106,7 @@ pub struct Prepared<'a, 'e> {
     /// Bytes of RAM.
     size: u64,
     state: NewFile<'a>,
-    ram: Option<NewFile<'a>>,
+    ram: NewFile<'a>,
     changed: Option<Changed>,
     steps: Steps<'e>,
     events: &'e dyn EventSink,
@@ -184,25 +116,22 @@ impl Prepared<'_, '_> {
     /// Writes what has to be written while the guest is stopped. What takes long is cancelled at an interrupt.
     ///
     /// # Errors
-    /// As [`Save::run`].
+    /// As [`Save::prepare`]; then the files are gone.
     pub fn write(mut self, guest: &mut StoppedGuest<'_>) -> Result<Saved> {
         self.steps.done("guest stopped");
         let saved = self.write_all(guest.qmp()).map_err(not_saved)?;
         self.state.keep();
-        if let Some(ram) = self.ram {
-            ram.keep();
-        }
+        self.ram.keep();
         Ok(saved)
     }
 
     fn write_all(&mut self, qmp: &mut Qmp) -> Result<Saved> {
-        let Save { version, deadline, .. } = self.save;
         let Prepared { state, ram, steps, .. } = self;
         let size_of_state = |state: &NewFile<'_>| {
             let metadata = state.file.metadata();
             metadata.map(|metadata| metadata.len()).map_err(|error| at_path("look at", state.path, &error))
         };
-        if let (Some(changed), Some(ram)) = (self.changed.take(), &ram) {
+        if let Some(changed) = self.changed.take() {
             match changed.devices(qmp, state) {
                 Ok(()) => {
                     steps.done("devices written");
@@ -216,14 +145,8 @@ impl Prepared<'_, '_> {
             state.empty()?;
             ram.empty()?;
         }
-        let mut ram_bytes = 0;
-        if let (Ram::Into(_) | Ram::Changed { .. }, Some(ram)) = (self.save.ram, &ram) {
-            ram_bytes = split(&self.save, qmp, self.size, state, ram)?;
-            steps.done(&format!("devices and {ram_bytes} bytes of RAM written"));
-        } else {
-            qmp.migrate_to(state.file.as_fd(), Transfer::File, version, deadline)?;
-            steps.done("devices written");
-        }
+        let ram_bytes = split(&self.save, qmp, self.size, state, ram)?;
+        steps.done(&format!("devices and {ram_bytes} bytes of RAM written"));
         Ok(Saved { state: size_of_state(state)?, ram: ram_bytes, rest: None })
     }
 }
@@ -246,7 +169,7 @@ fn split(save: &Save<'_>, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &N
             let _ = here.shutdown(Shutdown::Both);
             bytes
         });
-        let sent = qmp.migrate_to(there.as_fd(), Transfer::Socket, save.version, save.deadline);
+        let sent = qmp.migrate_to(there.as_fd(), save.deadline);
         drop(there);
         if sent.is_err() {
             // A QEMU that hangs still holds its end.

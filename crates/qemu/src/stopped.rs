@@ -56,11 +56,6 @@ impl<'a> StoppedGuest<'a> {
         Ok(())
     }
 
-    /// Leaves the guest stopped.
-    pub fn leave(mut self) {
-        self.resumes = false;
-    }
-
     /// An answer may be late, so that a second question can find the guest running.
     fn cont(&mut self) -> Result<()> {
         match self.qmp.cont() {

@@ -15,19 +15,21 @@ use qemu::accelerator::SelfTest;
 use qemu::agent::GuestCommand;
 use qemu::console::ConsoleReader;
 use qemu::machine::FirmwareFile;
-use qemu::{Accelerator, Agent, Forward, Launch, Launched, Machine, MemoryBackend, Qemu, Qmp, Ram, Restore, Save};
+use qemu::{Accelerator, Agent, Forward, Launch, Launched, Machine, MemoryBackend, Qemu, Qmp, Restore, Save, StoppedGuest};
 
 use super::image::cache;
 use super::login::Credentials;
 
 const CPUS: u32 = 2;
 const MEMORY: u64 = 2 << 30;
-/// The file with the RAM, relative to the folder of the VM.
+/// The file with the saved RAM, relative to the folder of the VM.
 const RAM: &str = "ram";
 /// The first boot of a cluster, emulated on a busy host.
 pub(super) const BOOT: Duration = Duration::from_secs(15 * 60);
 /// What a guest that runs does at once, if it is not starved.
 pub(super) const CALL: Duration = Duration::from_secs(60);
+/// Writing all of its RAM.
+const SAVE: Duration = Duration::from_secs(5 * 60);
 
 /// A VM of the image.
 pub(super) struct LiveGuest<'a> {
@@ -90,7 +92,7 @@ impl<'a> LiveGuest<'a> {
             console,
             _folder: folder,
         };
-        let machine = guest.machine(true);
+        let machine = guest.machine(MemoryBackend::Ram);
         guest.launched = Some(sound(guest.launch(&machine).run(&Silent)));
         guest
     }
@@ -98,15 +100,19 @@ impl<'a> LiveGuest<'a> {
     /// Saves it, ends its QEMU, and lets it go on in another one with other keys, data and ports.
     pub(super) fn save_and_restore(&mut self) {
         let state = self.paths.vm_dir().join("state");
-        let save = Save { version: self.qemu.version, ram: Ram::InItsFile, state: &state, deadline: CALL };
+        let (none, ram) = (self.paths.begun_state(), self.paths.vm_dir().join(RAM));
+        let save = Save { begun_from: &none, ram: &ram, state: &state, deadline: SAVE };
         let mut qmp = sound(Qmp::connect(&self.paths.vm_dir(), CALL));
-        let _ = sound(save.run(&mut qmp, &Silent));
-        sound(qmp.quit());
+        let prepared = sound(save.prepare(&mut qmp, &Silent));
+        let mut guest = sound(StoppedGuest::stop(&mut qmp, &Silent));
+        let saved = sound(prepared.write(&mut guest));
+        sound(guest.quit());
+        sound(saved.complete());
         self.ended();
         self.former = Some(std::mem::replace(&mut self.credentials, Credentials::make(&self.paths)));
         self.uuid = uuid::Uuid::new_v4().to_string();
         (self.ssh, self.api) = (testkit::port::free(), testkit::port::free());
-        let machine = self.machine(false);
+        let machine = self.machine(MemoryBackend::File(RAM.into()));
         let restore = Restore { launch: self.launch(&machine), state: &state, deadline: CALL, working_set: None };
         self.launched = Some(sound(restore.run(&Silent, |_| Ok(()))));
         sound(self.agent().set_time(SystemTime::now(), CALL));
@@ -190,12 +196,12 @@ impl<'a> LiveGuest<'a> {
 
     /// What QEMU gives the kernel: the image's own line, and what QEMU's version needs.
     pub(super) fn kernel_command_line(&self) -> String {
-        let arguments = qemu::argv::arguments(&self.machine(false));
+        let arguments = qemu::argv::arguments(&self.machine(MemoryBackend::Ram));
         let append = arguments.windows(2).find(|pair| pair[0] == "-append").expect("QEMU starts a kernel");
         append[1].to_string_lossy().into_owned()
     }
 
-    fn machine(&self, share: bool) -> Machine {
+    fn machine(&self, memory_backend: MemoryBackend) -> Machine {
         let forward = |host, guest| Forward { bind: std::net::Ipv4Addr::LOCALHOST.into(), host, guest };
         let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
         Machine {
@@ -208,7 +214,7 @@ impl<'a> LiveGuest<'a> {
             accelerator: self.accelerator,
             cpus: CPUS,
             memory: MEMORY,
-            memory_backend: MemoryBackend::File { path: RAM.into(), share },
+            memory_backend,
             kernel: self.image.kernel(),
             initrd: self.image.initrd(),
             kernel_command_line: format!("{}{}", self.image.manifest.kernel_command_line, self.also),

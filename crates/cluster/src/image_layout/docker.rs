@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Blob, Layout, MOST, bytes, document, no_name};
-use crate::image_archive::{ArchiveFormat, ArchivedImage};
+use crate::image_archive::ArchivedImage;
 use crate::image_digest::ImageDigest;
 use crate::image_name::ImageName;
 use crate::image_tar::TarFiles;
@@ -71,7 +71,7 @@ pub(super) fn read(files: &TarFiles, manifest: Vec<DockerImage>, name: Option<&s
         images.push(ArchivedImage { names, config_digest: Some(digest), target_digest: None });
     }
     let documents = vec![(MANIFEST, bytes(&Value::Array(entries)))];
-    Ok(Layout { format: ArchiveFormat::Docker, images, documents, blobs: blobs.list })
+    Ok(Layout { images, documents, blobs: blobs.list })
 }
 
 fn names(image: &DockerImage, given: Option<&str>) -> Result<Vec<ImageName>, String> {

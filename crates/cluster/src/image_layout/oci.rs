@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::docker::{self, DockerImage};
 use super::{Blob, Layout, MOST, bytes, document, no_name};
-use crate::image_archive::{ArchiveFormat, ArchivedImage};
+use crate::image_archive::ArchivedImage;
 use crate::image_digest::ImageDigest;
 use crate::image_name::ImageName;
 use crate::image_tar::TarFiles;
@@ -127,7 +127,7 @@ pub(super) fn read(
     let index = bytes(&json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors}));
     let documents = vec![(LAYOUT, bytes(&json!({"imageLayoutVersion": "1.0.0"}))), (INDEX, index)];
     let blobs = walk.blobs.into_values().collect();
-    Ok(Layout { format: ArchiveFormat::Oci, images, documents, blobs })
+    Ok(Layout { images, documents, blobs })
 }
 
 /// The descriptor for containerd.

@@ -203,9 +203,7 @@ fn awkward_paths_stay_whole() {
 #[test]
 fn ram_in_a_file_is_opened_as_its_version_allows() {
     let mut machine = machine();
-    machine.memory_backend = MemoryBackend::File { path: "ram".into(), share: true };
-    insta::assert_snapshot!(value(&machine, "-object", "ram0"), @r#"{"qom-type":"memory-backend-file","id":"ram0","size":2147483648,"mem-path":"ram","share":true}"#);
-    machine.memory_backend = MemoryBackend::File { path: "ram".into(), share: false };
+    machine.memory_backend = MemoryBackend::File("ram".into());
     insta::assert_snapshot!(value(&machine, "-object", "ram0"), @r#"{"qom-type":"memory-backend-file","id":"ram0","size":2147483648,"mem-path":"ram","share":false}"#);
     machine.version = Version::new(8, 2, 0);
     insta::assert_snapshot!(value(&machine, "-object", "ram0"), @r#"{"qom-type":"memory-backend-file","id":"ram0","size":2147483648,"mem-path":"ram","share":false,"readonly":true,"rom":"off"}"#);

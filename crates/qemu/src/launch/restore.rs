@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::io_fault::at_path;
-use model::paths::TemplatePaths;
 use model::{EventSink, Fault, FaultClass, Result};
 
 use super::{Launch, Launched, early_death};
@@ -17,8 +16,7 @@ use crate::{Qmp, argv, read_ahead};
 /// A restore: a start whose machine has its RAM in the saved file, and the device state.
 #[derive(Debug)]
 pub struct Restore<'a> {
-    /// The start. Its machine must be the saved one but for names, paths, ports and whether RAM is shared: QEMU does
-    /// not notice every difference ([`crate::template::Ingredients`] does).
+    /// The start. Its machine must be the saved one but for names, paths and ports: QEMU does not notice every difference ([`crate::template::Ingredients`] does).
     pub launch: Launch<'a>,
     /// The device state.
     pub state: &'a Path,
@@ -39,15 +37,11 @@ impl Restore<'_> {
     pub fn run(&self, events: &dyn EventSink, paused: impl FnOnce(&mut Qmp) -> Result<()>) -> Result<Launched> {
         let mut steps = Steps::begin("restore", events);
         let machine = self.launch.machine;
-        let MemoryBackend::File { path, share } = &machine.memory_backend else {
+        let MemoryBackend::File(path) = &machine.memory_backend else {
             return Err(Fault::new(FaultClass::Failed, "a VM without a RAM file cannot be restored"));
         };
         let ram = machine.folder.join(path);
         check_size(&ram, machine.memory)?;
-        if *share && ram.parent().is_some_and(|folder| TemplatePaths::new(folder).description().exists()) {
-            let what = format!("{} is a template's and cannot be shared with a VM", ram.display());
-            return Err(Fault::new(FaultClass::Failed, what));
-        }
         let state = File::open(self.state).map_err(|error| at_path("read", self.state, &error))?;
         if let Some(working_set) = &self.working_set {
             read_ahead::start(ram, working_set.clone());

@@ -26,15 +26,6 @@ const BANDWIDTH: u64 = 1 << 50;
 /// How long a wait lasts before the user's interrupt is looked at.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// What the descriptor is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transfer {
-    /// A plain file.
-    File,
-    /// A socket.
-    Socket,
-}
-
 /// `AddfdInfo` of qapi/misc.json.
 #[derive(Deserialize)]
 struct FdSet {
@@ -58,20 +49,14 @@ impl Qmp {
         self.execute("migrate-set-capabilities", json!({"capabilities": capabilities}))
     }
 
-    /// Writes the state of the VM, which must stand still, to `target`; waits at most `deadline`. A transfer that does
+    /// Writes the state of the VM, which must stand still, to the socket `target`; waits at most `deadline`. A transfer that does
     /// not end is cancelled.
     ///
     /// # Errors
     /// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted, or as [`Qmp::execute`].
-    pub(crate) fn migrate_to(
-        &mut self,
-        target: BorrowedFd<'_>,
-        transfer: Transfer,
-        version: Version,
-        deadline: Duration,
-    ) -> Result<()> {
+    pub(crate) fn migrate_to(&mut self, target: BorrowedFd<'_>, deadline: Duration) -> Result<()> {
         self.execute("migrate-set-parameters", json!({"max-bandwidth": BANDWIDTH}))?;
-        let uri = self.pass(target, transfer, version)?;
+        let uri = self.pass(target)?;
         self.execute("migrate", json!({"uri": uri}))?;
         let ended = self.until_migrated("the VM's state to be written", deadline, true);
         let goes_on = |fault: &Fault| matches!(fault.class(), FaultClass::Timeout | FaultClass::Interrupted);
@@ -103,21 +88,21 @@ impl Qmp {
     /// # Errors
     /// Guest when QEMU ends, which it does at a state that it cannot load; Failed, Timeout, Interrupted.
     pub(crate) fn migrate_from(&mut self, source: BorrowedFd<'_>, version: Version, deadline: Duration) -> Result<()> {
-        let uri = self.pass(source, Transfer::File, version)?;
+        let uri = if version >= FILE_URI {
+            // QEMU gives the set a new number: from one that exists it might take another file.
+            let Object(FdSet { set }) = self.ask_with("add-fd", Value::Null, source)?;
+            format!("file:/dev/fdset/{set}")
+        } else {
+            self.pass(source)?
+        };
         self.execute("migrate-incoming", json!({"uri": uri}))?;
         self.until_migrated("the VM's state to be read", deadline, true)
     }
 
     /// Gives QEMU a copy of the descriptor; returns the URI by which a migration takes it.
-    fn pass(&mut self, file: BorrowedFd<'_>, transfer: Transfer, version: Version) -> Result<String> {
-        if transfer == Transfer::File && version >= FILE_URI {
-            // QEMU gives the set a new number: from one that exists it might take another file.
-            let Object(FdSet { set }) = self.ask_with("add-fd", Value::Null, file)?;
-            Ok(format!("file:/dev/fdset/{set}"))
-        } else {
-            self.ask_with::<Object<Nothing>>("getfd", json!({"fdname": NAME}), file)?;
-            Ok(format!("fd:{NAME}"))
-        }
+    fn pass(&mut self, file: BorrowedFd<'_>) -> Result<String> {
+        self.ask_with::<Object<Nothing>>("getfd", json!({"fdname": NAME}), file)?;
+        Ok(format!("fd:{NAME}"))
     }
 
     /// Waits for the event that ends a migration (`MIGRATION`, with `MigrationStatus` in `status`); `gives_up` at an

@@ -6,6 +6,7 @@ mod accelerator;
 mod agent;
 mod boot_sector;
 mod freeze;
+mod image_info;
 mod launch;
 mod power;
 mod qmp;

@@ -18,11 +18,10 @@ fn qmp(vm: &Vm) -> Qmp {
 }
 
 #[test]
-fn tells_state_and_uuid_and_keeps_the_events() {
+fn tells_the_state_and_keeps_the_events() {
     let (vm, launched) = Vm::started(&Script::default());
     let mut qmp = qmp(&vm);
     assert_eq!(qmp.peer_pid(), launched.identity().pid);
-    assert_eq!(qmp.uuid().unwrap(), vm.machine.uuid);
     assert_eq!(qmp.status().unwrap(), RunState::Running);
     qmp.stop().unwrap();
     assert_eq!(qmp.status().unwrap(), RunState::Paused);

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use qemu::qemu_img::{self, CheckResult};
-use qemu::{Launched, Ram, Save, StoppedGuest, disk, qcow2};
+use qemu::{Launched, Save, StoppedGuest, disk, qcow2, qemu_img};
 use serde_json::{Value, json};
 
 use crate::boot_sector::COUNTING;
+use crate::image_info::{CLEAN, LEAKS, image_check};
 use crate::real::{prepared_with, real_qemu};
 use crate::real_disk::{io, overlay_on};
 use crate::vm::{LONG, Vm};
@@ -99,7 +99,7 @@ impl Layered {
     }
 
     fn assert_whole(&self) {
-        assert_ne!(qemu_img::check(&self.disk).unwrap(), CheckResult::Corrupt);
+        assert!([CLEAN, LEAKS].contains(&image_check(&self.disk)));
         for layer in 1..=LAYERS {
             io(&self.disk, &format!("read -P {layer} {layer}M 1M"));
         }
@@ -140,10 +140,13 @@ fn a_merge_whose_program_was_killed_is_in_nobodys_way() {
     layered.freeze();
     layered.assert_long();
     layered.begin_and_die();
-    let (ram, state) = (layered.vm.machine.folder.join("ram"), layered.vm.machine.folder.join("state"));
-    let save = Save { version: layered.vm.machine.version, ram: Ram::Into(&ram), state: &state, deadline: LONG };
-    let _ = save.run(&mut layered.vm.qmp(), &layered.vm.events).unwrap();
-    layered.vm.qmp().cont().unwrap();
+    let folder = &layered.vm.machine.folder;
+    let (ram, state) = (folder.join("ram"), folder.join("state"));
+    let save = Save { begun_from: &folder.join("none"), ram: &ram, state: &state, deadline: LONG };
+    let mut qmp = layered.vm.qmp();
+    let prepared = save.prepare(&mut qmp, &layered.vm.events).unwrap();
+    let _ = prepared.write(&mut StoppedGuest::stop(&mut qmp, &layered.vm.events).unwrap()).unwrap();
+    drop(qmp);
     layered.begin_and_die();
     disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
     assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use qemu::qcow2;
-use qemu::qemu_img::{self, CheckResult};
 use testkit::skipped::has_programs;
+
+use crate::image_info::{CLEAN, image_check, image_info};
 
 const GIB: u64 = 1 << 30;
 
@@ -54,8 +55,8 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
         );
         io(&base, "write -P 1 0 1M");
         qcow2::create_overlay(&overlay, &base, size).unwrap();
-        assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
-        let info = qemu_img::info(&overlay).unwrap();
+        assert_eq!(image_check(&overlay), CLEAN);
+        let info = image_info(&overlay);
         assert_eq!((info.format.as_str(), info.virtual_size), ("qcow2", size));
         assert_eq!(info.backing_file.as_deref(), Some(base.as_path()));
         assert_eq!(info.backing_format.as_deref(), Some("qcow2"));
@@ -68,7 +69,7 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
         io(&overlay, "read -P 2 0 64k");
         io(&overlay, "read -P 1 64k 64k");
         io(&base, "read -P 1 0 1M");
-        assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
+        assert_eq!(image_check(&overlay), CLEAN);
         assert_eq!(qcow2::header(&overlay).unwrap().backing_file.as_deref(), Some(base.as_path()));
         // qemu-img writes the whole header anew, with what it does not know.
         let generation = qcow2::new_generation();
@@ -95,8 +96,8 @@ fn a_base_that_has_moved_gets_its_new_name_also_in_an_image_of_qemu_img_s() {
     io(&overlay, "write -P 2 1M 1M");
     std::fs::rename(&old, &new).unwrap();
     qcow2::rename_base(&overlay, &new).unwrap();
-    assert_eq!(qemu_img::check(&overlay).unwrap(), CheckResult::Clean);
-    let info = qemu_img::info(&overlay).unwrap();
+    assert_eq!(image_check(&overlay), CLEAN);
+    let info = image_info(&overlay);
     assert_eq!((info.backing_file.as_deref(), info.backing_format.as_deref()), (Some(new.as_path()), Some("qcow2")));
     io(&overlay, "read -P 1 0 1M");
     io(&overlay, "read -P 2 1M 1M");

@@ -6,9 +6,10 @@ use std::time::Duration;
 use host::wait::{Look, Wait};
 use model::event::Silent;
 use qemu::template::{Ingredients, Unsealed};
-use qemu::{Launched, Machine, MemoryBackend, Qemu, Ram, Save, StoppedGuest, disk, qcow2, qemu_img};
+use qemu::{Launched, Machine, MemoryBackend, Qemu, Qmp, Save, Saved, StoppedGuest, disk, qcow2, qemu_img};
 
 use crate::boot_sector::COUNTING;
+use crate::image_info::image_info;
 use crate::real::{prepared_with, real_qemu};
 use crate::real_disk::overlay_on;
 use crate::vm::{LONG, Vm, quit};
@@ -46,12 +47,26 @@ fn counts(vm: &Vm, least: usize) -> Vec<Line> {
     .unwrap()
 }
 
-/// A VM with that guest, RAM in `ram` and a uuid that ends with `byte`.
-fn counting(qemu: &Qemu, byte: u8, ram: &Path, share: bool) -> Vm {
+/// A VM with that guest, RAM from `ram` and a uuid that ends with `byte`.
+fn counting(qemu: &Qemu, byte: u8, ram: &Path) -> Vm {
     let mut vm = prepared_with(qemu, COUNTING);
     vm.machine.uuid.replace_range(34.., &format!("{byte:02x}"));
-    vm.machine.memory_backend = MemoryBackend::File { path: ram.to_owned(), share };
+    vm.machine.disk = vm.machine.folder.join("disk.qcow2");
+    vm.machine.memory_backend = MemoryBackend::File(ram.to_owned());
     vm
+}
+
+/// Saves a VM of which there is no earlier state.
+fn save(vm: &Vm, qmp: &mut Qmp, ram: &Path, state: &Path) -> Saved {
+    save_changed(vm, qmp, Path::new("/none"), ram, state)
+}
+
+fn save_changed(vm: &Vm, qmp: &mut Qmp, begun_from: &Path, ram: &Path, state: &Path) -> Saved {
+    let save = Save { begun_from, ram, state, deadline: LONG };
+    let prepared = save.prepare(qmp, &vm.events).unwrap();
+    // A guest that was stopped before stays so.
+    qmp.stop().unwrap();
+    prepared.write(&mut StoppedGuest::stop(qmp, &vm.events).unwrap()).unwrap()
 }
 
 /// Whether `restored` goes on after `before`, with its own uuid.
@@ -69,22 +84,19 @@ fn goes_on(before: Line, restored: &[Line], byte: u8) {
 fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let ram = folder.path().join("ram, \"a\" ü");
     let unsealed = Unsealed::begin(&folder.path().join("the template, \"a\" ü")).unwrap();
-    let mut saved = counting(&qemu, 1, &ram, true);
-    let running = saved.launch_with(&qemu, LONG).unwrap();
-    counts(&saved, 3);
+    let (saved, running) = booted(&qemu);
     let mut qmp = saved.qmp();
-    let written = Save { version: qemu.version, ram: Ram::InItsFile, state: &unsealed.state(), deadline: LONG };
-    let written = written.run(&mut qmp, &saved.events).unwrap();
-    assert_eq!(written.ram, 0);
-    assert!((1..4 << 20).contains(&written.state), "{written:?}");
+    qmp.stop().unwrap();
+    let mut guest = StoppedGuest::stop(&mut qmp, &saved.events).unwrap();
+    let frozen = saved.machine.folder.join("frozen.qcow2");
+    disk::freeze(&mut guest, &saved.machine.disk, &frozen, &saved.events).unwrap();
+    drop(guest);
+    let written = save(&saved, &mut qmp, &unsealed.ram(), &unsealed.state());
+    assert!(written.ram > 0 && (1..4 << 20).contains(&written.state), "{written:?}");
     quit(qmp, running);
     let before = *lines(&saved).last().unwrap();
 
-    std::fs::rename(&ram, unsealed.ram()).unwrap();
-    let (disk, frozen) = (saved.machine.folder.join("disk.qcow2"), saved.machine.folder.join("frozen.qcow2"));
-    overlay_on(&disk, &frozen);
     unsealed.link_disk(&frozen).unwrap();
     let base = saved.machine.folder.join("base, 1.qcow2");
     let ingredients = |machine: &Machine| {
@@ -97,12 +109,11 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
         || [template.ram(), template.state(), template.paths().disk()].map(|path| std::fs::read(path).unwrap());
     let sealed = content();
 
-    let mut clones = [counting(&qemu, 5, &template.ram(), false), counting(&qemu, 9, &template.ram(), false)];
+    let mut clones = [counting(&qemu, 5, &template.ram()), counting(&qemu, 9, &template.ram())];
     for (clone, byte) in clones.iter_mut().zip([5, 9]) {
         let disk = clone.machine.folder.join("disk.qcow2");
         let size = qcow2::header(&template.paths().disk()).unwrap().virtual_size;
         qcow2::create_overlay(&disk, &template.paths().disk(), size).unwrap();
-        clone.machine.memory_backend = MemoryBackend::File { path: template.ram(), share: false };
         assert_eq!(template.fits(&ingredients(&clone.machine)), Ok(()));
         let forward = clone.forward(testkit::port::free(), 80);
         clone.machine.forwards.clear();
@@ -126,15 +137,12 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
     let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (ram, state) = (folder.path().join("ram"), folder.path().join("state"));
-    let mut saved = counting(&qemu, 1, &ram, true);
-    let running = saved.launch_with(&qemu, LONG).unwrap();
+    let (saved, running) = booted(&qemu);
     let mut qmp = saved.qmp();
-    let _ = Save { version: qemu.version, ram: Ram::InItsFile, state: &state, deadline: LONG }
-        .run(&mut qmp, &saved.events)
-        .unwrap();
+    let _ = save(&saved, &mut qmp, &ram, &state);
     quit(qmp, running);
 
-    let mut other = counting(&qemu, 5, &ram, false);
+    let mut other = counting(&qemu, 5, &ram);
     other.machine.cpus = 2;
     let fault = other.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
     assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
@@ -142,7 +150,7 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
 
     let bytes = std::fs::read(&state).unwrap();
     std::fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
-    let mut clone = counting(&qemu, 5, &ram, false);
+    let mut clone = counting(&qemu, 5, &ram);
     let fault = clone.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
     assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
     std::fs::write(&state, &bytes).unwrap();
@@ -151,7 +159,7 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
 
 /// A guest that was not restored, has RAM of its own, and counts.
 fn booted(qemu: &Qemu) -> (Vm, Launched) {
-    let mut vm = counting(qemu, 1, Path::new("unused"), false);
+    let mut vm = counting(qemu, 1, Path::new("unused"));
     vm.machine.memory_backend = MemoryBackend::Ram;
     let running = vm.launch_with(qemu, LONG).unwrap();
     counts(&vm, 2);
@@ -159,14 +167,13 @@ fn booted(qemu: &Qemu) -> (Vm, Launched) {
 }
 
 #[test]
-fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
+fn ram_is_saved_and_mapped() {
     let Some(qemu) = real_qemu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(name);
     let (first, running) = booted(&qemu);
     let mut qmp = first.qmp();
-    let save = Save { version: qemu.version, ram: Ram::Into(&name("ram")), state: &name("1"), deadline: LONG };
-    let written = save.run(&mut qmp, &first.events).unwrap();
+    let written = save(&first, &mut qmp, &name("ram"), &name("1"));
     assert!(written.ram > 0 && written.state < 4 << 20, "{written:?}");
     assert_eq!(std::fs::metadata(name("ram")).unwrap().len(), first.machine.memory);
     let at_save = lines(&first);
@@ -175,18 +182,9 @@ fn private_ram_is_saved_and_mapped_and_then_saved_in_its_place() {
     goes_on(*at_save.last().unwrap(), &counts(&first, at_save.len() + 3)[at_save.len()..], 1);
     quit(qmp, running);
 
-    // A file of its own may be shared; then the next save costs milliseconds.
-    let mut second = counting(&qemu, 7, &name("ram"), true);
-    let running = second.restore_with(&qemu, &name("1"), |_| Ok(())).unwrap();
+    let mut second = counting(&qemu, 7, &name("ram"));
+    second.restore_with(&qemu, &name("1"), |_| Ok(())).unwrap();
     goes_on(*at_save.last().unwrap(), &counts(&second, 3), 7);
-    let mut qmp = second.qmp();
-    let save = Save { version: qemu.version, ram: Ram::InItsFile, state: &name("2"), deadline: LONG };
-    let _ = save.run(&mut qmp, &second.events).unwrap();
-    quit(qmp, running);
-    let before = *lines(&second).last().unwrap();
-    let mut third = counting(&qemu, 9, &name("ram"), false);
-    third.restore_with(&qemu, &name("2"), |_| Ok(())).unwrap();
-    goes_on(before, &counts(&third, 3), 9);
 }
 
 /// Whether a save has read the guest's RAM from outside.
@@ -201,29 +199,26 @@ fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
     let name = |name: &str| folder.path().join(name);
     let (first, running) = booted(&qemu);
     let mut qmp = first.qmp();
-    let mut save = |begun_from: &str, into: &str, state: &str| {
+    let mut save_later = |begun_from: &str, into: &str, state: &str| {
         let (begun_from, into, state) = (name(begun_from), name(into), name(state));
-        let ram = Ram::Changed { begun_from: &begun_from, into: &into };
-        let save = Save { version: qemu.version, ram, state: &state, deadline: LONG };
+        let save = Save { begun_from: &begun_from, ram: &into, state: &state, deadline: LONG };
         let prepared = save.prepare(&mut qmp, &first.events).unwrap();
         qmp.cont().unwrap();
         counts(&first, lines(&first).len() + 1);
-        let mut guest = StoppedGuest::stop(&mut qmp, &first.events).unwrap();
-        prepared.write(&mut guest).unwrap().complete().unwrap();
-        guest.leave();
+        qmp.stop().unwrap();
+        prepared.write(&mut StoppedGuest::stop(&mut qmp, &first.events).unwrap()).unwrap().complete().unwrap();
     };
-    save("missing", "asked for", "1");
+    save_later("missing", "asked for", "1");
     assert!(!was_read(&first));
-    save("1", "read", "2");
+    save_later("1", "read", "2");
     assert!(was_read(&first));
     // The same moment once more.
-    let save = Save { version: qemu.version, ram: Ram::Into(&name("whole")), state: &name("3"), deadline: LONG };
-    let _ = save.run(&mut qmp, &first.events).unwrap();
+    let _ = save(&first, &mut qmp, &name("whole"), &name("3"));
     let before = *lines(&first).last().unwrap();
     quit(qmp, running);
     assert!(std::fs::read(name("read")).unwrap() == std::fs::read(name("whole")).unwrap());
     for (ram, state) in [("read", "2"), ("whole", "3")] {
-        let mut second = counting(&qemu, 9, &name(ram), false);
+        let mut second = counting(&qemu, 9, &name(ram));
         second.restore_with(&qemu, &name(state), |_| Ok(())).unwrap();
         goes_on(before, &counts(&second, 3), 9);
     }
@@ -237,31 +232,26 @@ fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
     let name = |name: &str| folder.path().join(name);
     let (first, running) = booted(&qemu);
     let (mut qmp, state) = (first.qmp(), name("1"));
-    let save = |ram, state: &Path, qmp: &mut qemu::Qmp, events: &dyn model::EventSink| {
-        Save { version: qemu.version, ram, state, deadline: LONG }.run(qmp, events).unwrap().complete().unwrap()
-    };
     // It was not restored, so all of its RAM is asked for.
-    let ram = Ram::Changed { begun_from: &state, into: &name("ram") };
-    save(ram, &state, &mut qmp, &first.events);
+    save(&first, &mut qmp, &name("ram"), &state).complete().unwrap();
     quit(qmp, running);
 
-    let mut second = counting(&qemu, 7, &name("ram"), false);
+    let mut second = counting(&qemu, 7, &name("ram"));
     let running = second.restore_with(&qemu, &state, |_| Ok(())).unwrap();
     // As after a resume: the names are gone, the VM has the file.
     std::fs::rename(name("1"), name("begun")).unwrap();
     std::fs::remove_file(name("ram")).unwrap();
     counts(&second, 3);
     let mut qmp = second.qmp();
-    let ram = Ram::Changed { begun_from: &name("begun"), into: &name("changed") };
-    save(ram, &name("2"), &mut qmp, &second.events);
+    save_changed(&second, &mut qmp, &name("begun"), &name("changed"), &name("2")).complete().unwrap();
     assert!(was_read(&second), "the usual way");
-    save(Ram::Into(&name("whole")), &name("3"), &mut qmp, &second.events);
+    save(&second, &mut qmp, &name("whole"), &name("3")).complete().unwrap();
     let before = *lines(&second).last().unwrap();
     assert!(std::fs::read(name("changed")).unwrap() == std::fs::read(name("whole")).unwrap());
     quit(qmp, running);
 
     for state in ["2", "3"] {
-        let mut third = counting(&qemu, 9, &name("changed"), false);
+        let mut third = counting(&qemu, 9, &name("changed"));
         third.restore_with(&qemu, &name(state), |_| Ok(())).unwrap();
         goes_on(before, &counts(&third, 3), 9);
     }
@@ -281,15 +271,15 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
         let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
         disk::freeze(&mut guest, &disk, frozen, &vm.events).unwrap();
         guest.resume().unwrap();
-        assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(frozen.as_path()));
+        assert_eq!(image_info(&disk).backing_file.as_deref(), Some(frozen.as_path()));
     }
-    assert_eq!(qemu_img::info(&second).unwrap().backing_file.as_deref(), Some(first.as_path()));
+    assert_eq!(image_info(&second).backing_file.as_deref(), Some(first.as_path()));
 
     // A name that is taken is left alone, and so is the disk.
     let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
     disk::freeze(&mut guest, &disk, &first, &vm.events).unwrap_err();
     drop(guest);
-    assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(second.as_path()));
+    assert_eq!(image_info(&disk).backing_file.as_deref(), Some(second.as_path()));
     quit(qmp, running);
 
     let before = std::fs::read(&second).unwrap();
@@ -299,5 +289,5 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
 
     let base = folder.join("base, 1.qcow2");
     qemu_img::rebase(&disk, &base, Duration::from_secs(600)).unwrap();
-    assert_eq!(qemu_img::info(&disk).unwrap().backing_file.as_deref(), Some(base.as_path()));
+    assert_eq!(image_info(&disk).backing_file.as_deref(), Some(base.as_path()));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{Fault, FaultClass};
 use qemu::qmp::RunState;
-use qemu::{Launched, MemoryBackend, Ram, Save, Version};
+use qemu::{Launched, MemoryBackend, Save, StoppedGuest, Version};
 use serde_json::json;
 use testkit::Script;
 use testkit::script::{Death, Migration};
@@ -19,16 +19,16 @@ fn script(migration: Migration) -> Script {
 }
 
 /// A VM whose RAM is in a file.
-fn vm(script: &Script, share: bool) -> Vm {
+fn vm(script: &Script) -> Vm {
     let mut vm = Vm::new(script);
     let ram = vm.machine.folder.join("ram");
     std::fs::File::create(&ram).unwrap().set_len(vm.machine.memory).unwrap();
-    vm.machine.memory_backend = MemoryBackend::File { path: ram, share };
+    vm.machine.memory_backend = MemoryBackend::File(ram);
     vm
 }
 
-fn running(script: &Script, share: bool) -> (Vm, Launched) {
-    let mut vm = vm(script, share);
+fn running(script: &Script) -> (Vm, Launched) {
+    let mut vm = vm(script);
     let launched = vm.launch(LONG).unwrap();
     (vm, launched)
 }
@@ -37,9 +37,13 @@ fn file(vm: &Vm, name: &str) -> PathBuf {
     vm.machine.folder.join(name)
 }
 
-fn save(vm: &Vm, ram: Ram<'_>, deadline: Duration) -> Result<qemu::Saved, Fault> {
-    let state = file(vm, "state");
-    Save { version: vm.machine.version, ram, state: &state, deadline }.run(&mut vm.qmp(), &vm.events)
+/// Into `state` and `saved ram`.
+fn save(vm: &Vm, deadline: Duration) -> Result<qemu::Saved, Fault> {
+    let (begun_from, ram, state) = (file(vm, "none"), file(vm, "saved ram"), file(vm, "state"));
+    let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline };
+    let mut qmp = vm.qmp();
+    let prepared = save.prepare(&mut qmp, &vm.events)?;
+    prepared.write(&mut StoppedGuest::stop(&mut qmp, &vm.events)?)
 }
 
 /// The names of QMP's commands, after the first of them.
@@ -50,15 +54,16 @@ fn commands(vm: &Vm, first: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_saved_vm_stands_still_and_is_restored_and_each_step_is_told() {
-    let (vm, _launched) = running(&Script::default(), true);
-    let saved = save(&vm, Ram::InItsFile, LONG).unwrap();
-    assert_eq!(saved.ram, 0);
+fn a_saved_vm_goes_on_and_is_restored_and_each_step_is_told() {
+    let (vm, _launched) = running(&Script::default());
+    let saved = save(&vm, LONG).unwrap();
+    assert_eq!(saved.ram, 0, "the fake's RAM is all zeros");
+    assert_eq!(std::fs::metadata(file(&vm, "saved ram")).unwrap().len(), vm.machine.memory);
     assert_eq!(saved.state, std::fs::metadata(file(&vm, "state")).unwrap().len());
-    assert_eq!(vm.qmp().status().unwrap(), RunState::Paused);
+    assert_eq!(vm.qmp().status().unwrap(), RunState::Running);
     insta::assert_snapshot!(commands(&vm, "query-memdev").join(" "), @"query-memdev migrate-set-capabilities query-status stop migrate-set-parameters getfd migrate qmp_capabilities query-status");
 
-    let mut clone = self::vm(&Script::default(), false);
+    let mut clone = self::vm(&Script::default());
     let state = file(&vm, "state");
     let mut seen = None;
     clone
@@ -78,7 +83,7 @@ fn a_saved_vm_stands_still_and_is_restored_and_each_step_is_told() {
     insta::assert_snapshot!(steps(&vm), @r"
     save: prepared
     save: guest stopped
-    save: devices written
+    save: devices and 0 bytes of RAM written
     ");
     insta::assert_snapshot!(steps(&clone), @r"
     restore: QEMU started
@@ -91,109 +96,75 @@ fn a_saved_vm_stands_still_and_is_restored_and_each_step_is_told() {
 #[test]
 fn newer_versions_get_a_file_and_older_ones_a_descriptor() {
     for (version, expected) in [(Version::new(7, 2, 22), "fd:state"), (Version::new(8, 2, 0), "file:/dev/fdset/1")] {
-        let (mut vm, _launched) = running(&Script::default(), true);
+        let mut vm = vm(&Script::default());
         vm.machine.version = version;
-        let _ = save(&vm, Ram::InItsFile, LONG).unwrap();
+        let state = file(&vm, "the state");
+        std::fs::write(&state, "QEVM\0\0\0\u{3}").unwrap();
+        vm.restore_with(&crate::vm::fake(), &state, |_| Ok(())).unwrap();
         let calls = Script::received(&vm.machine.folder);
-        let migrate = calls.iter().find(|call| call["execute"] == "migrate").unwrap();
+        let migrate = calls.iter().find(|call| call["execute"] == "migrate-incoming").unwrap();
         assert_eq!(migrate["arguments"], json!({"uri": expected}));
     }
 }
 
 #[test]
-fn private_ram_goes_into_a_file_of_its_size() {
-    let (vm, _launched) = running(&Script::default(), false);
-    let ram = file(&vm, "saved ram");
-    let saved = save(&vm, Ram::Into(&ram), LONG).unwrap();
-    assert_eq!(saved.ram, 0, "the fake's RAM is all zeros");
-    assert_eq!(std::fs::metadata(&ram).unwrap().len(), vm.machine.memory);
-}
-
-#[test]
-fn ram_that_is_elsewhere_than_told_is_not_saved_and_the_guest_was_never_stopped() {
-    let (vm, _launched) = running(&Script::default(), true);
-    let ram = file(&vm, "saved ram");
-    insta::assert_snapshot!(save(&vm, Ram::Into(&ram), LONG).unwrap_err(), @"the VM was not saved: the VM's RAM is in a file that it shares");
-    let (vm, _launched) = running(&Script::default(), false);
-    insta::assert_snapshot!(save(&vm, Ram::InItsFile, LONG).unwrap_err(), @"the VM was not saved: the VM's RAM is in no file that it shares");
-    assert_eq!(vm.count("stop"), 0);
-    assert!(!file(&vm, "state").exists());
-}
-
-#[test]
 fn after_a_failed_save_the_guest_goes_on_and_no_file_is_left() {
-    let (vm, _launched) = running(&script(Migration::Fail("Unable to write: No space left".to_owned())), true);
-    let fault = save(&vm, Ram::InItsFile, LONG).unwrap_err();
+    let (vm, _launched) = running(&script(Migration::Fail("Unable to write: No space left".to_owned())));
+    let fault = save(&vm, LONG).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Failed);
     insta::assert_snapshot!(fault, @"the VM was not saved: QEMU could not transfer the VM's state: Unable to write: No space left");
     assert_eq!(vm.qmp().status().unwrap(), RunState::Running);
-    assert!(!file(&vm, "state").exists());
-
-    // The same where RAM is written.
-    let (vm, _launched) = running(&script(Migration::Fail("Broken pipe".to_owned())), false);
-    let ram = file(&vm, "saved ram");
-    insta::assert_snapshot!(save(&vm, Ram::Into(&ram), LONG).unwrap_err(), @"the VM was not saved: QEMU could not transfer the VM's state: Broken pipe");
-    assert_eq!(vm.qmp().status().unwrap(), RunState::Running);
-    assert!(!ram.exists() && !file(&vm, "state").exists());
+    assert!(!file(&vm, "saved ram").exists() && !file(&vm, "state").exists());
 }
 
 #[test]
 fn a_guest_that_stood_still_before_stands_still_after_a_failed_save() {
-    let (vm, _launched) = running(&script(Migration::Fail("no".to_owned())), true);
+    let (vm, _launched) = running(&script(Migration::Fail("no".to_owned())));
     vm.qmp().stop().unwrap();
-    save(&vm, Ram::InItsFile, LONG).unwrap_err();
+    save(&vm, LONG).unwrap_err();
     assert_eq!(vm.count("cont"), 0);
 }
 
 #[test]
 fn a_file_that_exists_is_not_overwritten() {
-    let (vm, _launched) = running(&Script::default(), true);
+    let (vm, _launched) = running(&Script::default());
     std::fs::write(file(&vm, "state"), "precious").unwrap();
-    let fault = save(&vm, Ram::InItsFile, LONG).unwrap_err();
+    let fault = save(&vm, LONG).unwrap_err();
     assert!(fault.to_string().contains("File exists"), "{fault}");
     assert_eq!(std::fs::read_to_string(file(&vm, "state")).unwrap(), "precious");
     assert_eq!(vm.count("stop"), 0);
 
     std::fs::remove_file(file(&vm, "state")).unwrap();
-    let (vm, _launched) = running(&Script::default(), false);
+    let (vm, _launched) = running(&Script::default());
     let into = file(&vm, "saved ram");
     std::fs::write(&into, "precious").unwrap();
-    save(&vm, Ram::Into(&into), LONG).unwrap_err();
+    save(&vm, LONG).unwrap_err();
     assert_eq!(std::fs::read_to_string(&into).unwrap(), "precious");
     assert!(!file(&vm, "state").exists());
 }
 
 #[test]
 fn a_save_that_hangs_is_cancelled_at_its_deadline() {
-    for share in [true, false] {
-        let (vm, _launched) = running(&script(Migration::Hang), share);
-        let ram = file(&vm, "saved ram");
-        let fault = save(&vm, if share { Ram::InItsFile } else { Ram::Into(&ram) }, SHORT).unwrap_err();
-        assert_eq!(fault.class(), FaultClass::Timeout);
-        assert_eq!(
-            fault.to_string(),
-            "the VM was not saved: gave up waiting for the VM's state to be written after 300ms: QEMU says: active"
-        );
-        assert_eq!(vm.count("migrate_cancel"), 1);
-        assert_eq!(vm.qmp().status().unwrap(), RunState::Running);
-        assert!(!ram.exists() && !file(&vm, "state").exists());
-    }
+    let (vm, _launched) = running(&script(Migration::Hang));
+    let fault = save(&vm, SHORT).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Timeout);
+    assert_eq!(
+        fault.to_string(),
+        "the VM was not saved: gave up waiting for the VM's state to be written after 300ms: QEMU says: active"
+    );
+    assert_eq!(vm.count("migrate_cancel"), 1);
+    assert_eq!(vm.qmp().status().unwrap(), RunState::Running);
+    assert!(!file(&vm, "saved ram").exists() && !file(&vm, "state").exists());
 }
 
 #[test]
 fn a_qemu_that_dies_while_it_saves_is_told_and_leaves_no_file() {
     let death = Death { stderr: "qemu-system-x86_64: oh".to_owned(), code: 1 };
-    for share in [true, false] {
-        let (vm, _launched) = running(&script(Migration::Die(death.clone())), share);
-        let ram = file(&vm, "saved ram");
-        let fault = save(&vm, if share { Ram::InItsFile } else { Ram::Into(&ram) }, LONG).unwrap_err();
-        assert_eq!(fault.class(), FaultClass::Guest);
-        assert_eq!(
-            fault.to_string(),
-            "the VM was not saved: QEMU ended while we waited for the VM's state to be written"
-        );
-        assert!(!ram.exists() && !file(&vm, "state").exists());
-    }
+    let (vm, _launched) = running(&script(Migration::Die(death)));
+    let fault = save(&vm, LONG).unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Guest);
+    assert_eq!(fault.to_string(), "the VM was not saved: QEMU ended while we waited for the VM's state to be written");
+    assert!(!file(&vm, "saved ram").exists() && !file(&vm, "state").exists());
 }
 
 /// The fault of a restore that must fail; nothing may run after it.
@@ -210,7 +181,7 @@ fn not_restored(vm: &mut Vm, state: &str) -> Fault {
 
 #[test]
 fn a_state_that_qemu_does_not_take_is_told_in_its_words() {
-    let mut vm = self::vm(&Script::default(), false);
+    let mut vm = self::vm(&Script::default());
     let fault = not_restored(&mut vm, "no stream");
     assert_eq!(fault.class(), FaultClass::Guest);
     insta::assert_snapshot!(fault, @"the saved VM could not be loaded: QEMU ended while we waited for the VM's state to be read");
@@ -220,17 +191,17 @@ fn a_state_that_qemu_does_not_take_is_told_in_its_words() {
     ");
 
     let text = "qemu-system-x86_64: Unknown savevm section or instance '0000:00:06.0/virtio-net' 0";
-    let mut vm = self::vm(&script(Migration::Die(Death { stderr: text.to_owned(), code: 1 })), false);
+    let mut vm = self::vm(&script(Migration::Die(Death { stderr: text.to_owned(), code: 1 })));
     let fault = not_restored(&mut vm, "QEVM");
     assert_eq!(fault.log().unwrap().lines, [text]);
 
-    let mut vm = self::vm(&script(Migration::Fail("Channel error".to_owned())), false);
+    let mut vm = self::vm(&script(Migration::Fail("Channel error".to_owned())));
     insta::assert_snapshot!(not_restored(&mut vm, "QEVM"), @"the saved VM could not be loaded: QEMU could not transfer the VM's state: Channel error");
 }
 
 #[test]
 fn a_restore_that_hangs_ends_at_its_deadline_and_leaves_no_qemu() {
-    let mut vm = self::vm(&script(Migration::Hang), false);
+    let mut vm = self::vm(&script(Migration::Hang));
     let path = file(&vm, "the state");
     std::fs::write(&path, "QEVM").unwrap();
     let fake = crate::vm::fake();
@@ -243,7 +214,7 @@ fn a_restore_that_hangs_ends_at_its_deadline_and_leaves_no_qemu() {
 
 #[test]
 fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_make_it_anew() {
-    let mut vm = self::vm(&Script::default(), false);
+    let mut vm = self::vm(&Script::default());
     let ram = file(&vm, "ram");
     std::fs::File::options().write(true).open(&ram).unwrap().set_len(4096).unwrap();
     let fault = not_restored(&mut vm, "QEVM");
@@ -258,17 +229,8 @@ fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_make_it_anew() {
 }
 
 #[test]
-fn a_sealed_template_is_never_shared_with_a_vm() {
-    let mut vm = self::vm(&Script::default(), true);
-    std::fs::write(file(&vm, "template.json"), "{}").unwrap();
-    let fault = not_restored(&mut vm, "QEVM");
-    assert!(fault.to_string().ends_with("ram is a template's and cannot be shared with a VM"), "{fault}");
-    assert!(!vm.log().exists(), "no QEMU was started");
-}
-
-#[test]
 fn what_fails_before_the_guest_goes_on_ends_the_restore() {
-    let mut vm = self::vm(&Script::default(), false);
+    let mut vm = self::vm(&Script::default());
     let path = file(&vm, "the state");
     std::fs::write(&path, "QEVM\0\0\0\u{3}").unwrap();
     let refuse = |_: &mut qemu::Qmp| Err(Fault::new(FaultClass::Port, "a port is taken"));
@@ -282,18 +244,18 @@ fn what_fails_before_the_guest_goes_on_ends_the_restore() {
 /// answered when TCP tried again, after six seconds.
 #[test]
 fn ports_are_opened_when_the_state_is_loaded_and_a_taken_one_is_told_before_anything_is_given_up() {
-    let (saved, _launched) = running(&Script::default(), true);
-    let _ = save(&saved, Ram::InItsFile, LONG).unwrap();
+    let (saved, _launched) = running(&Script::default());
+    let _ = save(&saved, LONG).unwrap();
     let state = file(&saved, "state");
     let listening = Script { listen: true, ..Script::default() };
-    let mut clone = self::vm(&listening, false);
+    let mut clone = self::vm(&listening);
     clone.forward(testkit::port::free(), 80);
     clone.restore_with(&crate::vm::fake(), &state, |_| Ok(())).unwrap();
     insta::assert_snapshot!(commands(&clone, "migrate-incoming").join(" "), @"migrate-incoming human-monitor-command cont");
 
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = model::port::Port::new(holder.local_addr().unwrap().port()).unwrap();
-    let mut second = self::vm(&listening, false);
+    let mut second = self::vm(&listening);
     second.forward(testkit::port::free(), 80);
     second.forward(port, 81);
     let mut was_given_up = false;

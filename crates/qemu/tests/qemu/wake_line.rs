@@ -8,7 +8,7 @@ use host::wait::{Look, Wait};
 use model::FaultClass;
 use qemu::qmp::RunState;
 use qemu::wake_line::{Call, disarm};
-use qemu::{Qmp, Ram, Save, WakeLine};
+use qemu::{Qmp, Save, StoppedGuest, WakeLine};
 use serde_json::json;
 use testkit::Script;
 
@@ -144,10 +144,11 @@ fn a_save_leaves_nothing_of_a_line() {
     let Some(vm) = real() else { return };
     let line = armed(&vm);
     let (state, ram) = (vm.machine.folder.join("state"), vm.machine.folder.join("ram"));
-    let version = vm.machine.version;
-    let save = Save { version, ram: Ram::Into(&ram), state: &state, deadline: LONG };
+    let begun_from = vm.machine.folder.join("none");
+    let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline: LONG };
     let mut qmp = vm.qmp();
-    let _ = save.run(&mut qmp, &vm.events).unwrap();
+    let prepared = save.prepare(&mut qmp, &vm.events).unwrap();
+    let _ = prepared.write(&mut StoppedGuest::stop(&mut qmp, &vm.events).unwrap()).unwrap();
     assert_eq!(qmp.status().unwrap(), RunState::Paused);
     drop(qmp);
     assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);

@@ -79,7 +79,6 @@ fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std:
 fn answer(fake: &Arc<Fake>, state: &mut State, command: &str, arguments: &Value) -> Result<Value, String> {
     match command {
         "guest-sync-delimited" => Ok(arguments["id"].clone()),
-        "guest-ping" => Ok(json!({})),
         "guest-exec" => exec(fake, state, arguments),
         "guest-exec-status" => exec_status(state, arguments),
         "guest-file-open" => {

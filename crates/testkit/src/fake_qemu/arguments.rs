@@ -1,4 +1,4 @@
-//! What of QEMU's command line the fake needs: sockets, pid file, uuid, forwards, RAM.
+//! What of QEMU's command line the fake needs: sockets, pid file, forwards, RAM.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,7 +8,6 @@ use serde_json::Value;
 /// The parts.
 #[derive(Debug)]
 pub(super) struct Arguments {
-    pub(super) uuid: String,
     pub(super) pid_file: Option<PathBuf>,
     pub(super) qmp: PathBuf,
     pub(super) agent: Option<PathBuf>,
@@ -18,8 +17,6 @@ pub(super) struct Arguments {
     pub(super) forwards: Vec<String>,
     /// Bytes of RAM.
     pub(super) memory: u64,
-    /// Whether they are in a file that others can see.
-    pub(super) memory_is_shared: bool,
     /// Whether it waits for a saved state.
     pub(super) waits: bool,
     /// Whether a reset by the guest ends it.
@@ -48,14 +45,12 @@ impl Arguments {
         let memory: Value = serde_json::from_str(&memory).map_err(|error| format!("-object {memory}: {error}"))?;
         let pid_file = words.windows(2).find(|pair| pair[0] == "-pidfile").map(|pair| PathBuf::from(&pair[1]));
         Ok(Arguments {
-            uuid: value("-uuid", "").unwrap_or_default(),
             pid_file,
             qmp: path(&qmp, "unix:")?,
             agent: value("-chardev", "id=agent").map(|text| path(&text, "path=")).transpose()?,
             netdev,
             forwards: rules.iter().filter_map(|rule| rule["str"].as_str().map(str::to_owned)).collect(),
             memory: memory["size"].as_u64().unwrap_or_default(),
-            memory_is_shared: memory["share"] == true,
             waits: words.iter().any(|word| word == "-incoming"),
             reset_ends: value("-action", "reboot=shutdown").is_some(),
         })

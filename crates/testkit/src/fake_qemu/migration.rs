@@ -5,7 +5,6 @@ use std::io::{BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
 use super::{Fake, say};
@@ -32,17 +31,6 @@ impl Migrations {
                                     "desc": "No file descriptor supplied via SCM_RIGHTS"}});
         }
         if command == "add-fd" { json!({"return": {"fdset-id": 1, "fd": 1}}) } else { json!({"return": {}}) }
-    }
-
-    /// The answer to `migrate`, which takes from a set only a descriptor with the flags of a file that it would open.
-    pub(super) fn begin(&self, call: &Value) -> Value {
-        let is_set = call["arguments"]["uri"].as_str().is_some_and(|uri| uri.starts_with("file:/dev/fdset/"));
-        let flags = self.files.last().and_then(|file| rustix::fs::fcntl_getfl(file).ok());
-        if is_set && flags.is_none_or(|flags| flags & OFlags::RWMODE != OFlags::WRONLY) {
-            return json!({"error": {"class": "GenericError",
-                                    "desc": "Failed to find file descriptor with matching flags=0x41"}});
-        }
-        json!({"return": {}})
     }
 
     /// `query-migrate`.
@@ -125,7 +113,7 @@ impl Migrations {
 }
 
 impl Fake {
-    /// The VM's state in QEMU's form: RAM of zeros where it is private, and no devices.
+    /// The VM's state in QEMU's form: RAM of zeros, and no devices.
     fn write_stream(&self, mut stream: impl Write) -> std::io::Result<()> {
         let size = self.arguments.memory;
         let start = |stream: &mut dyn Write| {
@@ -143,8 +131,7 @@ impl Fake {
         start(&mut stream)?;
         end(&mut stream)?;
         stream.write_all(b"\x03\0\0\0\x02")?;
-        let pages = if self.arguments.memory_is_shared { 0 } else { size / PAGE };
-        for page in 0..pages {
+        for page in 0..size / PAGE {
             stream.write_all(&((page * PAGE) | 0x02).to_be_bytes())?;
             stream.write_all(b"\x04ram0\0")?;
         }

@@ -100,11 +100,10 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         | "system_powerdown"
         | "migrate-set-capabilities"
         | "migrate-set-parameters"
+        | "migrate"
         | "migrate-incoming"
         | "migrate_cancel" => json!({"return": {}}),
-        "query-memdev" => {
-            json!({"return": [{"id": "ram0", "size": fake.arguments.memory, "share": fake.arguments.memory_is_shared}]})
-        }
+        "query-memdev" => json!({"return": [{"id": "ram0", "size": fake.arguments.memory}]}),
         "query-chardev" => {
             json!({"return": [{"label": "agent", "frontend-open": !fake.script.agent.absent, "filename": "unix"}]})
         }
@@ -124,11 +123,9 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
             "inserted": {"node-name": state.top, "image": {"virtual-size": 1 << 30}},
         }]}),
         "query-jobs" => json!({"return": []}),
-        "migrate" => state.migrations.begin(call),
         "getfd" | "add-fd" => state.migrations.take(command),
         "query-migrate" => state.migrations.told(),
         "query-status" => json!({"return": {"status": state.status, "running": state.status == "running"}}),
-        "query-uuid" => json!({"return": {"UUID": fake.arguments.uuid}}),
         "stop" => {
             state.status = "paused".to_owned();
             fake.standstill.set(true);

@@ -34,7 +34,7 @@ impl Parts {
             accelerator: Accelerator::Tcg,
             cpus: 2,
             memory: 1 << 20,
-            memory_backend: MemoryBackend::File { path: path("ram"), share: true },
+            memory_backend: MemoryBackend::File(path("ram")),
             kernel: path("kernel"),
             initrd: path("initrd"),
             kernel_command_line: "quiet".to_owned(),
@@ -53,7 +53,7 @@ impl Parts {
 }
 
 #[test]
-fn names_paths_ports_and_sharing_do_not_count() {
+fn names_paths_ports_and_where_the_ram_is_do_not_count() {
     let mut parts = Parts::new();
     let then = parts.ingredients();
     let machine = &mut parts.machine;
