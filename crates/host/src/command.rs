@@ -22,9 +22,6 @@ pub use quoting::{line_of, quote};
 /// As much as is kept of what a program prints; more is a fault, so that a program cannot eat the host's memory.
 const MOST_OUTPUT: usize = 64 * 1024 * 1024;
 
-/// The longest line that [`Command::follow`] hands on whole.
-const LONG_LINE: usize = 4 * 1024 * 1024;
-
 /// How many of a program's last lines go with a fault.
 const TAIL_LINES: usize = 20;
 
@@ -213,13 +210,13 @@ impl Command {
     }
 
     /// Runs it, hands every line of its stderr to `line` as it comes, and returns its exit code and stdout. A fault of
-    /// `line` ends its whole process group and is returned; so do the deadline and an interrupt. Lines may have 4 MiB.
+    /// `line` ends its whole process group and is returned; so do the deadline and an interrupt.
     ///
     /// # Errors
     /// As [`Command::output`], and those of `line`.
     pub fn follow(&self, events: &dyn EventSink, line: &mut dyn FnMut(&str) -> Result<()>) -> Result<(i32, String)> {
         events.debug(format!("running {}", self.display()));
-        let (mut stdout, mut stderr) = (Vec::new(), LineSplitter::with_longest(LONG_LINE));
+        let (mut stdout, mut stderr) = (Vec::new(), LineSplitter::default());
         let code = Running::start(self)?.finish(&mut |stream, bytes| match stream {
             Stream::Stdout if stdout.len() + bytes.len() > MOST_OUTPUT => {
                 Err(faults::too_much_output(self, MOST_OUTPUT))

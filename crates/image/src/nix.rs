@@ -4,12 +4,9 @@
 
 mod build;
 mod failure;
-mod log_line;
 pub(crate) mod pin;
 mod program;
-mod progress;
 mod settings;
-mod transcript;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,7 @@ const TEXT: &str = "\
 /instances/
 /snapshots/
 /templates/
+/nix-build.log
 /vm.log*
 /vm.pid
 ";
@@ -58,6 +59,8 @@ mod tests {
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
             assert!(lines.contains(&format!("/{name}{tail}").as_str()), "{name}");
         }
+        let name = paths.nix_build_log().file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(lines.contains(&format!("/{name}").as_str()), "{name}");
         assert!(lines.contains(&"!/vm/*.nix"));
         std::fs::write(paths.ignore_file(), "mine").expect("a change");
         ensure(&paths, &Silent);

@@ -54,6 +54,10 @@ impl ProjectPaths {
     pub fn nix_result(&self) -> PathBuf {
         self.nix_folder().join("result")
     }
+    /// What the last `nix-build` said.
+    pub fn nix_build_log(&self) -> PathBuf {
+        self.state_dir().join("nix-build.log")
+    }
     /// The folder of the files that make the NixOS guest: that of the default instance.
     pub fn nix_folder(&self) -> PathBuf {
         self.instance(&InstanceName::default()).vm_dir()

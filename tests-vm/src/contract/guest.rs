@@ -15,7 +15,9 @@ use qemu::accelerator::SelfTest;
 use qemu::agent::GuestCommand;
 use qemu::console::ConsoleReader;
 use qemu::machine::FirmwareFile;
-use qemu::{Accelerator, Agent, Forward, Launch, Launched, Machine, MemoryBackend, Qemu, Qmp, Restore, Save, StoppedGuest};
+use qemu::{
+    Accelerator, Agent, Forward, Launch, Launched, Machine, MemoryBackend, Qemu, Qmp, Restore, Save, StoppedGuest,
+};
 
 use super::image::cache;
 use super::login::Credentials;

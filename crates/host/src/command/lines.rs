@@ -6,25 +6,13 @@ use std::collections::VecDeque;
 const LONGEST: usize = 16 * 1024;
 
 /// Cuts a stream into lines. Empty lines are handed on, except the one between a carriage return and its newline.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LineSplitter {
     rest: Vec<u8>,
     after_return: bool,
-    longest: usize,
-}
-
-impl Default for LineSplitter {
-    fn default() -> Self {
-        LineSplitter::with_longest(LONGEST)
-    }
 }
 
 impl LineSplitter {
-    /// Lines of more than `longest` bytes are handed on in pieces.
-    pub(super) fn with_longest(longest: usize) -> Self {
-        LineSplitter { rest: Vec::new(), after_return: false, longest }
-    }
-
     /// Takes the next bytes and hands on the lines that are complete.
     pub(super) fn push(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
         for byte in bytes {
@@ -32,7 +20,7 @@ impl LineSplitter {
                 b'\n' if self.after_return => {}
                 b'\n' | b'\r' => self.flush(line),
                 _ => {
-                    if self.rest.len() == self.longest {
+                    if self.rest.len() == LONGEST {
                         self.flush(line);
                     }
                     self.rest.push(*byte);

@@ -1,26 +1,31 @@
-//! One run of `nix-build`: its arguments, its progress as events, its end as a path or a fault.
+//! One run of `nix-build`: its arguments, its last line as progress, its output in a file, its end as a path or a fault.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host::command::Command;
+use host::files;
+use host::io_fault::at_path;
 use model::config::Nixpkgs;
 use model::paths::ProjectPaths;
 use model::{Event, EventSink, Fault, FaultClass, Result};
 
-use super::failure::{self, Concerns};
-use super::log_line::{Activity, LogLine, News};
+use super::failure::{self, Announced, Concerns};
 use super::program::Program;
-use super::progress::{BUILD, FETCH, Progress};
 use super::settings;
-use super::transcript::Transcript;
 
-/// How often bytes that arrive are told; Nix counts them many times a second.
-const INTERVAL: Duration = Duration::from_millis(200);
 /// What `nix --offline` sets, for the programs that lack that flag: no caches, no new look at archives, no patience.
 const OFFLINE: [(&str, &str); 4] =
     [("substitute", "false"), ("tarball-ttl", "4294967295"), ("download-attempts", "1"), ("connect-timeout", "1")];
+/// The task of its progress.
+const TASK: &str = "image";
+/// So many of the last lines are read for the cause of a failure.
+const MOST_LINES: usize = 500;
 
 /// What to build, and how.
 pub(super) struct Build<'a> {
@@ -55,7 +60,6 @@ impl Build<'_> {
             words.extend(settings::nixpkgs_arguments(nixpkgs, self.project.root()));
         }
         words.extend(["--out-link".into(), self.project.nix_result().into()]);
-        words.extend(["--log-format".into(), "internal-json".into()]);
         let offline = if self.offline { &OFFLINE[..] } else { &[] };
         let refresh = if self.refresh && !self.offline { &[("tarball-ttl", "0")][..] } else { &[] };
         for (name, value) in offline.iter().chain(refresh) {
@@ -79,44 +83,46 @@ impl Build<'_> {
     /// # Errors
     /// What Nix could not do, in words of [`failure`]; Timeout and Interrupted as of every command.
     pub(super) fn run(&self) -> Result<PathBuf> {
-        let configuration = self.project.nix_configuration();
-        let concerns = Concerns { configuration: &configuration, offline: self.offline };
-        let (mut progress, mut transcript) = (Progress::default(), Transcript::default());
-        let mut told: Option<Instant> = None;
-        self.events.emit(Progress::begin());
+        let (configuration, log) = (self.project.nix_configuration(), self.project.nix_build_log());
+        let concerns = Concerns { configuration: &configuration, log: &log, offline: self.offline };
+        let mut output = new_log(&log)?;
+        let (mut announced, mut last) = (Announced::default(), VecDeque::new());
+        // Evaluating the modules takes seconds and is silent.
+        self.events.progress(TASK, "evaluating the configuration".to_owned());
         let ended = self.command().follow(self.events, &mut |line| {
-            let line = LogLine::parse(line);
-            if let LogLine::Message(text) = &line {
-                self.events.debug(format!("nix: {text}"));
-            }
-            transcript.take(&line);
-            if let Some(event) = progress.take(&line) {
-                let counts = matches!(line, LogLine::News { news: News::Progress { .. }, .. });
-                if !counts || told.is_none_or(|time| time.elapsed() >= INTERVAL) {
-                    told = counts.then(Instant::now).or(told);
-                    self.events.emit(event);
+            // A log that cannot be written is no reason to have no image.
+            let _ = writeln!(output, "{line}");
+            if !line.trim().is_empty() {
+                self.events.progress(TASK, line.trim().to_owned());
+                if last.len() == MOST_LINES {
+                    last.pop_front();
                 }
+                last.push_back(line.to_owned());
             }
-            // The plan is complete when the first work begins.
-            let begins = matches!(line, LogLine::Start { activity: Activity::Builds | Activity::Build(_), .. });
-            match transcript.world(self.offline).filter(|_| begins) {
-                Some(plan) => Err(failure::world(plan, &transcript, concerns)),
-                None => Ok(()),
-            }
+            announced.take(line, self.offline).map_or(Ok(()), Err)
         });
-        for task in [FETCH, BUILD] {
-            self.events.emit(Event::TaskFinished { task: task.to_owned() });
-        }
-        match ended? {
-            (0, stdout) => {
+        let _ = output.flush();
+        self.events.emit(Event::TaskFinished { task: TASK.to_owned() });
+        let last: Vec<String> = last.into();
+        match ended {
+            Ok((0, stdout)) => {
                 stdout.lines().last().map(PathBuf::from).filter(|path| path.is_absolute()).ok_or_else(|| {
                     Fault::new(FaultClass::Failed, "`nix-build` did not say where the guest image is")
                         .because(format!("it printed {stdout:?}"))
                 })
             }
-            (code, _) => Err(failure::translate(code, &transcript, concerns)),
+            Ok((code, _)) => Err(failure::translate(code, &last, concerns)),
+            Err(fault) if fault.class() == FaultClass::Timeout => Err(failure::with_log(fault, &last, &log)),
+            Err(fault) => Err(fault),
         }
     }
+}
+
+/// The file of a build's output, in the place of that of the former build.
+fn new_log(path: &Path) -> Result<BufWriter<File>> {
+    files::remove(path)?;
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+    file.map(BufWriter::new).map_err(|error| at_path("create", path, &error))
 }
 
 #[cfg(test)]
@@ -139,15 +145,15 @@ mod tests {
             deadline: Duration::from_secs(1),
             events: &Silent,
         };
-        insta::assert_snapshot!(plain.command().display(), @"/usr/bin/nix-build /guest/nixos/default.nix -A image --argstr settings '/my project/.k3s-vm/vm/settings.json' --argstr configuration '/my project/.k3s-vm/vm/configuration.nix' --out-link '/my project/.k3s-vm/vm/result' --log-format internal-json");
+        insta::assert_snapshot!(plain.command().display(), @"/usr/bin/nix-build /guest/nixos/default.nix -A image --argstr settings '/my project/.k3s-vm/vm/settings.json' --argstr configuration '/my project/.k3s-vm/vm/configuration.nix' --out-link '/my project/.k3s-vm/vm/result'");
         let nixpkgs = Nixpkgs::Channel("nixos-26.05".to_owned());
-        insta::assert_snapshot!(Build { nixpkgs: Some(&nixpkgs), refresh: true, ..plain }.command().display(), @r#"/usr/bin/nix-build /guest/nixos/default.nix -A image --argstr settings '/my project/.k3s-vm/vm/settings.json' --argstr configuration '/my project/.k3s-vm/vm/configuration.nix' --arg nixpkgs '(fetchTarball "https://channels.nixos.org/nixos-26.05/nixexprs.tar.xz")' --out-link '/my project/.k3s-vm/vm/result' --log-format internal-json --option tarball-ttl 0"#);
+        insta::assert_snapshot!(Build { nixpkgs: Some(&nixpkgs), refresh: true, ..plain }.command().display(), @r#"/usr/bin/nix-build /guest/nixos/default.nix -A image --argstr settings '/my project/.k3s-vm/vm/settings.json' --argstr configuration '/my project/.k3s-vm/vm/configuration.nix' --arg nixpkgs '(fetchTarball "https://channels.nixos.org/nixos-26.05/nixexprs.tar.xz")' --out-link '/my project/.k3s-vm/vm/result' --option tarball-ttl 0"#);
         let profile = Program { path: "/profile/bin/nix-build".into(), is_in_path: false };
         let folder = Nixpkgs::Folder("../nixpkgs".to_owned());
         let offline = Build { program: &profile, nixpkgs: Some(&folder), offline: true, ..plain };
         let shown = offline.command().display();
         let (path, rest) = shown.split_once(" /profile").unwrap();
         assert!(path.starts_with("PATH=") && path.contains("/profile/bin:"), "{path}");
-        insta::assert_snapshot!(rest, @"/bin/nix-build /guest/nixos/default.nix -A image --argstr settings '/my project/.k3s-vm/vm/settings.json' --argstr configuration '/my project/.k3s-vm/vm/configuration.nix' --argstr nixpkgs '/my project/../nixpkgs' --out-link '/my project/.k3s-vm/vm/result' --log-format internal-json --option substitute false --option tarball-ttl 4294967295 --option download-attempts 1 --option connect-timeout 1");
+        insta::assert_snapshot!(rest, @"/bin/nix-build /guest/nixos/default.nix -A image --argstr settings '/my project/.k3s-vm/vm/settings.json' --argstr configuration '/my project/.k3s-vm/vm/configuration.nix' --argstr nixpkgs '/my project/../nixpkgs' --out-link '/my project/.k3s-vm/vm/result' --option substitute false --option tarball-ttl 4294967295 --option download-attempts 1 --option connect-timeout 1");
     }
 }

@@ -1,209 +1,246 @@
 //! What Nix says when it fails, as one fault with the next command to type. Pure.
 //!
-//! Nix has no codes for its errors, only words. Those here are of Nix 2.26 and 2.34, recorded (`recorded/`), and of 2.8.
+//! Nix has no codes for its errors, only words. Those here are of Nix 2.26 and 2.34 (`recorded/`).
 
 use std::path::Path;
 
 use model::fault::LogTail;
 use model::{Fault, FaultClass};
 
-use super::log_line::name;
 use super::program::WITHOUT_NIX;
-use super::transcript::{Error, Plan, Transcript};
+
+/// How many lines go with a fault.
+const TAIL: usize = 20;
+/// So many derivations may be built without a cache. A change of the user's configuration takes some tens (files of
+/// /etc, units, the initial RAM disk, the image); a system without any cache takes thousands.
+const LOCAL_BUILDS: u64 = 100;
+const PROXY: &str =
+    "export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too";
+const UPDATE: &str = "k3s-vm nix update    # pins the newest nixpkgs, with what it is now";
 
 /// What a failure may concern.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Concerns<'a> {
     /// The user's part of the guest.
     pub(super) configuration: &'a Path,
+    /// Where all is that Nix said.
+    pub(super) log: &'a Path,
     /// Whether nothing may be fetched.
     pub(super) offline: bool,
 }
 
-/// The fault of a run that ended with `code`.
-pub(super) fn translate(code: i32, transcript: &Transcript, concerns: Concerns<'_>) -> Fault {
-    let errors = transcript.errors();
-    let said = errors.iter().map(|error| error.sentence.as_str()).collect::<Vec<_>>().join("\n");
-    of_the_host(&said)
-        .or_else(|| of_the_sources(&said, concerns))
-        .or_else(|| of_a_builder(&said, transcript))
-        .or_else(|| of_the_project(&said, errors, concerns))
+/// A failure that is known by its words.
+struct Cause {
+    /// Any of them tells it.
+    words: &'static [&'static str],
+    class: FaultClass,
+    what: &'static str,
+    next: &'static str,
+}
+
+const DISK_FULL: Cause = Cause {
+    words: &["No space left on device", "database or disk is full"],
+    class: FaultClass::Host,
+    what: "Nix has no space left for the guest image",
+    next: "nix-collect-garbage    # removes what nothing uses; `df -h /nix` shows how much there is",
+};
+
+const CAUSES: [Cause; 9] = [
+    Cause {
+        words: &["cannot connect to socket at"],
+        class: FaultClass::Host,
+        what: "the daemon of Nix does not answer",
+        next: "sudo systemctl start nix-daemon    # or as your system starts services",
+    },
+    Cause {
+        words: &["big-lock", "per-user' to 755: Operation not permitted"],
+        class: FaultClass::Host,
+        what: "this user may not use the store of Nix: it is another user's, or its daemon does not run",
+        next: "sudo systemctl start nix-daemon    # where Nix was installed for all users",
+    },
+    Cause {
+        words: &["specified in 'build-users-group' does not exist"],
+        class: FaultClass::Host,
+        what: "Nix cannot build as root without the users that build",
+        next: "export NIX_CONFIG='build-users-group ='    # root builds by itself; then run the command again",
+    },
+    Cause {
+        words: &["kernel namespaces that are required for sandboxing"],
+        class: FaultClass::Host,
+        what: "Nix cannot build in a sandbox here, which most containers forbid",
+        next: "export NIX_CONFIG='sandbox = false'    # then run the command again",
+    },
+    Cause {
+        words: &["experimental Nix feature '", "attribute 'getFlake' missing"],
+        class: FaultClass::Host,
+        what: "a feature of Nix is off that the guest's configuration needs",
+        next: "export NIX_CONFIG='extra-experimental-features = nix-command flakes'    # then run the command again",
+    },
+    Cause {
+        words: &[
+            "is required to build '",
+            "Reason: platform mismatch",
+            "Reason: missing system features",
+            "Reason: required system or feature not available",
+        ],
+        class: FaultClass::Host,
+        what: "this Nix has no builder for the guest's platform, or for a feature that .k3s-vm/vm/configuration.nix needs",
+        next: "man nix.conf    # builders and system-features; on macOS `nix run nixpkgs#darwin.linux-builder` is one",
+    },
+    Cause {
+        words: &["was not found in the Nix search path"],
+        class: FaultClass::Config,
+        what: "Nix does not find a nixpkgs by its search path",
+        next: "name a folder, an address or channel:NAME in image.nixpkgs, or leave it out",
+    },
+    Cause {
+        words: &["hash mismatch in"],
+        class: FaultClass::Failed,
+        what: "what Nix fetched is not what was pinned",
+        next: UPDATE,
+    },
+    Cause {
+        words: &["cannot create symlink"],
+        class: FaultClass::State,
+        what: "something is in the way of the link that Nix makes to the guest image",
+        next: "move it away, then run the command again",
+    },
+];
+
+/// The fault of a run that ended with `code` and said `lines` at its end.
+pub(super) fn translate(code: i32, lines: &[String], concerns: Concerns<'_>) -> Fault {
+    let lines_of_nix = lines.iter().map(|line| line.trim()).filter(|line| !is_source(line));
+    let errors = errors(lines);
+    let fault = by_words(lines_of_nix, &DISK_FULL)
+        .or_else(|| of_the_guest(&errors))
+        .or_else(|| CAUSES.iter().find_map(|cause| by_words(errors.iter().copied(), cause)))
+        .or_else(|| of_a_builder(&errors))
+        .or_else(|| of_a_download(&errors, concerns.offline))
+        .or_else(|| of_the_configuration(&errors, concerns.configuration))
         .unwrap_or_else(|| {
             let fault = Fault::new(FaultClass::Failed, format!("`nix-build` failed with exit code {code}"));
-            let fault = match errors.last() {
-                Some(error) => fault.because(&error.sentence),
-                None => fault,
-            };
-            let fault = fault.next("k3s-vm --debug start    # tells the command, to run it by hand").next(WITHOUT_NIX);
-            with_log(fault, "output of `nix-build`", transcript.messages())
-        })
+            if errors.is_empty() { fault } else { fault.because(sentence(&errors)) }
+        });
+    let fault = fault.next(format!("less {}    # all that Nix said", host::command::quote(concerns.log.as_os_str())));
+    let fault = if fault.class() == FaultClass::Config { fault } else { fault.next(WITHOUT_NIX) };
+    with_log(fault, lines, concerns.log)
 }
 
-/// The fault of a run that was ended before it compiled most of a system.
-pub(super) fn world(plan: Plan, transcript: &Transcript, concerns: Concerns<'_>) -> Fault {
-    let what = format!("{} things would have to be compiled for the guest image", plan.builds);
-    if concerns.offline {
-        return Fault::new(FaultClass::Host, what)
-            .because("image.offline is set, and they are not on this machine")
-            .next("k3s-vm start --set image.offline=false    # fetches them from Nix's caches")
-            .next(WITHOUT_NIX);
-    }
-    let fault = Fault::new(FaultClass::Host, what).because("no cache of Nix that has them can be reached");
-    let fault = transcript.unreachable().iter().fold(fault, Fault::because);
-    fault.next(PROXY).next(WITHOUT_NIX)
+/// Adds the last lines.
+pub(super) fn with_log(fault: Fault, lines: &[String], log: &Path) -> Fault {
+    let lines = lines[lines.len().saturating_sub(TAIL)..].to_vec();
+    if lines.is_empty() { fault } else { fault.with_log(LogTail { source: log.display().to_string(), lines }) }
 }
 
-const PROXY: &str =
-    "export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too";
+/// The lines from the first error on, without excerpts of sources and of builders' logs, which may have any word.
+fn errors(lines: &[String]) -> Vec<&str> {
+    let begin = lines.iter().position(|line| line.starts_with("error:")).unwrap_or(lines.len());
+    lines[begin..].iter().map(|line| line.trim()).filter(|line| !line.starts_with('>') && !is_source(line)).collect()
+}
 
-/// What the host lacks, or its Nix.
-fn of_the_host(said: &str) -> Option<Fault> {
-    let found = |words: &[&str]| words.iter().any(|word| said.contains(word)).then(|| line_with(said, words));
-    let host = |what: &str, why: String| Fault::new(FaultClass::Host, what).because(why);
-    if let Some(why) = found(&["No space left on device", "database or disk is full"]) {
-        return Some(
-            host("Nix has no space left for the guest image", why)
-                .next("nix-collect-garbage    # removes what nothing uses; `df -h /nix` shows how much there is"),
-        );
-    }
-    if let Some(why) = found(&["cannot connect to socket at"]) {
-        return Some(
-            host("the daemon of Nix does not answer", why)
-                .next("sudo systemctl start nix-daemon    # or as your system starts services")
-                .next(WITHOUT_NIX),
-        );
-    }
-    if let Some(why) = found(&["big-lock", "per-user' to 755: Operation not permitted"]) {
-        return Some(
-            host("this user may not use the store of Nix", why)
-                .because("it was installed for one user, who is another, or its daemon does not run")
-                .next("sudo systemctl start nix-daemon    # where it was installed for all users")
-                .next("ls -ld /nix/store    # shows its owner, where it was installed for one")
-                .next(WITHOUT_NIX),
-        );
-    }
-    if let Some(why) = found(&["specified in 'build-users-group' does not exist"]) {
-        return Some(
-            host("Nix cannot build as root without the users that build", why)
-                .next("export NIX_CONFIG='build-users-group ='    # root builds by itself; then run the command again"),
-        );
-    }
-    if let Some(why) = found(&["kernel namespaces that are required for sandboxing"]) {
-        return Some(
-            host("Nix cannot build in a sandbox here", why)
-                .because("most containers forbid it")
-                .next("export NIX_CONFIG='sandbox = false'    # then run the command again"),
-        );
-    }
-    if let Some(why) = found(&["experimental Nix feature '", "attribute 'getFlake' missing"]) {
-        let fault = host("a feature of Nix is off that the guest's configuration needs", why);
-        let step =
-            "export NIX_CONFIG='extra-experimental-features = nix-command flakes'    # then run the command again";
-        return Some(fault.next(step));
-    }
-    found(&["is required to build '", "Reason: platform mismatch", "Reason: missing system features"])
-        .or_else(|| found(&["Reason: required system or feature not available"]))?;
-    let why = said.to_owned();
-    Some(match required_features(said) {
-        Some(features) => host(&format!("this Nix has no builder with the feature {features}"), why)
-            .because("k3s-vm's own guest needs none, so something in .k3s-vm/vm/configuration.nix does")
-            .next("take out what needs it, or add a builder that has it: `man nix.conf`, system-features and builders"),
-        None => host("this Nix cannot build for the guest's platform", why)
-            .next("on macOS add a Linux builder: `nix run nixpkgs#darwin.linux-builder`")
-            .next("or a remote one: `man nix.conf`, builders"),
+/// `12|  text` and `|  ^`, as Nix shows sources.
+fn is_source(line: &str) -> bool {
+    line.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with('|')
+}
+
+/// The last error, without the trace that led there.
+fn sentence(errors: &[&str]) -> String {
+    let begin = errors.iter().rposition(|line| line.starts_with("error:")).unwrap_or(0);
+    let told: Vec<&str> = errors[begin..].iter().take_while(|line| !line.starts_with('…')).copied().collect();
+    told.join("\n").trim_start_matches("error:").trim().to_owned()
+}
+
+fn by_words<'a>(mut lines: impl Iterator<Item = &'a str>, cause: &Cause) -> Option<Fault> {
+    let line = lines.find(|line| cause.words.iter().any(|word| line.contains(word)))?;
+    let why = line.trim().trim_start_matches("error:").trim();
+    Some(Fault::new(cause.class, cause.what).because(why).next(cause.next))
+}
+
+/// What `guest/nixos` itself says of the configuration.
+fn of_the_guest(errors: &[&str]) -> Option<Fault> {
+    let what = errors.iter().find_map(|line| line.strip_prefix("error: k3s-vm: "))?;
+    let fault = Fault::new(FaultClass::Config, what);
+    Some(if what.contains("no K3s ") {
+        fault
+            .next("set k3s.version in .k3s-vm/config.toml to one of these, such as \"v1.35\", or leave it out")
+            .next("k3s-vm nix update    # pins the newest nixpkgs, which may have it")
+    } else {
+        fault.next("k3s-vm config show    # tells where each value is from")
     })
 }
 
-/// What should have come from somewhere and did not, or is something else.
-fn of_the_sources(said: &str, concerns: Concerns<'_>) -> Option<Fault> {
-    if let Some(what) = said.lines().find_map(|line| line.strip_prefix("k3s-vm: ")) {
-        let fault = Fault::new(FaultClass::Config, what);
-        return Some(if what.contains("no K3s ") {
-            fault
-                .next("set k3s.version in .k3s-vm/config.toml to one of these, such as \"v1.35\", or leave it out")
-                .next("k3s-vm nix update    # pins the newest nixpkgs, which may have it")
-        } else {
-            fault.next("k3s-vm config show    # tells where each value is from")
-        });
-    }
-    if said.contains("was not found in the Nix search path") {
-        let fault = Fault::new(FaultClass::Config, "Nix does not find a nixpkgs by its search path");
-        let fault = fault.because(line_with(said, &["was not found in the Nix search path"]));
-        return Some(fault.next("name a folder, an address or channel:NAME in image.nixpkgs, or leave it out"));
-    }
-    if said.contains("hash mismatch in") {
-        let mismatch: Vec<&str> = said.lines().skip_while(|line| !line.contains("hash mismatch in")).take(3).collect();
-        let fault = Fault::new(FaultClass::Failed, "what Nix fetched is not what was pinned");
-        let fault = fault.because(mismatch.join("\n"));
-        return Some(fault.next("k3s-vm nix update    # pins the newest nixpkgs, with what it is now"));
-    }
-    let (address, why) = said.rsplit_once("unable to download '")?.1.split_once("': ")?;
-    let why = why.lines().next().unwrap_or_default().trim_end_matches(')');
+/// The first builder that failed: "builder for 'D' failed with H", and "Cannot build 'D'." before "Reason: builder
+/// failed with H." of newer ones.
+fn of_a_builder(errors: &[&str]) -> Option<Fault> {
+    let place = errors.iter().position(|line| line.contains("builder f") && line.contains("failed with "))?;
+    let derivation = errors[..=place].iter().rev().flat_map(|line| line.split('\'')).find(|it| it.ends_with(".drv"))?;
+    let file = derivation.rsplit('/').next().unwrap_or(derivation).trim_end_matches(".drv");
+    // `/nix/store/HASH-NAME.drv`
+    let name = file.split_once('-').filter(|(hash, _)| hash.len() == 32).map_or(file, |(_, name)| name);
+    let how = errors[place].split_once("failed with ")?.1.trim_end_matches(['.', ';']);
+    let fault = Fault::new(FaultClass::Failed, format!("the build of {name} failed"));
+    let fault = fault.because(format!("its builder ended with {how}"));
+    Some(fault.next(format!("nix-store --read-log {derivation}    # all that it said")))
+}
+
+fn of_a_download(errors: &[&str], offline: bool) -> Option<Fault> {
+    let (address, why) = errors.iter().find_map(|line| line.split_once("unable to download '")?.1.split_once("': "))?;
     let answered = why.contains("HTTP error");
     let class = if answered { FaultClass::Failed } else { FaultClass::Host };
-    let fault = Fault::new(class, format!("Nix cannot fetch {address}")).because(why);
-    Some(match concerns.offline {
-        _ if answered => fault
-            .next("correct image.nixpkgs, if that names it")
-            .next("k3s-vm nix update    # pins the newest nixpkgs, if the pinned one is gone"),
-        true => fault
-            .because("image.offline is set, and it is not on this machine")
-            .next("k3s-vm start --set image.offline=false"),
-        false => fault.next(PROXY).next("k3s-vm start --nixpkgs FOLDER    # a nixpkgs that you have").next(WITHOUT_NIX),
+    let fault = Fault::new(class, format!("Nix cannot fetch {address}")).because(why.trim_end_matches(')'));
+    Some(match offline {
+        _ if answered => fault.next("correct image.nixpkgs, if that names it").next(UPDATE),
+        true => fault.because("image.offline is set, and it is not on this machine").next(ONLINE),
+        false => fault.next(PROXY).next("k3s-vm start --nixpkgs FOLDER    # a nixpkgs that you have"),
     })
 }
 
-/// A builder that failed, with the end of its log.
-fn of_a_builder(said: &str, transcript: &Transcript) -> Option<Fault> {
-    // "builder for 'D' failed with H" up to 2.26, then "Cannot build 'D'." and "Reason: builder failed with H."
-    let (before, after) = said.split_once("builder failed with ").or_else(|| said.split_once("' failed with "))?;
-    let derivation = before.split('\'').rfind(|word| word.ends_with(".drv"))?.to_owned();
-    let how = after.lines().next().unwrap_or_default().trim_end_matches(['.', ';']);
-    let log = transcript.log_of(&derivation);
-    let short = name(&derivation).to_owned();
-    if let Some(line) = log.iter().find(|line| line.contains("No space left on device")) {
-        return of_the_host(line);
+const ONLINE: &str = "k3s-vm start --set image.offline=false    # fetches it";
+
+fn of_the_configuration(errors: &[&str], configuration: &Path) -> Option<Fault> {
+    let path = configuration.display().to_string();
+    errors.iter().find(|line| line.contains(&path))?;
+    let fault = Fault::new(FaultClass::Config, format!("{path} has a mistake")).because(sentence(errors));
+    Some(fault.next("correct it, then run the command again"))
+}
+
+/// What Nix announced to do, and whether it found a cache.
+#[derive(Debug, Default)]
+pub(super) struct Announced {
+    builds: u64,
+    fetches: u64,
+    /// The cache that did not answer, with the reason.
+    unreachable: Option<String>,
+}
+
+impl Announced {
+    /// Takes a line. A fault where Nix now begins to compile most of a system, which takes hours, since nothing brings it.
+    pub(super) fn take(&mut self, line: &str, offline: bool) -> Option<Fault> {
+        let count = || line.split(' ').nth(1)?.parse().ok();
+        if line.starts_with("these ") && line.contains(" will be built") {
+            self.builds = count().unwrap_or(0);
+        } else if line.starts_with("these ") && line.contains(" will be fetched") {
+            self.fetches = count().unwrap_or(0);
+        } else if let Some((cache, why)) = line.split_once("/nix-cache-info': ")
+            && !why.contains("; retrying in ")
+        {
+            let cache = cache.rsplit('\'').next().unwrap_or(cache);
+            self.unreachable = Some(format!("{cache}: {why}"));
+        }
+        let begins = line.starts_with("building '") && (offline || self.unreachable.is_some());
+        (begins && self.builds > LOCAL_BUILDS && self.fetches < self.builds).then(|| self.world(offline))
     }
-    let fault = Fault::new(FaultClass::Failed, format!("the build of {short} failed"))
-        .because(format!("its builder ended with {how}"))
-        .next(format!("nix-store --read-log {derivation}    # all that it said"));
-    Some(with_log(fault, &format!("log of {short}"), log))
-}
 
-/// What is in the project: a mistake in the user's part of the guest, a file in the place of the link.
-fn of_the_project(said: &str, errors: &[Error], concerns: Concerns<'_>) -> Option<Fault> {
-    if let Some((_, link)) = said.split_once("cannot create symlink ")
-        && let Some(link) = link.split(['\'', '"']).nth(1)
-    {
-        let fault = Fault::new(FaultClass::State, format!("{link} is in the way of the link that Nix makes there"));
-        let quoted = host::command::quote(link.as_ref());
-        return Some(fault.because("it leads to nothing of Nix's store").next(format!("mv {quoted} {quoted}.old")));
-    }
-    let path = concerns.configuration.display().to_string();
-    let error = errors.iter().find(|error| error.whole.contains(&path))?;
-    Some(
-        Fault::new(FaultClass::Config, format!("{path} has a mistake"))
-            .because(&error.sentence)
-            .next("correct it, then run the command again"),
-    )
-}
-
-/// The features that no builder has, where it is for them: between the first braces behind the word.
-fn required_features(said: &str) -> Option<String> {
-    let features = said.split_once("eatures {").or_else(|| said.split_once("eatures: {"))?.1.split_once('}')?.0;
-    (!features.is_empty()).then(|| features.to_owned())
-}
-
-/// The line that has one of `words`, without what stands before an inner `error:`.
-fn line_with(said: &str, words: &[&str]) -> String {
-    let line = said.lines().find(|line| words.iter().any(|word| line.contains(word))).unwrap_or_default();
-    line.rsplit_once("error: ").map_or(line, |(_, inner)| inner).to_owned()
-}
-
-fn with_log(fault: Fault, source: &str, lines: Vec<String>) -> Fault {
-    match lines.is_empty() {
-        true => fault,
-        false => fault.with_log(LogTail { source: source.to_owned(), lines }),
+    fn world(&self, offline: bool) -> Fault {
+        let what = format!("{} things would have to be compiled for the guest image", self.builds);
+        let fault = Fault::new(FaultClass::Host, what);
+        let fault = if offline {
+            fault.because("image.offline is set, and they are not on this machine").next(ONLINE)
+        } else {
+            let fault = fault.because("no cache of Nix that has them can be reached").next(PROXY);
+            self.unreachable.iter().fold(fault, Fault::because)
+        };
+        fault.next(WITHOUT_NIX)
     }
 }
 

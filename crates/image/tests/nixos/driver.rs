@@ -1,4 +1,4 @@
-//! The provider with a true Nix, which builds something small: arguments, log, link, copy, failures and Ctrl-C.
+//! The provider with a true Nix, which builds something small: arguments, output, link, copy, failures and Ctrl-C.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,9 +64,7 @@ fn role() {
 
 fn progress(event: Event) -> Option<String> {
     match event {
-        Event::Progress { message, done, total, .. } => {
-            Some(done.zip(total).map_or(message.clone(), |(done, total)| format!("{message} ({done}/{total})")))
-        }
+        Event::Progress { message, .. } => Some(message),
         _ => None,
     }
 }
@@ -148,7 +146,7 @@ fn nix_builds_and_the_cache_gets_a_copy() {
     let told = setup.finish(setup.start());
     let mut lines = told.lines();
     let folder = lines.next().and_then(|line| line.strip_prefix("made FOLDER/")).expect(&told).to_owned();
-    for line in ["evaluating the configuration", "linux-6.12: LD vmlinux (0/2)", "guest-image: making the disk (1/2)"] {
+    for line in ["evaluating the configuration", "LD vmlinux", "making the disk"] {
         assert!(told.lines().any(|told| told == line), "{line} is not among\n{told}");
     }
     let link = std::fs::canonicalize(setup.project().nix_result()).expect("a link");
@@ -167,11 +165,10 @@ fn nix_builds_and_the_cache_gets_a_copy() {
 fn a_builder_that_fails_is_told_with_the_end_of_its_log() {
     let setup = Setup::new("{ ... }: { script = \"for i in $(seq 30); do echo line $i; done; exit 7\"; }\n");
     let told = setup.finish(setup.start());
-    assert!(
-        told.starts_with("failed the build of guest-image failed: its builder ended with exit code 7\nline 11\n"),
-        "{told}"
-    );
-    assert!(told.ends_with("\nline 30"), "{told}");
+    assert!(told.starts_with("failed the build of guest-image failed: its builder ended with exit code 7\n"), "{told}");
+    assert!(told.lines().any(|line| line == "line 30"), "{told}");
+    let log = std::fs::read_to_string(setup.project().nix_build_log()).expect("the log");
+    assert!((1..=30).all(|number| log.lines().any(|line| line == format!("line {number}"))), "{log}");
     assert_eq!(setup.images(), 0);
     assert!(!setup.project().nix_result().exists());
 }
@@ -182,8 +179,8 @@ fn a_mistake_in_the_configuration_is_told_with_its_place() {
     let setup = Setup::new("{ ... }: {\n  script = nothing;\n}\n");
     let told = setup.finish(setup.start());
     let file = "FOLDER/my project/.k3s-vm/vm/configuration.nix";
-    let expected = format!("config {file} has a mistake: undefined variable 'nothing'\nat {file}:2:12:");
-    assert_eq!(told.trim_end(), expected);
+    let expected = format!("config {file} has a mistake: undefined variable 'nothing'\nat {file}:2:12:\n");
+    assert!(told.starts_with(&expected), "{told}");
 }
 
 #[test]
