@@ -7,10 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use host::packages::Consent;
 use image::ImageRequest;
 use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::paths::CachePaths;
+use model::requirement::Consent;
 use model::{Event, EventSink, Fault, FaultClass, Result};
 
 /// Prints every event with the time since the start.

@@ -3,9 +3,9 @@
 //! It decides and leaves the rest to the two. That a cache of Nix cannot be reached changes nothing: who installed Nix
 //! wants to know.
 
-use host::packages::Requirement;
 use model::Result;
 use model::guest_image::GuestImage;
+use model::requirement::Requirement;
 
 use crate::ImageRequest;
 use crate::debian::Debian;

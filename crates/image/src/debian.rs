@@ -13,8 +13,8 @@ mod tree_owner;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use host::packages::Requirement;
 use model::guest_image::{GuestImage, GuestImageManifest, SCHEMA};
+use model::requirement::Requirement;
 use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::ImageRequest;

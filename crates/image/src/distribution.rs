@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use host::deadline::Deadline;
-use host::packages::Requirement;
 use model::paths::CachePaths;
+use model::requirement::Requirement;
 use model::{Fault, FaultClass, Result};
 
 use crate::ImageRequest;

@@ -11,9 +11,9 @@ mod sums;
 use std::path::{Path, PathBuf};
 
 use host::deadline::Deadline;
-use host::packages::Requirement;
 use model::config::K3sConfig;
 use model::paths::CachePaths;
+use model::requirement::Requirement;
 use model::{Fault, FaultClass, Result};
 
 use crate::ImageRequest;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use host::command::Command;
 use host::deadline::Deadline;
-use host::packages::Requirement;
 use model::paths::CachePaths;
+use model::requirement::Requirement;
 use model::{Event, EventSink, Fault, FaultClass, Result};
 
 use crate::ImageRequest;

@@ -26,10 +26,10 @@ mod tree_archive;
 use std::path::Path;
 use std::time::Duration;
 
-use host::packages::{Consent, Requirement};
 use model::config::{ImageConfig, K3sConfig};
 use model::guest_image::GuestImage;
 use model::paths::CachePaths;
+use model::requirement::{Consent, Requirement};
 use model::{EventSink, FaultClass, Result};
 
 /// What is needed to find or build a guest image.

@@ -15,10 +15,10 @@ use host::deadline::Deadline;
 use host::files::{self, Mode};
 use host::io_fault::at_path;
 use host::lock::FileLock;
-use host::packages::Requirement;
 use host::sparse_copy;
 use model::guest_image::{GuestImage, SCHEMA, file};
 use model::paths::ProjectPaths;
+use model::requirement::Requirement;
 use model::{Fault, FaultClass, Result};
 
 use crate::ImageRequest;

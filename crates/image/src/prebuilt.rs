@@ -3,8 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use host::packages::Requirement;
 use model::guest_image::{GuestImage, file};
+use model::requirement::Requirement;
 use model::{Fault, FaultClass, Result};
 
 use crate::ImageRequest;

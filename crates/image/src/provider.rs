@@ -1,9 +1,9 @@
 //! The seam between the ways to get a guest image.
 
-use host::packages::Requirement;
 use model::Result;
 use model::config;
 use model::guest_image::GuestImage;
+use model::requirement::Requirement;
 
 use crate::ImageRequest;
 use crate::auto::Auto;

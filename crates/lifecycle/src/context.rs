@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use host::packages::Consent;
 use model::config::Ports;
 use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
+use model::requirement::Consent;
 use model::{EventSink, Result};
 
 use crate::disks::Pool;

@@ -37,6 +37,7 @@ mod machine;
 pub mod nix_update;
 pub mod observe;
 pub mod ownership;
+pub mod packages;
 pub mod pause;
 mod phases;
 pub mod pool;

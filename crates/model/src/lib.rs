@@ -11,6 +11,7 @@ pub mod guest_image;
 pub mod instance;
 pub mod paths;
 pub mod port;
+pub mod requirement;
 pub mod snapshot;
 
 pub use config::Config;

@@ -8,6 +8,7 @@ mod answer;
 pub mod argv;
 mod changed_memory;
 pub mod console;
+mod direct_writer;
 pub mod disk;
 mod last_words;
 pub mod launch;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use host::direct_writer::{DirectWriter, Piece};
+use crate::direct_writer::{DirectWriter, Piece};
 
 /// Fewer than the pieces of a writer, so that it has always one to write while all of them wait.
 const READERS: usize = 2;
@@ -64,7 +64,7 @@ fn parts(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 mod tests {
     use super::*;
 
-    const PAGE: u64 = host::direct_writer::ALIGNMENT as u64;
+    const PAGE: u64 = crate::direct_writer::ALIGNMENT as u64;
 
     #[test]
     fn ranges_are_read_in_parts() {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
-use host::packages::Requirement;
 use host::program_version;
 use model::paths::CachePaths;
+use model::requirement::Requirement;
 use model::{EventSink, Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
 

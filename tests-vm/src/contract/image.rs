@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::packages::{self, Consent};
 use image::ImageRequest;
+use lifecycle::packages;
 use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::guest_image::GuestImage;
 use model::paths::CachePaths;
+use model::requirement::Consent;
 use model::{Event, EventSink, Result};
 
 use super::guest::sound;

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 use std::time::Duration;
 
-use host::packages::Consent;
+use model::requirement::Consent;
 use model::{Fault, FaultClass, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

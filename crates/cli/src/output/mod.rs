@@ -22,7 +22,7 @@ pub(crate) mod typed;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use host::packages::Consent;
+use model::requirement::Consent;
 use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::args::{Format, Globals, OutputArgs};

@@ -126,8 +126,7 @@ fn a_failed_build_is_told_with_the_end_of_its_log() {
     Error: the build of fail failed
       its builder ended with exit code 3
 
-    End of log of fail:
-      | l 10
+    End of PROJECT/.k3s-vm/nix-build.log:
       | l 11
       | l 12
       | l 13
@@ -147,8 +146,11 @@ fn a_failed_build_is_told_with_the_end_of_its_log() {
       | l 27
       | l 28
       | l 29
+      | error: builder for '/nix/store/fb4513wdyaifsshwn16n98yc2iiyh04c-fail.drv' failed with exit code 3
 
     Next: nix-store --read-log /nix/store/fb4513wdyaifsshwn16n98yc2iiyh04c-fail.drv    # all that it said
+    Next: less PROJECT/.k3s-vm/nix-build.log    # all that Nix said
+    Next: k3s-vm start --provider debian    # a Debian guest, made without Nix
     ");
 }
 

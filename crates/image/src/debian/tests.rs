@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::packages::Consent;
 use model::config::{Distribution, ImageConfig, K3sConfig};
 use model::event::Silent;
 use model::guest_image::file;
 use model::paths::CachePaths;
+use model::requirement::Consent;
 
 use super::*;
 

@@ -5,10 +5,10 @@ mod failures;
 use std::time::Duration;
 
 use host::digest::Sha256;
-use host::packages::Consent;
 use model::FaultClass;
 use model::config::k3s::K3sVersion;
 use model::config::{Distribution as Configured, ImageConfig, Provider};
+use model::requirement::Consent;
 use testkit::RecordingSink;
 use testkit::http_server::{Answer, HttpServer, Request};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use host::command::Command;
 use host::files::{self, Mode};
-use host::packages::{Consent, Requirement};
 use model::paths::CachePaths;
+use model::requirement::{Consent, Requirement};
 use model::{EventSink, Fault, FaultClass, Result};
 
 use crate::store::Store;

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use host::packages::Consent;
 use model::config::{Distribution, ImageConfig, K3sConfig, Nixpkgs, Provider as Configured};
 use model::paths::CachePaths;
+use model::requirement::Consent;
 use testkit::RecordingSink;
 use testkit::fake_nix::FakeNix;
 

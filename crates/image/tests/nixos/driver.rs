@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use host::packages::Consent;
 use image::ImageRequest;
 use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::guest_image::{GuestImage, file};
 use model::paths::{CachePaths, ProjectPaths};
+use model::requirement::Consent;
 use model::{Event, Result};
 use testkit::RecordingSink;
 

@@ -1,14 +1,15 @@
 //! What a start needs before there is a VM: tools of the host and a guest image.
 
-use host::packages::{self, Requirement};
 use image::ImageRequest;
 use model::Result;
 use model::guest_image::GuestImage;
+use model::requirement::Requirement;
 
 use crate::context::Context;
 use crate::disk;
 use crate::image_users::{self, Held};
 use crate::observe::Observed;
+use crate::packages;
 use crate::phases::Outcome;
 use crate::template::Base;
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use host::direct_writer::{DirectWriter, Piece};
+use crate::direct_writer::{DirectWriter, Piece};
 
 use super::{PAGE, unknown};
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use host::direct_writer::{self, DirectWriter};
+use crate::direct_writer::{self, DirectWriter};
 use host::io_fault::at_path;
 use host::{memory, sparse_copy};
 use model::Result;

@@ -11,7 +11,6 @@ use qemu::{Launched, Machine, MemoryBackend, Qemu, Qmp, Save, Saved, StoppedGues
 use crate::boot_sector::COUNTING;
 use crate::image_info::image_info;
 use crate::real::{prepared_with, real_qemu};
-use crate::real_disk::overlay_on;
 use crate::vm::{LONG, Vm, quit};
 
 /// A line of the guest's.

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use host::command::{Command, quote};
 use model::{EventSink, Fault, FaultClass, Result};
-
-use crate::command::{Command, quote};
 
 /// What may be done as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +44,11 @@ impl System {
     pub(super) fn of_this_host(deadline: Duration) -> Result<Self> {
         let mut os_release = None;
         for path in ["/etc/os-release", "/usr/lib/os-release"] {
-            os_release = os_release.or(crate::files::read_text_optional(Path::new(path))?);
+            os_release = os_release.or(host::files::read_text_optional(Path::new(path))?);
         }
         let privilege = if rustix::process::geteuid().is_root() {
             Privilege::Root
-        } else if crate::tools::find("sudo").is_some() {
+        } else if host::tools::find("sudo").is_some() {
             Privilege::Sudo
         } else {
             Privilege::Ordinary
@@ -67,8 +66,8 @@ impl System {
     /// Where the program is.
     pub(super) fn find(&self, program: &OsStr) -> Option<PathBuf> {
         match &self.search_path {
-            Some(path) => crate::tools::find_in(program, path),
-            None => program.to_str().and_then(crate::tools::find),
+            Some(path) => host::tools::find_in(program, path),
+            None => program.to_str().and_then(host::tools::find),
         }
     }
 
@@ -83,9 +82,9 @@ impl System {
         }
     }
 
-    /// What apt knows of the versions of `packages`; empty where it cannot be asked.
-    pub(super) fn policy(&self, packages: &[String]) -> String {
-        let command = Command::new("apt-cache").arg("policy").args(packages).env("LC_ALL", "C");
+    /// The suites that apt knows; empty where it cannot be asked.
+    pub(super) fn policy(&self) -> String {
+        let command = Command::new("apt-cache").arg("policy").env("LC_ALL", "C");
         self.with_search_path(command).deadline(Duration::from_secs(60)).run().unwrap_or_default()
     }
 

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 /// What offsets, lengths and addresses in memory are multiples of: enough for every block device (open(2), O_DIRECT).
-pub const ALIGNMENT: usize = 4096;
+pub(crate) const ALIGNMENT: usize = 4096;
 /// The bytes that a piece holds.
 const LENGTH: usize = 4 << 20;
 /// How many there are at least: each thread writes one, and as many are being filled or wait.
@@ -22,7 +22,7 @@ const PIECES: usize = 2 * THREADS;
 const THREADS: usize = 2;
 
 /// Some of the file in memory: ranges, one after the other.
-pub struct Piece {
+pub(crate) struct Piece {
     memory: Vec<u8>,
     /// Where in it the first aligned byte is.
     begin: usize,
@@ -45,25 +45,25 @@ impl Piece {
     }
 
     /// Where in the file its next byte belongs.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.ranges.last().map_or(0, |range| range.end)
     }
 
     /// Its next byte belongs at `offset`, a multiple of [`ALIGNMENT`].
-    pub fn go_to(&mut self, offset: u64) {
+    pub(crate) fn go_to(&mut self, offset: u64) {
         if self.end() != offset {
             self.ranges.push(offset..offset);
         }
     }
 
     /// How many bytes it can still take.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         LENGTH - self.length
     }
 
     /// The next `count` bytes, a multiple of [`ALIGNMENT`] and no more than [`Piece::room`], to be filled by the caller:
     /// they hold anything.
-    pub fn next(&mut self, count: usize) -> &mut [u8] {
+    pub(crate) fn next(&mut self, count: usize) -> &mut [u8] {
         let begin = self.begin + self.length;
         self.length += count;
         if let Some(range) = self.ranges.last_mut() {
@@ -85,7 +85,7 @@ impl Piece {
 
 /// Writes pieces of one file, each of which has its bytes once. After it the file is read and written as ever.
 #[derive(Debug)]
-pub struct DirectWriter {
+pub(crate) struct DirectWriter {
     file: File,
     /// Nothing once all pieces are on their way.
     full: Option<Sender<Piece>>,
@@ -98,7 +98,7 @@ impl DirectWriter {
     ///
     /// # Errors
     /// Those of copying its descriptor.
-    pub fn new(file: &File) -> io::Result<Self> {
+    pub(crate) fn new(file: &File) -> io::Result<Self> {
         Self::holding(file, 0)
     }
 
@@ -107,7 +107,7 @@ impl DirectWriter {
     ///
     /// # Errors
     /// As [`DirectWriter::new`].
-    pub fn holding(file: &File, bytes: u64) -> io::Result<Self> {
+    pub(crate) fn holding(file: &File, bytes: u64) -> io::Result<Self> {
         bypass_cache(file);
         let pieces = usize::try_from(bytes).unwrap_or(usize::MAX).div_ceil(LENGTH).max(PIECES);
         let (full, to_write) = mpsc::channel::<Piece>();
@@ -139,7 +139,7 @@ impl DirectWriter {
     ///
     /// # Errors
     /// What an earlier piece met.
-    pub fn piece(&mut self, offset: u64) -> io::Result<Piece> {
+    pub(crate) fn piece(&mut self, offset: u64) -> io::Result<Piece> {
         let mut piece = self.empty.recv().map_err(|_| ended())??;
         piece.empty(offset);
         Ok(piece)
@@ -149,7 +149,7 @@ impl DirectWriter {
     ///
     /// # Errors
     /// That nobody writes any more.
-    pub fn write(&self, piece: Piece) -> io::Result<()> {
+    pub(crate) fn write(&self, piece: Piece) -> io::Result<()> {
         self.full.as_ref().ok_or_else(ended)?.send(piece).map_err(|_| ended())
     }
 
@@ -157,7 +157,7 @@ impl DirectWriter {
     ///
     /// # Errors
     /// What a piece met.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         drop(self.full.take());
         for thread in self.threads.drain(..) {
             thread.join().map_err(|_| ended())?;
@@ -178,7 +178,7 @@ fn ended() -> Error {
 
 /// Asks for reads and writes around the page cache, which from then on have to be aligned ([`ALIGNMENT`]); whether the
 /// filesystem agrees.
-pub fn bypass_cache(file: &File) -> bool {
+pub(crate) fn bypass_cache(file: &File) -> bool {
     set_direct(file, true)
 }
 

@@ -1,13 +1,6 @@
-//! Families of systems by their package manager: recognising them and the commands of each. Everything but
-//! [`install`] is pure.
+//! Families of systems by their package manager: recognising them and the commands of each. Pure.
 
-use model::{EventSink, Result};
-
-use super::Requirement;
-use super::system::System;
-
-/// The task under which installations report.
-pub(super) const TASK: &str = "packages";
+use model::requirement::Requirement;
 
 /// A package manager and the systems that use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,31 +68,6 @@ fn field(os_release: &str, name: &str) -> Option<String> {
     Some(value.trim_matches(['"', '\'']).to_owned())
 }
 
-/// Installs with a package manager that needs no further care.
-///
-/// # Errors
-/// Of the command.
-pub(super) fn install(system: &System, family: Family, packages: &[String], events: &dyn EventSink) -> Result<()> {
-    system.authorize(events)?;
-    let command = system.privileged(family.install_program(), family.install_arguments(packages, true));
-    let result = command.deadline(system.deadline).run_streaming(events, &mut |line| {
-        if let Some(message) = news(line) {
-            events.progress(TASK, message);
-        }
-    });
-    events.emit(model::Event::TaskFinished { task: TASK.to_owned() });
-    result
-}
-
-/// What dnf ("Installing : qemu-img-9.1.2 3/10", "[3/10] Installing qemu-img") and pacman ("(3/10) installing qemu-img") say when they get on.
-fn news(line: &str) -> Option<String> {
-    let line = line.trim();
-    let says = line.to_ascii_lowercase();
-    let begins = ["downloading", "installing", "upgrading", "verifying", "running scriptlet"];
-    let counted = says.starts_with(['(', '[']) && says.contains('/');
-    (counted || begins.iter().any(|word| says.starts_with(word))).then(|| line.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,18 +117,5 @@ mod tests {
         pacman -S --needed one two
         pacman -S --needed --noconfirm one two
         ");
-    }
-
-    #[test]
-    fn passes_on_what_is_news() {
-        for (line, expected) in [
-            ("  Installing       : qemu-img-2:9.1.2-3.fc41.x86_64   3/10 ", true),
-            ("(3/10) installing qemu-img   [####] 100%", true),
-            ("[ 3/10] Installing qemu-img-2:9.1.2 100% |   1.2 MiB/s", true),
-            ("Dependencies resolved.", false),
-            ("", false),
-        ] {
-            assert_eq!(news(line).is_some(), expected, "{line}");
-        }
     }
 }

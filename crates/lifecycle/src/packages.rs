@@ -2,43 +2,18 @@
 //!
 //! It never removes a package nor makes one older, and does nothing at all before the user agreed.
 
-mod apt;
-mod apt_output;
-mod apt_policy;
 mod family;
+mod install;
 mod system;
 
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use model::requirement::{Consent, Requirement};
 use model::{EventSink, Fault, FaultClass, Result};
 
 use family::Family;
 use system::System;
-
-/// A program that a verb needs and the package that brings it on each family of systems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Requirement {
-    /// The program, looked for with [`crate::tools::find`].
-    pub program: &'static str,
-    /// Debian and Ubuntu.
-    pub apt: &'static str,
-    /// Fedora.
-    pub dnf: &'static str,
-    /// Arch.
-    pub pacman: &'static str,
-    /// What it is needed for ("runs the VM").
-    pub purpose: &'static str,
-}
-
-/// How the user agrees to an installation.
-pub trait Consent {
-    /// Asks; `question` names the exact packages and the command. False where there is nobody to ask.
-    ///
-    /// # Errors
-    /// When asking itself fails, or the user interrupts.
-    fn ask(&self, question: &str) -> Result<bool>;
-}
 
 /// Makes sure that every requirement is there: installs what is missing with the system's package manager (through
 /// sudo where not root) after consent, within `deadline`; otherwise fails naming the exact packages and the command to
@@ -71,11 +46,8 @@ fn ensure_on(
     if !consent.ask(&question(&missing, family, &by_hand))? {
         return Err(lacking(&missing, family).next(by_hand).next(AGREE));
     }
-    let installed = match family {
-        Family::Apt => apt::install(system, &packages, &packages_of(family, &refs(requirements)), consent, events),
-        Family::Dnf | Family::Pacman => family::install(system, family, &packages, events),
-    };
-    installed.map_err(|fault| not_installed(&packages, &fault, &by_hand))?;
+    install::install(system, family, &packages, consent, events)
+        .map_err(|fault| not_installed(&packages, &fault, &by_hand))?;
     let missing = self::missing(system, requirements);
     if missing.is_empty() {
         events.note(format!("installed {}", packages.join(", ")));
@@ -86,10 +58,6 @@ fn ensure_on(
 
 /// The way to agree beforehand, which every verb has.
 const AGREE: &str = "or run the command again with --yes, which installs them";
-
-fn refs(requirements: &[Requirement]) -> Vec<&Requirement> {
-    requirements.iter().collect()
-}
 
 /// What is not there, each program once, though several steps may need it.
 fn missing<'a>(system: &System, requirements: &'a [Requirement]) -> Vec<&'a Requirement> {
