@@ -147,16 +147,21 @@ fn entry<'a>(
     name: &str,
     inner: &str,
 ) -> Result<&'a Map<String, Value>, String> {
-    document
-        .get(list)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))
-        .ok_or_else(|| format!("{list} has no entry of the name that the current context says"))?
-        .get(inner)
-        .and_then(Value::as_object)
-        .ok_or_else(|| format!("the entry of {list} that the current context says has no {inner}"))
+    let entry = entries(document, list)
+        .iter()
+        .find(|entry| entry["name"] == name)
+        .ok_or_else(|| format!("{list} has no entry of the name that the current context says"))?;
+    self::inner(entry, inner).ok_or_else(|| format!("the entry of {list} that the current context says has no {inner}"))
+}
+
+/// The entries of a list of a kubeconfig (`clusters`, `contexts`, `users`).
+pub(crate) fn entries<'a>(document: &'a Map<String, Value>, list: &str) -> &'a [Value] {
+    document.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// What an entry holds beside its name, under `key`.
+pub(crate) fn inner<'a>(entry: &'a Value, key: &str) -> Option<&'a Map<String, Value>> {
+    entry.get(key).and_then(Value::as_object)
 }
 
 fn text_of<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use model::instance::InstanceName;
 use serde_json::{Map, Value};
 
-use crate::yaml;
+use crate::{credentials, yaml};
 
 /// A kubeconfig that this tool wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,14 +100,14 @@ fn single<'a>(
     inner: &str,
     name: &InstanceName,
 ) -> Result<&'a Map<String, Value>, String> {
-    let entries = document.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let entries = credentials::entries(document, list);
     let named = |entry: &Value| entry["name"].as_str().unwrap_or("without a name").to_owned();
     match entries {
         [] => Err(format!("it has no {list}")),
         [entry] if entry["name"] == name.as_str() => {
             let object = entry.as_object().ok_or_else(|| format!("its {inner} is none"))?;
             only(object, &format!("its {inner}"), &["name", inner])?;
-            object.get(inner).and_then(Value::as_object).ok_or_else(|| format!("its {inner} is none"))
+            credentials::inner(entry, inner).ok_or_else(|| format!("its {inner} is none"))
         }
         _ => {
             let others: Vec<String> = entries.iter().map(named).filter(|other| other != name.as_str()).collect();
@@ -130,29 +130,9 @@ fn only(map: &Map<String, Value>, what: &str, keys: &[&str]) -> Result<(), Strin
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use testkit::kubeconfig::OF_THE_PROGRAM as OURS;
 
-    /// As this tool writes it.
-    const OURS: &str = "\
-apiVersion: v1
-kind: Config
-clusters:
-- cluster:
-    certificate-authority-data: Q0E=
-    server: https://127.0.0.1:6443
-  name: k3s-vm
-contexts:
-- context:
-    cluster: k3s-vm
-    user: k3s-vm
-  name: k3s-vm
-current-context: k3s-vm
-users:
-- name: k3s-vm
-  user:
-    client-certificate-data: Q0U=
-    client-key-data: S0U=
-";
+    use super::*;
 
     fn read(text: &str) -> Result<OwnKubeconfig, String> {
         OwnKubeconfig::read(text, &InstanceName::default())

@@ -10,6 +10,8 @@ mod changed_memory;
 pub mod console;
 mod direct_writer;
 pub mod disk;
+#[cfg(test)]
+mod hostile_json;
 mod last_words;
 pub mod launch;
 pub mod machine;

@@ -11,6 +11,7 @@ pub mod fake_nix;
 pub mod fake_qemu;
 pub mod http_server;
 pub mod isolation;
+pub mod kubeconfig;
 pub mod port;
 pub mod project;
 pub mod proxy_server;

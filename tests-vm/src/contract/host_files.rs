@@ -42,29 +42,10 @@ const FILES: [(&str, &str, &str); 22] = [
 ];
 
 /// What any distribution calls: the kubelet mounts volumes, and containers are looked at from the host.
-const COMMANDS: &[&str] = &[
-    "mount",
-    "umount",
-    "findmnt",
-    "nsenter",
-    "modprobe",
-    "blkid",
-    "losetup",
-    "blockdev",
-    "fsck",
-    "fsck.ext4",
-    "mkfs.ext4",
-    "resize2fs",
-    "du",
-    "nice",
-    "systemd-run",
-    "journalctl",
-    "sysctl",
-    "ip",
-    "getent",
-];
+const COMMANDS: &str = "mount umount findmnt nsenter modprobe blkid losetup blockdev fsck fsck.ext4 mkfs.ext4 resize2fs du \
+    nice systemd-run journalctl sysctl ip getent";
 /// What K3s brings itself.
-const OF_KUBERNETES: &[&str] = &["nft", "runc", "tar"];
+const OF_KUBERNETES: &str = "nft runc tar";
 
 /// The files, and what the libraries make of them.
 pub(super) fn files(guest: &mut LiveGuest<'_>) {
@@ -82,9 +63,8 @@ pub(super) fn files(guest: &mut LiveGuest<'_>) {
 
 /// The commands, found as a service of systemd finds them.
 pub(super) fn commands(guest: &mut LiveGuest<'_>) {
-    let own: &[&str] = if is_kubernetes(guest) { OF_KUBERNETES } else { &[] };
-    let names = [COMMANDS, own].concat().join(" ");
-    let missing = guest.shell(&format!("for c in {names}; do command -v $c >/dev/null || echo $c; done"));
+    let own = if is_kubernetes(guest) { OF_KUBERNETES } else { "" };
+    let missing = guest.shell(&format!("for c in {COMMANDS} {own}; do command -v $c >/dev/null || echo $c; done"));
     assert_eq!(missing, "", "the guest has not these commands");
 }
 

@@ -4,31 +4,10 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use testkit::kubeconfig::OF_THE_PROGRAM as OURS;
 use testkit::recording::RecordingSink;
 
 use super::*;
-
-/// A kubeconfig as this tool writes it.
-const OURS: &str = "\
-apiVersion: v1
-kind: Config
-clusters:
-- cluster:
-    certificate-authority-data: Q0E=
-    server: https://127.0.0.1:6443
-  name: k3s-vm
-contexts:
-- context:
-    cluster: k3s-vm
-    user: k3s-vm
-  name: k3s-vm
-current-context: k3s-vm
-users:
-- name: k3s-vm
-  user:
-    client-certificate-data: Q0U=
-    client-key-data: S0U=
-";
 
 /// One that somebody made for a cluster of theirs.
 const FOREIGN: &str = "\
