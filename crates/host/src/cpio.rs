@@ -3,6 +3,10 @@
 //!
 //! Pure and deterministic: owners are root, times are 0, inode numbers count from 1.
 
+use std::io::Write;
+
+use cpio::newc;
+
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
@@ -36,46 +40,21 @@ impl Archive {
 
     /// The finished archive.
     pub fn finish(mut self) -> Vec<u8> {
-        self.header("TRAILER!!!", 0, 0, (0, 0), 0);
+        // Memory takes whatever is written to it, here and below.
+        let _ = newc::trailer(&mut self.bytes);
         self.bytes
     }
 
     fn entry(&mut self, path: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         self.entries += 1;
-        let inode = self.entries;
-        self.header(path, inode, mode, device, content.len());
-        self.bytes.extend_from_slice(content);
-        self.pad();
-    }
-
-    fn header(&mut self, path: &str, inode: u32, mode: u32, device: (u32, u32), size: usize) {
-        let links = if mode == FOLDER { 2 } else { 1 };
-        let fields = [
-            inode,
-            mode,
-            0, // uid
-            0, // gid
-            links,
-            0, // mtime
-            size as u32,
-            0, // device of the filesystem, major and minor
-            0,
-            device.0,
-            device.1,
-            path.len() as u32 + 1,
-            0, // checksum, which this format does not have
-        ];
-        self.bytes.extend_from_slice(b"070701");
-        for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
-        }
-        self.bytes.extend_from_slice(path.as_bytes());
-        self.bytes.push(0);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        let entry = newc::Builder::new(path)
+            .ino(self.entries)
+            .mode(mode)
+            .nlink(if mode == FOLDER { 2 } else { 1 })
+            .rdev_major(device.0)
+            .rdev_minor(device.1);
+        let mut writer = entry.write(&mut self.bytes, content.len() as u32);
+        let _ = writer.write_all(content).and_then(|()| writer.finish().map(drop));
     }
 }
 

@@ -6,7 +6,6 @@ mod atomic;
 mod attributes;
 mod journal;
 mod tail;
-mod unnamed;
 mod user_file;
 
 use std::fs;

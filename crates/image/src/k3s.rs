@@ -2,11 +2,10 @@
 //!
 //! It places files; where they come from is the business of the modules below it.
 
-mod addresses;
 mod local;
 mod lock_file;
+mod published;
 mod release;
-mod sums;
 
 use std::path::{Path, PathBuf};
 

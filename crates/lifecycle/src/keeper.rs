@@ -5,9 +5,8 @@
 //! Everything that it does others can do without it: what a keeper that was killed has left undone the next verb does,
 //! which also starts another one.
 
-mod log_bound;
-mod resets;
 mod spawn;
+mod unattended;
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -59,7 +58,7 @@ impl Keeper<'_> {
         std::thread::scope(|scope| {
             // Apart from each other: what the guest's words do to one of them leaves the log bounded.
             let others = scope.spawn(|| self.pause_and_wake(&process, line, patience));
-            let bounded = log_bound::keep(self, &process, patience);
+            let bounded = unattended::keep(self, &process, patience);
             let others = others.join().unwrap_or(Ok(()));
             bounded.and(others)
         })

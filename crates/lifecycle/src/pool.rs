@@ -94,7 +94,7 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
 /// applied, images aside. Nothing where a new fork would have neither.
 fn wanted(context: &Context<'_>) -> Result<Option<(Base, String)>> {
     let desired = Desired::read(context)?;
-    match start::kept::application(context, &desired)? {
+    match start::kept_application(context, &desired)? {
         Some(base) => Ok(Some((base, desired.digest(context)))),
         None => Ok(None),
     }

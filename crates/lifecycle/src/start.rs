@@ -3,7 +3,6 @@
 mod arrival;
 mod begin;
 mod fallback;
-pub(crate) mod kept;
 mod phase_count;
 mod preparation;
 
@@ -35,7 +34,7 @@ use crate::web_port;
 use arrival::{Arrival, Arrived};
 pub use begin::From;
 use begin::{Begin, Begun};
-pub(crate) use preparation::configured_image;
+pub(crate) use preparation::{configured_image, kept_application};
 
 /// How to start.
 #[derive(Debug, Clone, Copy)]

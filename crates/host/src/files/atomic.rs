@@ -5,14 +5,16 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::{Fault, FaultClass, Result};
+use rustix::fs::{AtFlags, CWD, OFlags, linkat, open};
 use rustix::io::Errno;
 
-use super::{Mode, attributes, unnamed};
+use super::{Mode, attributes};
 use crate::io_fault::at_path;
 
 /// As many symbolic links in a row as Linux follows (path_resolution(7)).
@@ -38,7 +40,7 @@ pub(super) fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()>
         (Mode::Keep, Some(replaced)) => Some(replaced.permissions().mode() & 0o7777),
         (Mode::Keep, None) => None,
     };
-    if let Some(mut file) = unnamed::create(folder_of(target), exact_mode.unwrap_or(0o644))? {
+    if let Some(mut file) = create_unnamed(folder_of(target), exact_mode.unwrap_or(0o644))? {
         fill(&mut file, bytes, replaced.as_ref(), exact_mode)?;
         match put(&file, target, replaced.is_some()) {
             // Without /proc it cannot get a name.
@@ -72,12 +74,12 @@ pub(super) fn present(target: &Path) -> io::Result<Option<Metadata>> {
 /// Gives a file its final name, which it gets at once where nothing has it.
 fn put(file: &File, target: &Path, replaces: bool) -> io::Result<()> {
     if !replaces {
-        match unnamed::give_name(file, target) {
+        match give_name(file, target) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             result => return result,
         }
     }
-    let (temporary, ()) = with_free_name(target, |name| unnamed::give_name(file, name))?;
+    let (temporary, ()) = with_free_name(target, |name| give_name(file, name))?;
     fs::rename(&temporary, target).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })
@@ -167,4 +169,25 @@ fn with_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io
             Err(error) => return Err(error),
         }
     }
+}
+
+/// A new file without a name on the filesystem of `folder`, open for writing; nothing where that filesystem has none
+/// (NFS, FUSE, overlays of old kernels).
+pub(super) fn create_unnamed(folder: &Path, mode: u32) -> io::Result<Option<File>> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match open(folder, flags, rustix::fs::Mode::from_raw_mode(mode)) {
+        Ok(file) => Ok(Some(File::from(file))),
+        // What does not know the flag takes it for a folder to be written (open(2)).
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives it a name that nothing has.
+///
+/// # Errors
+/// `AlreadyExists` where something has it; others where there is no /proc, through which alone it can be named.
+pub(super) fn give_name(file: &File, name: &Path) -> io::Result<()> {
+    let this = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, this, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
 }

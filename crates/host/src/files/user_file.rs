@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::atomic::{folder_of, follow_links, present, replace, sync_folder_of};
 use super::journal::Journal;
-use super::{Mode, attributes, unnamed};
+use super::{Mode, atomic, attributes};
 use crate::io_fault::at_path;
 
 /// What is written anew in the folder for work has this name, for a moment.
@@ -145,7 +145,7 @@ fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Resul
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let unnamed = unnamed::create(folder_of(temporary), 0o600)?;
+    let unnamed = atomic::create_unnamed(folder_of(temporary), 0o600)?;
     let (mut file, has_name) = match unnamed {
         Some(file) => (file, false),
         None => (OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?, true),
@@ -160,7 +160,7 @@ fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Resul
         }
         file.sync_all()?;
         if !has_name {
-            unnamed::give_name(&file, temporary)?;
+            atomic::give_name(&file, temporary)?;
         }
         fs::rename(temporary, target).map(|()| Staged::Done)
     })();

@@ -9,7 +9,7 @@ use model::config::k3s::is_release;
 use model::{Fault, FaultClass, Result};
 use serde::Deserialize;
 
-use super::addresses;
+use super::published;
 use super::release::Release;
 
 /// The version of the format.
@@ -51,7 +51,7 @@ pub(super) fn read(path: &Path, requested: &str) -> Result<Option<Release>> {
         let text = document.sha256.get(name).ok_or_else(|| unusable(format!("it has no digest of {name}")))?;
         Sha256::parse(text).ok_or_else(|| unusable(format!("{text:?} is no SHA-256")))
     };
-    let (program, images) = (digest(addresses::PROGRAM)?, digest(addresses::IMAGES)?);
+    let (program, images) = (digest(published::PROGRAM)?, digest(published::IMAGES)?);
     Ok(Some(Release { version: document.release.clone(), program, images }))
 }
 
@@ -72,9 +72,9 @@ fn render(requested: &str, release: &Release) -> String {
          \"{}\" = \"{}\"\n\
          \"{}\" = \"{}\"\n",
         release.version,
-        addresses::PROGRAM,
+        published::PROGRAM,
         release.program,
-        addresses::IMAGES,
+        published::IMAGES,
         release.images,
     )
 }

@@ -11,7 +11,7 @@ use model::{EventSink, Fault, FaultClass, Result};
 
 pub(super) use host::download::Failure;
 
-use super::{addresses, lock_file, sums, ways_out, with_ways_out};
+use super::{lock_file, published, ways_out, with_ways_out};
 use crate::ImageRequest;
 
 /// How patient to be. Whoever has no way out of their network should know soon.
@@ -93,8 +93,8 @@ impl<'a> Source<'a> {
 
     fn has_files(&self, release: &Release) -> bool {
         let wants_images = self.config.images.is_none();
-        self.path(addresses::PROGRAM, release.program).is_file()
-            && (!wants_images || self.path(addresses::IMAGES, release.images).is_file())
+        self.path(published::PROGRAM, release.program).is_file()
+            && (!wants_images || self.path(published::IMAGES, release.images).is_file())
     }
 
     fn mirror(&self) -> Option<&'a str> {
@@ -102,7 +102,7 @@ impl<'a> Source<'a> {
     }
 
     fn ask_channel(&self, client: Client, channel: &str) -> Result<String, Failure> {
-        let url = addresses::channel(self.mirror(), channel);
+        let url = published::channel(self.mirror(), channel);
         let explained = |failure: Failure| match (failure.reason(), self.mirror()) {
             (Reason::Status(404), Some(_)) => failure.map(|fault| {
                 fault
@@ -120,7 +120,7 @@ impl<'a> Source<'a> {
             Some(to) => to,
             None => client.text(&url, MOST_TEXT).map_err(explained)?,
         };
-        addresses::release_of(&answer).ok_or_else(|| {
+        published::release_of(&answer).ok_or_else(|| {
             let answer: String = answer.trim().chars().take(120).collect();
             let fault = Fault::new(FaultClass::Failed, format!("the channel `{channel}` leads to no K3s release"))
                 .because(format!("{url} says {answer:?}"))
@@ -130,7 +130,7 @@ impl<'a> Source<'a> {
     }
 
     fn ask_digests(&self, client: Client, version: String) -> Result<Release, Failure> {
-        let url = addresses::file(self.mirror(), &version, addresses::SUMS);
+        let url = published::file(self.mirror(), &version, published::SUMS);
         let text = client.text(&url, MOST_TEXT).map_err(|failure| match failure.reason() {
             Reason::Status(404) => failure.map(|fault| {
                 fault
@@ -140,7 +140,7 @@ impl<'a> Source<'a> {
             _ => failure,
         })?;
         let digest = |name: &str| {
-            sums::digest_of(&text, name).ok_or_else(|| {
+            published::digest_of(&text, name).ok_or_else(|| {
                 Failure::from(
                     Fault::new(FaultClass::Failed, format!("{url} cannot be used"))
                         .because(format!("it has no SHA-256 of {name}"))
@@ -148,14 +148,14 @@ impl<'a> Source<'a> {
                 )
             })
         };
-        Ok(Release { program: digest(addresses::PROGRAM)?, images: digest(addresses::IMAGES)?, version })
+        Ok(Release { program: digest(published::PROGRAM)?, images: digest(published::IMAGES)?, version })
     }
 
     fn changed(&self, locked: &Release, found: &Release) -> Fault {
         let mut fault =
             Fault::new(FaultClass::Failed, format!("K3s {} is not the one of {}", locked.version, self.lock_name()));
         for (name, one, other) in
-            [(addresses::PROGRAM, locked.program, found.program), (addresses::IMAGES, locked.images, found.images)]
+            [(published::PROGRAM, locked.program, found.program), (published::IMAGES, locked.images, found.images)]
         {
             if one != other {
                 fault = fault
@@ -175,17 +175,17 @@ impl<'a> Source<'a> {
 
     /// Fetches the program; its path on this host.
     pub(super) fn fetch_program(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, addresses::PROGRAM, release.program, MOST_PROGRAM, "K3s")
+        self.fetch(release, published::PROGRAM, release.program, MOST_PROGRAM, "K3s")
     }
 
     /// Fetches the archive of container images, compressed with zstd; its path on this host.
     pub(super) fn fetch_images(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, addresses::IMAGES, release.images, MOST_IMAGES, "the container images of K3s")
+        self.fetch(release, published::IMAGES, release.images, MOST_IMAGES, "the container images of K3s")
     }
 
     fn fetch(&self, release: &Release, name: &str, sha256: Sha256, most: u64, what: &str) -> Result<PathBuf> {
         let to = self.path(name, sha256);
-        let url = addresses::file(self.mirror(), &release.version, name);
+        let url = published::file(self.mirror(), &release.version, name);
         let download = Download {
             url: &url,
             to: &to,

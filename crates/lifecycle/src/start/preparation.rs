@@ -1,17 +1,22 @@
-//! What a start needs before there is a VM: tools of the host and a guest image.
+//! What a start needs before there is a VM: tools of the host, a guest image, and the kept application where it fits.
 
 use image::ImageRequest;
 use model::Result;
 use model::guest_image::GuestImage;
 use model::requirement::Requirement;
+use qemu::Qemu;
+use qemu::accelerator::Choice;
 
+use super::node_port;
 use crate::context::Context;
-use crate::disk;
+use crate::desired::Desired;
 use crate::image_users::{self, Held};
+use crate::launch::VmLaunch;
 use crate::observe::Observed;
 use crate::packages;
 use crate::phases::Outcome;
-use crate::template::Base;
+use crate::template::{self, Base, Kind};
+use crate::{accelerator, disk};
 
 /// ssh and the tool that makes its keys.
 const SSH: [Requirement; 2] = [
@@ -141,4 +146,21 @@ fn image_of(
     };
     let fact = format!("{}, as the instance's disk has it", image.describe());
     Ok(Outcome::Skipped(image, fact))
+}
+
+/// The kept application, where it fits QEMU, the guest image and the configuration of now.
+///
+/// # Errors
+/// Faults of the configuration, and of finding QEMU and the image.
+pub(crate) fn kept_application(context: &Context<'_>, desired: &Desired) -> Result<Option<Base>> {
+    let Some(image) = configured_image(context)? else { return Ok(None) };
+    let choice = if accelerator::is_open(context, &Observed::Absent) {
+        accelerator::choose(context, &image)?.into_value()
+    } else {
+        Choice::ordered_tcg()
+    };
+    let qemu = Qemu::find(&context.cache, context.events)?;
+    let node_port = node_port(context, desired)?;
+    let vm = VmLaunch { context, image: &image, qemu: &qemu, choice: &choice, node_port };
+    Ok(template::find(context, Kind::Applied, &vm.ingredients()?, image.manifest.certificate_days).ok())
 }

@@ -1,8 +1,9 @@
-//! Where releases of K3s are. Pure.
+//! What is published of K3s: where releases are, and their checksums. Pure.
 //!
 //! Channels and files have the layout that K3s's own installation script uses: a channel's address redirects to one
 //! that ends with the name of a release; the files of a release are in a folder of that name.
 
+use host::digest::Sha256;
 use model::config::k3s::is_release;
 
 /// The channels' own server.
@@ -37,6 +38,16 @@ pub(super) fn release_of(answer: &str) -> Option<String> {
     is_release(&last).then_some(last)
 }
 
+/// The digest of the file `name` in a checksum file, which has a digest and a name a line, as sha256sum(1) writes it.
+pub(super) fn digest_of(text: &str, name: &str) -> Option<Sha256> {
+    text.lines().find_map(|line| {
+        let (digest, file) = line.trim().split_once(char::is_whitespace)?;
+        // An asterisk marks a binary file.
+        let file = file.trim_start();
+        (file.strip_prefix('*').unwrap_or(file) == name).then(|| Sha256::parse(digest))?
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +78,16 @@ mod tests {
         ] {
             assert_eq!(release_of(answer).as_deref(), expected, "{answer}");
         }
+    }
+
+    #[test]
+    fn lines_are_found_by_the_whole_name() {
+        let (one, other) = (Sha256::of(b"one"), Sha256::of(b"other"));
+        let text = format!("# sums\n{other}  k3s-arm64\n{one}  k3s\r\n{other} *k3s-images.txt\nnonsense  broken\n");
+        assert_eq!(digest_of(&text, "k3s"), Some(one));
+        assert_eq!(digest_of(&text, "k3s-images.txt"), Some(other));
+        assert_eq!(digest_of(&text, "broken"), None);
+        assert_eq!(digest_of(&text, "k3"), None);
+        assert_eq!(digest_of("<html>", "k3s"), None);
     }
 }
