@@ -141,7 +141,7 @@ fn library(project: &ExampleProject) {
     assert_ne!(one.name(), other.name());
     assert_eq!(project.instances().len(), 2);
     for cluster in [&one, &other] {
-        assert_eq!(cluster.web_url(), format!("http://localhost:{}", cluster.web_port()));
+        assert_eq!(cluster.web_url(), format!("http://127.0.0.1:{}", cluster.web_port()));
         let (status, page) = http::get(cluster.web_port(), "/").expect("an answer");
         assert!(status == 200 && page.contains("<html"), "{status} {page}");
         assert!(cluster.kubeconfig().expect("a kubeconfig").contains(cluster.api_url()));

@@ -4,13 +4,13 @@
 //! the one that is read there. So the guest's file is looked at for three values alone, each is read as what it must be,
 //! and what the host uses is made anew of their content ([`Kubeconfig`]). Pure: text in, text out.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::instance::InstanceName;
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{BindAddress, Fault, FaultClass, Result};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
@@ -80,20 +80,15 @@ impl Credentials {
         })
     }
 
-    /// The kubeconfig for programs on the host: server `https://HOST:PORT`, and cluster, user and context named for the
-    /// instance. Where `host` is every address (`0.0.0.0`), the loopback address is meant. The certificate has 127.0.0.1
-    /// and localhost (guest contract); for any other address it is checked for localhost.
+    /// The kubeconfig for programs on the host: the server is where they reach `port` of a listener on `bind`, and
+    /// cluster, user and context are named for the instance. The certificate has 127.0.0.1 and localhost (guest
+    /// contract); for any other address it is checked for localhost.
     #[must_use]
-    pub fn for_host(&self, name: &InstanceName, host: IpAddr, port: Port) -> Kubeconfig {
-        let host = match host {
-            IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            host => host,
-        };
+    pub fn for_host(&self, name: &InstanceName, bind: BindAddress, port: Port) -> Kubeconfig {
         Kubeconfig {
             name: name.as_str().to_owned(),
-            server: format!("https://{}", SocketAddr::new(host, port.number())),
-            certificate_name: (host != IpAddr::V4(Ipv4Addr::LOCALHOST)).then_some(CERTIFICATE_NAME),
+            server: bind.https(port),
+            certificate_name: (bind.reached_at() != Ipv4Addr::LOCALHOST).then_some(CERTIFICATE_NAME),
             certificate_authority: self.certificate_authority.clone(),
             login: Login::Certificate { certificate: self.certificate.clone(), key: self.key.clone() },
         }

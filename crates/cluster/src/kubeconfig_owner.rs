@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn what_is_written_for_the_host_is_told_to_be_ours() {
         let guest = crate::credentials::tests::of_a_guest();
-        let (host, port) = ("192.168.1.5".parse().unwrap(), model::port::Port::literal(7443));
+        let (host, port) = (model::BindAddress::parse("192.168.1.5").unwrap(), model::port::Port::literal(7443));
         for name in [InstanceName::default(), InstanceName::with_suffix("two").unwrap()] {
             let written = guest.for_host(&name, host, port);
             assert_eq!(OwnKubeconfig::read(&written.to_yaml(), &name), Ok(OwnKubeconfig::default()));

@@ -233,8 +233,7 @@ fn rolled_out(
         });
     }
     readiness::web(watch, ports, deadline)?;
-    let url = format!("http://localhost:{} answers", ports.web);
-    Ok(Outcome::Done(Some(true), url))
+    Ok(Outcome::Done(Some(true), format!("{} answers", ports.web_url())))
 }
 
 /// Why nothing can answer on the web port; nothing where a Service of `objects` is behind it.
@@ -260,7 +259,7 @@ pub(crate) fn answers(
         return Ok(Outcome::Skipped(report(None), unserved));
     }
     readiness::web(watch, ports, deadline)?;
-    let fact = format!("http://localhost:{} answers; manifests, variables and images are unchanged", ports.web);
+    let fact = format!("{} answers; manifests, variables and images are unchanged", ports.web_url());
     Ok(Outcome::Done(report(Some(true)), fact))
 }
 

@@ -1,6 +1,5 @@
 //! Whether the cluster of a running VM is Ready now, whatever a start has waited for: observed, not remembered.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use cluster::credentials::LONGEST_KUBECONFIG;
@@ -12,7 +11,7 @@ use qemu::Agent;
 use crate::context::Context;
 use crate::launch::distribution;
 use crate::observe::Running;
-use crate::readiness::{self, reach};
+use crate::readiness;
 use crate::saved::SavedCluster;
 
 /// How long each of three looks may take at most. Nothing is given up for what was not seen in this time.
@@ -69,11 +68,10 @@ fn ask(context: &Context<'_>, running: &Running, limit: Duration) -> Result<Clus
     // The API's proof needs a guest whose clock is right.
     readiness::set_clock_by(&mut agent, context.events);
     let admin = Credentials::parse(&manifest.kubeconfig, &String::from_utf8_lossy(&bytes))?;
-    let address = SocketAddr::new(reach(ports.bind), ports.api.number());
-    if let Look::NotYet(why) = ApiProbe::new(address, &admin)?.look(limit)? {
+    if let Look::NotYet(why) = ApiProbe::new(ports.api_address(), &admin)?.look(limit)? {
         return Ok(ClusterNow::NotSeenReady(why));
     }
-    let client = ClusterClient::new(&admin.for_host(&context.name, address.ip(), ports.api))?;
+    let client = ClusterClient::new(&admin.for_host(&context.name, ports.bind, ports.api))?;
     Ok(match client.look_node(&manifest.node_name, limit)? {
         Look::NotYet(why) => ClusterNow::NotSeenReady(why),
         Look::Ready(version) => ClusterNow::Ready(Box::new(SavedCluster::pristine(

@@ -2,13 +2,12 @@
 
 mod configured;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use host::files::{self, Mode, UserFile};
 use model::config::{PortForward, Ports, edit};
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{BindAddress, Fault, FaultClass, Result};
 use qemu::{Forward, Qmp};
 use serde::Serialize;
 
@@ -39,7 +38,7 @@ pub enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ForwardReport {
     /// The host's address.
-    pub bind: IpAddr,
+    pub bind: BindAddress,
     /// The host's port; nothing where it is chosen at the next start.
     pub host: Option<Port>,
     /// The guest's port; nothing where the manifests decide it at the next start.

@@ -97,7 +97,7 @@ fn ssh_config(paths: &InstancePaths, ports: &Ports) -> String {
          UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n  HostKeyAlias {SSH_ALIAS}\n  \
          StrictHostKeyChecking yes\n  PasswordAuthentication no\n  BatchMode yes\n  LogLevel ERROR\n  \
          ServerAliveInterval 15\n",
-        bind = ports.bind,
+        bind = ports.bind.reached_at(),
         port = ports.ssh,
         key = quoted(&paths.ssh_key()),
         known = quoted(&paths.known_hosts()),
@@ -129,7 +129,7 @@ mod tests {
         let size = |name: &InstanceName| {
             let paths = project.instance(name);
             let port = model::port::Port::literal;
-            let ports = Ports { bind: [127, 0, 0, 1].into(), api: port(1), ssh: port(2), web: port(3) };
+            let ports = Ports { bind: model::BindAddress::LOOPBACK, api: port(1), ssh: port(2), web: port(3) };
             prepare(&paths, name, "uuid", &ports).expect("made");
             paths.ssh_host_key().metadata().expect("a key").len()
         };

@@ -60,7 +60,7 @@ pub(crate) fn instead_of(context: &Context<'_>, tried: &[Ports]) -> Result<Optio
     let chosen = choose(context, tried)?;
     let ports = with_ordered(context, chosen);
     let ordered = [(ports.api, chosen.api), (ports.ssh, chosen.ssh), (ports.web, chosen.web)];
-    let is_free = |(port, chosen): &(Port, Port)| port == chosen || can_listen(ports.bind, *port);
+    let is_free = |(port, chosen): &(Port, Port)| port == chosen || can_listen(ports.bind.ip(), *port);
     Ok(ordered.iter().all(is_free).then_some(ports))
 }
 
@@ -116,7 +116,9 @@ fn choose(context: &Context<'_>, tried: &[Ports]) -> Result<Chosen> {
             [Some(api), Some(ssh), Some(web)] => Some(Chosen { api, ssh, web }),
             _ => None,
         })
-        .find(|one| [one.api, one.ssh, one.web].iter().all(|port| !taken.contains(port) && can_listen(bind, *port)))
+        .find(|one| {
+            [one.api, one.ssh, one.web].iter().all(|port| !taken.contains(port) && can_listen(bind.ip(), *port))
+        })
         .ok_or_else(|| {
             Fault::new(FaultClass::Port, format!("no port of {bind} between {FIRST} and 29000 is free"))
                 .next("k3s-vm list    # the instances of this project")

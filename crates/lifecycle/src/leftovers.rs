@@ -5,14 +5,14 @@
 
 mod wording;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use host::identity::ProcessHandle;
 use host::port_holder::{PortHolder, can_listen, port_holders};
 use host::process_table::{ProcessInfo, processes, working_folder};
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{BindAddress, Fault, FaultClass, Result};
 use qemu::power::Ladder;
 use serde::Serialize;
 
@@ -89,7 +89,7 @@ fn vms(context: &Context<'_>) -> Result<Vec<Leftover>> {
 fn add_holders(context: &Context<'_>, found: &mut Vec<Leftover>) -> Result<()> {
     let bind = context.project.config.ports.bind;
     for port in wanted(context)? {
-        for holder in port_holders(bind, port.number)? {
+        for holder in port_holders(bind.ip(), port.number)? {
             add_holder(context, found, port, &holder);
         }
     }
@@ -168,7 +168,7 @@ pub(crate) fn end_abandoned(context: &Context<'_>) -> Result<u32> {
 /// That Port fault.
 pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
     let bind = context.project.config.ports.bind;
-    let taken = |port: &WantedPort| !own.contains(&port.number) && !can_listen(bind, port.number);
+    let taken = |port: &WantedPort| !own.contains(&port.number) && !can_listen(bind.ip(), port.number);
     let taken: Vec<WantedPort> = wanted(context)?.into_iter().filter(taken).collect();
     if taken.is_empty() {
         return Ok(());
@@ -201,7 +201,7 @@ fn holders(context: &Context<'_>) -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
-fn told(bind: IpAddr, taken: &[WantedPort], holders: &[Leftover]) -> Fault {
+fn told(bind: BindAddress, taken: &[WantedPort], holders: &[Leftover]) -> Fault {
     let holders: Vec<&Leftover> = holders.iter().filter(|holder| taken.iter().any(|port| holder.holds(port))).collect();
     let mut fault = Fault::new(FaultClass::Port, wording::headline(bind, taken));
     for holder in &holders {

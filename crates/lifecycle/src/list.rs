@@ -95,8 +95,8 @@ fn entry(context: &Context<'_>) -> Result<InstanceEntry> {
         name: context.name.suffix().unwrap_or(context.name.as_str()).to_owned(),
         state,
         is_fork: is_owned(project, &context.name) || pool::is_waiting(project, &context.name),
-        web: ports.map(|ports| format!("http://localhost:{}", ports.web)),
-        api: ports.map(|ports| format!("https://{}:{}", crate::readiness::reach(ports.bind), ports.api)),
+        web: ports.map(|ports| ports.web_url()),
+        api: ports.map(|ports| ports.api_url()),
         disk: disk_usage(&folder),
         memory: running.and_then(|running| host::process_table::private_memory(running.process.pid())),
     })

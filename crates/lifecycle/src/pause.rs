@@ -1,6 +1,5 @@
 //! `pause` and `resume`: the guest stands still and costs no CPU, until it is resumed or somebody connects to it.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use cluster::{ApiProbe, Credentials};
@@ -20,7 +19,6 @@ use crate::instance_lock;
 use crate::keeper;
 use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
-use crate::readiness::reach;
 
 /// How long one QMP call may take.
 const QMP_DEADLINE: Duration = Duration::from_secs(20);
@@ -149,12 +147,12 @@ fn answers(context: &Context<'_>, running: &Running, deadline: Deadline) -> Resu
         return Ok("there is no kubeconfig yet".to_owned());
     };
     let credentials = Credentials::parse(&context.kubeconfig().display().to_string(), &text)?;
-    let record = &running.record;
-    let address = SocketAddr::new(reach(record.bind), record.api_port.number());
+    let ports = running.record.ports();
+    let address = ports.api_address();
     let probe = ApiProbe::new(address, &credentials)?;
     let paths = context.paths();
     let console = ConsoleReader::from_end(paths.log())?;
     let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);
     watch.wait(&format!("the Kubernetes API on {address}"), deadline, |left| probe.look(left))?;
-    Ok(format!("https://{address} answers"))
+    Ok(format!("{} answers", ports.api_url()))
 }

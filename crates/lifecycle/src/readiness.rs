@@ -1,6 +1,5 @@
 //! The way from a started QEMU to a proven, Ready cluster, one wait after the other.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use cluster::credentials::LONGEST_KUBECONFIG;
@@ -37,15 +36,6 @@ pub(crate) struct Access {
     pub(crate) admin: Credentials,
     /// The client.
     pub(crate) client: ClusterClient,
-}
-
-/// The address at which the host reaches a listener on `bind`.
-pub(crate) fn reach(bind: IpAddr) -> IpAddr {
-    match bind {
-        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
-    }
 }
 
 /// Waits for the guest agent and, through it, for the administrator's credentials. The agent's socket is in a folder that only
@@ -121,10 +111,10 @@ pub(crate) fn api(
     admin: &Credentials,
     deadline: Deadline,
 ) -> Result<Access> {
-    let address = SocketAddr::new(reach(ports.bind), ports.api.number());
+    let address = ports.api_address();
     let probe = ApiProbe::new(address, admin)?;
     watch.wait(&format!("the Kubernetes API on {address}"), deadline, |left| probe.look(left))?;
-    let kubeconfig = admin.for_host(name, address.ip(), ports.api);
+    let kubeconfig = admin.for_host(name, ports.bind, ports.api);
     let client = ClusterClient::new(&kubeconfig)?;
     Ok(Access { admin: admin.clone(), kubeconfig, client })
 }
@@ -162,9 +152,8 @@ pub(crate) fn ssh(watch: &mut GuestWatch<'_>, paths: &InstancePaths, deadline: D
 /// # Errors
 /// Timeout and Guest faults of the watch.
 pub(crate) fn web(watch: &mut GuestWatch<'_>, ports: &Ports, deadline: Deadline) -> Result<()> {
-    let address = SocketAddr::new(reach(ports.bind), ports.web.number());
-    watch.wait(&format!("an answer on port {}", ports.web), deadline, |left| {
-        Ok(match first_answer(address, REQUEST, left.min(Duration::from_secs(10))) {
+    watch.wait(&format!("an answer of {}", ports.web_url()), deadline, |left| {
+        Ok(match first_answer(ports.web_address(), REQUEST, left.min(Duration::from_secs(10))) {
             Ok(()) => Look::Ready(()),
             Err(why) => Look::NotYet(why),
         })

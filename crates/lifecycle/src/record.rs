@@ -6,7 +6,7 @@ use host::files::{self, Mode};
 use host::identity::ProcessIdentity;
 use model::config::Ports;
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{BindAddress, Fault, FaultClass, Result};
 use qemu::template::Ingredients;
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator_reason: Option<String>,
     /// Address of all listeners.
-    pub bind: std::net::IpAddr,
+    pub bind: BindAddress,
     /// Host port of the API.
     pub api_port: Port,
     /// Host port of SSH.

@@ -22,7 +22,6 @@ use crate::instance_lock;
 use crate::instances;
 use crate::observe::{Observed, observe};
 use crate::pool::{self, Taken};
-use crate::readiness::reach;
 use crate::start::{self, StartOptions, StartReport};
 
 /// An instance that goes when this is dropped, or when this process ends.
@@ -166,7 +165,7 @@ fn environment(context: &Context<'_>, report: &StartReport) -> Result<Vec<(OsStr
     let text = files::read_text_optional(&path)?.unwrap_or_default();
     let ports = context.ports()?;
     let credentials = Credentials::parse(&path.display().to_string(), &text)?;
-    let kubeconfig = credentials.for_host(&context.name, reach(ports.bind), ports.api);
+    let kubeconfig = credentials.for_host(&context.name, ports.bind, ports.api);
     let name = context.name.suffix().unwrap_or_default();
     let variables: [(&str, OsString); 9] = [
         ("KUBECONFIG", path.into()),

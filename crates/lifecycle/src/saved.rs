@@ -2,14 +2,13 @@
 //!
 //! Whoever restores it knows by this what would otherwise have to be asked of a guest that has just woken up.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use cluster::{Credentials, StandingService};
 use host::files::{self, Mode};
 use model::instance::InstanceName;
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{BindAddress, Fault, FaultClass, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::apply::AppliedInputs;
@@ -33,7 +32,7 @@ impl TryFrom<String> for KeptCredentials {
 
 impl From<KeptCredentials> for String {
     fn from(kept: KeptCredentials) -> Self {
-        let anywhere = (Ipv4Addr::LOCALHOST.into(), Port::literal(6443));
+        let anywhere = (BindAddress::LOOPBACK, Port::literal(6443));
         kept.0.for_host(&InstanceName::default(), anywhere.0, anywhere.1).to_yaml()
     }
 }

@@ -22,7 +22,6 @@ use crate::context::Context;
 use crate::instance_lock;
 use crate::observe::{Observed, Running, not_running, observe};
 use crate::phases::{Outcome, Phases};
-use crate::readiness::reach;
 use crate::saved::SavedCluster;
 use crate::template::{self, Base};
 
@@ -137,7 +136,7 @@ pub fn remove(context: &Context<'_>, names: &[SnapshotName]) -> Result<RemoveRep
 fn deployments(context: &Context<'_>, running: &Running, cluster: &SavedCluster) -> Vec<String> {
     let ports = running.record.ports();
     let look = || -> Result<Vec<String>> {
-        let kubeconfig = cluster.admin().for_host(&context.name, reach(ports.bind), ports.api);
+        let kubeconfig = cluster.admin().for_host(&context.name, ports.bind, ports.api);
         let names = ClusterClient::new(&kubeconfig)?.applications(LIST_LIMIT)?;
         Ok(names.into_iter().map(|one| format!("{}/{}", one.namespace, one.name)).collect())
     };

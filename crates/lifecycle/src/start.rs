@@ -26,7 +26,6 @@ use crate::keeper;
 use crate::observe::{Observed, Running, observe};
 use crate::phases::{Outcome, Phases};
 use crate::pool;
-use crate::readiness;
 use crate::saved::SavedCluster;
 use crate::services::ServicesState;
 use crate::template::Base;
@@ -65,7 +64,7 @@ pub struct StartReport {
     pub distribution: String,
     /// `https://127.0.0.1:6443`.
     pub api: String,
-    /// `http://localhost:30080`.
+    /// `http://127.0.0.1:30080`.
     pub web: String,
     /// The kubeconfig on the host.
     pub kubeconfig: String,
@@ -239,8 +238,8 @@ fn report(
         accelerator: record.accelerator.clone(),
         accelerator_reason: record.accelerator_reason.clone(),
         distribution: record.distribution.clone(),
-        api: format!("https://{}", std::net::SocketAddr::new(readiness::reach(ports.bind), ports.api.number())),
-        web: format!("http://localhost:{}", ports.web),
+        api: ports.api_url(),
+        web: ports.web_url(),
         kubeconfig: context.kubeconfig().display().to_string(),
         context: context.name.to_string(),
         variables: context.project.web().dot_env().display().to_string(),

@@ -1,6 +1,5 @@
 //! `status`: what the instance is and what answers, each asked once and never waited for.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use cluster::{ApiProbe, ApiProof, ClusterClient, Credentials, Kubeconfig};
@@ -13,7 +12,6 @@ use crate::context::Context;
 use crate::leftovers::{self, Leftover};
 use crate::observe::{Observed, Running, observe, unexpected_end};
 use crate::pause::Paused;
-use crate::readiness::reach;
 use crate::saved::SavedCluster;
 use crate::services::{self, ServicesState};
 use crate::suspend;
@@ -81,7 +79,7 @@ pub struct RunningReport {
     pub api_state: String,
     /// Whether its Services answer: `answer`, which do not, or why that is not known.
     pub services_state: ServicesState,
-    /// `http://localhost:30080`.
+    /// `http://127.0.0.1:30080`.
     pub web: String,
     /// The host's port of the guest's sshd.
     pub ssh_port: u16,
@@ -124,7 +122,7 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
 fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<RunningReport> {
     let record = &running.record;
     let kubeconfig = context.kubeconfig();
-    let address = SocketAddr::new(reach(record.bind), record.api_port.number());
+    let ports = record.ports();
     let nobody_asked = |why: &str| ServicesState::Unknown(why.to_owned());
     let (api_state, services_state) = match files::read_text_optional(&kubeconfig)? {
         // The question alone would let it go on.
@@ -132,11 +130,9 @@ fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<Ru
         None => ("unknown: there is no kubeconfig yet".to_owned(), nobody_asked("the API is not ready")),
         Some(text) => match Credentials::parse(&kubeconfig.display().to_string(), &text) {
             Ok(credentials) => {
-                let proof = ApiProbe::new(address, &credentials)?.probe(API_LIMIT);
+                let proof = ApiProbe::new(ports.api_address(), &credentials)?.probe(API_LIMIT);
                 let services = match proof {
-                    ApiProof::Ready => {
-                        services(context, &credentials.for_host(&context.name, address.ip(), record.api_port))
-                    }
+                    ApiProof::Ready => services(context, &credentials.for_host(&context.name, ports.bind, ports.api)),
                     _ => nobody_asked("the API is not ready"),
                 };
                 (api_state(&proof), services)
@@ -151,11 +147,11 @@ fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<Ru
         accelerator_reason: record.accelerator_reason.clone(),
         distribution: record.distribution.clone(),
         image: record.image.clone(),
-        api: format!("https://{address}"),
+        api: ports.api_url(),
         api_state,
         services_state,
-        web: format!("http://localhost:{}", record.web_port),
-        ssh_port: record.ssh_port.number(),
+        web: ports.web_url(),
+        ssh_port: ports.ssh.number(),
         kubeconfig: kubeconfig.display().to_string(),
         paused: if paused { Paused::read(&context.paths()) } else { None },
     })

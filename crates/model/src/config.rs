@@ -18,9 +18,10 @@ mod setting;
 mod source;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::bind_address::BindAddress;
 use crate::port::Port;
 pub use forwards::PortForward;
 pub use k3s::K3sConfig;
@@ -73,13 +74,35 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {
     /// The address of all listeners.
-    pub bind: IpAddr,
+    pub bind: BindAddress,
     /// The Kubernetes API.
     pub api: Port,
     /// The guest's sshd.
     pub ssh: Port,
     /// The web application.
     pub web: Port,
+}
+
+impl Ports {
+    /// Where this host reaches the Kubernetes API.
+    pub fn api_address(&self) -> SocketAddr {
+        self.bind.socket(self.api)
+    }
+
+    /// The same as a URL: `https://127.0.0.1:6443`.
+    pub fn api_url(&self) -> String {
+        self.bind.https(self.api)
+    }
+
+    /// Where this host reaches the web application.
+    pub fn web_address(&self) -> SocketAddr {
+        self.bind.socket(self.web)
+    }
+
+    /// The same as a URL: `http://127.0.0.1:30080`.
+    pub fn web_url(&self) -> String {
+        self.bind.http(self.web)
+    }
 }
 
 /// Which accelerator QEMU uses.

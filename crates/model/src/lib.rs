@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing in this crate touches files, processes, the network, the environment or the clock.
 
+pub mod bind_address;
 pub mod config;
 pub mod dotenv;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod port;
 pub mod requirement;
 pub mod snapshot;
 
+pub use bind_address::BindAddress;
 pub use config::Config;
 pub use event::{Event, EventSink};
 pub use fault::{Fault, FaultClass, Result};

@@ -1,12 +1,11 @@
 //! What a VM is made of, as data. It starts nothing and looks at nothing.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use model::instance::InstanceName;
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{BindAddress, Fault, FaultClass, Result};
 
 use crate::{Accelerator, Version};
 
@@ -14,7 +13,7 @@ use crate::{Accelerator, Version};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
     /// The host's address to listen on.
-    pub bind: IpAddr,
+    pub bind: BindAddress,
     /// The host's port.
     pub host: Port,
     /// The guest's port.
@@ -89,17 +88,8 @@ impl Machine {
     /// What QEMU could not take and would tell in its own words only.
     ///
     /// # Errors
-    /// A Config fault for an IPv6 listener, which the user network of QEMU does not have, and for a path that its
-    /// options cannot carry.
+    /// A Config fault for a path that its options cannot carry.
     pub fn check(&self) -> Result<()> {
-        if let Some(forward) = self.forwards.iter().find(|forward| forward.bind.is_ipv6()) {
-            return Err(Fault::new(
-                FaultClass::Config,
-                format!("port {} cannot be opened on {}", forward.host, forward.bind),
-            )
-            .because("QEMU's user network listens on IPv4 addresses only")
-            .next("set bind to an IPv4 address, such as 127.0.0.1, in .k3s-vm/config.toml"));
-        }
         let memory = match &self.memory_backend {
             MemoryBackend::Ram => None,
             MemoryBackend::File(path) => Some(path),

@@ -3,8 +3,7 @@
 //! Source of the form: `slirp_connection_info` of libslirp (misc.c), which prints a heading and one line a socket:
 //! `  TCP[ESTABLISHED]   14       127.0.0.1  6443       10.0.2.15  6443     0     0`.
 
-use std::net::IpAddr;
-
+use model::BindAddress;
 use model::port::Port;
 
 use crate::Forward;
@@ -71,7 +70,7 @@ impl<'a> Socket<'a> {
 
     fn forward(&self) -> Option<Forward> {
         // A wildcard is printed as `*`.
-        let bind: IpAddr = if self.source.0 == "*" { "0.0.0.0" } else { self.source.0 }.parse().ok()?;
+        let bind = BindAddress::parse(if self.source.0 == "*" { "0.0.0.0" } else { self.source.0 }).ok()?;
         Some(Forward { bind, host: Port::new(self.source.1)?, guest: self.destination.1 })
     }
 }

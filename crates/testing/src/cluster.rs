@@ -55,7 +55,7 @@ impl Cluster {
         std::fs::read_to_string(path).map_err(|error| Error::Kubeconfig { path: path.to_owned(), source: error.into() })
     }
 
-    /// Where the application answers: `http://localhost:20001`.
+    /// Where the application answers: `http://127.0.0.1:20001`.
     pub fn web_url(&self) -> &str {
         self.greeting.known("WEB_URL")
     }

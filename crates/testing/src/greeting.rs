@@ -59,7 +59,7 @@ mod tests {
         let complete = serde_json::json!({
             "instance": "k3s-vm-run-1",
             "environment": {
-                "KUBECONFIG": "/k", "WEB_URL": "http://localhost:1", "API_URL": "https://127.0.0.1:2",
+                "KUBECONFIG": "/k", "WEB_URL": "http://127.0.0.1:1", "API_URL": "https://127.0.0.1:2",
                 "K3S_VM_NAME": "run-1", "WEB_PORT": "1", "API_PORT": "2", "SSH_PORT": "3",
             },
         });

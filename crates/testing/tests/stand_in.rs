@@ -55,7 +55,7 @@ fn a_cluster_tells_where_it_is_and_goes_when_it_is_dropped() {
     let project = Project::new();
     let cluster = project.with_fault("none").fork().unwrap();
     assert_eq!(cluster.name(), "run-1");
-    assert_eq!(cluster.web_url(), "http://localhost:20001");
+    assert_eq!(cluster.web_url(), "http://127.0.0.1:20001");
     assert_eq!(cluster.api_url(), "https://127.0.0.1:20000");
     assert_eq!((cluster.web_port(), cluster.api_port(), cluster.ssh_port()), (20001, 20000, 20002));
     assert_eq!(cluster.kubeconfig_path(), project.path("kubeconfig"));

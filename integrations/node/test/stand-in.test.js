@@ -54,7 +54,7 @@ test('a cluster tells where it is and goes when it is closed', async (t) => {
   assert.deepEqual({ ...cluster, environment: cluster.environment.KUBECONFIG_PRIMARY }, {
     name: 'run-1',
     kubeconfig: join(project, 'kubeconfig'),
-    webUrl: 'http://localhost:20001',
+    webUrl: 'http://127.0.0.1:20001',
     apiUrl: 'https://127.0.0.1:20000',
     webPort: 20001,
     apiPort: 20000,

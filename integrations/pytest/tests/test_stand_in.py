@@ -35,7 +35,7 @@ def error_of(project: Path, fault: str, **options) -> str:
 def test_a_cluster_tells_where_it_is_and_goes_with_its_block(tmp_path):
     with make(tmp_path) as cluster:
         assert cluster.name == "run-1"
-        assert (cluster.web_url, cluster.web_port) == ("http://localhost:20001", 20001)
+        assert (cluster.web_url, cluster.web_port) == ("http://127.0.0.1:20001", 20001)
         assert (cluster.api_url, cluster.api_port, cluster.ssh_port) == ("https://127.0.0.1:20000", 20000, 20002)
         assert cluster.kubeconfig.read_text() == "a kubeconfig\n"
         assert cluster.environment["KUBECONFIG_PRIMARY"] == "e30="
@@ -167,7 +167,7 @@ def test_fixtures_fork_for_each_test_or_once(inner, pytester):
         seen = []
         def test_one(k3s_vm, k3s_vm_session): seen.append((k3s_vm, k3s_vm_session))
         def test_two(k3s_vm, k3s_vm_session):
-            assert k3s_vm.web_url == "http://localhost:20001"
+            assert k3s_vm.web_url == "http://127.0.0.1:20001"
             assert k3s_vm is not seen[0][0] and k3s_vm_session is seen[0][1]
         """
     )

@@ -115,5 +115,5 @@ fn answers(guest: &mut LiveGuest<'_>, kubeconfig: &Credentials, address: Ipv4Add
 /// The admin's credentials at the forwarded port of now.
 fn admin(guest: &LiveGuest<'_>) -> Kubeconfig {
     let kubeconfig = guest.kubeconfig.as_ref().expect("a kubeconfig");
-    kubeconfig.for_host(&InstanceName::default(), Ipv4Addr::LOCALHOST.into(), guest.api)
+    kubeconfig.for_host(&InstanceName::default(), model::BindAddress::LOOPBACK, guest.api)
 }

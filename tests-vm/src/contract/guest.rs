@@ -204,7 +204,7 @@ impl<'a> LiveGuest<'a> {
     }
 
     fn machine(&self, memory_backend: MemoryBackend) -> Machine {
-        let forward = |host, guest| Forward { bind: std::net::Ipv4Addr::LOCALHOST.into(), host, guest };
+        let forward = |host, guest| Forward { bind: model::BindAddress::LOOPBACK, host, guest };
         let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
         Machine {
             name: InstanceName::default(),

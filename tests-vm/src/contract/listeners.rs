@@ -96,8 +96,7 @@ fn address(hexadecimal: &str) -> String {
 /// Nobody asks it without a certificate or a token: what it answers is that it wants one.
 pub(super) fn the_kubelet_wants_to_know_who_asks(guest: &mut LiveGuest<'_>) {
     let mut qmp = sound(qemu::Qmp::connect(&guest.paths.vm_dir(), super::guest::CALL));
-    let forward =
-        qemu::Forward { bind: std::net::Ipv4Addr::LOCALHOST.into(), host: testkit::port::free(), guest: 10250 };
+    let forward = qemu::Forward { bind: model::BindAddress::LOOPBACK, host: testkit::port::free(), guest: 10250 };
     sound(qmp.add_forward(&forward));
     let answer = super::node::anonymous(forward.host);
     sound(qmp.remove_forward(&forward));

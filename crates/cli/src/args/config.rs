@@ -22,7 +22,7 @@ pub(crate) struct ConfigArgs {
     /// Host port of the web application
     #[arg(long, value_name = "PORT")]
     web_port: Option<String>,
-    /// Host address of all listeners
+    /// Host address of all listeners, IPv4; 0.0.0.0 for all addresses of the host
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
     /// Virtual CPUs

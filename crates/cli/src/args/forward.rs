@@ -10,7 +10,7 @@ use super::{OutputArgs, parse_duration};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  k3s-vm forward add 5432:30432           The NodePort 30432 of a database on localhost:5432, at once
+  k3s-vm forward add 5432:30432           The NodePort 30432 of a database on 127.0.0.1:5432, at once
   k3s-vm forward add --save 5432:30432    At every later start, too
   k3s-vm forward add 30432                On any free port of the host, which is told
   k3s-vm forward rm 5432";

@@ -32,15 +32,14 @@ pub(crate) fn forwards(reports: &[ForwardReport], style: Style) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
+    use model::BindAddress;
     use model::port::Port;
 
     use super::*;
 
     #[test]
     fn what_is_open_and_what_will_be() {
-        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let bind = BindAddress::LOOPBACK;
         let report = |host, guest, purpose, open, kept| ForwardReport {
             bind,
             host: Port::new(host),

@@ -128,7 +128,7 @@ mod tests {
         Summary {
             prefix: plain("bin/k3s-vm"),
             cluster,
-            web_url: "http://localhost:30080".to_owned(),
+            web_url: "http://127.0.0.1:30080".to_owned(),
             api_url: "https://127.0.0.1:6443".to_owned(),
             kubeconfig: "web/.kube/config".to_owned(),
             context: "k3s-vm".to_owned(),
@@ -143,7 +143,7 @@ mod tests {
         insta::assert_snapshot!(summary(Cluster::Ready).render(Style::PLAIN).trim_start(), @r"
         The cluster is ready.
 
-          Web         http://localhost:30080
+          Web         http://127.0.0.1:30080
           API         https://127.0.0.1:6443  (context k3s-vm)
           Kubeconfig  web/.kube/config
           Variables   web/.env
@@ -174,7 +174,7 @@ mod tests {
         insta::assert_snapshot!(summary(Cluster::Booting).render(Style::PLAIN).trim_start(), @r"
         The VM runs; the cluster is still coming up.
 
-          Web         http://localhost:30080
+          Web         http://127.0.0.1:30080
           API         https://127.0.0.1:6443  (context k3s-vm)
           Kubeconfig  web/.kube/config
           Variables   web/.env

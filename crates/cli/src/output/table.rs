@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn values_stand_in_one_column() {
-        let entries = [("Web", "http://localhost:30080".to_owned()), ("Kubeconfig", "one\ntwo".to_owned())];
+        let entries = [("Web", "http://127.0.0.1:30080".to_owned()), ("Kubeconfig", "one\ntwo".to_owned())];
         insta::assert_snapshot!(labelled("  ", &entries, Style::PLAIN), @r"
-        Web         http://localhost:30080
+        Web         http://127.0.0.1:30080
         Kubeconfig  one
                     two
         ");

@@ -41,7 +41,7 @@ fn people_get_a_table() {
     KEY                       VALUE              FROM
     version                   1                  default
     pool                      0                  default
-    templates                 on                 default
+    templates                 true               default
     auto_pause                -                  default
     ports.api                 7443               --api-port
     ");
@@ -61,6 +61,34 @@ fn mistakes_name_the_flag_the_variable_or_the_line() {
       K3S_VM_PORT_WEB is set: there is no such variable; did you mean K3S_VM_PORTS_WEB?
       --api-port 70000: not a port (1 to 65535)
       K3S_VM_VM_MEMORY=lots: not a size such as "4GiB"
+
+    Next: correct it where it stands, then run the command again
+    "#);
+}
+
+#[test]
+fn old_spellings_and_ipv6_are_mistakes_that_say_what_to_write() {
+    let project = Place::project();
+    let text = "templates = \"off\"\n[ports]\nbind = \"::1\"\n[timeouts]\nkvm-test = \"1m\"\n";
+    fs::write(project.path(".k3s-vm/config.toml"), text).unwrap();
+    let run = project.run(&["reset"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(run.stderr, @r#"
+    Error: the configuration has 3 mistakes
+      .k3s-vm/config.toml:1: templates must be true or false without quotes: write templates = false
+      .k3s-vm/config.toml:5: timeouts.kvm-test: there is no such key; it is written timeouts.kvm_test
+      .k3s-vm/config.toml:3: ports.bind = "::1": an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1
+
+    Next: correct it where it stands, then run the command again
+    "#);
+    fs::remove_file(project.path(".k3s-vm/config.toml")).unwrap();
+    let mut command = project.command(&["reset", "--bind", "fd00::5"]);
+    let run = project.finish(command.env("K3S_VM_TEMPLATES", "off"));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(run.stderr, @r#"
+    Error: the configuration has 2 mistakes
+      K3S_VM_TEMPLATES=off: must be true or false: write false
+      --bind fd00::5: an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1, 0.0.0.0 for all addresses of this host, or the IPv4 address of one interface
 
     Next: correct it where it stands, then run the command again
     "#);

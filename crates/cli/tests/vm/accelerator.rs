@@ -184,7 +184,7 @@ fn whoever_wants_kvm_only_is_told_that_guests_hang() {
     Error: KVM cannot be used: guests hang on this host
       the device opens, but a guest that was to print one line was silent for 1s
 
-    Next: k3s-vm start --set timeouts.kvm-test=1m    # tests again with more time, for a slow host
+    Next: k3s-vm start --set timeouts.kvm_test=1m    # tests again with more time, for a slow host
     Next: k3s-vm start --accel auto    # emulates where KVM does not work
     ");
 }

@@ -30,7 +30,7 @@ impl Host {
     pub(crate) fn wants(&self, accel: &str, deadline: &str) {
         let config = self.setup.project.read(".k3s-vm/config.toml");
         let (before, _) = config.split_once("[vm]").unwrap();
-        let text = format!("{before}[vm]\naccel = \"{accel}\"\n[timeouts]\nkvm-test = \"{deadline}\"\n");
+        let text = format!("{before}[vm]\naccel = \"{accel}\"\n[timeouts]\nkvm_test = \"{deadline}\"\n");
         self.setup.project.write(".k3s-vm/config.toml", &text);
     }
 

@@ -132,3 +132,38 @@ fn a_qemu_that_is_not_of_this_tool() {
         assert!(qemu.is_alive());
     });
 }
+
+/// They were `http://localhost:PORT`, where nothing listens with another address, and where ::1 may be another program.
+#[test]
+fn urls_named_localhost_whatever_the_address_of_the_listeners_was() {
+    for (bind, reached) in [("127.0.0.9", "127.0.0.9"), ("0.0.0.0", "127.0.0.1")] {
+        let setup = Setup::new(&listening());
+        let (web, api) = (format!("http://{reached}:{}", setup.web), format!("https://{reached}:{}", setup.api));
+        let started = setup.json(&["start", "--no-wait", "--bind", bind, "-o", "json"]);
+        assert_eq!((&started["web"], &started["api"]), (&web.clone().into(), &api.clone().into()), "{bind}");
+        // The address of the VM that runs counts, not that of the configuration.
+        let status = setup.json(&["status", "-o", "json"]);
+        assert_eq!((&status["web"], &status["api"]), (&web.clone().into(), &api.clone().into()), "{bind}");
+        let listed = &setup.json(&["list", "-o", "json"])["instances"][0];
+        assert_eq!((&listed["web"], &listed["api"]), (&web.into(), &api.into()), "{bind}");
+        let config = std::fs::read_to_string(setup.vm_dir().join("ssh.config")).unwrap();
+        assert!(config.contains(&format!("\n  HostName {reached}\n")), "{config}");
+        std::net::TcpStream::connect((reached, setup.web)).unwrap();
+    }
+}
+
+#[test]
+fn a_reset_with_an_ipv6_bind_destroyed_the_cluster_before_it_failed() {
+    let setup = Setup::new(&listening());
+    setup.says(&["start", "--no-wait"], 0);
+    let before = setup.json(&["status", "-o", "json"]);
+    insta::assert_snapshot!(setup.says(&["reset", "--no-wait", "--bind", "::1"], 2), @r"
+    Error: the configuration has a mistake
+      --bind ::1: an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1
+
+    Next: correct it where it stands, then run the command again
+    ");
+    let after = setup.json(&["status", "-o", "json"]);
+    assert_eq!((&before["state"], &before["pid"]), (&after["state"], &after["pid"]));
+    assert_eq!(after["state"], "running");
+}

@@ -25,7 +25,7 @@ fn prints(numbers: &str) -> Program {
 fn setup(api: &FakeApi, program: Program) -> Setup {
     let setup = Setup::new(&script(api, program));
     let config = setup.project.read(".k3s-vm/config.toml");
-    setup.project.write(".k3s-vm/config.toml", &format!("templates = \"off\"\n{config}"));
+    setup.project.write(".k3s-vm/config.toml", &format!("templates = false\n{config}"));
     setup.program("ssh", "#!/bin/sh\nexit 0\n");
     setup
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cluster::{Credentials, Kubeconfig};
+use model::BindAddress;
 use model::instance::InstanceName;
 use model::port::Port;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -87,7 +88,11 @@ impl Authority {
     /// A kubeconfig for the server at `address`.
     pub(crate) fn kubeconfig(&self, address: SocketAddr) -> Kubeconfig {
         let port = Port::new(address.port()).unwrap();
-        self.credentials().for_host(&InstanceName::default(), address.ip(), port)
+        self.credentials().for_host(
+            &InstanceName::default(),
+            BindAddress::parse(&address.ip().to_string()).unwrap(),
+            port,
+        )
     }
 
     /// An administrator's credentials.

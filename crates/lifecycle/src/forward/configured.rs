@@ -1,9 +1,8 @@
 //! The forwards of the configuration, with a host port for each that has none of its own.
 
-use std::net::IpAddr;
-
 use host::digest::Sha256;
 use host::port_holder::can_listen;
+use model::BindAddress;
 use model::config::Ports;
 use model::port::Port;
 use qemu::Forward;
@@ -31,11 +30,11 @@ pub(crate) fn configured(context: &Context<'_>, ports: &Ports) -> Vec<Forward> {
 
 /// A free port of the host. Project, instance and guest port say where the search begins, so that it is the same one as
 /// long as nobody else takes it. Where none is free, QEMU tells.
-pub(super) fn free(context: &Context<'_>, bind: IpAddr, guest: Port, taken: &[Port]) -> Port {
+pub(super) fn free(context: &Context<'_>, bind: BindAddress, guest: Port, taken: &[Port]) -> Port {
     let key = format!("{}\n{}\n{guest}", context.project.paths.root().display(), context.name);
     let digest = Sha256::of(key.as_bytes()).to_string();
     // Four hexadecimal digits are always a number.
     let begin = u16::from_str_radix(&digest[..4], 16).unwrap_or_default() % COUNT;
     let mut ports = (0..COUNT).filter_map(|step| Port::new(FIRST + (begin + step) % COUNT));
-    ports.find(|port| !taken.contains(port) && can_listen(bind, *port)).unwrap_or(guest)
+    ports.find(|port| !taken.contains(port) && can_listen(bind.ip(), *port)).unwrap_or(guest)
 }

@@ -1,8 +1,9 @@
 //! What is said of a process that is in the way, and what to type about it. Pure.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
+use model::BindAddress;
 use model::port::Port;
 use serde::Serialize;
 
@@ -90,7 +91,7 @@ fn quoted(path: &Path) -> String {
 }
 
 /// The headline of the fault for taken ports.
-pub(super) fn headline(bind: IpAddr, taken: &[WantedPort]) -> String {
+pub(super) fn headline(bind: BindAddress, taken: &[WantedPort]) -> String {
     let numbers: Vec<String> = taken.iter().map(|port| port.number.to_string()).collect();
     match numbers.as_slice() {
         [one] => format!("port {one} on {bind} is taken"),

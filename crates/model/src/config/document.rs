@@ -64,7 +64,7 @@ impl Document {
             } else if let Some(key) = key::find(&path) {
                 match raw(key.kind, value) {
                     Some(raw) => self.values.push((key.name, Sourced { origin: origin(), raw })),
-                    None => found.push((at, format!("{path} must be {}", key.kind.toml()))),
+                    None => found.push((at, unfit(key, value))),
                 }
             } else if section.is_empty() && !key::names_in(&path).is_empty() {
                 match value.get_ref().as_table() {
@@ -72,10 +72,25 @@ impl Document {
                     None => found.push((at, format!("{path} is a section: [{path}]"))),
                 }
             } else {
-                let known = nearest::hint(name.get_ref(), key::names_in(section).into_iter());
+                let known = match key::in_snake_case(&path) {
+                    Some(key) => format!("; it is written {key}"),
+                    None => nearest::hint(name.get_ref(), key::names_in(section).into_iter()),
+                };
                 found.push((at, format!("{path}: there is no such key{known}")));
             }
         }
+    }
+}
+
+/// What is wrong with a value of another type, and how it is written where that can be told.
+fn unfit(key: &Key, value: &Spanned<DeValue<'_>>) -> String {
+    let mistake = format!("{} must be {}", key.name, key.kind.toml());
+    match (key.kind, value.get_ref()) {
+        (Kind::Switch, DeValue::String(text)) => match key::switch_word(text) {
+            Some(switch) => format!("{mistake}: write {} = {switch}", key.name),
+            None => mistake,
+        },
+        _ => mistake,
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Kind {
     Size(u64),
     /// A duration with a unit.
     Duration,
-    /// An IP address.
+    /// An IPv4 address.
     Address,
     /// One of these words; the first is the default.
     Choice(&'static [&'static str]),
@@ -54,7 +54,7 @@ pub struct Key {
 impl Key {
     /// The environment variable that sets it: `K3S_VM_PORTS_API` for `ports.api`.
     pub fn variable(&self) -> String {
-        let name = self.name.replace(['.', '-'], "_").to_ascii_uppercase();
+        let name = self.name.replace('.', "_").to_ascii_uppercase();
         format!("{VARIABLE_PREFIX}{name}")
     }
 }
@@ -74,9 +74,9 @@ pub const KEYS: &[Key] = &[
     key("pool", Kind::Count(0, 64), "0", "How many paused forks are kept ready for `run`"),
     key(
         "templates",
-        Kind::Choice(&["on", "off"]),
-        "on",
-        "Whether a Ready cluster is kept, from which reset, clone and run begin; off: they boot",
+        Kind::Switch,
+        "true",
+        "Whether a Ready cluster is kept, from which reset, clone and run begin; false: they boot",
     ),
     Key {
         name: "auto_pause",
@@ -93,7 +93,12 @@ pub const KEYS: &[Key] = &[
         about: "Host port of the web application; WEB_PORT of .env where it is not set",
     },
     key("ports.forwards", Kind::List, "", "Further ports into the guest: HOST:GUEST, or GUEST for any free host port"),
-    key("ports.bind", Kind::Address, "127.0.0.1", "Host address of all listeners"),
+    key(
+        "ports.bind",
+        Kind::Address,
+        "127.0.0.1",
+        "Host address of all listeners, IPv4; 0.0.0.0 for all addresses of the host",
+    ),
     key("vm.cpus", Kind::Count(1, 64), "2", "Virtual CPUs"),
     key("vm.memory", Kind::Size(GIB), "2GiB", "RAM"),
     key(
@@ -196,11 +201,25 @@ pub const KEYS: &[Key] = &[
     key("timeouts.container_build", Kind::Duration, "30m", "The `build` of one container image of [[images]]"),
     key("timeouts.load", Kind::Duration, "15m", "Until the guest has taken over one archive of container images"),
     key("timeouts.install", Kind::Duration, "45m", "The installation of packages on the host, after consent"),
-    key("timeouts.kvm-test", Kind::Duration, "15s", "The guest that proves KVM: from QEMU's start to its line"),
+    key("timeouts.kvm_test", Kind::Duration, "15s", "The guest that proves KVM: from QEMU's start to its line"),
 ];
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
     Key { name, kind, default: Some(default), about }
+}
+
+/// What a word means that people write for `true` and `false`.
+pub(super) fn switch_word(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" => Some(true),
+        "false" | "off" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// The key that `name` is with dashes or capitals: all names are in snake_case.
+pub(super) fn in_snake_case(name: &str) -> Option<&'static str> {
+    find(&name.replace('-', "_").to_ascii_lowercase()).map(|key| key.name)
 }
 
 /// The key of this name.

@@ -2,12 +2,12 @@
 //!
 //! It knows kinds of values, not what they are for.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::document::Document;
 use super::key::{self, KEYS, Key, Kind};
 use super::source::{self, Origin, Overrides, Raw, Sourced, WEB_PORT};
+use crate::bind_address::BindAddress;
 use crate::port::Port;
 use crate::{Fault, FaultClass, Result};
 
@@ -90,15 +90,18 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn address(&mut self, name: &str) -> Option<IpAddr> {
-        self.parse(name, |text| text.parse().map_err(|_| "not an IP address".to_owned()))
+    pub(super) fn address(&mut self, name: &str) -> Option<BindAddress> {
+        self.parse(name, BindAddress::parse)
     }
 
     pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
         self.parse(name, |text| match text {
             "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
-            _ => Err("must be true or false".to_owned()),
+            text => Err(match key::switch_word(text) {
+                Some(switch) => format!("must be true or false: write {switch}"),
+                None => "must be true or false".to_owned(),
+            }),
         })
     }
 

@@ -64,7 +64,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     reader.count("version");
     let auto_pause = reader.parse("auto_pause", auto_pause);
     let pool = reader.count("pool");
-    let templates = reader.choice("templates", &[true, false]);
+    let templates = reader.switch("templates");
     let ports = ports(reader);
     let forwards = forwards::read(reader);
     let vm = vm(reader);
@@ -194,7 +194,7 @@ fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
     let container_build = reader.duration("timeouts.container_build");
     let load = reader.duration("timeouts.load");
     let install = reader.duration("timeouts.install");
-    let kvm_test = reader.duration("timeouts.kvm-test");
+    let kvm_test = reader.duration("timeouts.kvm_test");
     Some(Timeouts {
         start: start?,
         stop: stop?,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::key::{IMAGES, KEYS, Key, Kind};
+use crate::bind_address::BindAddress;
 
 /// The schema.
 pub fn schema() -> Value {
@@ -35,7 +36,7 @@ fn property(key: &Key) -> Value {
         Kind::Count(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
         Kind::Size(_) => json!({ "type": "string", "pattern": "^\\s*[0-9.]+\\s*[kKmMgGtT][iI]?[bB]?\\s*$" }),
         Kind::Duration => json!({ "type": "string", "pattern": "[0-9]+\\s*[a-z]+" }),
-        Kind::Address => json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] }),
+        Kind::Address => json!({ "type": "string", "format": "ipv4", "pattern": BindAddress::PATTERN }),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
         Kind::Text => json!({ "type": "string", "minLength": 1 }),
         Kind::Switch => json!({ "type": "boolean" }),

@@ -91,7 +91,10 @@ impl Overrides {
     /// What sets nothing.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let flags = self.flags.iter().filter(|flag| key::find(&flag.key).is_none()).map(|flag| {
-            let known = nearest::hint(&flag.key, KEYS.iter().map(|key| key.name));
+            let known = match key::in_snake_case(&flag.key) {
+                Some(key) => format!("; it is written {key}"),
+                None => nearest::hint(&flag.key, KEYS.iter().map(|key| key.name)),
+            };
             format!("{} {}={}: there is no such key{known}", flag.shown, flag.key, flag.value)
         });
         let names: Vec<String> = KEYS.iter().map(Key::variable).collect();

@@ -36,7 +36,9 @@ fn overrides(flags: &[(&str, &str, &str)], variables: &[(&str, &str)]) -> Overri
 fn an_empty_file_gives_the_ports_of_the_documentation() {
     let config = resolve("", Some("30080")).expect("valid");
     assert_eq!((config.ports.api.number(), config.ports.ssh.number(), config.ports.web.number()), (6443, 2666, 30080));
-    assert!(config.ports.bind.is_loopback());
+    assert_eq!(config.ports.bind, BindAddress::LOOPBACK);
+    assert_eq!(config.ports.web_url(), "http://127.0.0.1:30080");
+    assert_eq!(config.ports.api_url(), "https://127.0.0.1:6443");
     assert_eq!(config.inject.mode, InjectMode::Secret);
     assert_eq!(config.manifests, [".k3s-vm/manifests"]);
 }
@@ -127,7 +129,7 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
     .k3s-vm/config.toml:2: ports.api = 70000: not a port (1 to 65535)
     --ssh-port ssh: not a port (1 to 65535)
     WEB_PORT=web in .env: not a port (1 to 65535)
-    .k3s-vm/config.toml:3: ports.bind = "here": not an IP address
+    .k3s-vm/config.toml:3: ports.bind = "here": not an IPv4 address such as 127.0.0.1
     .k3s-vm/config.toml:12: ports.forwards = "80-80": not two ports such as "8080:80", or one of the guest's
     .k3s-vm/config.toml:4: vm.cpus = 0: must be a number from 1 to 64
     .k3s-vm/config.toml:5: vm.memory = "1 GB": at least 1.0 GiB is needed
@@ -142,6 +144,70 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
     K3S_VM_TIMEOUTS_STOP=x: not a duration such as "90s" or "15m"
     "#);
     assert_eq!(fault.class(), FaultClass::Config);
+}
+
+#[test]
+fn all_keys_are_written_in_one_style() {
+    for key in KEYS {
+        let is_snake_case = |word: &str| {
+            word.starts_with(|first: char| first.is_ascii_lowercase())
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        };
+        assert!(key.name.split('.').all(is_snake_case), "{}", key.name);
+        if let key::Kind::Choice(words) = key.kind {
+            assert!(words.len() > 2, "{}: two words are a switch", key.name);
+        }
+    }
+}
+
+#[test]
+fn templates_was_on_or_off_while_other_switches_were_booleans() {
+    for (old, new) in [("off", "false"), ("on", "true")] {
+        let file = mistakes(&format!("pool = 0\ntemplates = \"{old}\"\n"));
+        let must = "templates must be true or false without quotes";
+        assert_eq!(file, format!(".k3s-vm/config.toml:2: {must}: write templates = {new}"));
+        for (given, shown) in [
+            (overrides(&[("--set", "templates", old)], &[]), format!("--set templates={old}")),
+            (overrides(&[], &[("K3S_VM_TEMPLATES", old)]), format!("K3S_VM_TEMPLATES={old}")),
+        ] {
+            let fault = resolve_with("", Some("30080"), &given).expect_err("a mistake");
+            assert_eq!(fault.why(), [format!("{shown}: must be true or false: write {new}")]);
+        }
+    }
+    assert_eq!(
+        mistakes("templates = \"never\"\n"),
+        ".k3s-vm/config.toml:1: templates must be true or false without quotes"
+    );
+}
+
+#[test]
+fn kvm_test_was_written_with_a_dash_while_other_keys_had_none() {
+    let told = "there is no such key; it is written timeouts.kvm_test";
+    assert_eq!(
+        mistakes("[timeouts]\nkvm-test = \"1m\"\n"),
+        format!(".k3s-vm/config.toml:2: timeouts.kvm-test: {told}")
+    );
+    let flag = overrides(&[("--set", "timeouts.kvm-test", "1m")], &[]);
+    let fault = resolve_with("", Some("30080"), &flag).expect_err("a mistake");
+    assert_eq!(fault.why(), [format!("--set timeouts.kvm-test=1m: {told}")]);
+    // The variable was always written like this.
+    let variable = overrides(&[], &[("K3S_VM_TIMEOUTS_KVM_TEST", "1m")]);
+    let timeouts = resolve_with("", Some("30080"), &variable).expect("valid").config.timeouts;
+    assert_eq!(timeouts.kvm_test, Duration::from_secs(60));
+}
+
+#[test]
+fn an_ipv6_bind_passed_the_configuration_and_failed_after_reset_had_destroyed_the_cluster() {
+    let told = "an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1";
+    assert_eq!(mistakes("ports.bind = \"::1\"\n"), format!(".k3s-vm/config.toml:1: ports.bind = \"::1\": {told}"));
+    for (given, shown) in [
+        (overrides(&[("--bind", "ports.bind", "::1")], &[]), "--bind ::1"),
+        (overrides(&[("--set", "ports.bind", "::1")], &[]), "--set ports.bind=::1"),
+        (overrides(&[], &[("K3S_VM_PORTS_BIND", "::1")]), "K3S_VM_PORTS_BIND=::1"),
+    ] {
+        let fault = resolve_with("", Some("30080"), &given).expect_err("a mistake");
+        assert_eq!((fault.class(), fault.why()), (FaultClass::Config, [format!("{shown}: {told}")].as_slice()));
+    }
 }
 
 #[test]
@@ -265,7 +331,18 @@ fn the_schema_takes_what_the_reader_takes() {
     let compiled = compiler.compile("mem:///config", &mut schemas).expect("a valid schema");
     for (text, value) in [
         ("", json!({})),
-        ("ports = { api = 7443, bind = \"::1\" }", json!({"ports": {"api": 7443, "bind": "::1"}})),
+        ("ports = { api = 7443, bind = \"0.0.0.0\" }", json!({"ports": {"api": 7443, "bind": "0.0.0.0"}})),
+        ("ports.bind = \"192.168.1.255\"", json!({"ports": {"bind": "192.168.1.255"}})),
+        ("ports.bind = \"::1\"", json!({"ports": {"bind": "::1"}})),
+        ("ports.bind = \"::\"", json!({"ports": {"bind": "::"}})),
+        ("ports.bind = \"::ffff:127.0.0.1\"", json!({"ports": {"bind": "::ffff:127.0.0.1"}})),
+        ("ports.bind = \"localhost\"", json!({"ports": {"bind": "localhost"}})),
+        ("ports.bind = \"127.0.0.256\"", json!({"ports": {"bind": "127.0.0.256"}})),
+        ("ports.bind = \"127.0.0.01\"", json!({"ports": {"bind": "127.0.0.01"}})),
+        ("templates = false", json!({"templates": false})),
+        ("templates = \"off\"", json!({"templates": "off"})),
+        ("timeouts.kvm_test = \"1m\"", json!({"timeouts": {"kvm_test": "1m"}})),
+        ("timeouts.kvm-test = \"1m\"", json!({"timeouts": {"kvm-test": "1m"}})),
         ("ports.api = 0", json!({"ports": {"api": 0}})),
         ("ports.api = \"7443\"", json!({"ports": {"api": "7443"}})),
         ("ports.http = 80", json!({"ports": {"http": 80}})),

@@ -134,7 +134,7 @@ impl Refusal {
         }
         fault = match self {
             Refusal::Hangs { .. } => {
-                fault.next("k3s-vm start --set timeouts.kvm-test=1m    # tests again with more time, for a slow host")
+                fault.next("k3s-vm start --set timeouts.kvm_test=1m    # tests again with more time, for a slow host")
             }
             Refusal::Dies { .. } => fault.next("k3s-vm --debug start    # tests again and shows the command"),
             _ => fault,
@@ -217,7 +217,7 @@ mod tests {
     fn what_a_guest_showed_is_told() {
         insta::assert_snapshot!(told(&Refusal::Hangs { waited: Duration::from_secs(15), console: Vec::new() }), @r"
         KVM cannot be used: guests hang on this host: the device opens, but a guest that was to print one line was silent for 15s
-        -> k3s-vm start --set timeouts.kvm-test=1m    # tests again with more time, for a slow host
+        -> k3s-vm start --set timeouts.kvm_test=1m    # tests again with more time, for a slow host
         -> k3s-vm start --accel auto    # emulates where KVM does not work
         Note: the VM is emulated, which is several times slower than KVM: guests hang on this host: the device opens, but a guest that was to print one line was silent for 15s
         ");

@@ -17,7 +17,7 @@ impl Qmp {
     pub fn add_forward(&mut self, forward: &Forward) -> Result<()> {
         match self.human(&format!("hostfwd_add {NETDEV} {forward}"))?.as_str() {
             "" => Ok(()),
-            text => Err(port_fault::taken(forward.bind, forward.host).because(format!("QEMU says: {text}"))),
+            text => Err(port_fault::taken(forward.bind.ip(), forward.host).because(format!("QEMU says: {text}"))),
         }
     }
 

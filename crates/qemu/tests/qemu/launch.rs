@@ -1,6 +1,7 @@
 //! The start: what a good one leaves, and the fault of each bad one.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use host::identity::{ProcessHandle, ProcessIdentity};
@@ -161,8 +162,7 @@ fn a_socket_that_is_not_the_new_qemus_does_not_count() {
 #[test]
 fn what_qemu_could_not_do_is_refused_before_it_starts() {
     let mut vm = Vm::new(&Script::default());
-    vm.forward(Port::literal(6443), 6443);
-    vm.machine.forwards[0].bind = "::1".parse().unwrap();
+    vm.machine.disk = std::ffi::OsString::from_vec(b"\xff.qcow2".to_vec()).into();
     assert_eq!(fault(&mut vm, LONG).class(), FaultClass::Config);
     assert!(!vm.log().exists());
 }

@@ -102,7 +102,7 @@ fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
     assert!(fault.to_string().contains(&format!("pid {pid} of user ")), "{fault}");
     let other = qemu::Forward { host: testkit::port::free(), ..forward };
     qmp.add_forward(&other).unwrap();
-    drop(std::net::TcpStream::connect((other.bind, other.host.number())).unwrap());
+    drop(std::net::TcpStream::connect(other.bind.socket(other.host)).unwrap());
     qmp.remove_forward(&other).unwrap();
     qmp.remove_forward(&other).unwrap();
     drop(qmp);

@@ -123,7 +123,7 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
             })
             .unwrap();
         goes_on(before, &counts(clone, 3), byte);
-        drop(std::net::TcpStream::connect((forward.bind, forward.host.number())).unwrap());
+        drop(std::net::TcpStream::connect(forward.bind.socket(forward.host)).unwrap());
     }
     let [first, second] = &clones;
     assert_ne!(counts(first, 4)[3].sum, counts(second, 4)[3].sum, "each has RAM of its own");

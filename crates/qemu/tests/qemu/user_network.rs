@@ -16,7 +16,7 @@ fn ports_come_and_go(mut vm: Vm) {
     assert_eq!(qmp.forwards().unwrap(), [first]);
     let second = vm.forward(testkit::port::free(), 80);
     qmp.add_forward(&second).unwrap();
-    drop(TcpStream::connect((second.bind, second.host.number())).unwrap());
+    drop(TcpStream::connect(second.bind.socket(second.host)).unwrap());
     assert_eq!(qmp.forwards().unwrap(), [first, second]);
     let fault = qmp.add_forward(&Forward { guest: 81, ..second }).unwrap_err();
     assert_eq!(fault.class(), FaultClass::Port);

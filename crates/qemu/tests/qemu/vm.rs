@@ -1,6 +1,5 @@
 //! A VM of a temporary project that ends with the test.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -104,7 +103,7 @@ impl Vm {
     }
 
     pub(crate) fn forward(&mut self, host: Port, guest: u16) -> Forward {
-        let forward = Forward { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), host, guest };
+        let forward = Forward { bind: model::BindAddress::LOOPBACK, host, guest };
         self.machine.forwards.push(forward);
         forward
     }

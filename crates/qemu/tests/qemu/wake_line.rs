@@ -50,7 +50,7 @@ fn fake() -> Vm {
 
 fn connect(vm: &Vm) -> TcpStream {
     let forward = vm.machine.forwards[0];
-    TcpStream::connect((forward.bind, forward.host.number())).unwrap()
+    TcpStream::connect(forward.bind.socket(forward.host)).unwrap()
 }
 
 fn is_woken_by_a_connection(vm: &Vm) -> TcpStream {

@@ -1,7 +1,5 @@
 //! Each ingredient counts, and is named.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use model::instance::InstanceName;
 use model::port::Port;
 
@@ -64,7 +62,7 @@ fn names_paths_ports_and_where_the_ram_is_do_not_count() {
     machine.disk = "/elsewhere/disk.qcow2".into();
     machine.memory_backend = MemoryBackend::Ram;
     machine.firmware_files[0].path = "/elsewhere/keys".into();
-    let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let bind = model::BindAddress::LOOPBACK;
     machine.forwards.push(Forward { bind, host: Port::literal(7443), guest: 6443 });
     let now = parts.ingredients();
     assert_eq!(then.difference(&now), None);
