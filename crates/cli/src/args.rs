@@ -292,6 +292,3 @@ mod help_tests;
 #[cfg(test)]
 #[path = "args_tests.rs"]
 mod tests;
-#[cfg(test)]
-#[path = "args_verb_help_tests.rs"]
-mod verb_help_tests;

@@ -264,11 +264,12 @@ pub(crate) struct RunArgs {
     /// Fail when the cluster is not ready after DURATION, for example 90s or 15m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD", required_unless_present = "hold")]
     pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    // Its heading would be that of whatever stands after it.
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
