@@ -185,7 +185,7 @@ mod tests {
         let api = TcpListener::bind("127.0.0.1:0").unwrap();
         let dns = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let gone = testkit::port::free().number();
         let port = dns.local_addr().unwrap().port();
         std::thread::spawn(move || {
             let mut message = [0; 512];

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn another_address_and_a_closed_listener_do_not_collide() {
-        let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        let listener = TcpListener::bind((LOCALHOST, testkit::port::free().number())).unwrap();
         let port = port_of(&listener);
         assert!(!can_listen(LOCALHOST, port) && can_listen("127.0.0.2".parse().unwrap(), port));
         assert_eq!(port_holders("127.0.0.2".parse().unwrap(), port).unwrap(), []);

@@ -1,12 +1,20 @@
 //! Programs of this package: a package's tests do not build another package's programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Builds the program `bin` and gives its path.
+/// Set by `.config/stand-ins` to the folder where all of them have been built for the run.
+const FOLDER: &str = "K3S_TEST_STAND_INS";
+
+/// Builds the program `bin`, unless the run has built it, and gives its path.
 pub(crate) fn program(bin: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let program = Path::new(&folder).join(bin);
+        assert!(program.is_file(), "{FOLDER} has no {bin}: {}", program.display());
+        return program;
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--quiet", "--offline", "--message-format=json"])

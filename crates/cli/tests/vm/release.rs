@@ -53,9 +53,9 @@ fn says(setup: &Setup, variables: &[(&str, &str)], code: i32) -> String {
 
 #[test]
 fn nobody_answers() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("127.0.0.1:{}", testkit::port::free());
     let setup = project(&format!("http://{nobody}"));
-    insta::assert_snapshot!(says(&setup, &[], 69).replace(&nobody.to_string(), "NOBODY"), @r#"
+    insta::assert_snapshot!(says(&setup, &[], 69).replace(&nobody, "NOBODY"), @r#"
     [1/11] Checking the host …
     Error: cannot fetch http://NOBODY/channels/stable
       NOBODY cannot be reached: it refuses the connection

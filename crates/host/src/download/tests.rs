@@ -251,10 +251,10 @@ fn a_server_that_falls_silent_is_given_up() {
 #[test]
 fn a_host_that_is_not_there_is_unreachable() {
     let gone = HttpServer::start(|_, _| Answer::status(200));
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("127.0.0.1:{}", testkit::port::free());
     let failure = Scratch::new().fetch(&format!("http://user:secret@{nobody}/k3s")).unwrap_err();
     assert_eq!(failure.reason(), Reason::Unreachable);
-    insta::assert_snapshot!(told(&failure, &gone).replace(&nobody.to_string(), "NOBODY"), @r"
+    insta::assert_snapshot!(told(&failure, &gone).replace(&nobody, "NOBODY"), @r"
     cannot fetch http://NOBODY/k3s (host)
       NOBODY cannot be reached: it refuses the connection
     ");

@@ -140,7 +140,7 @@ impl Project {
 
 /// An address where nobody listens.
 fn nobody() -> String {
-    format!("http://{}/k3s", std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+    format!("http://127.0.0.1:{}/k3s", testkit::port::free())
 }
 
 #[test]
