@@ -23,7 +23,7 @@ Tasks:
          Measure reset, run, stop and start, pause and resume, snapshot save and a clone's memory against the cold
          boot and QEMU's own snapshots of the same run; then 200 (or N) resets in a row, which may leave nothing
   nix    Fetch Debian's Nix into target/nix, not installed, for the tests that evaluate guest/nixos
-  sizes  Check that source files are short and say what they own";
+  sizes  Check that source files say what they own, and name long ones";
 
 fn main() -> ExitCode {
     match run() {
