@@ -63,17 +63,20 @@ pub fn new_generation() -> Generation {
     Generation::from_number(uuid::Uuid::new_v4().as_u128())
 }
 
-/// Writes the generation into an overlay that [`create_overlay`] made and that no QEMU has open. It is on the disk when this
-/// returns, and nothing else in the image changes.
+/// Writes the generation into the header of an image that no QEMU has open. It is on the disk when this returns, and nothing
+/// else in the image changes.
 ///
 /// # Errors
-/// Failed when the image has no place for it; a fault that names the path.
+/// Failed when the header has no room for it; a fault that names the path.
 pub fn set_generation(image: &Path, generation: &Generation) -> Result<()> {
     let write = || -> io::Result<()> {
         let file = File::options().read(true).write(true).open(image)?;
         let place = Place::read(&file)?;
-        let offset = place.generation_offset(&file)?.ok_or_else(|| io::Error::other("its header has no generation"))?;
-        file.write_all_at(generation.as_str().as_bytes(), offset)?;
+        match place.generation_offset(&file)? {
+            Ok(offset) => file.write_all_at(generation.as_str().as_bytes(), offset)?,
+            // Former versions made disks without one.
+            Err(end) => place.insert_generation(&file, end, generation)?,
+        }
         file.sync_all()
     };
     write()
@@ -160,9 +163,9 @@ impl Place {
         Ok(Some(name))
     }
 
-    /// Where the digits of the generation are. Extensions follow the header, each with its length, and end where the name of
-    /// the backing file begins at the latest.
-    fn generation_offset(&self, file: &File) -> io::Result<Option<u64>> {
+    /// Where the digits of the generation are, or where the extensions end that are there. Extensions follow the header, each
+    /// with its length, and end where the name of the backing file begins at the latest.
+    fn generation_offset(&self, file: &File) -> io::Result<Result<u64, u64>> {
         let mut offset = u64::from(self.header_length);
         let end = if self.offset > 0 { self.offset } else { self.cluster };
         while offset + 8 <= end {
@@ -172,19 +175,38 @@ impl Place {
                 read => read?,
             }
             let (kind, length) = (number_4(&head, 0), u64::from(number_4(&head, 4)));
-            offset += 8;
+            let content = offset + 8;
             match kind {
                 END => break,
-                GENERATION if length == Generation::LENGTH as u64 && offset + length <= end => return Ok(Some(offset)),
+                GENERATION if length == Generation::LENGTH as u64 && content + length <= end => return Ok(Ok(content)),
                 // Each is padded to a multiple of eight bytes.
-                _ => offset += length.next_multiple_of(8),
+                _ => offset = content + length.next_multiple_of(8),
             }
         }
-        Ok(None)
+        Ok(Err(offset))
+    }
+
+    /// Writes the extension behind those that end at `end`, and behind it the name of the backing file: all in one write.
+    fn insert_generation(&self, file: &File, end: u64, generation: &Generation) -> io::Result<()> {
+        let name = self.name(file)?.ok_or_else(|| io::Error::other("it has no image under it"))?;
+        if end > self.offset {
+            return Err(io::Error::other("its header is damaged"));
+        }
+        let mut begin = vec![0; usize::try_from(end).map_err(io::Error::other)?];
+        file.read_exact_at(&mut begin, 0)?;
+        begin.extend_from_slice(&extension_of(generation));
+        begin.extend_from_slice(&[0; 8]);
+        let offset = begin.len() as u64;
+        begin[8..16].copy_from_slice(&offset.to_be_bytes());
+        begin.extend_from_slice(&name);
+        if begin.len() as u64 > self.cluster {
+            return Err(io::Error::other("its header has no room for a generation"));
+        }
+        file.write_all_at(&begin, 0)
     }
 
     fn generation(&self, file: &File) -> io::Result<Option<Generation>> {
-        let Some(offset) = self.generation_offset(file)? else { return Ok(None) };
+        let Ok(offset) = self.generation_offset(file)? else { return Ok(None) };
         let mut digits = [0; Generation::LENGTH];
         file.read_exact_at(&mut digits, offset)?;
         Ok(std::str::from_utf8(&digits).ok().and_then(|text| Generation::parse(text).ok()))
@@ -204,6 +226,12 @@ impl Place {
     }
 }
 
+/// The header extension with the generation, whose length is a multiple of eight bytes.
+fn extension_of(generation: &Generation) -> Vec<u8> {
+    let length = Generation::LENGTH as u32;
+    [&GENERATION.to_be_bytes()[..], &length.to_be_bytes(), generation.as_str().as_bytes()].concat()
+}
+
 /// The clusters of an image without data: header, table of reference counts, its one block, and the table of the first
 /// level, all of whose entries say that the data is in the backing file.
 fn empty_overlay(name: &[u8], size: u64, generation: &Generation) -> Option<Vec<u8>> {
@@ -216,9 +244,7 @@ fn empty_overlay(name: &[u8], size: u64, generation: &Generation) -> Option<Vec<
     let clusters = 3 + table.div_ceil(CLUSTER);
     let mut extensions = [BACKING_FORMAT.to_be_bytes(), 5_u32.to_be_bytes()].concat();
     extensions.extend_from_slice(b"qcow2\0\0\0");
-    extensions.extend_from_slice(&GENERATION.to_be_bytes());
-    extensions.extend_from_slice(&(Generation::LENGTH as u32).to_be_bytes());
-    extensions.extend_from_slice(generation.as_str().as_bytes());
+    extensions.extend_from_slice(&extension_of(generation));
     extensions.extend_from_slice(&[END.to_be_bytes(), [0; 4]].concat());
     let mut image = Vec::with_capacity(usize::try_from(clusters * CLUSTER).ok()?);
     let put_4 = |image: &mut Vec<u8>, number: u32| image.extend_from_slice(&number.to_be_bytes());

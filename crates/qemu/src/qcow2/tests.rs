@@ -46,13 +46,29 @@ fn a_generation_is_exchanged_in_place_and_no_two_overlays_have_the_same() {
     assert_eq!(header(&one).unwrap(), Header { generation: Some(generation), ..before.0 });
     let changed = std::fs::read(&one).unwrap().iter().zip(&before.1).filter(|(now, then)| now != then).count();
     assert!((1..=Generation::LENGTH).contains(&changed), "{changed} bytes");
-    // The last extension is the end: without the one before it there is no place.
-    let mut old = before.1;
+}
+
+#[test]
+fn a_disk_of_a_former_version_could_not_be_started_any_more_since_its_header_had_no_generation() {
+    let (_folder, folder) = in_folder();
+    let disk = folder.join("disk");
+    create_overlay(&disk, Path::new("/the base"), 1 << 30).unwrap();
+    let with = header(&disk).unwrap();
+    // As it was written then: the same without the extension.
+    let mut old = std::fs::read(&disk).unwrap();
     let at = old.windows(4).position(|word| word == GENERATION.to_be_bytes()).unwrap();
-    old[at..at + 4].copy_from_slice(&7_u32.to_be_bytes());
-    std::fs::write(&two, old).unwrap();
-    assert_eq!(header(&two).unwrap().generation, None);
-    assert!(set_generation(&two, &new_generation()).unwrap_err().to_string().contains("has no generation"));
+    let length = 8 + Generation::LENGTH;
+    old.drain(at..at + length);
+    old.splice(at + 8 + 9..at + 8 + 9, vec![0; length]);
+    let offset = u64::from_be_bytes(old[8..16].try_into().unwrap()) - length as u64;
+    old[8..16].copy_from_slice(&offset.to_be_bytes());
+    std::fs::write(&disk, &old).unwrap();
+    assert_eq!(header(&disk).unwrap(), Header { generation: None, ..with.clone() });
+    let generation = new_generation();
+    set_generation(&disk, &generation).unwrap();
+    assert_eq!(header(&disk).unwrap(), Header { generation: Some(generation.clone()), ..with });
+    assert_eq!(std::fs::read(&disk).unwrap()[1 << 16..], old[1 << 16..], "more than the header was changed");
+    set_generation(&disk, &generation).unwrap();
 }
 
 #[test]

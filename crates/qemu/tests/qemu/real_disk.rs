@@ -96,6 +96,10 @@ fn a_base_that_has_moved_gets_its_new_name_also_in_an_image_of_qemu_img_s() {
     io(&overlay, "write -P 2 1M 1M");
     std::fs::rename(&old, &new).unwrap();
     qcow2::rename_base(&overlay, &new).unwrap();
+    // An image of qemu-img's gets its generation among the extensions that it has.
+    let generation = qcow2::new_generation();
+    qcow2::set_generation(&overlay, &generation).unwrap();
+    assert_eq!(qcow2::header(&overlay).unwrap().generation, Some(generation));
     assert_eq!(image_check(&overlay), CLEAN);
     let info = image_info(&overlay);
     assert_eq!((info.backing_file.as_deref(), info.backing_format.as_deref()), (Some(new.as_path()), Some("qcow2")));
