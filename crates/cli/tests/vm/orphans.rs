@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use testkit::Script;
 
 use crate::isolation::isolated;
-use crate::process::{Stranger, is_alive, pid, state};
+use crate::process::{Stranger, is_alive, pid, state, until};
 use crate::setup::Setup;
 
 /// A QEMU that opens its ports.
@@ -20,13 +20,18 @@ fn started() -> Setup {
     setup
 }
 
+/// Removes a directory in which the process beside a VM may just be making a file.
+fn remove_all(folder: &std::path::Path) {
+    until(|| fs::remove_dir_all(folder).is_ok());
+}
+
 #[test]
 fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
     isolated("orphans::a_vm_whose_project_was_removed_is_told_and_ended_by_reset", || {
         let gone = started();
         let orphan = pid(&gone);
         let folder = gone.project.root().to_path_buf();
-        fs::remove_dir_all(&folder).unwrap();
+        remove_all(&folder);
         let setup = Setup::beside(&gone, &listening());
         let says =
             |arguments: &[&str], code| setup.says(arguments, code).replace(&folder.display().to_string(), "GONE");
@@ -78,7 +83,7 @@ fn a_project_that_was_removed_and_made_again_stops_its_former_vm() {
     isolated("orphans::a_project_that_was_removed_and_made_again_stops_its_former_vm", || {
         let setup = started();
         let orphan = pid(&setup);
-        fs::remove_dir_all(setup.project.root().join(".k3s-vm/vm")).unwrap();
+        remove_all(&setup.project.root().join(".k3s-vm/vm"));
         fs::remove_file(setup.project.root().join(".k3s-vm/vm.pid")).unwrap();
         setup.script(&listening());
         assert_eq!(state(&setup), "orphan");
