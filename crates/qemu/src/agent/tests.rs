@@ -157,7 +157,7 @@ fn a_clock_at_the_end_of_time_did_overflow() {
 fn an_answer_that_never_ends_is_no_memory_without_end() {
     let endless = HostileAgent::new("guest-file-open", vec![b'['; 3 << 20]);
     let fault = call(&mut endless.connect(), "guest-file-open", LONG).unwrap_err();
-    insta::assert_snapshot!(fault, @"the guest agent cannot be reached (guest-file-open): its answer has more than 65536 bytes");
+    insta::assert_snapshot!(fault, @"cannot read /etc/hostname in the guest: the guest agent cannot be reached (guest-file-open): its answer has more than 65536 bytes");
 }
 
 #[test]

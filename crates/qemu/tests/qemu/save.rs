@@ -61,7 +61,7 @@ fn a_saved_vm_goes_on_and_is_restored_and_each_step_is_told() {
     assert_eq!(std::fs::metadata(file(&vm, "saved ram")).unwrap().len(), vm.machine.memory);
     assert_eq!(saved.state, std::fs::metadata(file(&vm, "state")).unwrap().len());
     assert_eq!(vm.qmp().status().unwrap(), RunState::Running);
-    insta::assert_snapshot!(commands(&vm, "query-memdev").join(" "), @"query-memdev migrate-set-capabilities query-status stop migrate-set-parameters getfd migrate qmp_capabilities query-status");
+    insta::assert_snapshot!(commands(&vm, "query-memdev").join(" "), @"query-memdev query-memdev qom-get migrate-set-capabilities human-monitor-command query-status stop qom-get migrate-set-parameters getfd migrate cont qmp_capabilities query-status");
 
     let mut clone = self::vm(&Script::default());
     let state = file(&vm, "state");
