@@ -83,7 +83,10 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         // Any user may run it and write there.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        std::fs::copy(testkit::fake_qemu::program(), folder.path().join(program)).unwrap();
+        // By a process of its own: what another test starts this moment would have a copy that is written here open, too,
+        // and a program that is open for writing is not executed ("Text file busy").
+        let copied = Command::new("cp").arg(testkit::fake_qemu::program()).arg(folder.path().join(program)).status();
+        assert!(copied.unwrap().success());
         Script { listen: true, ..Script::default() }.write(folder.path());
         let mut command = Command::new(folder.path().join(program));
         command.arg0(program).args(["-qmp", "unix:qmp.sock,server=on"]).args(arguments);
