@@ -71,6 +71,14 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
+    /// The instance that the verb is about; nothing for the project's default one.
+    pub(crate) fn instance(&self) -> Option<&InstanceName> {
+        match &self.verb {
+            Verb::Clone(arguments) => Some(&arguments.new),
+            _ => self.globals.name.as_ref(),
+        }
+    }
+
     /// Reads the arguments of the process (the first is the program) and the `K3S_VM_*` variables.
     ///
     /// # Errors
@@ -280,7 +288,7 @@ fn parse_name(text: &str) -> Result<InstanceName, String> {
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("must be longer than nothing".to_owned()),
+        Ok(duration) if duration.is_zero() => Err("must be more than zero".to_owned()),
         Ok(duration) => Ok(duration),
         Err(_) => Err("not a duration such as 90s or 15m".to_owned()),
     }

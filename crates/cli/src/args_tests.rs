@@ -106,7 +106,7 @@ fn mistakes_are_told() {
     For more information, try '--help'.
     ");
     insta::assert_snapshot!(refusal(&["start", "--timeout", "0s"]), @r"
-    error: invalid value '0s' for '--timeout <DURATION>': must be longer than nothing
+    error: invalid value '0s' for '--timeout <DURATION>': must be more than zero
 
     For more information, try '--help'.
     ");

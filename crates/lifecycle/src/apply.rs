@@ -96,7 +96,7 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
     let _lock = instance_lock::of(context)?;
     check_web(context)?;
     let running = running(context)?;
-    let desired = Desired::read(context)?;
+    let desired = Desired::read_for_instance(context)?;
     desired.check(context)?;
     let deadline = options.deadline(context);
     let mut phases = Phases::new(context.events, if options.wait { 4 } else { 3 });

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::keeper;
 use crate::pause::Paused;
 use crate::readiness;
+use crate::record::Record;
 
 /// How long QMP may take; whoever else is connected is so for milliseconds.
 const QMP_DEADLINE: Duration = Duration::from_secs(2);
@@ -45,6 +46,10 @@ pub(crate) fn ensure_kept(context: &Context<'_>) -> Result<()> {
 /// Faults of QEMU when it refuses to let the guest go on.
 pub(crate) fn go_on(context: &Context<'_>) -> Result<bool> {
     let folder = context.paths().vm_dir();
+    // Its guest is not paused: another command is restoring it, or was killed while it did.
+    if Record::read(&context.paths().record())?.is_some_and(|record| record.restoring.is_some()) {
+        return Ok(false);
+    }
     match Qmp::connect(&folder, QMP_DEADLINE).and_then(|mut qmp| Ok((qmp.status()?, qmp))) {
         Ok((RunState::Paused, mut qmp)) => {
             // Without the line, a guest that still stands would be woken by nobody.

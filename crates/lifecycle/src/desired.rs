@@ -21,17 +21,30 @@ pub(crate) struct Desired {
 }
 
 impl Desired {
-    /// Reads it. A missing `.env` of the web application is that which a start makes from its example.
+    /// Reads it.
     ///
     /// # Errors
     /// A Config fault with all mistakes of all manifests, or where `.env` is no text; faults of reading.
     pub(crate) fn read(context: &Context<'_>) -> Result<Self> {
-        let files = manifest_files::read_all(context.project.paths.root(), &context.project.config.manifests)?;
+        let bytes = dot_env::read_bytes(&context.project.web().dot_env())?;
+        Self::with_variables(context, bytes)
+    }
+
+    /// The same for the instance, for which a missing `.env` of the web application is made from its example.
+    ///
+    /// # Errors
+    /// As [`Desired::read`].
+    pub(crate) fn read_for_instance(context: &Context<'_>) -> Result<Self> {
         let web = context.project.web();
         let bytes = match dot_env::read_bytes(&web.dot_env())? {
             None if context.is_default() => dot_env::read_bytes(&web.dot_env_example())?,
             bytes => bytes,
         };
+        Self::with_variables(context, bytes)
+    }
+
+    fn with_variables(context: &Context<'_>, bytes: Option<Vec<u8>>) -> Result<Self> {
+        let files = manifest_files::read_all(context.project.paths.root(), &context.project.config.manifests)?;
         let variables = Document::parse(&bytes.unwrap_or_default());
         Ok(Desired { objects: manifest::parse(&files)?, files, variables })
     }

@@ -17,6 +17,16 @@ use crate::stop;
 /// How long QMP may take; nobody else is connected to such a VM.
 const QMP_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Whether the guest of a VM that was being restored has not resumed: QEMU waits for the state, or has read it. Nobody has
+/// paused such a VM.
+fn has_never_run(state: &RunState) -> bool {
+    match state {
+        RunState::Running => false,
+        RunState::Paused => true,
+        RunState::Other(name) => matches!(name.as_str(), "inmigrate" | "prelaunch"),
+    }
+}
+
 /// Ends what is left of such a restore. The instance's lock is held, so that none is under way.
 ///
 /// # Errors
@@ -32,15 +42,17 @@ pub(crate) fn end(context: &Context<'_>) -> Result<()> {
             record.restoring = None;
             record.write(&paths.record())
         }
-        Ok(_) => {
+        Ok(state) if has_never_run(&state) => {
             stop::end(&running.process, &paths, &Ladder::hard(), context.events)?;
             if restoring == Restoring::OntoNewDisk {
-                // Its guest has never run.
+                // The next start makes another one. That of a snapshot is what the user wants: it is booted.
                 files::remove(&paths.disk())?;
             }
-            context.events.note("a start was killed while it restored the VM; what it left was removed".to_owned());
+            context.events.note("a command was killed while it restored the VM: its QEMU was ended".to_owned());
             Ok(())
         }
+        // It has resumed and come to a bad end since.
+        Ok(_) => Ok(()),
         // Unknown is not no: the guest may run.
         Err(fault) => {
             context.events.debug(format!("whether a restore was interrupted is not known: {fault}"));

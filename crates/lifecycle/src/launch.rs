@@ -67,6 +67,16 @@ impl VmLaunch<'_> {
         Ingredients::of(self.qemu, &machine, &self.image.root_disk(), &distribution(self.image))
     }
 
+    /// Whether QEMU could take it, as far as that is known before it is started.
+    ///
+    /// # Errors
+    /// A Config fault that says what it could not take; a fault when a file of the image or QEMU cannot be looked at.
+    pub(crate) fn check(&self) -> Result<()> {
+        let ports = self.context.project.config.ports;
+        self.plan().machine(self.context, &ports, "", MemoryBackend::Ram).check()?;
+        self.ingredients().map(drop)
+    }
+
     /// Starts it.
     ///
     /// # Errors

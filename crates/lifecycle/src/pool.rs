@@ -93,7 +93,7 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
 /// What a fork of the pool holds that can be used now: the template of the application and the digest of what would be
 /// applied, images aside. Nothing where a new fork would have neither.
 fn wanted(context: &Context<'_>) -> Result<Option<(Base, String)>> {
-    let desired = Desired::read(context)?;
+    let desired = Desired::read_for_instance(context)?;
     match start::kept_application(context, &desired)? {
         Some(base) => Ok(Some((base, desired.digest(context)))),
         None => Ok(None),

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restoring {
-    /// One that was made for it, on that of a template or a snapshot.
+    /// One that was made for it, on that of a template.
     OntoNewDisk,
+    /// One that was made for it, on that of the snapshot that the user named.
+    SnapshotDisk,
     /// That of the instance, which was suspended.
     TheDisk,
 }

@@ -128,7 +128,7 @@ impl<'a> Asking<'a> {
     /// Asks those of the cluster of `client`, whose unit in the guest is `unit`, for `patience` at most.
     pub(crate) fn new(context: &'a Context<'_>, client: &'a ClusterClient, unit: &str, patience: Duration) -> Self {
         let remedies = [format!("{} -- systemctl restart {unit}", context.command("ssh")), context.command("reset")];
-        let pods = context.command("kubectl -n kube-system get pods");
+        let pods = format!("{} -n kube-system get pods", context.command("kubectl"));
         Asking { folder: context.paths().vm_dir(), client, events: context.events, remedies, pods, patience }
     }
 

@@ -126,7 +126,7 @@ pub fn remove(context: &Context<'_>, names: &[SnapshotName]) -> Result<RemoveRep
     for name in names {
         let paths = context.project.paths.snapshot(name);
         bytes += template::usage_without_disk(&paths);
-        template::discard(context, paths.dir())?;
+        template::discard(context, paths.dir(), template::PATIENCE)?;
     }
     let collected = context.pool().lock(context.events)?.collect(context.events)?;
     Ok(RemoveReport { removed: names.to_vec(), bytes: bytes + collected.bytes })

@@ -24,7 +24,7 @@ use crate::images;
 use crate::instance_lock;
 use crate::keeper;
 use crate::observe::{Observed, Running, observe};
-use crate::phases::{Outcome, Phases};
+use crate::phases::Phases;
 use crate::pool;
 use crate::saved::SavedCluster;
 use crate::services::ServicesState;
@@ -32,7 +32,7 @@ use crate::template::Base;
 use crate::web_port;
 use arrival::{Arrival, Arrived};
 pub use begin::From;
-use begin::{Begin, Begun};
+use begin::{Begin, Begun, Wanted};
 pub(crate) use preparation::{configured_image, kept_application};
 
 /// How to start.
@@ -140,7 +140,7 @@ pub(crate) fn run_locked(
     apply::check_web(context)?;
     images::sources::check(context.project.paths.root(), &context.project.config.images)?;
     // A mistake in a manifest is told now, not after a minute of booting.
-    let desired = Desired::read(context)?;
+    let desired = Desired::read_for_instance(context)?;
     let node_port = node_port(context, &desired)?;
     let observed = match beginning {
         Beginning::AsItIs => observe(context)?,
@@ -165,11 +165,15 @@ pub(crate) fn run_locked(
     } else {
         Choice::ordered_tcg()
     };
+    let begin = Begin::new(
+        context,
+        &observed,
+        Wanted { desired: &desired, image: &image, choice: &choice, node_port, rebuild, saved },
+    )?;
     if let Some(destroy) = beginning.destroy() {
-        phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))?;
+        begin.destroy(destroy, phases)?;
     }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
-    let begin = Begin { context, desired: &desired, image: &image, choice: &choice, node_port, rebuild, saved };
     let mut begun = begin.run(observed, options.wait, phases)?;
     loop {
         let Begun { running, console, from, cluster, base } = begun;

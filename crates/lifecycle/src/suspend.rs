@@ -1,6 +1,7 @@
 //! RAM of an instance that was stopped, kept so that the next start resumes at once. A cache beside the disk, valid as long as
 //! the disk has its generation: whoever takes the disk into use, in whatever way, gives it another one first.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use host::files::{self, Mode};
 use host::interrupt;
 use model::paths::SuspendedPaths;
 use model::{Fault, FaultClass, Generation, Result};
-use qemu::template::Ingredients;
+use qemu::template::{FileStamp, Ingredients};
 use qemu::{Qmp, Save, StoppedGuest, qcow2};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ pub(crate) struct Suspended {
     ingredients: Ingredients,
     /// Of the RAM, the state and the disk.
     generation: Generation,
+    /// The disk as it was then: other programs change it without another generation, and after a move of the project its
+    /// bases have other names.
+    disk: FileStamp,
     /// The cluster, where it was Ready; otherwise the start that resumes the VM waits until it is.
     pub(crate) cluster: Option<SavedCluster>,
 }
@@ -85,7 +89,13 @@ pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration)
     }
     synced?;
     qcow2::set_generation(&paths.disk(), &generation)?;
-    let suspended = Suspended { schema: SCHEMA, ingredients: running.record.ingredients.clone(), generation, cluster };
+    let suspended = Suspended {
+        schema: SCHEMA,
+        ingredients: running.record.ingredients.clone(),
+        generation,
+        disk: FileStamp::of(&paths.disk())?,
+        cluster,
+    };
     let text = serde_json::to_vec_pretty(&suspended)
         .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe the suspended VM").because(error))?;
     files::write_atomic(&kept.description(), &text, Mode::Exactly(0o600))
@@ -108,11 +118,17 @@ pub(crate) fn find(kept: &SuspendedPaths, disk: &Path, now: &Ingredients) -> Res
     if let Some(difference) = suspended.ingredients.difference(now) {
         return Err(difference);
     }
-    match qcow2::header(disk) {
-        Ok(header) if header.generation.as_ref() == Some(&suspended.generation) => Ok(Some(suspended)),
-        Ok(_) => Err("the disk has been in use since".to_owned()),
-        Err(fault) => Err(fault.to_string()),
+    let (header, stamp) = match (qcow2::header(disk), FileStamp::of(disk)) {
+        (Ok(header), Ok(stamp)) => (header, stamp),
+        (Err(fault), _) | (_, Err(fault)) => return Err(fault.to_string()),
+    };
+    if header.generation.as_ref() != Some(&suspended.generation) {
+        return Err("the disk has been in use since".to_owned());
     }
+    if stamp != suspended.disk {
+        return Err("the disk has changed since, or the project was moved".to_owned());
+    }
+    Ok(Some(suspended))
 }
 
 impl Suspended {
@@ -132,10 +148,15 @@ impl Suspended {
     /// # Errors
     /// Those of `launch`; a fault of writing to the disk.
     pub(crate) fn use_disk<T>(&self, disk: &Path, launch: impl FnOnce() -> Result<T>) -> Result<T> {
+        let modified = fs::metadata(disk).and_then(|metadata| metadata.modified());
         qcow2::set_generation(disk, &qcow2::new_generation())?;
         launch().inspect_err(|_| {
             // If not, the disk is booted at the next start.
-            let _ = qcow2::set_generation(disk, &self.generation);
+            if qcow2::set_generation(disk, &self.generation).is_ok()
+                && let Ok(modified) = modified
+            {
+                let _ = fs::File::options().write(true).open(disk).and_then(|disk| disk.set_modified(modified));
+            }
         })
     }
 }

@@ -25,6 +25,8 @@ pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(20);
 const OLDEST: u64 = 30;
 /// Nor older than this part of the life of the API's certificates: they are renewed only by a cluster that boots.
 const CERTIFICATE_PART: u64 = 4;
+/// How long those are waited for who restore what is replaced or removed: QEMU has opened it after moments.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a template holds.
@@ -125,7 +127,7 @@ pub(crate) fn find(
 /// # Errors
 /// A fault that names the path.
 pub(crate) fn remove(context: &Context<'_>, kind: Kind) -> Result<()> {
-    discard(context, &context.project.paths.templates().join(kind.name()))
+    discard(context, &context.project.paths.templates().join(kind.name()), PATIENCE)
 }
 
 /// Makes a template of the running instance as it stands, in place of the one of this kind. The guest goes on after a
@@ -178,6 +180,9 @@ pub(crate) fn save_running(
         let resumed = guest.resume();
         // While it was paused, so was its clock.
         readiness::set_clock_by(&mut agent, context.events);
+        if let (Err(_), Err(fault)) = (&done, &resumed) {
+            context.events.warning(format!("the guest was paused to be saved, and does not resume: {fault}"));
+        }
         let (saved, paused) = (done?, resumed?);
         unsealed.link_disk(&frozen)?;
         (saved, paused)
@@ -192,7 +197,7 @@ pub(crate) fn save_running(
         // What a VM that has booted says of its RAM, too, is the same in its next save.
         launch::keep(Some(&state), &begun_from)?;
     }
-    let template = unsealed.replace(record.memory, &record.ingredients, timeouts.lock, context.events)?;
+    let template = unsealed.replace(record.memory, &record.ingredients, timeouts.lock.min(PATIENCE), context.events)?;
     // A longer chain is slower, not wrong.
     match shorten_running(&pool, &mut qmp, &paths.disk(), timeouts.disk, context.events) {
         Err(fault) if fault.class() == FaultClass::Interrupted => return Err(fault),
@@ -224,10 +229,10 @@ pub(crate) fn usage_without_disk(paths: &TemplatePaths) -> u64 {
     qemu::template::usage(paths.dir()).saturating_sub(disk)
 }
 
-/// Removes a saved VM; whoever is about to restore it is waited for.
+/// Removes a saved VM; whoever is about to restore it is waited for, for `patience` at most.
 ///
 /// # Errors
 /// As [`qemu::template::remove`].
-pub(crate) fn discard(context: &Context<'_>, folder: &Path) -> Result<()> {
-    qemu::template::remove(folder, context.project.config.timeouts.lock, context.events)
+pub(crate) fn discard(context: &Context<'_>, folder: &Path, patience: Duration) -> Result<()> {
+    qemu::template::remove(folder, patience, context.events)
 }

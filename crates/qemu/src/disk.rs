@@ -88,7 +88,9 @@ impl Freeze<'_> {
                     self.undo(&overlay);
                     Err(fault)
                 }
-                _ => Err(fault.because("QEMU does not tell which disk it writes to; the disk on the host has both")),
+                _ => Err(fault.because(
+                    "QEMU does not tell which disk it writes to; the disk on the host is complete either way",
+                )),
             },
         }
     }

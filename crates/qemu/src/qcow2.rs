@@ -63,8 +63,8 @@ pub fn new_generation() -> Generation {
     Generation::from_number(uuid::Uuid::new_v4().as_u128())
 }
 
-/// Writes the generation into the header of an image that no QEMU has open. It is on the disk when this returns, and nothing
-/// else in the image changes.
+/// Writes the generation into the header of an image that no QEMU has open. It is on the disk when this returns. No
+/// data is moved; of an image of a former version the header's begin is written anew.
 ///
 /// # Errors
 /// Failed when the header has no room for it; a fault that names the path.

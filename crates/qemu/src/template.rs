@@ -243,7 +243,11 @@ impl Template {
     /// [`NotHeld::Replaced`] where this one is no longer there; faults of the lock.
     pub fn hold(&self, patience: Duration, events: &dyn EventSink) -> Result<HeldTemplate, NotHeld> {
         let lock = FileLock::acquire_existing(self.paths.dir(), Sharing::Shared, NAME, patience, events);
-        let Some(lock) = lock.map_err(NotHeld::Fault)? else { return Err(NotHeld::Replaced) };
+        let not_held = |fault: Fault| match fault.class() {
+            FaultClass::State => NotHeld::InUse(fault),
+            _ => NotHeld::Fault(fault),
+        };
+        let Some(lock) = lock.map_err(not_held)? else { return Err(NotHeld::Replaced) };
         match Template::open(self.paths.dir()) {
             Ok(now) if now.generation() == self.generation() => Ok(HeldTemplate { template: now, _lock: lock }),
             _ => Err(NotHeld::Replaced),
@@ -286,7 +290,9 @@ impl HeldTemplate {
 pub enum NotHeld {
     /// Another one has its place now, or none.
     Replaced,
-    /// A fault.
+    /// Somebody replaces or removes it, and has not done so in time.
+    InUse(Fault),
+    /// Another fault.
     Fault(Fault),
 }
 

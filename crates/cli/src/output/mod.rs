@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use model::requirement::Consent;
 use model::{EventSink, Fault, FaultClass, Result};
 
-use crate::args::{Format, Globals, OutputArgs};
+use crate::args::{Format, Invocation, OutputArgs};
 use consent::{Asking, TerminalConsent};
 use human::Human;
 use json::JsonLines;
@@ -52,7 +52,8 @@ enum Events {
 impl Output {
     /// A voice as the flags and the surroundings want it; `program` is how the user calls this program, for the
     /// commands that messages propose.
-    pub(crate) fn new(globals: &Globals, surroundings: Surroundings, program: String) -> Self {
+    pub(crate) fn new(invocation: &Invocation, surroundings: Surroundings, program: String) -> Self {
+        let globals = &invocation.globals;
         let mode = Mode::choose(globals, surroundings);
         let events = match mode.events {
             Format::Human => Events::Human(Human::new(mode)),
@@ -61,7 +62,7 @@ impl Output {
         Output {
             mode,
             events,
-            prefix: CommandPrefix::new(program, globals),
+            prefix: CommandPrefix::new(program, &invocation.globals, invocation.instance()),
             assume_yes: globals.yes,
             on_terminal: surroundings.stdout_terminal,
         }

@@ -15,10 +15,10 @@ pub(crate) struct CommandPrefix {
 }
 
 impl CommandPrefix {
-    /// `program` is how the user calls this program.
-    pub(crate) fn new(program: String, globals: &Globals) -> Self {
+    /// `program` is how the user calls this program; `name` the instance that the verb is about.
+    pub(crate) fn new(program: String, globals: &Globals, name: Option<&InstanceName>) -> Self {
         let project = globals.project.as_ref().map(|path| format!(" --project {}", quote(path.as_os_str())));
-        let name = globals.name.as_ref().and_then(InstanceName::suffix).map(|name| format!(" --name {name}"));
+        let name = name.and_then(InstanceName::suffix).map(|name| format!(" --name {name}"));
         CommandPrefix { program, project: project.unwrap_or_default(), name: name.unwrap_or_default() }
     }
 
@@ -48,12 +48,9 @@ pub(crate) mod tests {
     }
 
     fn chosen(project: Option<&str>, name: Option<&str>) -> CommandPrefix {
-        let globals = Globals {
-            project: project.map(Into::into),
-            name: name.map(|name| InstanceName::with_suffix(name).unwrap()),
-            ..Globals::default()
-        };
-        CommandPrefix::new("bin/k3s-vm".to_owned(), &globals)
+        let globals = Globals { project: project.map(Into::into), ..Globals::default() };
+        let name = name.map(|name| InstanceName::with_suffix(name).unwrap());
+        CommandPrefix::new("bin/k3s-vm".to_owned(), &globals, name.as_ref())
     }
 
     #[test]

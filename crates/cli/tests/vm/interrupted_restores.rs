@@ -59,7 +59,7 @@ fn a_resume_that_was_killed_left_a_qemu_that_was_taken_for_a_running_vm() {
         let (said, is_another) = killed(&setup, &["start", "--no-wait"], moment);
         // Where the guest has resumed, it runs on.
         assert_eq!(is_another, moment != ("cont", true), "{moment:?}: {said}");
-        let ended = said.contains("a start was killed while it restored the VM");
+        let ended = said.contains("a command was killed while it restored the VM");
         assert_eq!(ended, is_another, "{moment:?}: {said}");
         // The RAM may have been used: its disk is booted.
         assert!(!said.contains("Resuming the VM"), "{moment:?}: {said}");
@@ -77,7 +77,7 @@ fn a_restore_that_was_killed_left_a_disk_whose_guest_had_never_run() {
         setup.says(&["snapshot", "save", "seeded"], 0);
         let (said, is_another) = killed(&setup, &["snapshot", "restore", "seeded"], moment);
         assert_eq!(is_another, moment != ("cont", true), "{moment:?}: {said}");
-        assert_eq!(said.contains("a start was killed while it restored the VM"), is_another, "{moment:?}: {said}");
+        assert_eq!(said.contains("a command was killed while it restored the VM"), is_another, "{moment:?}: {said}");
     }
 }
 

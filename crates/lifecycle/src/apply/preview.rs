@@ -53,7 +53,7 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
             // It lets a paused guest go on, which must not come between the steps of a verb such as `stop`.
             let _lock = instance_lock::of(context)?;
             let running = running(context)?;
-            let desired = Desired::read(context)?;
+            let desired = Desired::read_for_instance(context)?;
             desired.check(context)?;
             let paths = context.paths();
             let console = ConsoleReader::from_end(paths.log())?;

@@ -19,7 +19,7 @@ use crate::template::{self, Base};
 
 pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
     let project = &context.project.paths;
-    // Nobody restores meanwhile.
+    // Nobody chooses one to restore meanwhile.
     let pool = context.pool().lock(context.events)?;
     let mut unfit = Vec::new();
     for folder in entries(&project.templates())? {
@@ -28,7 +28,11 @@ pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
             let paths = model::paths::TemplatePaths::new(&folder);
             work.found(Kind::Template, &folder, why, template::usage_without_disk(&paths));
             if !work.dry_run {
-                template::discard(context, &folder)?;
+                match template::discard(context, &folder, Duration::ZERO) {
+                    // It is being restored.
+                    Err(fault) if fault.class() == FaultClass::State => continue,
+                    discarded => discarded?,
+                }
             }
             unfit.push(folder);
         }

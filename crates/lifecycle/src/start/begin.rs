@@ -63,9 +63,10 @@ pub(super) struct Begun {
     pub(super) base: Option<Base>,
 }
 
-/// The beginning.
-pub(super) struct Begin<'a> {
-    pub(super) context: &'a Context<'a>,
+/// What is to begin.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// What the project's files say.
     pub(super) desired: &'a Desired,
     pub(super) image: &'a GuestImage,
     pub(super) choice: &'a Choice,
@@ -74,6 +75,43 @@ pub(super) struct Begin<'a> {
     pub(super) rebuild: bool,
     /// The saved VM to go on as, and no other.
     pub(super) saved: Option<&'a Base>,
+}
+
+/// A beginning that has been looked over: what can be refused has been, so that an old instance can be destroyed for it.
+pub(super) struct Begin<'a> {
+    pub(super) context: &'a Context<'a>,
+    wanted: Wanted<'a>,
+    /// Nothing where the VM runs already.
+    qemu: Option<Qemu>,
+}
+
+impl<'a> Begin<'a> {
+    /// Looks it over.
+    ///
+    /// # Errors
+    /// Host where there is no QEMU; a Config fault of a machine that QEMU could not take; faults of the image's files.
+    pub(super) fn new(context: &'a Context<'a>, observed: &Observed, wanted: Wanted<'a>) -> Result<Self> {
+        let runs = matches!(observed, Observed::Running(_));
+        let qemu = if runs { None } else { Some(Qemu::find(&context.cache, context.events)?) };
+        let begin = Begin { context, wanted, qemu };
+        if let Some(qemu) = &begin.qemu {
+            begin.vm(qemu).check()?;
+        }
+        Ok(begin)
+    }
+
+    /// Destroys the old instance.
+    ///
+    /// # Errors
+    /// Those of `destroy`.
+    pub(super) fn destroy(&self, destroy: &dyn Fn() -> Result<String>, phases: &mut Phases<'_>) -> Result<()> {
+        phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))
+    }
+
+    pub(super) fn qemu(&self) -> Result<&Qemu> {
+        let missing = || Fault::new(FaultClass::State, "the VM ran when this start began, and does not any more");
+        self.qemu.as_ref().ok_or_else(|| missing().next(self.context.command("start")))
+    }
 }
 
 impl Begin<'_> {
@@ -97,9 +135,8 @@ impl Begin<'_> {
             Observed::Stopped => false,
             Observed::Absent => true,
         };
-        let qemu = Qemu::find(&self.context.cache, self.context.events)?;
-        let vm = self.vm(&qemu);
-        if let Some(base) = self.saved {
+        let vm = self.vm(self.qemu()?);
+        if let Some(base) = self.wanted.saved {
             return self.snapshot(&vm, base, phases, &expect);
         }
         if is_new {
@@ -115,8 +152,8 @@ impl Begin<'_> {
 
     /// The VM that is started.
     pub(super) fn vm<'v>(&'v self, qemu: &'v Qemu) -> VmLaunch<'v> {
-        let Begin { context, image, choice, node_port, .. } = *self;
-        VmLaunch { context, image, qemu, choice, node_port }
+        let Wanted { image, choice, node_port, .. } = self.wanted;
+        VmLaunch { context: self.context, image, qemu, choice, node_port }
     }
 
     fn already(&self, running: Box<Running>) -> Result<Outcome<Begun>> {
@@ -152,12 +189,14 @@ impl Begin<'_> {
         let paths = self.context.paths();
         if is_new && !paths.disk().exists() {
             files::create_private_dir(&paths.vm_dir())?;
-            disk::make(&paths, self.image)?;
+            disk::make(&paths, self.wanted.image)?;
         } else {
             disk::settle(self.context)?;
         }
-        // RAM that was kept does not fit it any more, whatever happens from now on.
-        qcow2::set_generation(&paths.disk(), &qcow2::new_generation())?;
+        // RAM that was kept does not fit it any more, whatever happens from now on. None fits a disk without a generation.
+        if qcow2::header(&paths.disk())?.generation.is_some() {
+            qcow2::set_generation(&paths.disk(), &qcow2::new_generation())?;
+        }
         // The cluster may not be what it was.
         files::remove(&paths.cluster())?;
         let (running, console) = vm.run(None)?;
@@ -221,7 +260,7 @@ impl Begin<'_> {
         phases: &mut Phases<'_>,
         expect: &dyn Fn(&mut Phases<'_>, u32),
     ) -> Result<Begun> {
-        let restored = match base.fits_as_snapshot(&vm.ingredients()?, self.image.manifest.certificate_days) {
+        let restored = match base.fits_as_snapshot(&vm.ingredients()?, self.wanted.image.manifest.certificate_days) {
             Err(why) => Err(why),
             Ok(()) => {
                 expect(phases, SNAPSHOT);
@@ -275,16 +314,16 @@ impl Begin<'_> {
         if !self.context.project.config.templates {
             return Ok(None);
         }
-        if self.rebuild {
+        if self.wanted.rebuild {
             template::remove(self.context, Kind::Applied)?;
             template::remove(self.context, Kind::Ready)?;
             return Ok(None);
         }
         let now = vm.ingredients()?;
-        let days = self.image.manifest.certificate_days;
+        let days = self.wanted.image.manifest.certificate_days;
         if let Ok(base) = template::find(self.context, Kind::Applied, &now, days)
             && let Some(applied) = &base.cluster.applied
-            && applied.manifests == self.desired.digest(self.context)
+            && applied.manifests == self.wanted.desired.digest(self.context)
         {
             expect(phases, WITH_APPLICATION);
             if let Some(begun) = self.with_application(vm, &base, applied, phases)? {
@@ -340,7 +379,7 @@ impl Begin<'_> {
 
     /// What is told of a VM that runs.
     fn fact(&self, vm: &VmLaunch<'_>, running: &Running) -> String {
-        format!("QEMU {} under {}, pid {}", vm.qemu.version, self.choice, running.process.pid())
+        format!("QEMU {} under {}, pid {}", vm.qemu.version, self.wanted.choice, running.process.pid())
     }
 
     /// Makes a disk on that of the saved VM, and a QEMU that resumes with its RAM or boots it. Nobody replaces or removes the
@@ -361,7 +400,7 @@ impl Begin<'_> {
                 ram: template.ram(),
                 state: template.state(),
                 working_set: Some(template.paths().working_set()),
-                restoring: Restoring::OntoNewDisk,
+                restoring: if self.wanted.saved.is_some() { Restoring::SnapshotDisk } else { Restoring::OntoNewDisk },
                 taken: &|| Ok(()),
             };
             vm.run(with_ram.then_some(&ram))
@@ -372,7 +411,7 @@ impl Begin<'_> {
     /// As [`Begin::launch`] with RAM, where nothing else may take the place of the saved VM.
     fn launch_this(&self, vm: &VmLaunch<'_>, base: &Base, with_ram: bool) -> Result<(Box<Running>, ConsoleReader)> {
         self.launch(vm, base, with_ram).map_err(|not_held| match not_held {
-            NotHeld::Fault(fault) => fault,
+            NotHeld::Fault(fault) | NotHeld::InUse(fault) => fault,
             NotHeld::Replaced => Fault::new(FaultClass::State, "the saved VM was replaced or removed meanwhile"),
         })
     }
@@ -392,6 +431,7 @@ impl Begin<'_> {
                     ));
                 }
                 Err(NotHeld::Fault(fault)) if may_boot_instead(&fault) => break fault.to_string(),
+                Err(NotHeld::InUse(fault)) => break fault.to_string(),
                 Err(NotHeld::Fault(fault)) => return Err(fault),
                 // What is applied in the new one, and its container images, nobody has looked at.
                 Err(NotHeld::Replaced) if kind == Kind::Applied || attempts == MOST_REPLACED => {
@@ -399,7 +439,12 @@ impl Begin<'_> {
                 }
                 Err(NotHeld::Replaced) => {
                     attempts += 1;
-                    match template::find(self.context, kind, &vm.ingredients()?, self.image.manifest.certificate_days) {
+                    match template::find(
+                        self.context,
+                        kind,
+                        &vm.ingredients()?,
+                        self.wanted.image.manifest.certificate_days,
+                    ) {
                         Ok(now) => base = now,
                         Err(why) => break why,
                     }

@@ -3,7 +3,6 @@
 
 use host::files;
 use model::Result;
-use qemu::Qemu;
 use qemu::power::Ladder;
 
 use super::begin::{Begin, Begun, From};
@@ -30,8 +29,7 @@ impl Begin<'_> {
             _ => Ladder::hard(),
         };
         stop::end(&running.process, &paths, &ladder, events)?;
-        let qemu = Qemu::find(&self.context.cache, events)?;
-        let vm = self.vm(&qemu);
+        let vm = self.vm(self.qemu()?);
         match (from, base) {
             (From::Snapshot, Some(base)) => {
                 phases.expect(SNAPSHOT_DISK);
@@ -40,7 +38,9 @@ impl Begin<'_> {
             (From::Template, Some(base)) => {
                 events.warning(format!("the kept cluster is not used: {why}; booting a new one"));
                 // Nor by the next reset.
-                template::discard(self.context, base.template.paths().dir())?;
+                if let Err(fault) = template::discard(self.context, base.template.paths().dir(), template::PATIENCE) {
+                    events.warning(fault.to_string());
+                }
                 files::remove(&paths.disk())?;
                 phases.expect(NEW);
                 phases.run("Starting the VM", || self.boot(&vm, true))

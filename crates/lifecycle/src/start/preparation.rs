@@ -132,15 +132,15 @@ fn image_of(
         // The same, with the reason for its distribution.
         Ok(Some(configured)) if configured.fingerprint == image.fingerprint => configured,
         Ok(_) => {
-            context.events.note(
-                "the guest image has changed since this instance's disk was made; `k3s-vm reset` makes a new disk from it"
-                    .to_owned(),
-            );
+            context.events.note(format!(
+                "the guest image has changed since this instance's disk was made; `{}` makes a new disk from it",
+                context.command("reset")
+            ));
             image
         }
         // What a new disk would need is no obstacle for the one that is there.
         Err(fault) => {
-            context.events.warning(format!("the next `k3s-vm reset` will fail: {fault}"));
+            context.events.warning(format!("the next `{}` will fail: {fault}", context.command("reset")));
             image
         }
     };

@@ -82,9 +82,7 @@ impl Reader<'_> {
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
         self.parse(name, |text| match humantime::parse_duration(text) {
             // Only a lock can be asked for without waiting.
-            Ok(duration) if duration.is_zero() && name != "timeouts.lock" => {
-                Err("must be longer than nothing".to_owned())
-            }
+            Ok(duration) if duration.is_zero() && name != "timeouts.lock" => Err("must be more than zero".to_owned()),
             Ok(duration) => Ok(duration),
             Err(_) => Err("not a duration such as \"90s\" or \"15m\"".to_owned()),
         })

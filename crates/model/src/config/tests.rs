@@ -217,7 +217,7 @@ fn a_deadline_of_nothing_was_accepted_and_every_start_failed_by_it() {
         match key.name {
             // Not to wait for another command is a wish.
             "timeouts.lock" => assert!(result.expect("valid").config.timeouts.lock.is_zero()),
-            name => assert!(result.expect_err(name).why().join("\n").contains("must be longer than nothing"), "{name}"),
+            name => assert!(result.expect_err(name).why().join("\n").contains("must be more than zero"), "{name}"),
         }
     }
 }

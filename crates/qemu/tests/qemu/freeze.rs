@@ -72,7 +72,7 @@ fn a_freeze_that_is_answered_is_done_and_one_that_is_refused_is_undone() {
 
 #[test]
 fn a_freeze_that_was_answered_too_late_was_undone_and_qemu_wrote_into_a_file_without_a_name() {
-    let late = BTreeMap::from([("blockdev-snapshot".to_owned(), 1000)]);
+    let late = BTreeMap::from([("blockdev-snapshot".to_owned(), 700)]);
     let late = freeze(Script { late_ms: late, ..Script::default() }, SHORT);
     // QEMU was asked, and its answer came behind the late one.
     late.result.as_ref().unwrap();
@@ -104,7 +104,7 @@ fn a_freeze_of_which_qemu_tells_nothing_leaves_a_disk_that_has_everything() {
 
 #[test]
 fn a_guest_that_was_stopped_resumes_also_where_the_answer_is_late() {
-    let late = BTreeMap::from([("cont".to_owned(), 1000), ("stop".to_owned(), 100)]);
+    let late = BTreeMap::from([("cont".to_owned(), 700), ("stop".to_owned(), 100)]);
     let (vm, _launched) = Vm::started(&Script { late_ms: late, ..Script::default() });
     let mut qmp = Qmp::connect(&vm.machine.folder, SHORT).unwrap();
     let guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
