@@ -20,7 +20,7 @@ pub fn power(steps: &mut Steps, project: &ExampleProject) {
     if is_k3s() {
         return steps.skip(NAME, "K3s keeps its database with synchronous=NORMAL");
     }
-    steps.run_new(NAME, || {
+    steps.run(NAME, || {
         let mut kubectl = project.kubectl_command(&["create", "-f", "-"]);
         let mut kubectl = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bin/kubectl");
         let mut input = kubectl.stdin.take().expect("a pipe");

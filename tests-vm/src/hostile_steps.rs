@@ -14,14 +14,14 @@ const ATTACK: &str = "sha256:'; touch /root/pwned; '";
 
 /// The steps; `archive` is one of the project's own images, in the OCI layout.
 pub fn run(steps: &mut Steps, project: &ExampleProject, archive: &Path) {
-    steps.run_new("an_archive_whose_digest_is_a_piece_of_a_script_ran_as_root_in_the_guest", || {
+    steps.run("an_archive_whose_digest_is_a_piece_of_a_script_ran_as_root_in_the_guest", || {
         let evil = Unpacked::of(archive);
         let mut manifest = evil.manifest();
         manifest["config"]["digest"] = ATTACK.into();
         evil.name_manifest(&serde_json::to_vec(&manifest).expect("JSON"));
         refused(project, &evil.pack(), "is no digest");
     });
-    steps.run_new("an_archive_whose_layer_is_another_one_than_its_digest_says_is_refused", || {
+    steps.run("an_archive_whose_layer_is_another_one_than_its_digest_says_is_refused", || {
         let evil = Unpacked::of(archive);
         let digest = evil.manifest()["layers"][0]["digest"].as_str().expect("a digest").replacen(':', "/", 1);
         let layer = evil.path(&format!("blobs/{digest}"));

@@ -44,7 +44,7 @@ pub(crate) fn end(context: &Context<'_>) -> Result<()> {
         }
         Ok(state) if has_never_run(&state) => {
             stop::end(&running.process, &paths, &Ladder::hard(), context.events)?;
-            if restoring == Restoring::OntoNewDisk {
+            if restoring == Restoring::Template {
                 // The next start makes another one. That of a snapshot is what the user wants: it is booted.
                 files::remove(&paths.disk())?;
             }

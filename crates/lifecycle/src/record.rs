@@ -10,16 +10,16 @@ use model::{BindAddress, Fault, FaultClass, Result};
 use qemu::template::Ingredients;
 use serde::{Deserialize, Serialize};
 
-/// On which disk a VM is restored.
+/// What a VM is restored from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restoring {
-    /// One that was made for it, on that of a template.
-    OntoNewDisk,
-    /// One that was made for it, on that of the snapshot that the user named.
-    SnapshotDisk,
-    /// That of the instance, which was suspended.
-    TheDisk,
+    /// A template: its disk was made for it, on that of the template.
+    Template,
+    /// The snapshot that the user named, in the same way.
+    Snapshot,
+    /// The suspended RAM beside its own disk.
+    Suspended,
 }
 
 /// What was started.

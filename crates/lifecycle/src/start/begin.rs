@@ -223,7 +223,7 @@ impl Begin<'_> {
                         ram: suspended.ram(&kept),
                         state: suspended.state(&kept),
                         working_set: Some(paths.working_set()),
-                        restoring: Restoring::TheDisk,
+                        restoring: Restoring::Suspended,
                         taken: &|| suspend::discard(&kept),
                     };
                     match suspended.use_disk(&paths.disk(), || vm.run(Some(&ram))) {
@@ -400,7 +400,7 @@ impl Begin<'_> {
                 ram: template.ram(),
                 state: template.state(),
                 working_set: Some(template.paths().working_set()),
-                restoring: if self.wanted.saved.is_some() { Restoring::SnapshotDisk } else { Restoring::OntoNewDisk },
+                restoring: if self.wanted.saved.is_some() { Restoring::Snapshot } else { Restoring::Template },
                 taken: &|| Ok(()),
             };
             vm.run(with_ram.then_some(&ram))
