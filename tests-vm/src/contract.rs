@@ -55,22 +55,18 @@ pub fn run(steps: &mut Steps, image: &GuestImage, points: &Points) {
     suite.check(&[4], "the kubelet answers nobody without credentials", listeners::the_kubelet_wants_to_know_who_asks);
     suite.check(&[4], "on the host only the forwarded ports are open", listeners::from_the_host);
     suite.check(&[4], "services on the host's loopback are closed to pods and to the guest", host_access::closed);
-    suite.check_new(&[4], "they are closed by the guest's own table alone", host_access::open_without_the_table);
+    suite.check(&[4], "they are closed by the guest's own table alone", host_access::open_without_the_table);
     suite.check(&[2], "the agent sets the clock", agent::sets_the_clock);
     suite.check(&[5], "no balloon, 9p or virtiofs is in use", devices::none_that_break_restores);
     suite.check(&[6], "modules that Kubernetes needs are there by name", power::modules);
-    suite.check_new(&[6], "files that components and containers expect of a host are there", host_files::files);
-    suite.check_new(&[6], "commands that components call are there", host_files::commands);
-    suite.check_new(
-        &[6],
-        "nft prints protocols as kube-proxy reads them",
-        host_files::nft_prints_what_kube_proxy_reads,
-    );
+    suite.check(&[6], "files that components and containers expect of a host are there", host_files::files);
+    suite.check(&[6], "commands that components call are there", host_files::commands);
+    suite.check(&[6], "nft prints protocols as kube-proxy reads them", host_files::nft_prints_what_kube_proxy_reads);
     suite.check_any(&[3, 5], "it goes on in another QEMU, saved and restored", LiveGuest::save_and_restore);
     suite.check(&[3], "keys, host key and data are those of the QEMU that runs now", ssh::after_the_restore);
-    suite.check_new(&[4, 5], "the host's loopback is closed after the restore, too", host_access::closed);
+    suite.check(&[4, 5], "the host's loopback is closed after the restore, too", host_access::closed);
     suite.check(&[5], "its random numbers are reseeded after the restore", devices::reseeded);
-    suite.check_new(&[4, 5], "the Services answer after the restore", api::services_answer);
+    suite.check(&[4, 5], "the Services answer after the restore", api::services_answer);
     suite.check(&[4, 5], "the node stays Ready when the clock steps three days ahead", api::clock_step);
     suite.check(&[6], "the power button powers it off", power::button);
     suite.check(&[1, 6], "the base was only read", boot::base_untouched);
@@ -87,16 +83,6 @@ impl<'a> Suite<'a> {
     /// One check, if all points that it needs are wanted.
     fn check(&mut self, needs: &[u8], name: &str, check: impl FnOnce(&mut LiveGuest<'a>)) {
         self.checked(needs, self.points.have_all(needs), name, check);
-    }
-
-    /// A new check: see [`Steps::run_new`].
-    fn check_new(&mut self, needs: &[u8], name: &str, check: impl FnOnce(&mut LiveGuest<'a>)) {
-        if self.points.have_all(needs) {
-            let guest = &mut self.guest;
-            self.steps.run_new(&numbered(needs, name), || check(guest.as_mut().expect("the guest was started")));
-        } else {
-            self.check(needs, name, check);
-        }
     }
 
     /// One check, if one of the points that need it is wanted.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use model::{Fault, FaultClass, Result};
 
-use crate::manifest::{self, ManifestObject, ManifestText};
+use crate::manifest::ManifestText;
 
 /// The file that is applied before all others.
 pub const BASE: &str = "base.json";
@@ -47,14 +47,6 @@ pub fn read(folder: &Path, shown: &str) -> Result<Vec<ManifestText>> {
             read_file(&folder.join(&name), &shown)
         })
         .collect()
-}
-
-/// The objects of [`read_all`].
-///
-/// # Errors
-/// As [`read_all`], and with all mistakes of [`crate::manifest::parse`].
-pub fn read_objects(root: &Path, paths: &[String]) -> Result<Vec<ManifestObject>> {
-    manifest::parse(&read_all(root, paths)?)
 }
 
 /// The texts of all `paths`, each a file or a folder relative to `root`, in their order. A project need not have the
@@ -100,6 +92,11 @@ fn not_utf8(shown: &str, error: std::string::FromUtf8Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::{self, ManifestObject};
+
+    fn read_objects(root: &Path, paths: &[String]) -> Result<Vec<ManifestObject>> {
+        manifest::parse(&read_all(root, paths)?)
+    }
 
     #[test]
     fn base_is_first_the_rest_by_name_and_other_files_are_left_alone() {

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::dot_env;
 
 /// Variables that the tool writes itself.
-pub(crate) const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
+const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
 
 /// What the files of the project said when the verb began.
 pub(crate) struct Desired {
@@ -75,12 +75,17 @@ impl Desired {
 
     /// A digest of all of it and of the rules of injection, container images aside.
     pub(crate) fn digest(&self, context: &Context<'_>) -> String {
-        let variables = self.variables.variables().into_iter();
-        let variables: Vec<_> = variables.filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect();
+        let variables = variables_of_the_user(&self.variables);
         // The order and the names of the fields are those of this version, which is a part of it.
         let (version, files, inject) = (env!("CARGO_PKG_VERSION"), &self.files, &context.project.config.inject);
         Sha256::of(format!("{version} {files:?} {variables:?} {inject:?}").as_bytes()).to_string()
     }
+}
+
+/// The variables of a document without those that the tool writes itself.
+pub(crate) fn variables_of_the_user(document: &Document) -> Vec<(String, String)> {
+    let variables = document.variables().into_iter();
+    variables.filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect()
 }
 
 /// Where manifests are, as messages name it.

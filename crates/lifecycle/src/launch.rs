@@ -36,7 +36,7 @@ pub(crate) struct SavedRam<'a> {
     pub(crate) state: PathBuf,
     /// What of the RAM is read ahead; it may be missing.
     pub(crate) working_set: Option<PathBuf>,
-    /// On which disk.
+    /// What it is restored from.
     pub(crate) restoring: Restoring,
     /// Called once QEMU has taken both, right before the guest goes on: from then on they no longer fit the disk.
     pub(crate) taken: &'a dyn Fn() -> Result<()>,

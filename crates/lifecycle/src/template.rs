@@ -177,13 +177,12 @@ pub(crate) fn save_running(
         // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
         let done =
             disk::freeze(&mut guest, &paths.disk(), &frozen, context.events).and_then(|()| prepared.write(&mut guest));
-        let resumed = guest.resume();
+        // Dropped after a failure, it resumes as well, and warns where it does not.
+        let done = done.map(|saved| (saved, guest.resume()));
         // While it was paused, so was its clock.
         readiness::set_clock_by(&mut agent, context.events);
-        if let (Err(_), Err(fault)) = (&done, &resumed) {
-            context.events.warning(format!("the guest was paused to be saved, and does not resume: {fault}"));
-        }
-        let (saved, paused) = (done?, resumed?);
+        let (saved, resumed) = done?;
+        let paused = resumed?;
         unsealed.link_disk(&frozen)?;
         (saved, paused)
     };

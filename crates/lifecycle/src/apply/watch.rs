@@ -13,7 +13,7 @@ use model::{FaultClass, Result};
 
 use super::{ApplyReport, Options, run};
 use crate::context::Context;
-use crate::desired::OWN_VARIABLES;
+use crate::desired::variables_of_the_user;
 use crate::dot_env;
 use crate::project::Project;
 
@@ -91,10 +91,8 @@ fn arm(files: &FileWatch, context: &Context<'_>) -> Result<()> {
 fn content(context: &Context<'_>) -> Vec<String> {
     let paths = &context.project.paths;
     let bytes = |path: PathBuf| format!("{:?}", files::read_optional(&path));
-    let variables = dot_env::read(&context.project.web().dot_env()).map(|document| {
-        let variables = document.map(|document| document.variables()).unwrap_or_default();
-        variables.into_iter().filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect::<Vec<_>>()
-    });
+    let variables = dot_env::read(&context.project.web().dot_env())
+        .map(|document| document.as_ref().map(variables_of_the_user).unwrap_or_default());
     let manifests = manifest_files::read_all(paths.root(), &context.project.config.manifests);
     vec![bytes(paths.config()), bytes(paths.dot_env()), format!("{variables:?}"), format!("{manifests:?}")]
 }
