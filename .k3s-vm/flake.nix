@@ -2,7 +2,7 @@
 # wants nothing but Nix. No templates, no kubeconfig for web/, no manifests. It takes the same ports, so stop the other
 # VM first. It needs KVM (microvm.nix starts QEMU with `-enable-kvm -cpu host`): where /dev/kvm does not open it does
 # not start, and where guests hang under KVM it hangs. Its pods reach the services on the host's loopback, at 10.0.2.2:
-# guest.host_access is of the other VM alone. The serial console, a root shell, is the terminal; the cluster's data are in k3s-microvm.img in the folder
+# guest.host_access is of the other VM alone. The serial console, a root shell, is the terminal; the cluster's data are in k3s-microvm.img in the directory
 # from which it is started.
 #
 # How to call it. Nix copies a flake's whole source to its store before it reads it, at every change anew, and how the
@@ -14,7 +14,7 @@
 #   d=$(mktemp -d) && cp .k3s-vm/flake.* "$d" && nix run "path:$d"
 #     everywhere else: Git that ignores .k3s-vm ("is not tracked by Git", "does not exist"), or no Git at all.
 #
-# Never `nix run path:.k3s-vm`: that is the folder with all disks in it. Both want
+# Never `nix run path:.k3s-vm`: that is the directory with all disks in it. Both want
 # `--extra-experimental-features 'nix-command flakes'` where these are off.
 {
   description = "K3s in a microVM";

@@ -26,7 +26,7 @@ func main() {
 		}
 	}
 	listen := flag.String("listen", ":8080", "address to listen on")
-	data := flag.String("data", "/data", "folder for what must survive a restart")
+	data := flag.String("data", "/data", "directory for what must survive a restart")
 	flag.Parse()
 	if err := serve(*listen, *data); err != nil {
 		log.Fatal(err)

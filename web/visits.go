@@ -18,10 +18,10 @@ type visits struct {
 	count uint64
 }
 
-// openVisits reads the count in the folder; a folder without one begins at 0. A count that cannot be read is an error
+// openVisits reads the count in the directory; a directory without one begins at 0. A count that cannot be read is an error
 // rather than a new beginning.
-func openVisits(folder string) (*visits, error) {
-	path := filepath.Join(folder, "visits")
+func openVisits(directory string) (*visits, error) {
+	path := filepath.Join(directory, "visits")
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &visits{path: path}, nil

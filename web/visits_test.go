@@ -8,9 +8,9 @@ import (
 )
 
 func TestVisitsSurviveTheProcess(t *testing.T) {
-	folder := t.TempDir()
+	directory := t.TempDir()
 	for want := uint64(1); want <= 3; want++ {
-		counter, err := openVisits(folder)
+		counter, err := openVisits(directory)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -18,9 +18,9 @@ func TestVisitsSurviveTheProcess(t *testing.T) {
 			t.Fatalf("got %d and %v, want %d", got, err, want)
 		}
 	}
-	left, err := os.ReadDir(folder)
+	left, err := os.ReadDir(directory)
 	if err != nil || len(left) != 1 {
-		t.Errorf("the folder holds %v (%v), want the count alone", left, err)
+		t.Errorf("the directory holds %v (%v), want the count alone", left, err)
 	}
 }
 
@@ -46,18 +46,18 @@ func TestVisitsAtOnceAreAllCounted(t *testing.T) {
 }
 
 func TestABrokenCountIsNoNewBeginning(t *testing.T) {
-	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "visits"), []byte("many"), 0o600); err != nil {
+	directory := t.TempDir()
+	if err := os.WriteFile(filepath.Join(directory, "visits"), []byte("many"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openVisits(folder); err == nil {
+	if _, err := openVisits(directory); err == nil {
 		t.Error("a broken count was taken")
 	}
 }
 
 func TestAFailedWriteIsNotCounted(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "gone")
-	counter, err := openVisits(folder)
+	directory := filepath.Join(t.TempDir(), "gone")
+	counter, err := openVisits(directory)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,16 @@
 #!/bin/sh
-# The builder of image.nix: paths, kernel, initial RAM disk and manifest -> the folder of a guest image.
+# The builder of image.nix: paths, kernel, initial RAM disk and manifest -> the directory of a guest image.
 #
 # It needs coreutils, sed, xargs, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
 # in Nix's sandbox and outside of it.
 set -eu
 
 usage='Usage: build-image.sh --paths FILE --kernel FILE --initrd FILE --manifest FILE --label LABEL --size-mib N
-                      --out FOLDER [--from FOLDER]
+                      --out DIRECTORY [--from DIRECTORY]
 
   --paths     A file with absolute paths, one a line; they and all below them are in the file system, as root'\''s
   --size-mib  The size of the root disk and of its file system
-  --out       The folder that is made
+  --out       The directory that is made
   --from      Where the paths are on this machine, / unless said otherwise'
 
 fail() {
@@ -42,7 +42,7 @@ $usage" 2
 done
 
 work=$(mktemp -d)
-# Folders of a store cannot be written to, not even to remove what is in them.
+# Directories of a store cannot be written to, not even to remove what is in them.
 trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
 mkdir "$work/root"
 mkdir -p "$out"
@@ -51,7 +51,7 @@ echo 'copying the closure'
 paths=$(readlink -f "$paths")
 (
     cd "$from"
-    # Relative, so that --parents makes the same folders below the root.
+    # Relative, so that --parents makes the same directories below the root.
     sed 's,^/*,,' "$paths" |
         xargs -d '\n' cp --archive --no-preserve=ownership --reflink=auto --parents --target-directory="$work/root"
 )
@@ -73,7 +73,7 @@ echo 'compressing the disk'
 # Written in order, for the same reason.
 qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd -m 4 "$work/root.raw" "$out/root.qcow2"
 
-# Copies, so that the folder refers to nothing.
+# Copies, so that the directory refers to nothing.
 cp --no-preserve=mode,ownership "$kernel" "$out/kernel"
 cp --no-preserve=mode,ownership "$initrd" "$out/initrd"
 

@@ -1,4 +1,4 @@
-# An evaluated NixOS -> the folder of a guest image, after the guest contract (crates/model/src/guest_image.rs).
+# An evaluated NixOS -> the directory of a guest image, after the guest contract (crates/model/src/guest_image.rs).
 #
 # No virtual machine, no mount and no user namespace: see build-image.sh.
 { config, pkgs }:
@@ -20,7 +20,7 @@ pkgs.stdenvNoCC.mkDerivation {
     pkgs.qemu-utils
   ];
 
-  # The folder has copies of everything, so nothing that it mentions must be kept for it.
+  # The directory has copies of everything, so nothing that it mentions must be kept for it.
   __structuredAttrs = true;
   unsafeDiscardReferences.out = true;
   # Large, and made of what is there anyway: dearer to fetch than to make.

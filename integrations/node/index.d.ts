@@ -1,11 +1,11 @@
 /** How a fork is to be made. */
 export interface ForkOptions {
   /**
-   * The program k3s-vm. By default that of the variable `K3S_VM`, else `bin/k3s-vm` of the working directory or a folder
+   * The program k3s-vm. By default that of the variable `K3S_VM`, else `bin/k3s-vm` of the working directory or a directory
    * above it, else `k3s-vm` of the `PATH`.
    */
   program?: string | URL;
-  /** The project's folder, which holds `.k3s-vm/`; by default looked for from the working directory upwards. */
+  /** The project's directory, which holds `.k3s-vm/`; by default looked for from the working directory upwards. */
   project?: string;
   /** The snapshot that the fork begins as, made with `k3s-vm snapshot save NAME`. */
   fromSnapshot?: string;

@@ -1,7 +1,7 @@
 //! The guest contract (ARCHITECTURE.md, "The guest"), checked on a live VM: one suite for the images of all providers.
 //!
-//! It takes a folder with an image and starts the VM itself, as the tool does and through the same crates, so that a
-//! fault is the image's and not that of a verb. One boot and one restore, in this order of the checks.
+//! It takes a directory with an image and starts the VM itself, as the tool does and through the same crates, so that a
+//! error is the image's and not that of a verb. One boot and one restore, in this order of the checks.
 
 mod agent;
 mod api;

@@ -25,8 +25,8 @@ pub fn run(steps: &mut Steps, project: &ExampleProject, state: &dyn Fn() -> Valu
 }
 
 fn hostile_guest(project: &ExampleProject) {
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let mark = folder.path().join("ran");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mark = directory.path().join("ran");
     let mark = mark.to_str().expect("a plain path");
     let user = format!(
         "  user:\\n    exec: {{apiVersion: client.authentication.k8s.io/v1, command: /bin/sh, args: [-c, touch {mark}], \

@@ -58,7 +58,7 @@ pub fn damage(steps: &mut Steps, project: &ExampleProject) {
             (String::from_utf8_lossy(&state.stdout).trim() == "failed").then_some(())
         });
         let (code, told) = project.told(&["start", "--timeout", "5m"]);
-        assert_eq!(code, Some(5), "not the exit code of a fault of the guest: {told}");
+        assert_eq!(code, Some(5), "not the exit code of an error of the guest: {told}");
         for words in ["the cluster's database in the guest is damaged", "> database.tar    # keeps it", "k3s-vm reset"] {
             assert!(told.contains(words), "{words:?} is not in: {told}");
         }

@@ -48,20 +48,20 @@ fn refused(project: &ExampleProject, archive: &Path, why: &str) {
 
 /// An archive that can be changed.
 struct Unpacked {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Unpacked {
     fn of(archive: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("a directory");
-        let content = folder.path().join("content");
+        let directory = tempfile::tempdir().expect("a directory");
+        let content = directory.path().join("content");
         std::fs::create_dir(&content).expect("a directory");
         tar(&["-xf", &archive.display().to_string(), "-C", &content.display().to_string()]);
-        Unpacked { folder }
+        Unpacked { directory }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join("content").join(name)
+        self.directory.path().join("content").join(name)
     }
 
     fn index(&self) -> Value {
@@ -91,7 +91,7 @@ impl Unpacked {
     }
 
     fn pack(&self) -> PathBuf {
-        let archive = self.folder.path().join("evil.tar");
+        let archive = self.directory.path().join("evil.tar");
         tar(&["-cf", &archive.display().to_string(), "-C", &self.path("").display().to_string(), "."]);
         archive
     }

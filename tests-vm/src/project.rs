@@ -1,18 +1,18 @@
-//! A project made from the repository's example, in a folder with an awkward name, and the launchers run in it.
+//! A project made from the repository's example, in a directory with an awkward name, and the launchers run in it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// The repository.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a directory of the workspace").to_path_buf()
 }
 
 /// A copy of the example project.
 #[derive(Debug)]
 pub struct ExampleProject {
-    // Dropped last: the folder must outlive everything in it.
-    _folder: tempfile::TempDir,
+    // Dropped last: the directory must outlive everything in it.
+    _directory: tempfile::TempDir,
     root: PathBuf,
 }
 
@@ -22,9 +22,9 @@ impl ExampleProject {
     /// # Panics
     /// When the example cannot be copied.
     pub fn copy() -> Self {
-        let folder = tempfile::Builder::new().prefix("k3s-vm-test-").tempdir().expect("a temporary folder");
-        let root = folder.path().join("the web app, \"größer\"");
-        std::fs::create_dir_all(root.join(".k3s-vm")).expect("the project's folder");
+        let directory = tempfile::Builder::new().prefix("k3s-vm-test-").tempdir().expect("a temporary directory");
+        let root = directory.path().join("the web app, \"größer\"");
+        std::fs::create_dir_all(root.join(".k3s-vm")).expect("the project's directory");
         let source = repository();
         for name in [".env", "web", ".k3s-vm/config.toml", ".k3s-vm/manifests"] {
             let copied = Command::new("cp").arg("-R").arg(source.join(name)).arg(root.join(name)).status().expect("cp");
@@ -34,7 +34,7 @@ impl ExampleProject {
             let path = root.join(leftover);
             let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
         }
-        ExampleProject { _folder: folder, root }
+        ExampleProject { _directory: directory, root }
     }
 
     /// A path in the project.
@@ -66,7 +66,7 @@ impl ExampleProject {
         std::fs::remove_file(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
-    /// The folders of the project's instances that have a name.
+    /// The directories of the project's instances that have a name.
     pub fn instances(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path(".k3s-vm/instances")).into_iter().flatten();
         // Beside them are locks.

@@ -32,7 +32,7 @@ impl Runner {
     /// When the README has no example, or the module cannot be linked.
     pub fn node(project: &ExampleProject) -> Self {
         project.write("readme.test.mjs", &readme_example("js"));
-        std::fs::create_dir(project.path("node_modules")).expect("a folder");
+        std::fs::create_dir(project.path("node_modules")).expect("a directory");
         let module = repository().join("integrations/node");
         std::os::unix::fs::symlink(&module, project.path("node_modules/k3s-vm-testing")).expect("a link");
         let real = module.join("test/real-cluster.test.js");

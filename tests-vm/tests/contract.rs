@@ -1,4 +1,4 @@
-//! The guest contract on an image: that of the folder `K3S_VM_CONTRACT_IMAGE`, or the one that this checkout makes.
+//! The guest contract on an image: that of the directory `K3S_VM_CONTRACT_IMAGE`, or the one that this checkout makes.
 //!
 //! `K3S_VM_CONTRACT_POINTS=1,2,6` checks these points only. `K3S_VM_IMAGE_PROVIDER=nix` takes the NixOS guest.
 

@@ -48,10 +48,10 @@ fn main() -> ExitCode {
         eventually("the end of the fork", PATIENCE, || held.is_gone().then_some(()));
     });
     steps.run("a_run_that_is_killed_while_it_starts_leaves_nothing", || killed_while_it_starts(&project));
-    steps.run("a_run_that_is_killed_with_its_guard_is_swept_by_the_next", || {
+    steps.run("a_run_that_is_killed_with_its_reaper_is_swept_by_the_next", || {
         let mut held = Held::new(&project);
-        let guard = held.guard();
-        held.kill_with(guard);
+        let reaper = held.reaper();
+        held.kill_with(reaper);
         assert!(!held.is_gone(), "somebody else looked after it");
         project.ok(&["run", "--", "true"]);
         // Who has taken the place of its parent may be a moment behind with its last rites.
@@ -100,8 +100,8 @@ fn pool(project: &ExampleProject) {
     let program = repository().join("bin/k3s-vm");
     let script =
         "echo \"$K3S_VM_NAME\"; exec \"$0\" --project \"$1\" --name \"$K3S_VM_NAME\" kubectl get --raw /readyz";
-    let folder = project.path("");
-    let words = ["run", "--", "sh", "-c", script, program.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8")];
+    let directory = project.path("");
+    let words = ["run", "--", "sh", "-c", script, program.to_str().expect("UTF-8"), directory.to_str().expect("UTF-8")];
     let waiting = || {
         let list: Value = serde_json::from_str(&project.ok(&["list", "-o", "json"])).expect("JSON");
         let mut instances = list["instances"].as_array().into_iter().flatten();
@@ -132,10 +132,10 @@ fn fork(project: &Path) -> Cluster {
 }
 
 fn library(project: &ExampleProject) {
-    let folder = project.path("");
+    let directory = project.path("");
     let (one, other) = std::thread::scope(|scope| {
-        let one = scope.spawn(|| fork(&folder));
-        let other = fork(&folder);
+        let one = scope.spawn(|| fork(&directory));
+        let other = fork(&directory);
         (one.join().expect("a fork"), other)
     });
     assert_ne!(one.name(), other.name());
@@ -181,7 +181,7 @@ fn from_snapshot(project: &ExampleProject) {
 /// `run --hold` by hand.
 struct Held {
     child: Child,
-    folder: PathBuf,
+    directory: PathBuf,
     qemu: u64,
     port: u16,
 }
@@ -193,25 +193,25 @@ impl Held {
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let report: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let variable = |name: &str| report["environment"][name].as_str().expect("a variable").to_owned();
-        let folder = project.path(".k3s-vm/instances").join(variable("K3S_VM_NAME"));
+        let directory = project.path(".k3s-vm/instances").join(variable("K3S_VM_NAME"));
         let (qemu, port) = (report["pid"].as_u64().expect("a pid"), variable("WEB_PORT").parse().expect("a port"));
-        assert!(runs(qemu) && folder.exists() && listens(port), "it is not there: {report}");
-        Held { child, folder, qemu, port }
+        assert!(runs(qemu) && directory.exists() && listens(port), "it is not there: {report}");
+        Held { child, directory, qemu, port }
     }
 
     fn is_gone(&self) -> bool {
-        !runs(self.qemu) && !self.folder.exists() && !listens(self.port)
+        !runs(self.qemu) && !self.directory.exists() && !listens(self.port)
     }
 
     /// The process that is to see its end.
-    fn guard(&self) -> u64 {
+    fn reaper(&self) -> u64 {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         let children = std::fs::read_to_string(children).expect("the children");
-        let is_guard = |pid: &&str| {
+        let is_reaper = |pid: &&str| {
             let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.split(|byte| *byte == 0).nth(1) == Some(b"guard")
+            words.split(|byte| *byte == 0).nth(1) == Some(b"reaper")
         };
-        children.split_whitespace().find(is_guard).expect("a guard").parse().expect("a pid")
+        children.split_whitespace().find(is_reaper).expect("a reaper").parse().expect("a pid")
     }
 
     fn kill(&mut self) {
@@ -219,8 +219,8 @@ impl Held {
         self.child.wait().expect("its end");
     }
 
-    fn kill_with(&mut self, guard: u64) {
-        let killed = Command::new("kill").args(["-9", &guard.to_string()]).status().expect("kill");
+    fn kill_with(&mut self, reaper: u64) {
+        let killed = Command::new("kill").args(["-9", &reaper.to_string()]).status().expect("kill");
         assert!(killed.success());
         self.kill();
     }

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let project = ExampleProject::copy();
     // Without the application: pods of the cluster's own are enough.
     std::fs::remove_dir_all(project.path(".k3s-vm/manifests")).expect("the manifests go");
-    std::fs::create_dir(project.path(".k3s-vm/manifests")).expect("a folder");
+    std::fs::create_dir(project.path(".k3s-vm/manifests")).expect("a directory");
     project.write(".k3s-vm/manifests/base.json", "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": []}\n");
     project.write(".k3s-vm/config.toml", "web.service = \"30080\"\n");
     let mut steps = Steps::default();

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         let conditions = nodes["items"][0]["status"]["conditions"].as_array().expect("conditions");
         assert!(conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"), "{conditions:?}");
     });
-    steps.run("the_web_folder_has_kubeconfig_link_and_variables", || web_folder(&project));
+    steps.run("the_web_directory_has_kubeconfig_link_and_variables", || web_directory(&project));
     steps.run("the_application_has_its_variables_and_reaches_the_api_by_name", || application(&project));
     steps.run("an_apply_of_nothing_new_replaces_no_pod", || {
         let before = web_pods(&project);
@@ -153,7 +153,7 @@ fn main() -> ExitCode {
 
 fn host_has_kubectl() -> bool {
     std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("kubectl").is_file()))
+        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join("kubectl").is_file()))
 }
 
 fn status(project: &ExampleProject) -> Value {
@@ -182,7 +182,7 @@ fn set_variable(project: &ExampleProject, name: &str, value: &str) {
     std::fs::write(&path, document.to_bytes()).expect("web/.env");
 }
 
-fn web_folder(project: &ExampleProject) {
+fn web_directory(project: &ExampleProject) {
     use std::os::unix::fs::PermissionsExt;
     let link = std::fs::read_link(project.path("web/kubeconfig.yaml")).expect("a link");
     assert_eq!(link, std::path::Path::new(".kube/config"));

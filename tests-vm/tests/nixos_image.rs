@@ -1,7 +1,7 @@
 //! The step that makes an image of a NixOS (`guest/nixos/build-image.sh`), with Debian's tools and a Debian tree instead
 //! of Nix's: the image is whole and boots. What NixOS itself would do in it, it cannot show.
 //!
-//! The steps share one folder and one VM and run in this order.
+//! The steps share one directory and one VM and run in this order.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -20,15 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const SIZE_MIB: u64 = 6144;
 
 fn main() -> ExitCode {
-    let folder = tempfile::Builder::new().prefix("k3s-vm-test-").tempdir().expect("a temporary folder");
+    let directory = tempfile::Builder::new().prefix("k3s-vm-test-").tempdir().expect("a temporary directory");
     // For the user who is nobody.
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
-    let image = folder.path().join("the image");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+    let image = directory.path().join("the image");
     let project = ExampleProject::copy();
     let mut steps = Steps::default();
-    steps.run("the_builder_needs_no_rights", || build(folder.path(), &image));
+    steps.run("the_builder_needs_no_rights", || build(directory.path(), &image));
     steps.run("the_file_system_is_sound_and_has_its_full_size", || {
-        let raw = folder.path().join("root.raw");
+        let raw = directory.path().join("root.raw");
         ok(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(image.join("root.qcow2")).arg(&raw));
         ok(Command::new("e2fsck").arg("-fn").arg(&raw));
         let head = ok(Command::new("dumpe2fs").arg("-h").arg(&raw));
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         fs::remove_file(raw).expect("the raw image goes");
     });
     steps.run("a_guest_starts_from_it_as_from_any_image", || {
-        let text = format!("[image]\nprovider = \"prebuilt\"\nfolder = '{}'\n", image.display());
+        let text = format!("[image]\nprovider = \"prebuilt\"\ndirectory = '{}'\n", image.display());
         project.write(".k3s-vm/config.toml", &text);
         project.ok(&["start", "--no-wait"]);
         let status: Value = serde_json::from_str(&project.ok(&["status", "-o", "json"])).expect("JSON");
@@ -62,31 +62,31 @@ fn main() -> ExitCode {
 }
 
 /// Takes a Debian guest apart and lets the builder make an image of its parts.
-fn build(folder: &Path, image: &Path) {
+fn build(directory: &Path, image: &Path) {
     let source = debian_image();
-    let (tree, raw) = (folder.join("tree"), folder.join("source.raw"));
-    fs::create_dir(&tree).expect("a folder");
+    let (tree, raw) = (directory.join("tree"), directory.join("source.raw"));
+    fs::create_dir(&tree).expect("a directory");
     ok(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(source.join("root.qcow2")).arg(&raw));
-    ok(Command::new("debugfs").arg("-R").arg("rdump / tree").arg(&raw).current_dir(folder));
+    ok(Command::new("debugfs").arg("-R").arg("rdump / tree").arg(&raw).current_dir(directory));
     fs::remove_file(&raw).expect("the raw image goes");
     // A store can be read by everybody.
     ok(Command::new("chmod").args(["-R", "a+rX"]).arg(&tree));
     let names = fs::read_dir(&tree).expect("the tree").map(|entry| entry.expect("an entry").file_name());
     let paths = names.filter(|name| name != "lost+found").map(|name| format!("/{}\n", name.display()));
-    fs::write(folder.join("paths"), paths.collect::<String>()).expect("the list");
+    fs::write(directory.join("paths"), paths.collect::<String>()).expect("the list");
     for name in ["kernel", "initrd"] {
-        fs::copy(source.join(name), folder.join(name)).expect("a file");
+        fs::copy(source.join(name), directory.join(name)).expect("a file");
     }
-    fs::write(folder.join("manifest.json"), manifest(&source)).expect("the manifest");
+    fs::write(directory.join("manifest.json"), manifest(&source)).expect("the manifest");
 
     let mut command = nobody(&repository().join("guest/nixos/build-image.sh"));
-    command.current_dir(folder).args(["--label", "k3s-vm-root", "--size-mib", &SIZE_MIB.to_string()]);
+    command.current_dir(directory).args(["--label", "k3s-vm-root", "--size-mib", &SIZE_MIB.to_string()]);
     command.args(["--from", "tree", "--paths", "paths", "--kernel", "kernel", "--initrd", "initrd"]);
     command.args(["--manifest", "manifest.json", "--out"]).arg(image);
     ok(&mut command);
 }
 
-/// The image's folder of a Debian guest with the stand-in for K3s, built if it is not there.
+/// The image's directory of a Debian guest with the stand-in for K3s, built if it is not there.
 fn debian_image() -> PathBuf {
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("a place for the cache");
@@ -109,7 +109,7 @@ fn manifest(source: &Path) -> String {
 
 /// `script`, run by a user without rights, as Nix builds.
 fn nobody(script: &Path) -> Command {
-    // Its folder may be closed to others; the shell reads it before the rights are given up.
+    // Its directory may be closed to others; the shell reads it before the rights are given up.
     let text = fs::read_to_string(script).expect("the script");
     let words = ["sh", "-c", &text, "build-image.sh"];
     let mut command = if ok(Command::new("id").arg("-u")).trim() == "0" {

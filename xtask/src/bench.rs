@@ -30,7 +30,7 @@ pub(crate) fn run(repository: &Path, runs: usize, against: &[Against]) -> Result
     let mut figures = Figures::default();
     println!("Making the guest image, if it is not in the cache");
     project.verb(&["start", "--no-wait"])?;
-    let image = project.image_folder()?;
+    let image = project.image_directory()?;
     for run in 1..=runs {
         println!("Run {run} of {runs}");
         project.make_cold()?;

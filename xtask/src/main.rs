@@ -73,7 +73,7 @@ fn bench_options(mut words: &[&str]) -> Result<(usize, Vec<bench::Against>)> {
     }
 }
 
-/// The folder of the workspace.
+/// The directory of the workspace.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap_or(Path::new(".")).to_path_buf()
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask nix`: Nix from Debian's packages, unpacked into `target/nix`, for tests alone.
 //!
-//! Nothing is installed, no store is made: its packages and their libraries are in a folder, and scripts beside it run
+//! Nothing is installed, no store is made: its packages and their libraries are in a directory, and scripts beside it run
 //! the programs with them.
 
 use std::fs;
@@ -21,13 +21,13 @@ const PROGRAMS: [&str; 3] = ["nix-build", "nix-instantiate", "nix-store"];
 /// # Errors
 /// mmdebstrap's, and what is not as expected in Debian's packages.
 pub(crate) fn run(repository: &Path) -> Result<()> {
-    let folder = repository.join("target/nix");
-    let programs = folder.join("bin");
+    let directory = repository.join("target/nix");
+    let programs = directory.join("bin");
     if !programs.exists() {
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        if directory.exists() {
+            fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
         }
-        let (tree, partial) = (folder.join("tree"), folder.join("bin.partial"));
+        let (tree, partial) = (directory.join("tree"), directory.join("bin.partial"));
         fs::create_dir_all(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
         unpack(&tree)?;
         let text = script_text(&loader(&tree)?, &tree);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_script_survives_an_awkward_folder() {
+    fn the_script_survives_an_awkward_directory() {
         let tree = Path::new("/the user's/nix/tree");
         insta::assert_snapshot!(script_text(&tree.join("usr/lib64/ld.so"), tree), @r#"
         #!/bin/sh

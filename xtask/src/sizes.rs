@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 const MANY_LINES: usize = 400;
 
 /// Where sources are.
-const FOLDERS: [&str; 8] = ["bin", "crates", "guest", "integrations", "tests-vm", "web", "xtask", ".ci"];
+const DIRECTORYS: [&str; 8] = ["bin", "crates", "guest", "integrations", "tests-vm", "web", "xtask", ".ci"];
 
 /// Checks all source files.
 ///
@@ -17,8 +17,8 @@ const FOLDERS: [&str; 8] = ["bin", "crates", "guest", "integrations", "tests-vm"
 /// The list of the files that break a rule.
 pub(crate) fn run(repository: &Path) -> Result<()> {
     let mut files = Vec::new();
-    for folder in FOLDERS {
-        collect(&repository.join(folder), &mut files)?;
+    for directory in DIRECTORYS {
+        collect(&repository.join(directory), &mut files)?;
     }
     files.sort();
     let (mut findings, mut long) = (Vec::new(), Vec::new());
@@ -50,12 +50,12 @@ fn is_rust(name: &Path) -> bool {
     name.extension().is_some_and(|extension| extension == "rs")
 }
 
-/// Adds the sources under `folder`: Rust, Go, and programs without an extension that begin like a script.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    if !folder.exists() {
+/// Adds the sources under `directory`: Rust, Go, and programs without an extension that begin like a script.
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if !directory.exists() {
         return Ok(());
     }
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     for entry in entries {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);

@@ -16,7 +16,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use config::ConfigArgs;
-pub(crate) use forward::{ForwardVerb, KeeperArgs};
+pub(crate) use forward::{ForwardVerb, SupervisorArgs};
 use model::instance::InstanceName;
 pub(crate) use snapshot::SnapshotVerb;
 pub(crate) use verb::{RunArgs, Verb};
@@ -45,7 +45,7 @@ Exit codes:
     version,
     about = "Give a project a real Kubernetes cluster in a VM of its own",
     long_about = "Give a project a real Kubernetes cluster in a VM of its own\n\nWithout a verb it starts the cluster, \
-                  and builds first what is missing. A project is a folder that holds `.k3s-vm/`.",
+                  and builds first what is missing. A project is a directory that holds `.k3s-vm/`.",
     after_help = EXAMPLES,
     after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
     subcommand_value_name = "VERB",
@@ -282,7 +282,7 @@ fn parse_name(text: &str) -> Result<InstanceName, String> {
     // An empty variable is how CI systems say "not set".
     match text {
         "" | InstanceName::DEFAULT => Ok(InstanceName::default()),
-        suffix => InstanceName::with_suffix(suffix).map_err(|fault| fault.why().join("; ")),
+        suffix => InstanceName::with_suffix(suffix).map_err(|error| error.why().join("; ")),
     }
 }
 

@@ -45,7 +45,7 @@ fn visible(command: &clap::Command) -> Vec<clap::Command> {
     std::iter::once(command.clone()).chain(below).collect()
 }
 
-/// The page; a verb whose shared sections are not those of the program is a fault.
+/// The page; a verb whose shared sections are not those of the program is an error.
 fn page() -> String {
     let mut program = CommandLine::command().term_width(100);
     program.build();
@@ -94,7 +94,7 @@ fn the_page_of_the_command_line_is_the_help_of_the_program() {
 
 #[test]
 fn every_exit_code_is_documented() {
-    for class in model::FaultClass::ALL {
+    for class in model::ErrorClass::ALL {
         let code = class.exit_code().to_string();
         assert!(EXIT_CODES.split_whitespace().any(|word| word == code), "{class:?} exits with {code}");
     }

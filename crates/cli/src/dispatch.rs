@@ -2,25 +2,42 @@
 //!
 //! No decision about the VM is made here.
 
-mod keeper;
+mod supervisor;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use host::interrupt::Interruptible;
+use lifecycle::Context;
+use lifecycle::aftermath;
+use lifecycle::apply;
 use lifecycle::apply::KubeconfigContext;
+use lifecycle::fork::run;
+use lifecycle::fork::warm_pool;
 use lifecycle::project::Project;
+use lifecycle::start;
 use lifecycle::start::{StartOptions, StartReport};
-use lifecycle::stop::StopOptions;
-use lifecycle::{
-    Context, aftermath, apply, clone, delete, forward, kubectl, list, load, logs, nix_update, pause, pool, prune,
-    reset, run, snapshot, ssh, start, status, stop,
-};
+use lifecycle::verbs::clone;
+use lifecycle::verbs::delete;
+use lifecycle::verbs::forward;
+use lifecycle::verbs::kubectl;
+use lifecycle::verbs::list;
+use lifecycle::verbs::load;
+use lifecycle::verbs::logs;
+use lifecycle::verbs::nix_update;
+use lifecycle::verbs::pause;
+use lifecycle::verbs::prune;
+use lifecycle::verbs::reset;
+use lifecycle::verbs::snapshot;
+use lifecycle::verbs::ssh;
+use lifecycle::verbs::status;
+use lifecycle::verbs::stop;
+use lifecycle::verbs::stop::StopOptions;
 use model::config::Overrides;
 use model::instance::InstanceName;
 use model::paths::CachePaths;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::PROGRAM_VARIABLE;
 use crate::args::{
@@ -44,12 +61,12 @@ const KVM_DEVICE_VARIABLE: &str = "K3S_VM_KVM_DEVICE";
 /// Runs the verb. An interrupt is told as one, whatever failed because of it.
 ///
 /// # Errors
-/// The fault of the verb.
+/// The error of the verb.
 pub(crate) fn verb(invocation: Invocation, output: &Output) -> Result<ExitCode> {
-    any(invocation, output).map_err(|fault| match fault.class() {
+    any(invocation, output).map_err(|error| match error.class() {
         // Told already where a verb was interrupted.
-        FaultClass::Interrupted => fault,
-        _ => aftermath::tell(None, fault),
+        ErrorClass::Interrupted => error,
+        _ => aftermath::tell(None, error),
     })
 }
 
@@ -59,20 +76,20 @@ fn any(invocation: Invocation, output: &Output) -> Result<ExitCode> {
         output.result_json(&model::config::schema::schema())?;
         return Ok(ExitCode::SUCCESS);
     }
-    if invocation.verb == Verb::Guard {
+    if invocation.verb == Verb::Reaper {
         // Without the configuration, which may be wrong by now: what was made with it has to go.
         let name = invocation.globals.name.clone().unwrap_or_default();
-        run::guard(&find(&invocation.globals)?, &name, std::io::stdin().lock(), output.events())?;
+        run::reaper(&find(&invocation.globals)?, &name, std::io::stdin().lock(), output.events())?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Verb::Keeper(arguments) = invocation.verb {
-        keeper::run(&invocation.globals.name.unwrap_or_default(), arguments, output)?;
+    if let Verb::Supervisor(arguments) = invocation.verb {
+        supervisor::run(&invocation.globals.name.unwrap_or_default(), arguments, output)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Verb::Nix(NixVerb::Update(arguments)) = invocation.verb {
         // The pin is this checkout's, not a project's.
         let report = nix_update::run(&checkout()?.join("guest"), output.events())?;
-        // People have read it in the phase's line.
+        // People have read it in the step's line.
         output.report(arguments, &report, |_, _| String::new())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -88,7 +105,7 @@ fn any(invocation: Invocation, output: &Output) -> Result<ExitCode> {
         consent: &consent,
     };
     let concerned = concerned(&invocation.verb, &context.name).map(|name| context.with_name(name));
-    with_context(invocation.verb, context, output).map_err(|fault| aftermath::tell(concerned.as_ref(), fault))
+    with_context(invocation.verb, context, output).map_err(|error| aftermath::tell(concerned.as_ref(), error))
 }
 
 /// The instance that the verb changes, and whose state is worth a word when it is interrupted.
@@ -121,15 +138,15 @@ fn with_context(verb: Verb, context: Context<'_>, output: &Output) -> Result<Exi
         }
         Verb::Stop { power_off, timeout, output: arguments } => {
             let report = stop::run(&context, StopOptions { power_off, timeout })?;
-            // People have read it in the phase's line.
+            // People have read it in the step's line.
             output.report(arguments, &report, |_, _| String::new())?;
         }
         Verb::Config(ConfigVerb::Show { output: arguments, .. }) => {
             output.report(arguments, &context.project.settings, |settings, style| report::settings(settings, style))?;
         }
         // Done already.
-        Verb::Config(ConfigVerb::Schema) | Verb::Guard | Verb::Keeper(_) | Verb::Nix(_) => {}
-        Verb::PoolFill => pool::fill(&context)?,
+        Verb::Config(ConfigVerb::Schema) | Verb::Reaper | Verb::Supervisor(_) | Verb::Nix(_) => {}
+        Verb::PoolFill => warm_pool::fill(&context)?,
         Verb::Clone(arguments) => {
             let context = context.with_name(arguments.new);
             let report = clone::run(&context, arguments.from.as_deref(), options(&arguments.start.wait))?;
@@ -138,7 +155,7 @@ fn with_context(verb: Verb, context: Context<'_>, output: &Output) -> Result<Exi
         Verb::Run(arguments) => return crate::fork::run(&context, arguments, output),
         Verb::Delete { all, output: arguments } => {
             let report = delete::run(&context, all)?;
-            // People have read it in the phase's line.
+            // People have read it in the step's line.
             output.report(arguments, &report, |_, _| String::new())?;
         }
         Verb::Prune { dry_run, output: arguments } => {
@@ -206,7 +223,7 @@ fn overrides(invocation: &Invocation) -> Overrides {
     let mut others = args::own_variables();
     others.extend([HOME_VARIABLE, KVM_DEVICE_VARIABLE, PROGRAM_VARIABLE].map(str::to_owned));
     let (arguments, set) = (invocation.verb.config(), &invocation.globals.set);
-    // Only flags that name files need it: `--project DIR` also works from a folder that has been removed.
+    // Only flags that name files need it: `--project DIR` also works from a directory that has been removed.
     let here = std::env::current_dir().unwrap_or_default();
     args::config::overrides(arguments, set, std::env::vars_os(), &others, &here)
 }
@@ -220,7 +237,7 @@ fn snapshot(context: &Context<'_>, verb: SnapshotVerb, output: &Output) -> Resul
     match verb {
         SnapshotVerb::Save { snapshot: name, replace, output: arguments } => {
             let report = snapshot::save(context, &name, replace)?;
-            // People have read it in the phase's line.
+            // People have read it in the step's line.
             output.report(arguments, &report, |_, _| String::new())
         }
         SnapshotVerb::List(arguments) => {
@@ -253,8 +270,8 @@ fn apply(context: Context<'_>, arguments: ApplyArgs, output: &Output) -> Result<
             Ok(report) if json => output.result_json_line(&report),
             Ok(report) => output.result(&report::apply_news(&report, style)),
             // Told as a verb's last word is, but the next save may cure it.
-            Err(fault) => {
-                output.fault(&fault);
+            Err(error) => {
+                output.error(&error);
                 Ok(())
             }
         })?;
@@ -271,14 +288,14 @@ fn options(wait: &WaitArgs) -> StartOptions {
 
 fn find(globals: &Globals) -> Result<model::paths::ProjectPaths> {
     match &globals.project {
-        Some(folder) => Project::at(folder),
+        Some(directory) => Project::at(directory),
         None => Project::find(&working_directory()?),
     }
 }
 
 fn working_directory() -> Result<PathBuf> {
     std::env::current_dir().map_err(|error| {
-        Fault::new(FaultClass::Failed, "the working directory cannot be read").because(error).next("cd to the project")
+        Error::new(ErrorClass::Failed, "the working directory cannot be read").because(error).next("cd to the project")
     })
 }
 
@@ -289,7 +306,7 @@ fn cache_root() -> Result<PathBuf> {
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
         .map(|root| root.join("k3s-vm"))
         .ok_or_else(|| {
-            Fault::new(FaultClass::Config, "there is no place for the image cache")
+            Error::new(ErrorClass::Config, "there is no place for the image cache")
                 .because("neither XDG_CACHE_HOME nor HOME is set to an absolute path")
                 .next("export XDG_CACHE_HOME=$PWD/.cache")
         })
@@ -303,7 +320,7 @@ fn checkout() -> Result<PathBuf> {
     let program = std::env::current_exe().ok();
     let root = program.as_deref().and_then(|path| path.ancestors().nth(3)).filter(|root| root.join("guest").is_dir());
     root.map(Path::to_path_buf).ok_or_else(|| {
-        Fault::new(FaultClass::Config, "the sources of the guest image cannot be found")
+        Error::new(ErrorClass::Config, "the sources of the guest image cannot be found")
             .because(format!("{HOME_VARIABLE} is not set, and this program is not in a checkout of k3s-vm"))
             .next("run bin/k3s-vm of the checkout")
     })
@@ -316,12 +333,12 @@ fn replace(replacement: ssh::Replacement, output: &Output) -> Result<ExitCode> {
     command.args(&replacement.arguments).envs(replacement.environment.iter().map(|(name, value)| (name, value)));
     if let Some(path) = &replacement.input {
         let file = std::fs::File::open(path).map_err(|error| {
-            Fault::new(FaultClass::Failed, format!("cannot read {}", path.display())).because(error)
+            Error::new(ErrorClass::Failed, format!("cannot read {}", path.display())).because(error)
         })?;
         command.stdin(file);
     }
     let error = command.exec();
-    Err(Fault::new(FaultClass::Host, format!("cannot run {}", replacement.program.display())).because(error))
+    Err(Error::new(ErrorClass::Host, format!("cannot run {}", replacement.program.display())).because(error))
 }
 
 fn summary(report: &StartReport, output: &Output) -> Summary {

@@ -5,10 +5,10 @@ use std::process::{Command, ExitCode};
 
 use host::foreground;
 use lifecycle::Context;
-use lifecycle::run::{Fork, unused_name};
+use lifecycle::fork::run::{Fork, unused_name};
 use lifecycle::start::{StartOptions, StartReport};
 use model::instance::InstanceName;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Serialize;
 
 use crate::args::{Format, RunArgs};
@@ -33,19 +33,19 @@ pub(crate) fn run(context: &Context<'_>, arguments: RunArgs, output: &Output) ->
     let is_unnamed = context.name.suffix().is_none() || inherited.as_ref() == Some(&context.name);
     let context = context.with_name(if is_unnamed { unused_name()? } else { context.name.clone() });
     let program = std::env::current_exe()
-        .map_err(|error| Fault::new(FaultClass::Failed, "this program cannot be found").because(error))?;
+        .map_err(|error| Error::new(ErrorClass::Failed, "this program cannot be found").because(error))?;
     let root = context.project.paths.root().to_owned();
-    let guard = |name: &InstanceName| {
+    let reaper = |name: &InstanceName| {
         let mut command = host::background::command(&program);
-        command.arg("guard").arg("--project").arg(&root).arg("--name").arg(name.suffix().unwrap_or_default());
+        command.arg("reaper").arg("--project").arg(&root).arg("--name").arg(name.suffix().unwrap_or_default());
         command
     };
     let options = StartOptions { wait: true, timeout: arguments.timeout };
-    let fork = Fork::begin(&context, is_unnamed, arguments.from.as_deref(), options, &guard).map_err(|fault| {
-        match fault.class() {
-            // Its guard was waited for.
-            FaultClass::Interrupted => fault.because("what was made of its cluster is destroyed"),
-            _ => fault,
+    let fork = Fork::begin(&context, is_unnamed, arguments.from.as_deref(), options, &reaper).map_err(|error| {
+        match error.class() {
+            // Its reaper was waited for.
+            ErrorClass::Interrupted => error.because("what was made of its cluster is destroyed"),
+            _ => error,
         }
     })?;
     output.quieten();

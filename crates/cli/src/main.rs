@@ -28,5 +28,5 @@ fn main() -> ExitCode {
     let program = std::env::var(PROGRAM_VARIABLE).unwrap_or_else(|_| "k3s-vm".to_owned());
     let output = Output::new(&invocation, Surroundings::of_process(), program);
     let result = host::interrupt::install().and_then(|()| dispatch::verb(invocation, &output));
-    result.unwrap_or_else(|fault| output.fault(&fault))
+    result.unwrap_or_else(|error| output.error(&error))
 }

@@ -1,5 +1,5 @@
 //! `apply` as scripts see it, without a VM and without a cluster: what is wrong with files is told first, and a watch
-//! outlives its faults.
+//! outlives its errors.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -52,7 +52,7 @@ fn says(project: &TempProject, arguments: &[&str], code: i32) -> String {
     text.split_inclusive(' ').map(without_seconds).collect::<String>().replace("SECONDS s", "TIME")
 }
 
-/// A number of seconds, as phases tell it, is another one at each run.
+/// A number of seconds, as steps tell it, is another one at each run.
 fn without_seconds(word: &str) -> &str {
     let is_seconds = word.strip_suffix(' ').is_some_and(|number| number.contains('.') && number.parse::<f64>().is_ok());
     if is_seconds { "SECONDS " } else { word }
@@ -184,9 +184,9 @@ fn save(project: &TempProject, path: &str, text: &str) {
 }
 
 #[test]
-fn a_watch_outlives_every_fault_sees_every_kind_of_save_and_ends_well() {
+fn a_watch_outlives_every_error_sees_every_kind_of_save_and_ends_well() {
     let project = project(&[("a.yaml", "kind: [\n")]);
-    let folder = project.root().join(".k3s-vm/manifests");
+    let directory = project.root().join(".k3s-vm/manifests");
     let mut watch = Watch::start(&project);
     assert!(watch.round().contains("a.yaml:"), "the first round tells the mistake");
     // Written in place.
@@ -195,10 +195,10 @@ fn a_watch_outlives_every_fault_sees_every_kind_of_save_and_ends_well() {
     // As editors do it: a new file takes the place of the old one.
     save(&project, ".k3s-vm/manifests/a.yaml", "kind: [\n");
     assert!(watch.round().contains("a.yaml:"));
-    // The folder goes, comes back, and is watched again.
-    fs::rename(&folder, project.root().join("elsewhere")).unwrap();
+    // The directory goes, comes back, and is watched again.
+    fs::rename(&directory, project.root().join("elsewhere")).unwrap();
     assert!(watch.round().contains("there are no manifests"));
-    fs::create_dir(&folder).unwrap();
+    fs::create_dir(&directory).unwrap();
     save(&project, ".k3s-vm/manifests/b.yaml", CONFIG_MAP);
     assert!(watch.round().contains("cannot reach the cluster"));
     // Variables and configuration count as well; a broken configuration is told and cured.

@@ -12,15 +12,15 @@ const TOOLS: [&str; 11] = ["sh", "readlink", "find", "sed", "sort", "tail", "mkd
 
 /// A checkout with the real launchers and one source file, and a PATH with nothing but what the launchers need.
 struct Checkout {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Checkout {
     fn new() -> Self {
         // Beside the repository, because hard links need one filesystem; copies that were just written can be busy
         // for a moment (ETXTBSY) when another test starts a process.
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let checkout = Checkout { folder };
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let checkout = Checkout { directory };
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for name in ["a b/bin", "a b/crates/x/src", "elsewhere", "path"] {
             fs::create_dir_all(checkout.path(name)).unwrap();
@@ -48,7 +48,7 @@ impl Checkout {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn command(&self, program: &Path, arguments: &[&str]) -> Command {
@@ -83,7 +83,7 @@ impl Checkout {
 
 fn which(tool: &str) -> PathBuf {
     std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .map(|folder| folder.join(tool))
+        .map(|directory| directory.join(tool))
         .find(|candidate| candidate.exists())
         .unwrap_or_else(|| panic!("{tool} is not in PATH"))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use host::deadline::moment_after;
 use host::wait::Look;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -64,10 +64,10 @@ impl ApiProbe {
     /// A probe of `address` with the certificate authority and the identity of `credentials`.
     ///
     /// # Errors
-    /// A Cluster fault where the certificates cannot be read.
+    /// A Cluster error where the certificates cannot be read.
     pub fn new(address: SocketAddr, credentials: &Credentials) -> Result<Self> {
         let unusable = |error: &dyn std::fmt::Display| {
-            Fault::new(FaultClass::Cluster, "the certificates of the cluster cannot be used").because(error)
+            Error::new(ErrorClass::Cluster, "the certificates of the cluster cannot be used").because(error)
         };
         let certificates = |pem: &str| {
             CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -163,10 +163,10 @@ impl ApiProbe {
         }
     }
 
-    /// One look for [`host::wait::Wait`]: ready, not yet, or the Port fault that another cluster answers.
+    /// One look for [`host::wait::Wait`]: ready, not yet, or the Port error that another cluster answers.
     ///
     /// # Errors
-    /// A Port fault where a server answers that is not ours.
+    /// A Port error where a server answers that is not ours.
     pub fn look(&self, left: Duration) -> Result<Look<()>> {
         let (begin, limit) = (Instant::now(), left.max(LEAST_LOOK).min(self.patience.get()));
         let proof = self.probe(limit);
@@ -177,7 +177,7 @@ impl ApiProbe {
             ApiProof::Ready => Ok(Look::Ready(())),
             ApiProof::Refused(text) | ApiProof::Silent(text) | ApiProof::NotReady(text) => Ok(Look::NotYet(text)),
             ApiProof::Foreign(why) => {
-                Err(Fault::new(FaultClass::Port, format!("another cluster answers on {}", self.address))
+                Err(Error::new(ErrorClass::Port, format!("another cluster answers on {}", self.address))
                     .because(why)
                     .next("k3s-vm status    # tells who holds the port"))
             }

@@ -85,7 +85,7 @@ impl ClusterClient {
     /// last deletion: whatever ends an apply in between, the next one knows everything.
     ///
     /// # Errors
-    /// A Cluster fault with one reason for each object that was refused: unknown kind, missing namespace, conflict
+    /// A Cluster error with one reason for each object that was refused: unknown kind, missing namespace, conflict
     /// with the field and its manager, immutable field. Nothing is sent where a kind is unknown; the waves after the
     /// first one with a refused object are only checked (`dryRun`), so that all refusals are told at once, and
     /// nothing is deleted.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use host::wait::{Look, Wait};
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Event, EventSink, Result};
 
 use crate::apply::{Applied, ApplyOptions};
 use crate::apply_wave::{self, Mode, Sent, Target};
@@ -14,7 +14,7 @@ use crate::inventory::Member;
 use crate::kinds::Kinds;
 use crate::manifest::ManifestObject;
 use crate::refusal::{self, Refusal};
-use crate::request_fault;
+use crate::request_error;
 
 const KIND_INTERVAL: Duration = Duration::from_millis(200);
 /// The last look of a wait is made at its deadline, and should still see more than a request cut off.
@@ -187,34 +187,34 @@ impl<'a> Run<'a> {
         self.events.emit(Event::TaskFinished { task: TASK.to_owned() });
     }
 
-    /// One fault for all of `refusals`.
+    /// One error for all of `refusals`.
     pub(crate) fn refuse(&self, refusals: Vec<Refusal>) -> Result<()> {
         if refusals.is_empty() {
             return Ok(());
         }
-        Err(refusal::fault(refusals).because(self.so_far("were applied")))
+        Err(refusal::error(refusals).because(self.so_far("were applied")))
     }
 
     fn so_far(&self, what: &str) -> String {
         format!("{} of {} objects {what}", self.applied.len(), self.total)
     }
 
-    fn broken_off(&self, error: &kube::Error) -> Fault {
+    fn broken_off(&self, error: &kube::Error) -> Error {
         self.finish();
-        let fault = request_fault::of_connection(self.client, error);
+        let error = request_error::of_connection(self.client, error);
         if self.applied.is_empty() {
-            return fault;
+            return error;
         }
-        fault.because(self.so_far("are known to be applied")).next(format!(
+        error.because(self.so_far("are known to be applied")).next(format!(
             "{}    # once it answers again; what is applied already stays as it is",
             self.client.advice().apply
         ))
     }
 
-    fn timed_out(&self) -> Fault {
+    fn timed_out(&self) -> Error {
         self.finish();
         let deadline = self.options.deadline;
-        Fault::new(FaultClass::Timeout, format!("gave up applying the manifests after {deadline:.1?}"))
+        Error::new(ErrorClass::Timeout, format!("gave up applying the manifests after {deadline:.1?}"))
             .because(self.so_far("are known to be applied"))
             .next(format!("{} --debug    # tells each object", self.client.advice().apply))
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use http_body_util::Limited;
 use kube::client::ClientBuilder;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use tower::util::MapResponseLayer;
 
 use crate::advice::Advice;
 use crate::kubeconfig::Kubeconfig;
 use crate::kubeconfig_file::{self, Destination, KubeconfigContext};
-use crate::request_fault;
+use crate::request_error;
 
 /// How often a running request looks whether the user has interrupted.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(100);
@@ -36,14 +36,14 @@ impl ClusterClient {
     /// [`Kubeconfig`].
     ///
     /// # Errors
-    /// A Cluster fault where the credentials cannot be used.
+    /// A Cluster error where the credentials cannot be used.
     pub fn new(kubeconfig: &Kubeconfig) -> Result<Self> {
         let server = kubeconfig.server().to_owned();
         let runtime = runtime()?;
-        let config = kubeconfig.client_config().map_err(|why| cannot_use(&server, FaultClass::Cluster).because(why))?;
+        let config = kubeconfig.client_config().map_err(|why| cannot_use(&server, ErrorClass::Cluster).because(why))?;
         let client = runtime
             .block_on(async { client_of(config) })
-            .map_err(|error| unusable(&server, FaultClass::Cluster, &error))?;
+            .map_err(|error| unusable(&server, ErrorClass::Cluster, &error))?;
         Ok(ClusterClient { runtime, client, server, advice: Advice::own() })
     }
 
@@ -51,7 +51,7 @@ impl ClusterClient {
     /// kubectl has. A program that gives credentials (`exec`) is run now.
     ///
     /// # Errors
-    /// A Config fault where the file or its context cannot be used.
+    /// A Config error where the file or its context cannot be used.
     pub fn of_kubeconfig(target: &KubeconfigContext) -> Result<Self> {
         let Destination { context, config } = kubeconfig_file::read(target)?;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
@@ -59,12 +59,12 @@ impl ClusterClient {
         let runtime = runtime()?;
         let program = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
         let client = runtime.block_on(async { client_of(config) }).map_err(|error| {
-            let fault = unusable(&server, FaultClass::Config, &error);
-            let fault = match program {
-                Some(program) => fault.because(format!("the kubeconfig wants them from {program}")),
-                None => fault,
+            let error = unusable(&server, ErrorClass::Config, &error);
+            let error = match program {
+                Some(program) => error.because(format!("the kubeconfig wants them from {program}")),
+                None => error,
             };
-            fault.next(format!("{} auth whoami    # tries the same credentials", advice.kubectl))
+            error.next(format!("{} auth whoami    # tries the same credentials", advice.kubectl))
         })?;
         Ok(ClusterClient { runtime, client, server, advice })
     }
@@ -87,7 +87,7 @@ impl ClusterClient {
     /// The server's version, `v1.37.2`.
     ///
     /// # Errors
-    /// A Cluster fault, or a Timeout fault after `deadline`.
+    /// A Cluster error, or a Timeout error after `deadline`.
     pub fn version(&self, deadline: Duration) -> Result<String> {
         let what = "the version of the server";
         self.request(what, deadline, self.client.apiserver_version()).map(|info| info.git_version)
@@ -97,7 +97,7 @@ impl ClusterClient {
         &self.client
     }
 
-    /// Runs `future` to its end, the deadline (`None`) or an interrupt (a fault).
+    /// Runs `future` to its end, the deadline (`None`) or an interrupt (an error).
     pub(crate) fn within<T>(&self, deadline: Duration, future: impl Future<Output = T>) -> Result<Option<T>> {
         self.runtime.block_on(async {
             let mut ticks = tokio::time::interval(INTERRUPT_INTERVAL);
@@ -123,9 +123,9 @@ impl ClusterClient {
     ) -> Result<T> {
         match self.within(deadline, future)? {
             Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(request_fault::of_request(self, what, &error)),
+            Some(Err(error)) => Err(request_error::of_request(self, what, &error)),
             None => {
-                Err(Fault::new(FaultClass::Timeout, format!("{} did not answer within {deadline:.1?}", self.server))
+                Err(Error::new(ErrorClass::Timeout, format!("{} did not answer within {deadline:.1?}", self.server))
                     .because(format!("asked for {what}")))
             }
         }
@@ -145,13 +145,13 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Fault::new(FaultClass::Host, "cannot prepare the connection to the cluster").because(error))
+        .map_err(|error| Error::new(ErrorClass::Host, "cannot prepare the connection to the cluster").because(error))
 }
 
-fn cannot_use(server: &str, class: FaultClass) -> Fault {
-    Fault::new(class, format!("the credentials for {server} cannot be used"))
+fn cannot_use(server: &str, class: ErrorClass) -> Error {
+    Error::new(class, format!("the credentials for {server} cannot be used"))
 }
 
-fn unusable(server: &str, class: FaultClass, error: &dyn std::error::Error) -> Fault {
-    cannot_use(server, class).because(request_fault::chain(error))
+fn unusable(server: &str, class: ErrorClass, error: &dyn std::error::Error) -> Error {
+    cannot_use(server, class).because(request_error::chain(error))
 }

@@ -13,12 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use host::deadline::Deadline;
 use http::Method;
 use kube::core::Status;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 use serde_json::{Value, json};
 
 use crate::apply::FIELD_MANAGER;
 use crate::client::ClusterClient;
-use crate::request_fault::{self, sentence};
+use crate::request_error::{self, sentence};
 
 /// The name of the ServiceAccount, the Secret and the ClusterRoleBinding.
 pub const CONTAINER_ACCOUNT: &str = "k3s-vm-containers";
@@ -84,7 +84,7 @@ impl ClusterClient {
     /// is as it should be is left alone.
     ///
     /// # Errors
-    /// A Cluster fault where the API refuses a part of it, a Timeout fault after `deadline`.
+    /// A Cluster error where the API refuses a part of it, a Timeout error after `deadline`.
     pub fn container_token(&self, role: Option<&str>, deadline: Duration, events: &dyn EventSink) -> Result<Token> {
         let desk = Desk { client: self, deadline: Deadline::after(deadline) };
         // First, so that no token is handed out with more rights than it is to have.
@@ -279,22 +279,22 @@ impl Desk<'_> {
         };
         let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         let request = http::Request::builder().method(method).uri(target).header("content-type", kind).body(body);
-        let request = request.map_err(|error| Fault::new(FaultClass::Failed, "cannot ask the API").because(error))?;
+        let request = request.map_err(|error| Error::new(ErrorClass::Failed, "cannot ask the API").because(error))?;
         match self.client.within(self.deadline.left(), self.client.kube().request::<Value>(request))? {
             Some(Ok(answer)) => Ok(Ok(answer)),
             Some(Err(kube::Error::Api(status))) if status.code != 401 => Ok(Err(status)),
-            Some(Err(error)) => Err(request_fault::of_request(self.client, "the credential of the containers", &error)),
-            None => Err(Fault::new(FaultClass::Timeout, format!("{} did not answer in time", self.client.server()))
+            Some(Err(error)) => Err(request_error::of_request(self.client, "the credential of the containers", &error)),
+            None => Err(Error::new(ErrorClass::Timeout, format!("{} did not answer in time", self.client.server()))
                 .because("asked for the credential of the containers")),
         }
     }
 
-    fn refused(&self, what: &str, status: &Status) -> Fault {
-        Fault::new(FaultClass::Cluster, format!("{} refused {what}", self.client.server())).because(sentence(status))
+    fn refused(&self, what: &str, status: &Status) -> Error {
+        Error::new(ErrorClass::Cluster, format!("{} refused {what}", self.client.server())).because(sentence(status))
     }
 
-    fn nonsense(&self, what: &str) -> Fault {
-        Fault::new(FaultClass::Cluster, format!("{} did not make a token for the containers", self.client.server()))
+    fn nonsense(&self, what: &str) -> Error {
+        Error::new(ErrorClass::Cluster, format!("{} did not make a token for the containers", self.client.server()))
             .because(format!("it answered with {what}"))
     }
 }

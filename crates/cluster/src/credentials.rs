@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::instance::InstanceName;
 use model::port::Port;
-use model::{BindAddress, Fault, FaultClass, Result};
+use model::{BindAddress, Error, ErrorClass, Result};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
@@ -49,10 +49,10 @@ impl Credentials {
     /// `shown` names the file in messages. Nothing else of the text survives.
     ///
     /// # Errors
-    /// A Cluster fault where one of the three is missing or is not what it must be.
+    /// A Cluster error where one of the three is missing or is not what it must be.
     pub fn parse(shown: &str, text: &str) -> Result<Self> {
         Self::read(text).map_err(|why| {
-            Fault::new(FaultClass::Cluster, format!("{shown} is no kubeconfig that can be used")).because(why)
+            Error::new(ErrorClass::Cluster, format!("{shown} is no kubeconfig that can be used")).because(why)
         })
     }
 

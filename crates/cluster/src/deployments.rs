@@ -17,7 +17,7 @@ impl ClusterClient {
     /// The Deployments of users, in the order of their names; the answer is waited for at most `limit`.
     ///
     /// # Errors
-    /// A Cluster, Timeout or Port fault of the request.
+    /// A Cluster, Timeout or Port error of the request.
     pub fn applications(&self, limit: Duration) -> Result<Vec<DeploymentName>> {
         let api: Api<Deployment> = Api::all(self.kube().clone());
         let parameters = ListParams::default();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use host::digest::Running;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::image_digest::ImageDigest;
 use crate::image_layout::{self, Blob, Layout};
@@ -59,22 +59,22 @@ impl ImageArchive {
     /// Opens an archive file. `name` names an image that has none in the archive.
     ///
     /// # Errors
-    /// A Config fault where it is no archive of images, or an image has no name.
+    /// A Config error where it is no archive of images, or an image has no name.
     pub fn open(path: &Path, name: Option<&str>) -> Result<Self> {
         Self::open_as(path, &path.display().to_string(), name)
     }
 
-    /// Takes an archive from a stream: it is kept in a file in `folder`, removed when the value is dropped.
+    /// Takes an archive from a stream: it is kept in a file in `directory`, removed when the value is dropped.
     ///
     /// # Errors
-    /// As [`ImageArchive::open`], and a Host fault where the copy cannot be written, or the stream is longer than the limit.
-    pub fn from_reader(reader: &mut dyn Read, folder: &Path, limit: &SizeLimit, name: Option<&str>) -> Result<Self> {
-        let shown = folder.display();
+    /// As [`ImageArchive::open`], and a Host error where the copy cannot be written, or the stream is longer than the limit.
+    pub fn from_reader(reader: &mut dyn Read, directory: &Path, limit: &SizeLimit, name: Option<&str>) -> Result<Self> {
+        let shown = directory.display();
         let unwritable = |error: io::Error| {
-            Fault::new(FaultClass::Host, format!("cannot keep the archive in {shown}")).because(error)
+            Error::new(ErrorClass::Host, format!("cannot keep the archive in {shown}")).because(error)
         };
-        host::files::create_dir(folder)?;
-        let mut spool = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+        host::files::create_dir(directory)?;
+        let mut spool = tempfile::NamedTempFile::new_in(directory).map_err(unwritable)?;
         let mut chunk = vec![0; CHUNK];
         let mut total: u64 = 0;
         loop {
@@ -83,8 +83,8 @@ impl ImageArchive {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let fault = Fault::new(FaultClass::Failed, "cannot read the archive from standard input");
-                    return Err(fault.because(error));
+                    let failed = Error::new(ErrorClass::Failed, "cannot read the archive from standard input");
+                    return Err(failed.because(error));
                 }
             };
             if count == 0 {
@@ -103,7 +103,7 @@ impl ImageArchive {
 
     fn open_as(path: &Path, shown: &str, name: Option<&str>) -> Result<Self> {
         let unreadable =
-            |error: io::Error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error);
+            |error: io::Error| Error::new(ErrorClass::Config, format!("cannot read {shown}")).because(error);
         let unfit = |why: String| unfit(shown, why);
         // To open a pipe would wait for its other end, and a device has no end.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
@@ -137,7 +137,7 @@ impl ImageArchive {
     /// That it is not larger than the limit.
     ///
     /// # Errors
-    /// A Host fault that says how large it may be.
+    /// A Host error that says how large it may be.
     pub fn check_size(&self, limit: &SizeLimit) -> Result<()> {
         if self.size() > limit.bytes { Err(too_large(&self.shown, limit)) } else { Ok(()) }
     }
@@ -146,10 +146,10 @@ impl ImageArchive {
     /// `ctr -n k8s.io images import -`, their files byte for byte. What was written must not be used after an error.
     ///
     /// # Errors
-    /// A Config fault where a file is not what its digest says; a Failed fault where reading or writing fails.
+    /// A Config error where a file is not what its digest says; a Failed error where reading or writing fails.
     pub fn write_normalized(&self, output: &mut dyn Write) -> Result<()> {
         let failed = |error: io::Error| {
-            Fault::new(FaultClass::Failed, format!("cannot pass on {}", self.path.display())).because(error)
+            Error::new(ErrorClass::Failed, format!("cannot pass on {}", self.path.display())).because(error)
         };
         let mut archive = tar::Builder::new(output);
         for (path, bytes) in &self.layout.documents {
@@ -214,12 +214,12 @@ fn header(size: u64) -> tar::Header {
     header
 }
 
-fn unfit(shown: &str, why: String) -> Fault {
-    Fault::new(FaultClass::Config, format!("{shown} is no archive of container images")).because(why)
+fn unfit(shown: &str, why: String) -> Error {
+    Error::new(ErrorClass::Config, format!("{shown} is no archive of container images")).because(why)
 }
 
-fn too_large(shown: &str, limit: &SizeLimit) -> Fault {
-    Fault::new(FaultClass::Host, format!("the archive from {shown} is larger than {}", ByteSize(limit.bytes)))
+fn too_large(shown: &str, limit: &SizeLimit) -> Error {
+    Error::new(ErrorClass::Host, format!("the archive from {shown} is larger than {}", ByteSize(limit.bytes)))
         .because(&limit.why)
         .next(limit.next.clone())
 }

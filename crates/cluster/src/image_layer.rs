@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use host::digest::Running;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::image_digest::ImageDigest;
 
@@ -21,10 +21,10 @@ pub(crate) struct Layer {
 
 /// Where a path of the image comes from.
 enum Source {
-    /// A folder that only holds others.
+    /// A directory that only holds others.
     Parent,
-    /// A folder with the mode of one on the host.
-    Folder(PathBuf),
+    /// A directory with the mode of one on the host.
+    Directory(PathBuf),
     /// The content of a file, or of the file that a link leads to.
     File(PathBuf),
     /// A link, as it is.
@@ -33,18 +33,18 @@ enum Source {
 
 type Sources = BTreeMap<String, Source>;
 
-/// Writes the tar of `files` (absolute path in the image -> file or folder on the host) to `output`.
+/// Writes the tar of `files` (absolute path in the image -> file or directory on the host) to `output`.
 pub(crate) fn write(files: &BTreeMap<String, PathBuf>, output: &mut dyn Write) -> Result<Layer> {
     let mut archive = tar::Builder::new(Hashing { output, hasher: Running::default(), size: 0 });
     for (path, source) in &collect(files)? {
         host::interrupt::check()?;
         append(&mut archive, path, source).map_err(|error| {
-            Fault::new(FaultClass::Config, format!("cannot put /{path} into the image")).because(error)
+            Error::new(ErrorClass::Config, format!("cannot put /{path} into the image")).because(error)
         })?;
     }
     let hashing = archive
         .into_inner()
-        .map_err(|error| Fault::new(FaultClass::Host, "cannot write the image's layer").because(error))?;
+        .map_err(|error| Error::new(ErrorClass::Host, "cannot write the image's layer").because(error))?;
     Ok(Layer { digest: ImageDigest::from(hashing.hasher.finish()), size: hashing.size })
 }
 
@@ -53,14 +53,14 @@ fn collect(files: &BTreeMap<String, PathBuf>) -> Result<Sources> {
     let mut named = Sources::new();
     for (path, source) in files {
         let path = checked(path)?;
-        // A link that the user names is followed; one inside a folder stays a link.
+        // A link that the user names is followed; one inside a directory stays a link.
         if fs::metadata(source).map_err(|error| missing(source, &error))?.is_dir() {
-            add_folder(&mut sources, &path, source)?;
+            add_directory(&mut sources, &path, source)?;
         } else {
             named.insert(path, Source::File(source.clone()));
         }
     }
-    // A file that is named by itself wins over one of a folder.
+    // A file that is named by itself wins over one of a directory.
     sources.extend(named);
     let paths: Vec<String> = sources.keys().cloned().collect();
     for path in paths {
@@ -79,33 +79,33 @@ fn checked(path: &str) -> Result<String> {
     if legal {
         return Ok(path[1..].trim_end_matches('/').to_owned());
     }
-    Err(Fault::new(FaultClass::Config, format!("`{path}` is no path of a file in an image"))
+    Err(Error::new(ErrorClass::Config, format!("`{path}` is no path of a file in an image"))
         .because("it must begin with a slash and have neither `.`, `..` nor empty parts"))
 }
 
-fn missing(source: &Path, error: &io::Error) -> Fault {
-    Fault::new(FaultClass::Config, format!("cannot read {}", source.display())).because(error)
+fn missing(source: &Path, error: &io::Error) -> Error {
+    Error::new(ErrorClass::Config, format!("cannot read {}", source.display())).because(error)
 }
 
-fn add_folder(sources: &mut Sources, path: &str, folder: &Path) -> Result<()> {
-    sources.insert(path.to_owned(), Source::Folder(folder.to_owned()));
-    for entry in fs::read_dir(folder).map_err(|error| missing(folder, &error))? {
-        let entry = entry.map_err(|error| missing(folder, &error))?;
+fn add_directory(sources: &mut Sources, path: &str, directory: &Path) -> Result<()> {
+    sources.insert(path.to_owned(), Source::Directory(directory.to_owned()));
+    for entry in fs::read_dir(directory).map_err(|error| missing(directory, &error))? {
+        let entry = entry.map_err(|error| missing(directory, &error))?;
         let source = entry.path();
         let unfit = |why: &str| {
-            Err(Fault::new(FaultClass::Config, format!("cannot put {} into an image", source.display())).because(why))
+            Err(Error::new(ErrorClass::Config, format!("cannot put {} into an image", source.display())).because(why))
         };
         let Ok(name) = entry.file_name().into_string() else { return unfit("its name is not UTF-8") };
         let path = format!("{path}/{name}");
         let kind = entry.file_type().map_err(|error| missing(&source, &error))?;
         if kind.is_dir() {
-            add_folder(sources, &path, &source)?;
+            add_directory(sources, &path, &source)?;
         } else if kind.is_symlink() {
             sources.insert(path, Source::Link(source));
         } else if kind.is_file() {
             sources.insert(path, Source::File(source));
         } else {
-            return unfit("it is neither a file, a folder nor a link");
+            return unfit("it is neither a file, a directory nor a link");
         }
     }
     Ok(())
@@ -113,11 +113,11 @@ fn add_folder(sources: &mut Sources, path: &str, folder: &Path) -> Result<()> {
 
 fn append<W: Write>(archive: &mut tar::Builder<W>, path: &str, source: &Source) -> io::Result<()> {
     let mode_of = |source: &Path| fs::metadata(source).map(|metadata| metadata.permissions().mode() & 0o7777);
-    let mut folder =
+    let mut directory =
         |mode| archive.append_data(&mut header(tar::EntryType::Directory, mode, 0), format!("{path}/"), io::empty());
     match source {
-        Source::Parent => folder(0o755),
-        Source::Folder(source) => folder(mode_of(source)?),
+        Source::Parent => directory(0o755),
+        Source::Directory(source) => directory(mode_of(source)?),
         Source::Link(source) => {
             let target = fs::read_link(source)?;
             archive.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), path, target)

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 const DEFAULT_REGISTRY: &str = "docker.io";
 const LEGACY_REGISTRY: &str = "index.docker.io";
@@ -20,10 +20,10 @@ impl ImageName {
     /// both a tag and a digest, the digest alone stays.
     ///
     /// # Errors
-    /// A Config fault that says which rule the name breaks.
+    /// A Config error that says which rule the name breaks.
     pub fn parse(text: &str) -> Result<Self> {
         full_name(text).map(ImageName).map_err(|why| {
-            Fault::new(FaultClass::Config, format!("`{text}` is no name of a container image")).because(why)
+            Error::new(ErrorClass::Config, format!("`{text}` is no name of a container image")).because(why)
         })
     }
 

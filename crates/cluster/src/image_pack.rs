@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde_json::{Value, json};
 
 use crate::image_digest::ImageDigest;
@@ -27,8 +27,8 @@ pub struct ImageRecipe {
     pub name: ImageName,
     /// Its program and arguments.
     pub entrypoint: Vec<String>,
-    /// Absolute path in the image -> file or folder on the host. Modes are kept; owner is 0, time is 0. A file wins
-    /// over one of the same path in a folder.
+    /// Absolute path in the image -> file or directory on the host. Modes are kept; owner is 0, time is 0. A file wins
+    /// over one of the same path in a directory.
     pub files: BTreeMap<String, PathBuf>,
     /// Its environment, `NAME=value`.
     pub environment: Vec<String>,
@@ -49,23 +49,23 @@ impl ImageRecipe {
     /// Writes the archive to `destination`, whole or not at all.
     ///
     /// # Errors
-    /// A Config fault that names a file that is not there or a path that is not absolute.
+    /// A Config error that names a file that is not there or a path that is not absolute.
     pub fn pack(&self, destination: &Path) -> Result<PackedImage> {
-        let folder = match destination.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
+        let directory = match destination.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
             _ => Path::new("."),
         };
         let unwritable = |error: std::io::Error| {
-            Fault::new(FaultClass::Host, format!("cannot write {}", destination.display())).because(error)
+            Error::new(ErrorClass::Host, format!("cannot write {}", destination.display())).because(error)
         };
         if self.entrypoint.is_empty() {
-            return Err(Fault::new(FaultClass::Config, format!("the image {} has no entrypoint", self.name))
+            return Err(Error::new(ErrorClass::Config, format!("the image {} has no entrypoint", self.name))
                 .next("set entrypoint = [\"/path/in/the/image\"] in .k3s-vm/config.toml"));
         }
-        host::files::create_dir(folder)?;
-        let mut layer_file = tempfile::tempfile_in(folder).map_err(unwritable)?;
+        host::files::create_dir(directory)?;
+        let mut layer_file = tempfile::tempfile_in(directory).map_err(unwritable)?;
         let layer = image_layer::write(&self.files, &mut layer_file)
-            .map_err(|fault| fault.context(format!("cannot make the image {}", self.name)))?;
+            .map_err(|error| error.context(format!("cannot make the image {}", self.name)))?;
         let config = bytes(&self.config(layer.digest)?);
         let config_digest = ImageDigest::of(&config);
         let manifest = bytes(&json!({
@@ -81,7 +81,7 @@ impl ImageRecipe {
         });
         let index = bytes(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [target]}));
 
-        let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+        let mut temporary = tempfile::NamedTempFile::new_in(directory).map_err(unwritable)?;
         let mut archive = tar::Builder::new(std::io::BufWriter::new(temporary.as_file_mut()));
         let layout = bytes(&json!({"imageLayoutVersion": "1.0.0"}));
         let mut add = |path: &str, size: u64, content: &mut dyn std::io::Read| {
@@ -106,7 +106,7 @@ impl ImageRecipe {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
             other => {
-                return Err(Fault::new(FaultClass::Config, format!("cannot make the image {}", self.name))
+                return Err(Error::new(ErrorClass::Config, format!("cannot make the image {}", self.name))
                     .because(format!("no architecture of container images is known for {other}")));
             }
         };

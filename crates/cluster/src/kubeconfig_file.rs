@@ -9,11 +9,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{AuthInfo, Cluster, Kubeconfig as Document, KubeconfigError};
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::request_fault::chain;
+use crate::request_error::chain;
 
 /// The context of a kubeconfig.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +35,15 @@ pub(crate) struct Destination {
 /// Reads the context. A program that gives credentials (`exec`) is not run here, but when the client is made.
 ///
 /// # Errors
-/// A Config fault that says what is missing and which contexts there are.
+/// A Config error that says what is missing and which contexts there are.
 pub(crate) fn read(target: &KubeconfigContext) -> Result<Destination> {
     let shown = target.file.display().to_string();
-    // Relative names in the file are relative to its folder, whatever the working directory is later.
+    // Relative names in the file are relative to its directory, whatever the working directory is later.
     let absolute = std::path::absolute(&target.file).unwrap_or_else(|_| target.file.clone());
     let document = Document::read_from(&absolute).map_err(|error| unreadable(&shown, error))?;
     let context = context_name(&shown, &document, target.context.as_deref())?;
     let broken = |why: String| {
-        Fault::new(FaultClass::Config, format!("the context {context} of {shown} cannot be used")).because(why)
+        Error::new(ErrorClass::Config, format!("the context {context} of {shown} cannot be used")).because(why)
     };
     let binding = document.contexts.iter().find(|entry| entry.name == context).and_then(|entry| entry.context.clone());
     let binding = binding.ok_or_else(|| broken("it is empty".to_owned()))?;
@@ -66,13 +66,13 @@ pub(crate) fn read(target: &KubeconfigContext) -> Result<Destination> {
     Ok(Destination { context, config })
 }
 
-fn unreadable(shown: &str, error: KubeconfigError) -> Fault {
+fn unreadable(shown: &str, error: KubeconfigError) -> Error {
     let why = match error {
         KubeconfigError::ReadConfig(error, _) => error.to_string(),
         KubeconfigError::Parse(error) => error.without_snippet().to_string(),
         other => chain(&other),
     };
-    Fault::new(FaultClass::Config, format!("the kubeconfig {shown} cannot be read")).because(why)
+    Error::new(ErrorClass::Config, format!("the kubeconfig {shown} cannot be read")).because(why)
 }
 
 fn context_name(shown: &str, document: &Document, wanted: Option<&str>) -> Result<String> {
@@ -84,10 +84,10 @@ fn context_name(shown: &str, document: &Document, wanted: Option<&str>) -> Resul
     let name = wanted.or(document.current_context.as_deref()).filter(|name| !name.is_empty());
     match name {
         Some(name) if names.contains(&name) => Ok(name.to_owned()),
-        Some(name) => Err(Fault::new(FaultClass::Config, format!("there is no context {name} in {shown}"))
+        Some(name) => Err(Error::new(ErrorClass::Config, format!("there is no context {name} in {shown}"))
             .because(has)
             .next(format!("kubectl --kubeconfig {shown} config get-contexts"))),
-        None => Err(Fault::new(FaultClass::Config, format!("{shown} does not say which context is meant"))
+        None => Err(Error::new(ErrorClass::Config, format!("{shown} does not say which context is meant"))
             .because(format!("current-context is not set; {has}"))
             .next("name one: --context NAME")),
     }

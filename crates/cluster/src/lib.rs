@@ -37,7 +37,7 @@ mod preview;
 mod prune;
 pub mod ready;
 mod refusal;
-mod request_fault;
+mod request_error;
 mod rollout;
 pub mod services;
 mod strict_json;

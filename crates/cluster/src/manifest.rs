@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde_json::Value;
 
 use crate::manifest_documents::{Document, documents};
@@ -36,11 +36,11 @@ impl ManifestObject {
     /// Takes an object that this program made.
     ///
     /// # Errors
-    /// A Config fault where `apiVersion`, `kind` or `metadata.name` is missing.
+    /// A Config error where `apiVersion`, `kind` or `metadata.name` is missing.
     pub fn new(value: Value, origin: Origin) -> Result<Self> {
         match mistakes_of(&value).as_slice() {
             [] => Ok(ManifestObject { value, origin }),
-            mistakes => Err(Fault::new(FaultClass::Config, format!("{origin} is no object that can be applied"))
+            mistakes => Err(Error::new(ErrorClass::Config, format!("{origin} is no object that can be applied"))
                 .because(mistakes.join(", "))),
         }
     }
@@ -107,7 +107,7 @@ pub struct ManifestText {
 /// skipped.
 ///
 /// # Errors
-/// One Config fault with every mistake of every file as its reasons, each with its file and line; syntax errors with
+/// One Config error with every mistake of every file as its reasons, each with its file and line; syntax errors with
 /// the column too. An object that is written twice is a mistake, since only one of them can be meant.
 pub fn parse(files: &[ManifestText]) -> Result<Vec<ManifestObject>> {
     let mut objects: Vec<ManifestObject> = Vec::new();
@@ -129,7 +129,7 @@ pub fn parse(files: &[ManifestText]) -> Result<Vec<ManifestObject>> {
     let count = if mistakes.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) };
     Err(mistakes
         .into_iter()
-        .fold(Fault::new(FaultClass::Config, format!("the manifests have {count}")), Fault::because)
+        .fold(Error::new(ErrorClass::Config, format!("the manifests have {count}")), Error::because)
         .next("correct the manifests, then: k3s-vm apply"))
 }
 

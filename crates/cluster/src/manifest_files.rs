@@ -1,8 +1,8 @@
-//! The folder of manifests: which files are read, and in which order. Parsing belongs to [`crate::manifest`].
+//! The directory of manifests: which files are read, and in which order. Parsing belongs to [`crate::manifest`].
 
 use std::path::Path;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::manifest::ManifestText;
 
@@ -14,17 +14,17 @@ const DEFAULT: &str = ".k3s-vm/manifests";
 
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// Reads the files of `folder` (`.json`, `.yaml`, `.yml`; not in subfolders; hidden files are skipped): `base.json`
-/// first, the others by name. A missing folder and an empty file hold no objects. `shown` is the folder's name in
+/// Reads the files of `directory` (`.json`, `.yaml`, `.yml`; not in subdirectories; hidden files are skipped): `base.json`
+/// first, the others by name. A missing directory and an empty file hold no objects. `shown` is the directory's name in
 /// messages, as a rule relative to the project.
 ///
 /// # Errors
-/// A Config fault that names the file that cannot be read.
-pub fn read(folder: &Path, shown: &str) -> Result<Vec<ManifestText>> {
+/// A Config error that names the file that cannot be read.
+pub fn read(directory: &Path, shown: &str) -> Result<Vec<ManifestText>> {
     let unreadable = |error: std::io::Error| {
-        Fault::new(FaultClass::Config, format!("cannot read the folder {shown}")).because(error)
+        Error::new(ErrorClass::Config, format!("cannot read the directory {shown}")).because(error)
     };
-    let entries = match std::fs::read_dir(folder) {
+    let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(error)),
@@ -44,16 +44,16 @@ pub fn read(folder: &Path, shown: &str) -> Result<Vec<ManifestText>> {
         .into_iter()
         .map(|name| {
             let shown = format!("{}/{name}", shown.trim_end_matches('/'));
-            read_file(&folder.join(&name), &shown)
+            read_file(&directory.join(&name), &shown)
         })
         .collect()
 }
 
-/// The texts of all `paths`, each a file or a folder relative to `root`, in their order. A project need not have the
-/// folder of the default; what the user named must be there.
+/// The texts of all `paths`, each a file or a directory relative to `root`, in their order. A project need not have the
+/// directory of the default; what the user named must be there.
 ///
 /// # Errors
-/// A Config fault for what is not there, and as [`read`].
+/// A Config error for what is not there, and as [`read`].
 pub fn read_all(root: &Path, paths: &[String]) -> Result<Vec<ManifestText>> {
     let mut texts = Vec::new();
     for shown in paths {
@@ -63,7 +63,7 @@ pub fn read_all(root: &Path, paths: &[String]) -> Result<Vec<ManifestText>> {
         } else if path.is_dir() || shown == DEFAULT {
             texts.extend(read(&path, shown)?);
         } else {
-            return Err(Fault::new(FaultClass::Config, format!("there are no manifests at {shown}"))
+            return Err(Error::new(ErrorClass::Config, format!("there are no manifests at {shown}"))
                 .because("`manifests` of the configuration names it, and it does not exist")
                 .next("correct `manifests` in .k3s-vm/config.toml"));
         }
@@ -73,7 +73,7 @@ pub fn read_all(root: &Path, paths: &[String]) -> Result<Vec<ManifestText>> {
 
 fn read_file(path: &Path, shown: &str) -> Result<ManifestText> {
     let bytes = std::fs::read(path)
-        .map_err(|error| Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(error))?;
+        .map_err(|error| Error::new(ErrorClass::Config, format!("cannot read {shown}")).because(error))?;
     let text = String::from_utf8(bytes).map_err(|error| not_utf8(shown, error))?;
     Ok(ManifestText { file: shown.to_owned(), text })
 }
@@ -83,10 +83,10 @@ fn is_manifest(name: &str) -> bool {
     !name.starts_with('.') && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-fn not_utf8(shown: &str, error: std::string::FromUtf8Error) -> Fault {
+fn not_utf8(shown: &str, error: std::string::FromUtf8Error) -> Error {
     let valid = error.utf8_error().valid_up_to();
     let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
-    Fault::new(FaultClass::Config, format!("cannot read {shown}")).because(format!("line {line} is not valid UTF-8"))
+    Error::new(ErrorClass::Config, format!("cannot read {shown}")).because(format!("line {line} is not valid UTF-8"))
 }
 
 #[cfg(test)]
@@ -100,13 +100,13 @@ mod tests {
 
     #[test]
     fn base_is_first_the_rest_by_name_and_other_files_are_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for name in ["b.yaml", "a.yml", "base.json", "aa.json", ".hidden.yaml", "notes.txt", "b.yaml~", "base.yaml"] {
-            std::fs::write(folder.path().join(name), "# nothing\n").unwrap();
+            std::fs::write(directory.path().join(name), "# nothing\n").unwrap();
         }
-        std::fs::create_dir(folder.path().join("folder.yaml")).unwrap();
+        std::fs::create_dir(directory.path().join("directory.yaml")).unwrap();
         let files: Vec<String> =
-            read(folder.path(), "manifests/").unwrap().into_iter().map(|manifest| manifest.file).collect();
+            read(directory.path(), "manifests/").unwrap().into_iter().map(|manifest| manifest.file).collect();
         assert_eq!(
             files,
             ["manifests/base.json", "manifests/a.yml", "manifests/aa.json", "manifests/b.yaml", "manifests/base.yaml"]
@@ -114,37 +114,37 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_and_an_empty_file_hold_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read_objects(folder.path(), &[DEFAULT.to_owned()]), Ok(Vec::new()));
-        std::fs::write(folder.path().join("a.yaml"), "").unwrap();
-        assert_eq!(read_objects(folder.path(), &["a.yaml".to_owned()]), Ok(Vec::new()));
-        assert_eq!(read_objects(folder.path(), &[".".to_owned()]), Ok(Vec::new()));
+    fn no_directory_and_an_empty_file_hold_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read_objects(directory.path(), &[DEFAULT.to_owned()]), Ok(Vec::new()));
+        std::fs::write(directory.path().join("a.yaml"), "").unwrap();
+        assert_eq!(read_objects(directory.path(), &["a.yaml".to_owned()]), Ok(Vec::new()));
+        assert_eq!(read_objects(directory.path(), &[".".to_owned()]), Ok(Vec::new()));
     }
 
     #[test]
-    fn files_and_folders_are_read_in_the_order_of_the_configuration() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("deploy")).unwrap();
+    fn files_and_directories_are_read_in_the_order_of_the_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("deploy")).unwrap();
         for name in ["z.yaml", "deploy/a.yaml"] {
             let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: n{}}}\n", name.len());
-            std::fs::write(folder.path().join(name), text).unwrap();
+            std::fs::write(directory.path().join(name), text).unwrap();
         }
         let paths = ["z.yaml".to_owned(), "deploy".to_owned()];
         let names: Vec<String> =
-            read_objects(folder.path(), &paths).unwrap().iter().map(|object| object.name().to_owned()).collect();
+            read_objects(directory.path(), &paths).unwrap().iter().map(|object| object.name().to_owned()).collect();
         assert_eq!(names, ["n6", "n13"]);
-        let missing = read_objects(folder.path(), &["gone".to_owned()]).unwrap_err().to_string();
+        let missing = read_objects(directory.path(), &["gone".to_owned()]).unwrap_err().to_string();
         insta::assert_snapshot!(missing, @"there are no manifests at gone: `manifests` of the configuration names it, and it does not exist");
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.yaml"), b"a: 1\nb: \xff\n").unwrap();
-        insta::assert_snapshot!(read(folder.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/a.yaml: line 2 is not valid UTF-8");
-        std::fs::write(folder.path().join("a.yaml"), "").unwrap();
-        std::os::unix::fs::symlink("gone", folder.path().join("b.yaml")).unwrap();
-        insta::assert_snapshot!(read(folder.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/b.yaml: No such file or directory (os error 2)");
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.yaml"), b"a: 1\nb: \xff\n").unwrap();
+        insta::assert_snapshot!(read(directory.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/a.yaml: line 2 is not valid UTF-8");
+        std::fs::write(directory.path().join("a.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("gone", directory.path().join("b.yaml")).unwrap();
+        insta::assert_snapshot!(read(directory.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/b.yaml: No such file or directory (os error 2)");
     }
 }

@@ -94,7 +94,7 @@ impl ClusterClient {
         let seen = match run.ask(looking)? {
             Ok(seen) => seen,
             Err(status) => {
-                return Err(crate::request_fault::of_request(self, "the objects", &kube::Error::Api(status)));
+                return Err(crate::request_error::of_request(self, "the objects", &kube::Error::Api(status)));
             }
         };
         let mut refusals = Vec::new();
@@ -106,7 +106,7 @@ impl ClusterClient {
             }
         }
         if !refusals.is_empty() {
-            return Err(refusal::fault(refusals));
+            return Err(refusal::error(refusals));
         }
         let pruned = match books {
             Some(books) => books.preview(&mut run)?,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, Status};
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Serialize;
 
 use crate::apply::FIELD_MANAGER;
@@ -16,7 +16,7 @@ use crate::inventory::{ApplySet, Inventory, Member, PART_OF_LABEL, departed, nam
 use crate::kinds::ServedKind;
 use crate::manifest::ManifestObject;
 use crate::manifest_order::Wave;
-use crate::request_fault::sentence;
+use crate::request_error::sentence;
 
 /// What became of an object that has left the manifests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,18 +68,18 @@ impl<'a> Books<'a> {
     /// Reads the list of the last apply.
     ///
     /// # Errors
-    /// A Cluster fault where it cannot be read.
+    /// A Cluster error where it cannot be read.
     pub(crate) fn open(run: &Run<'_>, set: &'a ApplySet, objects: &[&ManifestObject]) -> Result<Self> {
         let inventory = match run.ask(list(run, set).get_opt(set.name()))? {
             Ok(None) => Inventory::default(),
             Ok(Some(found)) => {
                 let document = serde_json::to_value(found).unwrap_or_default();
                 Inventory::read(&document).map_err(|why| {
-                    fault(run, set, "is not one that can be used", &why)
+                    error(run, set, "is not one that can be used", &why)
                         .next(format!("{}    # forgets what was applied", delete_command(run, set)))
                 })?
             }
-            Err(status) => return Err(fault(run, set, "cannot be read", &sentence(&status))),
+            Err(status) => return Err(error(run, set, "cannot be read", &sentence(&status))),
         };
         let wanted = run.members(objects).into_iter().collect();
         Ok(Books { set, wanted, inventory, announced: false })
@@ -143,8 +143,8 @@ impl<'a> Books<'a> {
             1 => "an object that has left the manifests could not be deleted".to_owned(),
             count => format!("{count} objects that have left the manifests could not be deleted"),
         };
-        let fault = refused.into_iter().fold(Fault::new(FaultClass::Cluster, headline), Fault::because);
-        Err(fault
+        let error = refused.into_iter().fold(Error::new(ErrorClass::Cluster, headline), Error::because);
+        Err(error
             .because("all objects of the manifests are applied")
             .next(format!("{} --no-prune    # leaves such objects alone", run.client.advice().apply)))
     }
@@ -168,7 +168,7 @@ impl<'a> Books<'a> {
         }
         let document = self.set.document(&members, self.inventory.version.as_deref());
         let document: DynamicObject = serde_json::from_value(document)
-            .map_err(|error| Fault::new(FaultClass::Failed, "the list of objects cannot be made").because(error))?;
+            .map_err(|error| Error::new(ErrorClass::Failed, "the list of objects cannot be made").because(error))?;
         let api = list(run, self.set);
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let answer = match self.inventory.version {
@@ -180,13 +180,13 @@ impl<'a> Books<'a> {
         }))
     }
 
-    fn unwritable(&self, run: &Run<'_>, status: &Status) -> Fault {
-        let fault = fault(run, self.set, "cannot be written", &sentence(status));
+    fn unwritable(&self, run: &Run<'_>, status: &Status) -> Error {
+        let error = error(run, self.set, "cannot be written", &sentence(status));
         match status.code {
-            409 => fault
+            409 => error
                 .because("another apply of the same project has written it meanwhile")
                 .next(run.client.advice().apply.clone()),
-            _ => fault,
+            _ => error,
         }
     }
 }
@@ -271,11 +271,11 @@ fn list(run: &Run<'_>, set: &ApplySet) -> Api<DynamicObject> {
     Api::namespaced_with(run.client.kube().clone(), set.namespace(), &resource)
 }
 
-fn fault(run: &Run<'_>, set: &ApplySet, what: &str, why: &str) -> Fault {
+fn error(run: &Run<'_>, set: &ApplySet, what: &str, why: &str) -> Error {
     let (namespace, name) = (set.namespace(), set.name());
     let headline = format!("the list of applied objects (configmap {namespace}/{name}) {what}");
     run.finish();
-    Fault::new(FaultClass::Cluster, headline).because(why)
+    Error::new(ErrorClass::Cluster, headline).because(why)
 }
 
 fn delete_command(run: &Run<'_>, set: &ApplySet) -> String {

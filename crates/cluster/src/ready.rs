@@ -10,7 +10,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::Api;
 use kube::api::ListParams;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::client::ClusterClient;
 use crate::manifest::ManifestObject;
@@ -56,7 +56,7 @@ impl ClusterClient {
     /// One look at a node: is its condition `Ready` true? Ready gives its kubelet's version.
     ///
     /// # Errors
-    /// A Port fault where another cluster answers, or an interrupt; a server that does not answer is an observation.
+    /// A Port error where another cluster answers, or an interrupt; a server that does not answer is an observation.
     pub fn look_node(&self, node: &str, left: Duration) -> Result<Look<String>> {
         let api: Api<Node> = Api::all(self.kube().clone());
         match self.observe(self.request("the node", left.clamp(LEAST_REQUEST, LONGEST_REQUEST), api.get_opt(node)))? {
@@ -70,14 +70,14 @@ impl ClusterClient {
     /// start, with its reason.
     ///
     /// # Errors
-    /// As [`ClusterClient::look_node`], and a Cluster fault where there is no such Deployment.
+    /// As [`ClusterClient::look_node`], and a Cluster error where there is no such Deployment.
     pub fn look_rollout(&self, deployment: &DeploymentName, left: Duration) -> Result<Look<()>> {
         let api: Api<Deployment> = Api::namespaced(self.kube().clone(), &deployment.namespace);
         let limit = left.clamp(LEAST_REQUEST, LONGEST_REQUEST);
         let found = match self.observe(self.request("the Deployment", limit, api.get_opt(&deployment.name)))? {
             Ok(Some(found)) => found,
             Ok(None) => {
-                return Err(Fault::new(FaultClass::Cluster, format!("there is no {deployment}"))
+                return Err(Error::new(ErrorClass::Cluster, format!("there is no {deployment}"))
                     .because("it was deleted after it had been applied")
                     .next(self.advice().apply.clone()));
             }
@@ -93,7 +93,7 @@ impl ClusterClient {
     /// Waits until all of `deployments` are rolled out; progress goes to `events`.
     ///
     /// # Errors
-    /// A Timeout fault with the last observation and what [`ClusterClient::explain_rollout`] says.
+    /// A Timeout error with the last observation and what [`ClusterClient::explain_rollout`] says.
     pub fn wait_rollouts(
         &self,
         deployments: &[DeploymentName],
@@ -127,12 +127,12 @@ impl ClusterClient {
         if !told.is_empty() {
             events.emit(model::Event::TaskFinished { task: TASK.to_owned() });
         }
-        waited.map_err(|fault| {
-            if fault.class() != FaultClass::Timeout {
-                return fault;
+        waited.map_err(|error| {
+            if error.class() != ErrorClass::Timeout {
+                return error;
             }
-            pending.iter().fold(fault, |fault, deployment| {
-                self.explain_rollout(deployment).into_iter().fold(fault, Fault::because).next(format!(
+            pending.iter().fold(error, |error, deployment| {
+                self.explain_rollout(deployment).into_iter().fold(error, Error::because).next(format!(
                     "{} describe pods -n {}",
                     self.advice().kubectl,
                     deployment.namespace
@@ -156,14 +156,14 @@ impl ClusterClient {
         self.request("the pods", limit, api.list(&list)).map(|list| list.items).unwrap_or_default()
     }
 
-    /// Turns a fault that time may cure into an observation.
+    /// Turns an error that time may cure into an observation.
     fn observe<T>(&self, answer: Result<T>) -> Result<Result<T, String>> {
         match answer {
             Ok(value) => Ok(Ok(value)),
-            Err(fault) if matches!(fault.class(), FaultClass::Cluster | FaultClass::Timeout) => {
-                Ok(Err(fault.to_string()))
+            Err(error) if matches!(error.class(), ErrorClass::Cluster | ErrorClass::Timeout) => {
+                Ok(Err(error.to_string()))
             }
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         }
     }
 }

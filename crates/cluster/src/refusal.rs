@@ -5,12 +5,12 @@
 
 use kube::core::Status;
 use kube::core::response::StatusCause;
-use model::{Fault, FaultClass};
+use model::{Error, ErrorClass};
 
 use crate::advice::Advice;
 use crate::inventory::PART_OF_LABEL;
 use crate::manifest::ManifestObject;
-use crate::request_fault::sentence;
+use crate::request_error::sentence;
 
 /// One object that cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,19 +32,19 @@ impl Refusal {
     }
 }
 
-/// The fault of all `refusals`: a reason each, and each next step once.
-pub(crate) fn fault(refusals: Vec<Refusal>) -> Fault {
+/// The error of all `refusals`: a reason each, and each next step once.
+pub(crate) fn error(refusals: Vec<Refusal>) -> Error {
     let headline = match refusals.len() {
         1 => "the cluster refused an object of the manifests".to_owned(),
         count => format!("the cluster refused {count} objects of the manifests"),
     };
     let mut steps: Vec<String> = Vec::new();
-    let mut fault = Fault::new(FaultClass::Cluster, headline);
+    let mut error = Error::new(ErrorClass::Cluster, headline);
     for Refusal { reason, next } in refusals {
-        fault = fault.because(reason);
+        error = error.because(reason);
         steps.extend(next.into_iter().filter(|step| !steps.contains(step)).collect::<Vec<_>>());
     }
-    steps.into_iter().fold(fault, Fault::next)
+    steps.into_iter().fold(error, Error::next)
 }
 
 /// A kind that the server does not have.

@@ -93,7 +93,7 @@ impl ClusterClient {
     /// The API's own Service and that of DNS, as far as the cluster has them.
     ///
     /// # Errors
-    /// A Cluster fault, or a Timeout fault after `limit`.
+    /// A Cluster error, or a Timeout error after `limit`.
     pub fn standing_services(&self, limit: Duration) -> Result<Vec<ToldService>> {
         let (default, system): (Api<Service>, Api<Service>) =
             (Api::namespaced(self.kube().clone(), "default"), Api::namespaced(self.kube().clone(), "kube-system"));

@@ -26,7 +26,7 @@ static TAKES_STEP: AtomicBool = AtomicBool::new(false);
 /// numbers have two digits.
 const CLOSE_AND_EXEC: &str = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec \"$@\"";
 
-/// A command that becomes `program`; arguments, folder and standard streams are the caller's to add.
+/// A command that becomes `program`; arguments, directory and standard streams are the caller's to add.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     if TAKES_STEP.load(Ordering::Relaxed) {
         let mut command = Command::new(THIS_PROGRAM);

@@ -3,8 +3,8 @@
 //! What a program's output means belongs to the caller.
 
 mod ending;
+mod errors;
 mod exchange;
-mod faults;
 mod lines;
 mod quoting;
 
@@ -19,10 +19,10 @@ use lines::{LineSplitter, Tail};
 
 pub use quoting::{line_of, quote};
 
-/// As much as is kept of what a program prints; more is a fault, so that a program cannot eat the host's memory.
+/// As much as is kept of what a program prints; more is an error, so that a program cannot eat the host's memory.
 const MOST_OUTPUT: usize = 64 * 1024 * 1024;
 
-/// How many of a program's last lines go with a fault.
+/// How many of a program's last lines go with an error.
 const TAIL_LINES: usize = 20;
 
 /// A program to run. Its standard input is empty unless [`Command::input`] is called. It runs in a process group of
@@ -32,7 +32,7 @@ pub struct Command {
     program: OsString,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    folder: Option<PathBuf>,
+    directory: Option<PathBuf>,
     input: Option<Vec<u8>>,
     input_file: Option<PathBuf>,
     is_alone: bool,
@@ -51,14 +51,14 @@ pub struct Output {
 }
 
 impl Command {
-    /// `program` by name (found through PATH, then the folders of system administration) or path; the deadline is
+    /// `program` by name (found through PATH, then the directories of system administration) or path; the deadline is
     /// 60 s until set.
     pub fn new(program: impl Into<OsString>) -> Self {
         Command {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            folder: None,
+            directory: None,
             input: None,
             input_file: None,
             is_alone: false,
@@ -86,8 +86,8 @@ impl Command {
     }
     /// Sets its working directory.
     #[must_use]
-    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = Some(folder.into());
+    pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
         self
     }
     /// Gives it these bytes as standard input. They are never shown.
@@ -108,7 +108,7 @@ impl Command {
         self.is_alone = true;
         self
     }
-    /// How long it may take; then its process group is ended and the fault is of class Timeout.
+    /// How long it may take; then its process group is ended and the error is of class Timeout.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -124,13 +124,13 @@ impl Command {
         words.push(quote(&self.program));
         words.extend(self.arguments.iter().map(|argument| quote(argument)));
         let line = words.join(" ");
-        match &self.folder {
-            Some(folder) => format!("(cd {} && {line})", quote(folder.as_os_str())),
+        match &self.directory {
+            Some(directory) => format!("(cd {} && {line})", quote(directory.as_os_str())),
             None => line,
         }
     }
 
-    /// Runs it and returns its output whatever its exit code; a fault only when it cannot be started, is
+    /// Runs it and returns its output whatever its exit code; an error only when it cannot be started, is
     /// interrupted, prints more than 64 MiB or runs over its deadline.
     ///
     /// What its children print after it has ended is not waited for.
@@ -145,18 +145,18 @@ impl Command {
                 Stream::Stderr => &mut stderr,
             };
             if kept.len() + bytes.len() > MOST_OUTPUT {
-                return Err(faults::too_much_output(self, MOST_OUTPUT));
+                return Err(errors::too_much_output(self, MOST_OUTPUT));
             }
             kept.extend_from_slice(bytes);
             Ok(())
         });
         match ended {
             Ok(code) => Ok(Output { code, stdout, stderr }),
-            Err(fault) => Err(faults::with_tail(fault, self, &crate::files::last_lines(&stderr, TAIL_LINES))),
+            Err(error) => Err(errors::with_tail(error, self, &crate::files::last_lines(&stderr, TAIL_LINES))),
         }
     }
 
-    /// Runs it; a non-zero exit is a fault with the command, the exit code and the last lines of its stderr.
+    /// Runs it; a non-zero exit is an error with the command, the exit code and the last lines of its stderr.
     /// Returns standard output as text (invalid UTF-8 replaced).
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Command {
         if tail.iter().all(|line| line.trim().is_empty()) {
             tail = crate::files::last_lines(&output.stdout, TAIL_LINES);
         }
-        Err(faults::with_tail(faults::exit(self, output.code), self, &tail))
+        Err(errors::with_tail(errors::exit(self, output.code), self, &tail))
     }
 
     /// Runs it like [`Command::run`] and hands every line of stdout and stderr (carriage returns end a line too)
@@ -204,12 +204,12 @@ impl Command {
                 events.debug(format!("{} ended after {}", self.name(), humantime::format_duration(taken)));
                 Ok(())
             }
-            Ok(code) => Err(faults::with_tail(faults::exit(self, code), self, &tail)),
-            Err(fault) => Err(faults::with_tail(fault, self, &tail)),
+            Ok(code) => Err(errors::with_tail(errors::exit(self, code), self, &tail)),
+            Err(error) => Err(errors::with_tail(error, self, &tail)),
         }
     }
 
-    /// Runs it, hands every line of its stderr to `line` as it comes, and returns its exit code and stdout. A fault of
+    /// Runs it, hands every line of its stderr to `line` as it comes, and returns its exit code and stdout. An error of
     /// `line` ends its whole process group and is returned; so do the deadline and an interrupt.
     ///
     /// # Errors
@@ -219,7 +219,7 @@ impl Command {
         let (mut stdout, mut stderr) = (Vec::new(), LineSplitter::default());
         let code = Running::start(self)?.finish(&mut |stream, bytes| match stream {
             Stream::Stdout if stdout.len() + bytes.len() > MOST_OUTPUT => {
-                Err(faults::too_much_output(self, MOST_OUTPUT))
+                Err(errors::too_much_output(self, MOST_OUTPUT))
             }
             Stream::Stdout => {
                 stdout.extend_from_slice(bytes);
@@ -241,7 +241,7 @@ impl Command {
         Ok((code, String::from_utf8_lossy(&stdout).into_owned()))
     }
 
-    /// The program without its folder, for headlines; behind sudo(8) and env(1) the one that they run.
+    /// The program without its directory, for headlines; behind sudo(8) and env(1) the one that they run.
     fn name(&self) -> String {
         let is_wrapper = |word: &OsStr| word == "sudo" || word == "env";
         let is_wrappers_own = |word: &&OsString| {

@@ -7,12 +7,12 @@ use std::io::Write;
 
 use cpio::newc;
 
-const FOLDER: u32 = 0o040_755;
+const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
-/// An archive under construction. Paths are relative to the root, without a leading slash; a folder comes before
+/// An archive under construction. Paths are relative to the root, without a leading slash; a directory comes before
 /// what is in it.
 #[derive(Debug, Default)]
 pub struct Archive {
@@ -21,9 +21,9 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Adds a folder.
-    pub fn folder(&mut self, path: &str) {
-        self.entry(path, FOLDER, (0, 0), &[]);
+    /// Adds a directory.
+    pub fn directory(&mut self, path: &str) {
+        self.entry(path, DIRECTORY, (0, 0), &[]);
     }
     /// Adds a file that can be executed.
     pub fn program(&mut self, path: &str, content: &[u8]) {
@@ -50,7 +50,7 @@ impl Archive {
         let entry = newc::Builder::new(path)
             .ino(self.entries)
             .mode(mode)
-            .nlink(if mode == FOLDER { 2 } else { 1 })
+            .nlink(if mode == DIRECTORY { 2 } else { 1 })
             .rdev_major(device.0)
             .rdev_minor(device.1);
         let mut writer = entry.write(&mut self.bytes, content.len() as u32);
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn kinds_have_their_modes() {
         let mut archive = Archive::default();
-        archive.folder("dev");
+        archive.directory("dev");
         archive.character_device("dev/console", 5, 1);
         archive.program("init", b"#!");
         let found = read(&archive.finish());

@@ -10,7 +10,7 @@ use std::path::Path;
 use model::Result;
 use sha2::{Digest, Sha256 as Algorithm};
 
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +39,7 @@ impl Sha256 {
     /// The digest of a file's content.
     ///
     /// # Errors
-    /// A fault that names the path.
+    /// An error that names the path.
     pub fn of_file(path: &Path) -> Result<Self> {
         let mut digest = Running::default();
         let read = File::open(path).and_then(|mut file| digest.add_all(&mut file));

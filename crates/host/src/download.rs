@@ -14,10 +14,10 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use model::{Event, EventSink, Fault, FaultClass};
+use model::{Error, ErrorClass, Event, EventSink};
 
 use crate::digest::{Running, Sha256};
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 use crate::lock::FileLock;
 use answer::Answer;
 use partial::Partial;
@@ -71,8 +71,8 @@ impl Client {
             download.events.warning(format!("{} is damaged and is fetched again", download.to.display()));
             crate::files::remove(download.to)?;
         }
-        if let Some(folder) = download.to.parent() {
-            crate::files::create_dir(folder)?;
+        if let Some(directory) = download.to.parent() {
+            crate::files::create_dir(directory)?;
         }
         let result = self.fetch_in_steps(download);
         download.events.emit(Event::TaskFinished { task: download.task.to_owned() });
@@ -94,7 +94,7 @@ impl Client {
                         && resumptions < MOST_RESUMPTIONS =>
                 {
                     resumptions += 1;
-                    download.events.debug(format!("going on with {}: {}", download.what, failure.fault()));
+                    download.events.debug(format!("going on with {}: {}", download.what, failure.error()));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -181,11 +181,11 @@ fn check_space(download: &Download, partial: &Partial, needed: Option<u64>) -> R
     }
 }
 
-fn no_space(download: &Download, partial: &Partial, room: u64, needed: &str) -> Fault {
-    let folder = partial.path().parent().unwrap_or(partial.path());
-    let quoted = crate::command::quote(folder.as_os_str());
-    let what = format!("there is too little space for {} in {}", download.what, folder.display());
-    Fault::new(FaultClass::Host, what)
+fn no_space(download: &Download, partial: &Partial, room: u64, needed: &str) -> Error {
+    let directory = partial.path().parent().unwrap_or(partial.path());
+    let quoted = crate::command::quote(directory.as_os_str());
+    let what = format!("there is too little space for {} in {}", download.what, directory.display());
+    Error::new(ErrorClass::Host, what)
         .because(format!("{} may be used, it needs {needed}", bytesize::ByteSize(room)))
         .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is"))
 }

@@ -1,4 +1,4 @@
-//! Files: atomic writes, private folders, and errors that name the path.
+//! Files: atomic writes, private directories, and errors that name the path.
 //!
 //! It knows paths and bytes, not what they mean.
 
@@ -13,17 +13,17 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 
 pub use atomic::{make_link, write_atomic};
 pub use journal::recover;
 pub(crate) use tail::last_lines;
 pub use tail::tail;
-pub use user_file::{UserFile, Written, in_open_folder};
+pub use user_file::{UserFile, Written, in_open_directory};
 
 /// The permission bits of a file that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Mode {
 /// The content, or nothing where the file does not exist.
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -46,88 +46,88 @@ pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The content as text, or nothing where the file does not exist; invalid UTF-8 is a fault that names the line.
+/// The content as text, or nothing where the file does not exist; invalid UTF-8 is an error that names the line.
 ///
 /// # Errors
-/// A fault that names the path; of class Config where the file is no UTF-8.
+/// An error that names the path; of class Config where the file is no UTF-8.
 pub fn read_text_optional(path: &Path) -> Result<Option<String>> {
     let Some(bytes) = read_optional(path)? else { return Ok(None) };
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
-        Fault::new(FaultClass::Config, format!("{} is not valid UTF-8", path.display()))
+        Error::new(ErrorClass::Config, format!("{} is not valid UTF-8", path.display()))
             .because(format!("line {line} has bytes that are no text"))
             .next(format!("save {} as UTF-8", path.display()))
     })
 }
 
-/// Makes the folder and its parents; the folder itself gets 0700, also when it exists.
+/// Makes the directory and its parents; the directory itself gets 0700, also when it exists.
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn create_private_dir(path: &Path) -> Result<()> {
-    let fault = |error| at_path("create the folder", path, &error);
+    let failed = |error| at_path("create the directory", path, &error);
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(fault)?;
+        fs::create_dir_all(parent).map_err(failed)?;
     }
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
-        Err(error) => return Err(fault(error)),
+        Err(error) => return Err(failed(error)),
     }
-    let mode = fs::metadata(path).map_err(fault)?.permissions().mode();
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o7777 != 0o700 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-            .map_err(|error| at_path("make private the folder", path, &error))?;
+            .map_err(|error| at_path("make private the directory", path, &error))?;
     }
     Ok(())
 }
 
-/// Makes the folder, in one that is there, and opens it; it gets 0700 also when it exists. A symbolic link in its place
-/// is not followed. What is done through it (see [`in_open_folder`]) is done there, whatever gets its name meanwhile.
+/// Makes the directory, in one that is there, and opens it; it gets 0700 also when it exists. A symbolic link in its place
+/// is not followed. What is done through it (see [`in_open_directory`]) is done there, whatever gets its name meanwhile.
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn open_private_dir(path: &Path) -> Result<fs::File> {
-    let fault = |error: io::Error| at_path("open the folder", path, &error);
+    let failed = |error: io::Error| at_path("open the directory", path, &error);
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(at_path("create the folder", path, &error));
+            return Err(at_path("create the directory", path, &error));
         }
         _ => {}
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(|error| fault(error.into()))?;
-    let folder = fs::File::from(folder);
-    if folder.metadata().map_err(fault)?.permissions().mode() & 0o7777 != 0o700 {
-        folder
+    let directory = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(|error| failed(error.into()))?;
+    let directory = fs::File::from(directory);
+    if directory.metadata().map_err(failed)?.permissions().mode() & 0o7777 != 0o700 {
+        directory
             .set_permissions(fs::Permissions::from_mode(0o700))
-            .map_err(|error| at_path("make private the folder", path, &error))?;
+            .map_err(|error| at_path("make private the directory", path, &error))?;
     }
-    Ok(folder)
+    Ok(directory)
 }
 
-/// Makes the folder and its parents with the usual permissions.
+/// Makes the directory and its parents with the usual permissions.
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn create_dir(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| at_path("create the folder", path, &error))
+    fs::create_dir_all(path).map_err(|error| at_path("create the directory", path, &error))
 }
 
-/// Writes to the disk what the system holds of a file, or of the names in a folder.
+/// Writes to the disk what the system holds of a file, or of the names in a directory.
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn sync(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| at_path("complete", path, &error))
 }
 
-/// Removes a file, a link or a whole folder; one that is not there is success. Folders without write permission
+/// Removes a file, a link or a whole directory; one that is not there is success. Directories without write permission
 /// (such as those of Go's module cache) are made writable first. A link is removed, never what it points to.
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn remove(path: &Path) -> Result<()> {
     let result = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => match fs::remove_dir_all(path) {
@@ -145,10 +145,10 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-fn make_writable(folder: &Path) -> io::Result<()> {
-    let mode = fs::metadata(folder)?.permissions().mode();
-    fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o700))?;
-    for entry in fs::read_dir(folder)? {
+fn make_writable(directory: &Path) -> io::Result<()> {
+    let mode = fs::metadata(directory)?.permissions().mode();
+    fs::set_permissions(directory, fs::Permissions::from_mode(mode | 0o700))?;
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             make_writable(&entry.path())?;
@@ -157,23 +157,23 @@ fn make_writable(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Renames within one filesystem; what has the new name already is replaced, an empty folder also.
+/// Renames within one filesystem; what has the new name already is replaced, an empty directory also.
 ///
 /// # Errors
-/// A fault that names both paths.
+/// An error that names both paths.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|error| at_path(&format!("rename {} to", from.display()), to, &error))?;
-    atomic::sync_folder_of(to)
+    atomic::sync_directory_of(to)
 }
 
-/// Gives a finished folder its name: all that is in it is on the disk before, and the name itself after.
+/// Gives a finished directory its name: all that is in it is on the disk before, and the name itself after.
 ///
 /// Without this a power cut would leave files that are empty or cut off under the name, for everybody who looks only
 /// whether it is there. The whole filesystem is written, in one call: a toolchain has thousands of files, each of which
 /// would have to be waited for.
 ///
 /// # Errors
-/// A fault that names a path; nothing has the new name then.
+/// An error that names a path; nothing has the new name then.
 pub fn publish(from: &Path, to: &Path) -> Result<()> {
     publish_by(&sync_filesystem, from, to)
 }
@@ -193,11 +193,11 @@ fn sync_filesystem(path: &Path) -> Result<()> {
 /// rename. A filesystem that cannot do that loses what had the name a moment before.
 ///
 /// # Errors
-/// A fault that names both paths.
+/// An error that names both paths.
 pub fn exchange(new: &Path, name: &Path) -> Result<()> {
     let here = rustix::fs::CWD;
     match rustix::fs::renameat_with(here, new, here, name, rustix::fs::RenameFlags::EXCHANGE) {
-        Ok(()) => atomic::sync_folder_of(name),
+        Ok(()) => atomic::sync_directory_of(name),
         Err(Errno::NOENT) if !name.exists() => rename(new, name),
         Err(Errno::INVAL | Errno::NOSYS) => {
             remove(name)?;
@@ -216,7 +216,7 @@ pub fn on_disk(metadata: &fs::Metadata) -> u64 {
 /// Bytes free for this user on the filesystem that holds `path` (or its nearest parent that exists).
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn free_space(path: &Path) -> Result<u64> {
     let mut place = path;
     loop {
@@ -231,7 +231,7 @@ pub fn free_space(path: &Path) -> Result<u64> {
     }
 }
 
-/// A file below something that is no folder does not exist either.
+/// A file below something that is no directory does not exist either.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

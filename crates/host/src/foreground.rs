@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub fn run(command: &mut Command) -> Result<u8> {
     let program = command.get_program().to_string_lossy().into_owned();
     let cannot = |error: io::Error| {
-        Fault::new(FaultClass::Host, format!("cannot run {program}")).because(crate::io_fault::text(&error))
+        Error::new(ErrorClass::Host, format!("cannot run {program}")).because(crate::io_error::text(&error))
     };
     let mut child = command.spawn().map_err(cannot)?;
     end_of(&mut child).map_err(cannot)
@@ -69,8 +69,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let fault = run(&mut Command::new("/no/such/program")).expect_err("it is not there");
-        assert_eq!(fault.class(), FaultClass::Host);
-        assert!(fault.to_string().starts_with("cannot run /no/such/program"), "{fault}");
+        let error = run(&mut Command::new("/no/such/program")).expect_err("it is not there");
+        assert_eq!(error.class(), ErrorClass::Host);
+        assert!(error.to_string().starts_with("cannot run /no/such/program"), "{error}");
     }
 }

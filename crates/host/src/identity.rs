@@ -6,14 +6,14 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::process_table::{ProcessInfo, WorkingFolder};
-use crate::{interrupt, io_fault, process_table};
+use crate::process_table::{ProcessInfo, WorkingDirectory};
+use crate::{interrupt, io_error, process_table};
 
 /// Far longer than a program's start takes; only kernel threads and the dying have no command line for so long.
 const EXEC_LIMIT: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ impl ProcessIdentity {
     /// Whether it is of the present boot of the host; one of a former boot is dead.
     ///
     /// # Errors
-    /// A fault when `/proc` cannot be read.
+    /// An error when `/proc` cannot be read.
     pub fn is_of_this_boot(&self) -> Result<bool> {
         Ok(self.boot_id == boot_id()?)
     }
@@ -43,7 +43,7 @@ impl ProcessIdentity {
     /// The identity of a live process, or nothing when there is none of that pid (a zombie counts as none).
     ///
     /// # Errors
-    /// A fault when `/proc` cannot be read.
+    /// An error when `/proc` cannot be read.
     pub fn of(pid: u32) -> Result<Option<Self>> {
         let Some(stat) = process_table::stat(pid)?.filter(|stat| !stat.is_dead()) else { return Ok(None) };
         Ok(Some(ProcessIdentity { pid, start_ticks: stat.start_ticks, boot_id: boot_id()? }))
@@ -53,12 +53,12 @@ impl ProcessIdentity {
 /// What names the present boot of the host (`/proc/sys/kernel/random/boot_id`, random(4)).
 ///
 /// # Errors
-/// A fault when `/proc` cannot be read.
+/// An error when `/proc` cannot be read.
 pub fn boot_id() -> Result<String> {
     let path = std::path::Path::new(BOOT_ID);
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text.trim().to_owned()),
-        Err(error) => Err(io_fault::at_path("read", path, &error)),
+        Err(error) => Err(io_error::at_path("read", path, &error)),
     }
 }
 
@@ -89,7 +89,7 @@ impl ProcessHandle {
     /// line, as a whole word; nothing if it is dead or another process.
     ///
     /// # Errors
-    /// A fault when `/proc` cannot be read or the kernel has no pidfds (before Linux 5.3).
+    /// An error when `/proc` cannot be read or the kernel has no pidfds (before Linux 5.3).
     pub fn open(identity: &ProcessIdentity, argument: &str) -> Result<Option<Self>> {
         Self::proven(identity.pid, || {
             Ok(ProcessIdentity::of(identity.pid)?.as_ref() == Some(identity)
@@ -97,15 +97,15 @@ impl ProcessHandle {
         })
     }
 
-    /// Opens the pidfd first and then asks `is_the_one`, which sees the process and its working folder as they are now;
+    /// Opens the pidfd first and then asks `is_the_one`, which sees the process and its working directory as they are now;
     /// nothing if it is dead or another process.
     ///
     /// # Errors
     /// As [`ProcessHandle::open`].
-    pub fn prove(pid: u32, is_the_one: impl FnOnce(&ProcessInfo, &WorkingFolder) -> bool) -> Result<Option<Self>> {
+    pub fn prove(pid: u32, is_the_one: impl FnOnce(&ProcessInfo, &WorkingDirectory) -> bool) -> Result<Option<Self>> {
         Self::proven(pid, || {
             let Some(process) = process_table::process(pid)? else { return Ok(false) };
-            Ok(is_the_one(&process, &process_table::working_folder(pid)))
+            Ok(is_the_one(&process, &process_table::working_directory(pid)))
         })
     }
 
@@ -135,7 +135,7 @@ impl ProcessHandle {
     /// Sends SIGTERM. Success also when it is gone already.
     ///
     /// # Errors
-    /// A Host fault where this user may not signal it.
+    /// A Host error where this user may not signal it.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
@@ -143,7 +143,7 @@ impl ProcessHandle {
     /// Sends SIGKILL. Success also when it is gone already.
     ///
     /// # Errors
-    /// A Host fault where this user may not signal it.
+    /// A Host error where this user may not signal it.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)
     }
@@ -159,7 +159,7 @@ impl ProcessHandle {
             if self.poll(left).map_err(|error| cannot("watch", self.pid, error))? {
                 return Ok(true);
             }
-            interrupt::check().map_err(|fault| fault.context(format!("stopped waiting for process {}", self.pid)))?;
+            interrupt::check().map_err(|error| error.context(format!("stopped waiting for process {}", self.pid)))?;
             if begin.elapsed() >= deadline {
                 return Ok(false);
             }
@@ -186,14 +186,14 @@ impl ProcessHandle {
     }
 }
 
-fn cannot(action: &str, pid: u32, error: Errno) -> Fault {
-    let fault =
-        |class| Fault::new(class, format!("cannot {action} process {pid}")).because(io_fault::text(&error.into()));
+fn cannot(action: &str, pid: u32, error: Errno) -> Error {
+    let failed =
+        |class| Error::new(class, format!("cannot {action} process {pid}")).because(io_error::text(&error.into()));
     match error {
-        Errno::PERM => fault(FaultClass::Host)
+        Errno::PERM => failed(ErrorClass::Host)
             .next(format!("`ps -o user= -p {pid}` shows whose it is; run the command as that user")),
-        Errno::NOSYS => fault(FaultClass::Host).next("use Linux 5.3 or newer, which has pidfd_open(2)"),
-        _ => fault(FaultClass::Failed),
+        Errno::NOSYS => failed(ErrorClass::Host).next("use Linux 5.3 or newer, which has pidfd_open(2)"),
+        _ => failed(ErrorClass::Failed),
     }
 }
 
@@ -265,7 +265,7 @@ mod tests {
         let sleeper = Sleeper::new("1000");
         let pid = sleeper.0.id();
         let here = std::env::current_dir().unwrap();
-        let proven = ProcessHandle::prove(pid, |process, folder| process.pid == pid && folder.is(&here)).unwrap();
+        let proven = ProcessHandle::prove(pid, |process, directory| process.pid == pid && directory.is(&here)).unwrap();
         assert_eq!(proven.unwrap().pid(), pid);
         assert!(ProcessHandle::prove(pid, |_, _| false).unwrap().is_none());
         for pid in [0, u32::MAX] {

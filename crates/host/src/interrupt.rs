@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -37,10 +37,10 @@ static WAKE: OnceLock<OwnedFd> = OnceLock::new();
 /// Installs the handlers; call once, at the start of the program.
 ///
 /// # Errors
-/// A Failed fault when the system refuses a handler or a socket pair.
+/// A Failed error when the system refuses a handler or a socket pair.
 pub fn install() -> Result<()> {
     let refused = |error: std::io::Error| {
-        Fault::new(FaultClass::Failed, "cannot install the signal handlers").because(crate::io_fault::text(&error))
+        Error::new(ErrorClass::Failed, "cannot install the signal handlers").because(crate::io_error::text(&error))
     };
     let (wake, ring) = std::os::unix::net::UnixStream::pair().map_err(refused)?;
     if WAKE.set(wake.into()).is_err() {
@@ -62,7 +62,7 @@ fn arm(second: &mut Vec<SigId>) -> std::io::Result<()> {
     ARMED.store(REQUESTED.load(Ordering::SeqCst), Ordering::SeqCst);
     for signal in SIGNALS {
         // The order matters: with the first signal the flag is still down when the shutdown looks at it.
-        let code = i32::from(FaultClass::Interrupted.exit_code());
+        let code = i32::from(ErrorClass::Interrupted.exit_code());
         second.push(signal_hook::flag::register_conditional_shutdown(signal, code, &ARMED)?);
         second.push(signal_hook::flag::register(signal, &ARMED)?);
     }
@@ -106,17 +106,17 @@ pub fn pending() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
-/// A fault of class Interrupted if the user asked to stop.
+/// An error of class Interrupted if the user asked to stop.
 ///
 /// # Errors
-/// That fault.
+/// That error.
 pub fn check() -> Result<()> {
     if requested() { Err(interrupted()) } else { Ok(()) }
 }
 
-/// The fault of an interrupt.
-pub fn interrupted() -> Fault {
-    Fault::new(FaultClass::Interrupted, "interrupted")
+/// The error of an interrupt.
+pub fn interrupted() -> Error {
+    Error::new(ErrorClass::Interrupted, "interrupted")
 }
 
 /// What to poll beside one's own descriptors so that an interrupt ends the poll; nothing before [`install`], and while
@@ -143,7 +143,7 @@ pub(crate) fn pause(duration: Duration) {
 /// Waits until `input` ends or the user asks to stop; what comes is thrown away.
 ///
 /// # Errors
-/// A Failed fault when it cannot be read.
+/// A Failed error when it cannot be read.
 pub fn until_end_of_input(mut input: impl Read + AsFd) -> Result<()> {
     let mut piece = [0; 4096];
     loop {
@@ -159,7 +159,7 @@ pub fn until_end_of_input(mut input: impl Read + AsFd) -> Result<()> {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
-                return Err(Fault::new(FaultClass::Failed, "the standard input cannot be read").because(error));
+                return Err(Error::new(ErrorClass::Failed, "the standard input cannot be read").because(error));
             }
         }
     }
@@ -174,10 +174,10 @@ impl Interruptible {
     /// The standard input, of which nobody has read.
     ///
     /// # Errors
-    /// A Failed fault when it is closed.
+    /// A Failed error when it is closed.
     pub fn stdin() -> Result<Self> {
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| {
-            Fault::new(FaultClass::Failed, "the standard input cannot be read").because(crate::io_fault::text(&error))
+            Error::new(ErrorClass::Failed, "the standard input cannot be read").because(crate::io_error::text(&error))
         })?;
         Ok(Interruptible(stdin.into()))
     }
@@ -186,7 +186,7 @@ impl Interruptible {
 impl Read for Interruptible {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         // Not of the kind Interrupted, at which readers read again.
-        wait_readable(self.0.as_fd()).map_err(|fault| std::io::Error::other(fault.to_string()))?;
+        wait_readable(self.0.as_fd()).map_err(|error| std::io::Error::other(error.to_string()))?;
         self.0.read(buffer)
     }
 }
@@ -245,7 +245,7 @@ mod tests {
             writeln!(output, "\nsays: {text}").unwrap();
             output.flush().unwrap();
         };
-        let fault = match role.as_str() {
+        let error = match role.as_str() {
             "wait" => {
                 say("ready");
                 let wait = Wait { what: "the moon", deadline: LONG, interval: LONG };
@@ -265,10 +265,10 @@ mod tests {
                 let identity = crate::identity::ProcessIdentity::of(child.id()).unwrap().unwrap();
                 let handle = crate::identity::ProcessHandle::open(&identity, "1000").unwrap().unwrap();
                 say("ready");
-                let fault = handle.wait(LONG).unwrap_err();
+                let error = handle.wait(LONG).unwrap_err();
                 child.kill().unwrap();
                 child.wait().unwrap();
-                fault
+                error
             }
             "deferred" => {
                 let deferred = defer();
@@ -306,7 +306,7 @@ mod tests {
             other => panic!("no role {other}"),
         };
         assert!(requested());
-        say(&format!("{} {fault}", fault.class().name()));
+        say(&format!("{} {error}", error.class().name()));
     }
 
     struct Program {

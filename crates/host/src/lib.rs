@@ -16,7 +16,7 @@ pub mod first_answer;
 pub mod foreground;
 pub mod identity;
 pub mod interrupt;
-pub mod io_fault;
+pub mod io_error;
 pub mod lock;
 pub mod memory;
 pub mod port_holder;

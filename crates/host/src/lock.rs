@@ -11,9 +11,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 use crate::wait::{Look, Wait};
 
 /// How often a held lock is tried again.
@@ -38,12 +38,12 @@ pub enum Sharing {
 }
 
 impl FileLock {
-    /// Takes the lock at `path` (made if needed, 0600; its folder 0700), waiting up to `deadline`; `what` names it for
+    /// Takes the lock at `path` (made if needed, 0600; its directory 0700), waiting up to `deadline`; `what` names it for
     /// the user ("instance k3s-vm"). A note says once who holds it while it waits (pid and command, written into the
-    /// file), unless it is free again at the second look: the VM's keeper takes it for milliseconds. On the deadline a [`model::FaultClass::State`] fault names the holder.
+    /// file), unless it is free again at the second look: the VM's supervisor takes it for milliseconds. On the deadline a [`model::ErrorClass::State`] error names the holder.
     ///
     /// # Errors
-    /// That State fault, Interrupted, or a fault that names the path.
+    /// That State error, Interrupted, or an error that names the path.
     pub fn acquire(path: &Path, what: &str, deadline: Duration, events: &dyn EventSink) -> Result<Self> {
         loop {
             let request = Request { path, what, deadline, events };
@@ -59,7 +59,7 @@ impl FileLock {
         }
     }
 
-    /// The same for a file or a folder that is there; nothing where there is none, or none any more after the wait. The
+    /// The same for a file or a directory that is there; nothing where there is none, or none any more after the wait. The
     /// holder's name is written only into a file that is not shared.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl FileLock {
         events: &dyn EventSink,
     ) -> Result<Option<Self>> {
         let open = || {
-            // A folder, or a file of which only the lock is wanted, need not be writable.
+            // A directory, or a file of which only the lock is wanted, need not be writable.
             let writable = OpenOptions::new().read(true).write(sharing == Sharing::Alone).open(path);
             match writable.or_else(|_| File::open(path)) {
                 Ok(file) => Ok(Some(file)),
@@ -136,7 +136,7 @@ impl Request<'_> {
             }
         });
         match locked {
-            Err(fault) if fault.class() == FaultClass::Timeout => Err(in_use(self.path, self.what, self.deadline)),
+            Err(error) if error.class() == ErrorClass::Timeout => Err(in_use(self.path, self.what, self.deadline)),
             result => result,
         }
     }
@@ -164,8 +164,9 @@ fn has_name(file: &File, path: &Path) -> Result<bool> {
 }
 
 fn open(path: &Path) -> Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        crate::files::create_private_dir(folder)?;
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+    {
+        crate::files::create_private_dir(directory)?;
     }
     OpenOptions::new()
         .read(true)
@@ -177,14 +178,14 @@ fn open(path: &Path) -> Result<File> {
         .map_err(|error| at_path("open the lock", path, &error))
 }
 
-fn in_use(path: &Path, what: &str, deadline: Duration) -> Fault {
-    let fault = Fault::new(FaultClass::State, format!("{what} is in use by {}", holder(path)));
-    let fault = if deadline.is_zero() {
-        fault
+fn in_use(path: &Path, what: &str, deadline: Duration) -> Error {
+    let error = Error::new(ErrorClass::State, format!("{what} is in use by {}", holder(path)));
+    let error = if deadline.is_zero() {
+        error
     } else {
-        fault.because(format!("it was not released within {}", humantime::format_duration(deadline)))
+        error.because(format!("it was not released within {}", humantime::format_duration(deadline)))
     };
-    fault.next("wait until that command has ended, then run this one again")
+    error.next("wait until that command has ended, then run this one again")
 }
 
 /// Who wrote itself into the file ("process 4711 (k3s-vm start)").

@@ -15,7 +15,7 @@ pub fn available() -> u64 {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let Some(group) = groups.lines().find_map(|line| line.strip_prefix("0::/")) else { return of_host };
     let group = Path::new(GROUPS).join(group);
-    let limits = group.ancestors().take_while(|folder| folder.starts_with(GROUPS)).filter_map(of_group);
+    let limits = group.ancestors().take_while(|directory| directory.starts_with(GROUPS)).filter_map(of_group);
     limits.fold(of_host, u64::min)
 }
 
@@ -26,8 +26,8 @@ fn of_host(meminfo: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-fn of_group(folder: &Path) -> Option<u64> {
-    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+fn of_group(directory: &Path) -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
     left(&read("memory.max")?, &read("memory.current")?, &read("memory.stat").unwrap_or_default())
 }
 

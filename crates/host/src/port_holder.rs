@@ -34,7 +34,7 @@ pub struct PortHolder {
 /// Found by inode: `/proc/net/tcp` and `tcp6` against `/proc/*/fd`.
 ///
 /// # Errors
-/// A fault when `/proc` cannot be read.
+/// An error when `/proc` cannot be read.
 pub fn port_holders(bind: IpAddr, port: Port) -> Result<Vec<PortHolder>> {
     let mut listeners = Vec::new();
     // A kernel without IPv6 has no tcp6.

@@ -3,7 +3,7 @@
 //! It signals nobody and proves nothing about who a process is.
 
 mod stat;
-mod working_folder;
+mod working_directory;
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,10 +16,10 @@ use model::Result;
 use rustix::process::{Pid, geteuid};
 
 use crate::account_names::AccountNames;
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 
 pub use stat::Stat;
-pub use working_folder::{WorkingFolder, working_folder};
+pub use working_directory::{WorkingDirectory, working_directory};
 
 /// Few files of a process are longer, in bytes.
 const USUAL_LENGTH: usize = 4096;
@@ -40,7 +40,7 @@ pub struct ProcessInfo {
 /// All processes that this user may see, with their command lines. Zombies are left out.
 ///
 /// # Errors
-/// A fault when `/proc` cannot be read.
+/// An error when `/proc` cannot be read.
 pub fn processes() -> Result<Vec<ProcessInfo>> {
     let names = AccountNames::of_users();
     let mut found = Vec::new();
@@ -54,7 +54,7 @@ pub fn processes() -> Result<Vec<ProcessInfo>> {
 /// One process, or nothing; a zombie counts as none.
 ///
 /// # Errors
-/// A fault when `/proc` cannot be read.
+/// An error when `/proc` cannot be read.
 pub fn process(pid: u32) -> Result<Option<ProcessInfo>> {
     look(pid, &AccountNames::of_users())
 }
@@ -62,7 +62,7 @@ pub fn process(pid: u32) -> Result<Option<ProcessInfo>> {
 /// The state of a process, or nothing where there is none of that pid.
 ///
 /// # Errors
-/// A fault when `/proc` cannot be read.
+/// An error when `/proc` cannot be read.
 pub fn stat(pid: u32) -> Result<Option<Stat>> {
     Ok(read(pid, "stat")?.and_then(|line| Stat::parse(&line)))
 }
@@ -70,7 +70,7 @@ pub fn stat(pid: u32) -> Result<Option<Stat>> {
 /// The words of a command line; empty for kernel threads and zombies, nothing where there is no such process.
 ///
 /// # Errors
-/// A fault when `/proc` cannot be read.
+/// An error when `/proc` cannot be read.
 pub fn arguments(pid: u32) -> Result<Option<Vec<OsString>>> {
     Ok(read(pid, "cmdline")?.map(|line| words(&line)))
 }
@@ -84,11 +84,11 @@ pub(crate) fn group_is_alive(group: Pid) -> bool {
 
 /// The pids of all processes that this user may see, in order.
 pub(crate) fn pids() -> Result<Vec<u32>> {
-    let folder = Path::new("/proc");
-    let fault = |error| at_path("read", folder, &error);
+    let directory = Path::new("/proc");
+    let failed = |error| at_path("read", directory, &error);
     let mut pids = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        pids.extend(entry.map_err(fault)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        pids.extend(entry.map_err(failed)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
     }
     pids.sort_unstable();
     Ok(pids)
@@ -99,7 +99,7 @@ fn look(pid: u32, names: &AccountNames) -> Result<Option<ProcessInfo>> {
         return Ok(None);
     }
     let Some(arguments) = arguments(pid)? else { return Ok(None) };
-    match fs::metadata(folder(pid)) {
+    match fs::metadata(directory(pid)) {
         Ok(metadata) => Ok(Some(ProcessInfo {
             pid,
             arguments,
@@ -107,12 +107,12 @@ fn look(pid: u32, names: &AccountNames) -> Result<Option<ProcessInfo>> {
             is_own: metadata.uid() == geteuid().as_raw(),
         })),
         Err(error) if is_gone(&error) => Ok(None),
-        Err(error) => Err(at_path("read", &folder(pid), &error)),
+        Err(error) => Err(at_path("read", &directory(pid), &error)),
     }
 }
 
 fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
-    let path = folder(pid).join(file);
+    let path = directory(pid).join(file);
     // The kernel tells no size, and what is read bit by bit is made anew for each bit.
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
     match fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
@@ -122,11 +122,11 @@ fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-pub(crate) fn folder(pid: u32) -> PathBuf {
+pub(crate) fn directory(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 
-/// A process that ended shows as a missing folder or, when a file of it was open already, as ESRCH. One that this user
+/// A process that ended shows as a missing directory or, when a file of it was open already, as ESRCH. One that this user
 /// may not look at (the mount option `hidepid` of proc(5)) counts as absent.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use model::paths::CachePaths;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::files::{self, Mode};
 
@@ -39,8 +39,8 @@ pub fn remembered_of(
 ) -> Result<String> {
     let Some(key) = key(program, what) else { return ask(program) };
     let file = cache.program_versions();
-    let mut known = read(&file).unwrap_or_else(|fault| {
-        events.debug(fault.to_string());
+    let mut known = read(&file).unwrap_or_else(|error| {
+        events.debug(error.to_string());
         BTreeMap::new()
     });
     if let Some(version) = known.get(&key) {
@@ -51,8 +51,8 @@ pub fn remembered_of(
     let path = subject(program, what);
     known.retain(|other, _| other.split_once(' ').is_none_or(|(_, of)| of != path));
     known.insert(key, version.clone());
-    if let Err(fault) = keep(&file, cache, &known) {
-        events.debug(fault.to_string());
+    if let Err(error) = keep(&file, cache, &known) {
+        events.debug(error.to_string());
     }
     Ok(version)
 }
@@ -80,7 +80,7 @@ fn subject(program: &Path, what: &str) -> String {
 fn keep(file: &Path, cache: &CachePaths, known: &BTreeMap<String, String>) -> Result<()> {
     files::create_dir(cache.root())?;
     let text = serde_json::to_vec_pretty(known)
-        .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the versions of programs").because(error))?;
+        .map_err(|error| Error::new(ErrorClass::Failed, "cannot write the versions of programs").because(error))?;
     files::write_atomic(file, &text, Mode::Keep)
 }
 
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn it_is_asked_once_and_again_when_the_program_is_another() {
-        let scratch = tempfile::tempdir().expect("a folder");
+        let scratch = tempfile::tempdir().expect("a directory");
         let program = scratch.path().join("program");
         let cache = CachePaths::new(scratch.path().join("cache"));
         let asked = Cell::new(0);
@@ -129,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_cannot_be_written_is_no_fault_and_a_refusal_is_not_kept() {
-        let cache = CachePaths::new("/proc/no/such/folder");
+    fn a_cache_that_cannot_be_written_is_no_error_and_a_refusal_is_not_kept() {
+        let cache = CachePaths::new("/proc/no/such/directory");
         let told = |program: &str| {
             remembered(Path::new(program), &cache, &Silent, |_| match program {
                 "/bin/true" => Ok("1".to_owned()),
-                _ => Err(Fault::new(FaultClass::Host, "it does not run")),
+                _ => Err(Error::new(ErrorClass::Host, "it does not run")),
             })
         };
         assert_eq!(told("/bin/true").expect("told"), "1");

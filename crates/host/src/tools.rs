@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-/// Folders of system administration, which an ordinary user's PATH lacks on Debian.
+/// Directories of system administration, which an ordinary user's PATH lacks on Debian.
 const ADMINISTRATION: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
-/// The program's path by PATH, then by the folders of system administration (`/usr/sbin`, `/sbin`, `/usr/local/sbin`,
+/// The program's path by PATH, then by the directories of system administration (`/usr/sbin`, `/sbin`, `/usr/local/sbin`,
 /// which an ordinary user's PATH lacks on Debian), or nothing.
 pub fn find(program: &str) -> Option<PathBuf> {
     find_in(OsStr::new(program), &std::env::var_os("PATH").unwrap_or_default())
@@ -24,9 +24,9 @@ pub fn find_in(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
     }
     std::env::split_paths(path)
         // An empty entry means the working directory to a shell; nobody wants that here.
-        .filter(|folder| !folder.as_os_str().is_empty())
+        .filter(|directory| !directory.as_os_str().is_empty())
         .chain(ADMINISTRATION.iter().map(PathBuf::from))
-        .map(|folder| folder.join(program))
+        .map(|directory| directory.join(program))
         .find(|candidate| is_program(candidate))
 }
 
@@ -72,19 +72,19 @@ mod tests {
 
     #[test]
     fn finds_only_programs_and_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let directory = tempfile::tempdir().unwrap();
+        let (first, second) = (directory.path().join("first"), directory.path().join("second"));
         for (path, mode) in [(&first, 0o644), (&second, 0o755)] {
             std::fs::create_dir(path).unwrap();
             std::fs::write(path.join("a-tool"), "#!/bin/sh\n").unwrap();
             std::fs::set_permissions(path.join("a-tool"), PermissionsExt::from_mode(mode)).unwrap();
         }
-        std::fs::create_dir(first.join("a-folder")).unwrap();
+        std::fs::create_dir(first.join("a-directory")).unwrap();
         symlink("nowhere", first.join("dangling")).unwrap();
         let path = std::env::join_paths([&first, &second]).unwrap();
 
         assert_eq!(find_in(OsStr::new("a-tool"), &path), Some(second.join("a-tool")));
-        assert_eq!(find_in(OsStr::new("a-folder"), &path), None);
+        assert_eq!(find_in(OsStr::new("a-directory"), &path), None);
         assert_eq!(find_in(OsStr::new("dangling"), &path), None);
         assert_eq!(find_in(second.join("a-tool").as_os_str(), OsStr::new("")), Some(second.join("a-tool")));
         assert_eq!(find_in(first.join("a-tool").as_os_str(), &path), None);

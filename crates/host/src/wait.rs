@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::interrupt;
 
@@ -32,18 +32,18 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Looks until `look` says ready, fails, the deadline passes (a Timeout fault with the last observation as its
+    /// Looks until `look` says ready, fails, the deadline passes (a Timeout error with the last observation as its
     /// reason) or the user interrupts. `look` is called at least once and gets the time that is left, which is never
     /// zero; the last look is made at the deadline.
     ///
     /// # Errors
-    /// The fault of `look`, or one of class Timeout or Interrupted that names what was waited for.
+    /// The error of `look`, or one of class Timeout or Interrupted that names what was waited for.
     pub fn until<T>(&self, mut look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<T> {
         let begin = Instant::now();
         loop {
             self.check_interrupt()?;
             let left = self.deadline.saturating_sub(begin.elapsed());
-            let observation = match look(left.max(LEAST)).map_err(|fault| self.named(fault))? {
+            let observation = match look(left.max(LEAST)).map_err(|error| self.named(error))? {
                 Look::Ready(value) => return Ok(value),
                 Look::NotYet(observation) => observation,
             };
@@ -57,24 +57,24 @@ impl Wait<'_> {
     }
 
     fn check_interrupt(&self) -> Result<()> {
-        interrupt::check().map_err(|fault| self.named(fault))
+        interrupt::check().map_err(|error| self.named(error))
     }
 
     /// An interrupt says what it has interrupted, also where a look noticed it, unless that has a wait of its own.
-    fn named(&self, fault: Fault) -> Fault {
-        if fault == interrupt::interrupted() {
-            fault.context(format!("stopped waiting for {}", self.what))
+    fn named(&self, error: Error) -> Error {
+        if error == interrupt::interrupted() {
+            error.context(format!("stopped waiting for {}", self.what))
         } else {
-            fault
+            error
         }
     }
 
-    fn timed_out(&self, observation: &str) -> Fault {
+    fn timed_out(&self, observation: &str) -> Error {
         // A person reads it: the milliseconds that an earlier wait has used are no news.
         let seconds = Duration::from_secs(self.deadline.saturating_add(Duration::from_millis(500)).as_secs());
         let limit = humantime::format_duration(if seconds.is_zero() { self.deadline } else { seconds });
-        let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {} after {limit}", self.what));
-        if observation.is_empty() { fault } else { fault.because(observation) }
+        let error = Error::new(ErrorClass::Timeout, format!("gave up waiting for {} after {limit}", self.what));
+        if observation.is_empty() { error } else { error.because(observation) }
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_interrupt_that_a_look_noticed_did_not_say_what_it_had_interrupted() {
-        let told = |fault: Fault| wait(600_000).until(|_| -> Result<Look<()>> { Err(fault.clone()) }).unwrap_err();
+        let told = |error: Error| wait(600_000).until(|_| -> Result<Look<()>> { Err(error.clone()) }).unwrap_err();
         let once = told(interrupt::interrupted());
         assert_eq!(once.to_string(), "stopped waiting for the moon: interrupted");
         assert_eq!(told(once.clone()), once, "a wait in a wait says it once");
@@ -107,14 +107,14 @@ mod tests {
     #[test]
     fn a_timeout_tells_the_last_observation() {
         let mut looks = 0;
-        let fault = wait(20)
+        let error = wait(20)
             .until(|_| -> Result<Look<()>> {
                 looks += 1;
                 Ok(Look::NotYet(if looks == 1 { "first" } else { "behind a cloud" }.to_owned()))
             })
             .unwrap_err();
-        assert_eq!(fault.class(), FaultClass::Timeout);
-        insta::assert_snapshot!(fault, @"gave up waiting for the moon after 20ms: behind a cloud");
+        assert_eq!(error.class(), ErrorClass::Timeout);
+        insta::assert_snapshot!(error, @"gave up waiting for the moon after 20ms: behind a cloud");
     }
 
     #[test]
@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_the_look_ends_the_wait() {
+    fn a_error_of_the_look_ends_the_wait() {
         let mut looks = 0;
-        let fault = wait(600_000)
+        let error = wait(600_000)
             .until(|_| -> Result<Look<()>> {
                 looks += 1;
-                Err(Fault::new(FaultClass::Guest, "the guest died"))
+                Err(Error::new(ErrorClass::Guest, "the guest died"))
             })
             .unwrap_err();
-        assert_eq!((fault.class(), looks), (FaultClass::Guest, 1));
+        assert_eq!((error.class(), looks), (ErrorClass::Guest, 1));
     }
 }

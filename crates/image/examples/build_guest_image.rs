@@ -11,7 +11,7 @@ use image::ImageRequest;
 use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::paths::CachePaths;
 use model::requirement::Consent;
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Event, EventSink, Result};
 
 /// Prints every event with the time since the start.
 struct Lines(Instant);
@@ -33,7 +33,7 @@ impl Consent for Yes {
 fn main() -> Result<()> {
     host::interrupt::install()?;
     let cache = std::env::args_os().nth(1).map(PathBuf::from).ok_or_else(|| {
-        Fault::new(FaultClass::Config, "a folder for the cache is missing").next("build_guest_image CACHE [SOURCES]")
+        Error::new(ErrorClass::Config, "a directory for the cache is missing").next("build_guest_image CACHE [SOURCES]")
     })?;
     let sources = std::env::args_os()
         .nth(2)
@@ -45,11 +45,12 @@ fn main() -> Result<()> {
         _ => Provider::Debian,
     };
     let of_debian = if k3s.binary.is_some() { Distribution::K3s } else { Distribution::Kubernetes };
-    let here = std::env::current_dir().map_err(|error| Fault::new(FaultClass::Failed, "no folder").because(error))?;
+    let here =
+        std::env::current_dir().map_err(|error| Error::new(ErrorClass::Failed, "no directory").because(error))?;
     let config = ImageConfig {
         provider,
         distribution: if provider == Provider::Debian { of_debian } else { Distribution::Auto },
-        folder: None,
+        directory: None,
         disk: 20 << 30,
         nixpkgs: None,
         offline: std::env::var_os("OFFLINE").is_some(),
@@ -65,6 +66,6 @@ fn main() -> Result<()> {
         events: &Lines(Instant::now()),
     };
     let image = image::ensure(&request)?;
-    println!("{}", image.folder.display());
+    println!("{}", image.directory.display());
     Ok(())
 }

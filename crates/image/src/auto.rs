@@ -52,7 +52,7 @@ impl Auto {
             (Choice::Open, Some(program)) => match program.version(request.cache, request.events) {
                 Ok(version) if is_too_old(&version) => Choice::Debian { reason: Some(too_old(&version)) },
                 Ok(_) => Choice::Nix,
-                Err(fault) => Choice::Debian { reason: Some(fault.to_string()) },
+                Err(error) => Choice::Debian { reason: Some(error.to_string()) },
             },
             (choice, _) => choice,
         }

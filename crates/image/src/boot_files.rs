@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::kernel_image::bootable_elf;
 use crate::kernel_modules::load_order;
@@ -36,14 +36,14 @@ pub(crate) fn make(archive: &Path, names: &[String], init: &[u8]) -> Result<Boot
     let (_, bz_image) = find("a kernel in /boot", &is_kernel)?;
     let (_, busybox) = find("/usr/bin/busybox", &|path| path == BUSYBOX)?;
     let (index_path, index) = find("modules.dep of its kernel", &is_index)?;
-    let folder = index_path.trim_end_matches("modules.dep");
+    let directory = index_path.trim_end_matches("modules.dep");
     let order = load_order(&String::from_utf8_lossy(index), names)?;
     let modules = read(archive, &|path| {
-        path.strip_prefix(folder).is_some_and(|relative| order.iter().any(|wanted| wanted == relative))
+        path.strip_prefix(directory).is_some_and(|relative| order.iter().any(|wanted| wanted == relative))
     })?;
     let mut content = Vec::new();
     for relative in &order {
-        let bytes = modules.get(&format!("{folder}{relative}")).ok_or_else(|| lacks(archive, relative))?;
+        let bytes = modules.get(&format!("{directory}{relative}")).ok_or_else(|| lacks(archive, relative))?;
         content.push((file_name(relative), bytes.as_slice()));
     }
     Ok(BootFiles {
@@ -54,8 +54,8 @@ pub(crate) fn make(archive: &Path, names: &[String], init: &[u8]) -> Result<Boot
 
 fn initrd(busybox: &[u8], init: &[u8], modules: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Archive::default();
-    for folder in ["bin", "dev", "modules", "proc", "root", "sys"] {
-        archive.folder(folder);
+    for directory in ["bin", "dev", "modules", "proc", "root", "sys"] {
+        archive.directory(directory);
     }
     // Where the kernel's own console opens before devtmpfs is mounted.
     archive.character_device("dev/console", 5, 1);
@@ -75,8 +75,8 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn lacks(archive: &Path, what: &str) -> Fault {
-    Fault::new(FaultClass::Failed, format!("the guest's tree lacks {what}")).because(archive.display())
+fn lacks(archive: &Path, what: &str) -> Error {
+    Error::new(ErrorClass::Failed, format!("the guest's tree lacks {what}")).because(archive.display())
 }
 
 #[cfg(test)]
@@ -129,8 +129,8 @@ mod tests {
             ("usr/lib/modules/6.12/kernel/a.ko", "the guest's tree lacks kernel/a.ko"),
         ] {
             let files: Vec<_> = FILES.into_iter().filter(|(path, _)| *path != without).collect();
-            let fault = make(tree(&files).path(), &["b".to_owned()], b"").err().unwrap();
-            assert_eq!(fault.what(), expected);
+            let error = make(tree(&files).path(), &["b".to_owned()], b"").err().unwrap();
+            assert_eq!(error.what(), expected);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use host::download::Reason;
 use host::files::{self, Mode};
 use model::config::Distribution as Configured;
-use model::{Fault, Result};
+use model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::ImageRequest;
@@ -44,7 +44,7 @@ struct Remembered {
 /// # Errors
 /// Files of the user's that cannot be used.
 pub(crate) fn known(request: &ImageRequest) -> Result<Vec<Chosen>> {
-    let k3s = || Ok::<_, Fault>(K3s::known(request)?.map(first_choice));
+    let k3s = || Ok::<_, Error>(K3s::known(request)?.map(first_choice));
     Ok(match request.config.distribution {
         Configured::Kubernetes => vec![kubernetes(request, None)?],
         Configured::K3s => k3s()?.into_iter().collect(),
@@ -80,7 +80,7 @@ pub(crate) fn decide(request: &ImageRequest) -> Result<Chosen> {
             Ok(first_choice(k3s))
         }
         Err(failure) if failure.reason() == Reason::Unreachable && may_fall_back => {
-            let why = failure.fault().why().join(": ");
+            let why = failure.error().why().join(": ");
             request.events.note(format!(
                 "taking Kubernetes from source instead of K3s, since {why}; `k3s-vm reset --rebuild` tries K3s again"
             ));
@@ -116,8 +116,8 @@ fn remembered(request: &ImageRequest) -> Result<Option<(Remembered, Duration)>> 
 
 fn remember(request: &ImageRequest, reason: &str) -> Result<()> {
     let place = place(request);
-    if let Some(folder) = place.parent() {
-        files::create_dir(folder)?;
+    if let Some(directory) = place.parent() {
+        files::create_dir(directory)?;
     }
     let text = serde_json::to_vec(&Remembered { reason: reason.to_owned() }).unwrap_or_default();
     files::write_atomic(&place, &text, Mode::Exactly(0o644))

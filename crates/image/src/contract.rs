@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 
 /// The schema that this version reads.
@@ -26,7 +26,7 @@ pub(crate) struct Contract {
     pub(crate) certificate_days: u32,
     /// Which programs go where.
     pub(crate) install: Vec<Installed>,
-    /// The folder that is copied over the tree, relative to the contract.
+    /// The directory that is copied over the tree, relative to the contract.
     pub(crate) overlay: String,
     /// Debian packages that it needs.
     pub(crate) debian_packages: Vec<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Contract {
     pub(crate) build: Option<GoBuild>,
 }
 
-/// How a distribution is built from Go modules. `{bin}` stands for the folder of the built programs, `{root}` for the
+/// How a distribution is built from Go modules. `{bin}` stands for the directory of the built programs, `{root}` for the
 /// guest's tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GoBuild {
@@ -105,7 +105,7 @@ impl File {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Installed {
-    /// Its name in the folder of programs.
+    /// Its name in the directory of programs.
     pub(crate) from: String,
     /// Its path in the guest.
     pub(crate) to: String,
@@ -114,12 +114,12 @@ pub(crate) struct Installed {
 }
 
 impl Contract {
-    /// Reads `contract.json` in `folder`.
-    pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("contract.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| host::io_fault::at_path("read", &path, &error))?;
+    /// Reads `contract.json` in `directory`.
+    pub(crate) fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join("contract.json");
+        let text = std::fs::read_to_string(&path).map_err(|error| host::io_error::at_path("read", &path, &error))?;
         Self::parse(&text)
-            .map_err(|why| Fault::new(FaultClass::Failed, format!("{} cannot be used", path.display())).because(why))
+            .map_err(|why| Error::new(ErrorClass::Failed, format!("{} cannot be used", path.display())).because(why))
     }
 
     fn parse(text: &str) -> Result<Self, String> {

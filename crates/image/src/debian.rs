@@ -15,7 +15,7 @@ use std::path::Path;
 
 use model::guest_image::{GuestImage, GuestImageManifest, SCHEMA};
 use model::requirement::Requirement;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::ImageRequest;
 use crate::choice::{self, Chosen};
@@ -61,8 +61,8 @@ impl Plan {
             .with("suite", recipe::SUITE)
             .with("command line", KERNEL_COMMAND_LINE)
             .with("disk", request.config.disk.to_string())
-            .with_folder("debian", &debian, &is_source)?
-            .with_folder(distribution.name(), distribution.folder(), &is_source)?;
+            .with_directory("debian", &debian, &is_source)?
+            .with_directory(distribution.name(), distribution.directory(), &is_source)?;
         let key = distribution.add_inputs(print).key();
         Ok(Plan { architecture, recipe, chosen, key })
     }
@@ -77,8 +77,8 @@ impl Plan {
         Ok(image.map(|image| self.with_reason(image)))
     }
 
-    fn open(&self, folder: &Path, key: String) -> Result<GuestImage> {
-        Ok(self.with_reason(read_image(folder, key, FaultClass::Failed)?))
+    fn open(&self, directory: &Path, key: String) -> Result<GuestImage> {
+        Ok(self.with_reason(read_image(directory, key, ErrorClass::Failed)?))
     }
 
     fn with_reason(&self, image: GuestImage) -> GuestImage {
@@ -154,19 +154,19 @@ fn make(request: &ImageRequest, plan: &Plan, key: String) -> Result<GuestImage> 
     let owner = TreeOwner::of_user()?;
     let (images, locks) = (request.cache.images(), request.cache.locks());
     let remove = move |path: &Path| owner.remove(path);
-    let store = Store { compares: false, folder: &images, locks: &locks, remove: &remove };
-    let folder = store.ensure(&key, "the guest image", deadline.left(), request.events, |into| {
+    let store = Store { compares: false, directory: &images, locks: &locks, remove: &remove };
+    let directory = store.ensure(&key, "the guest image", deadline.left(), request.events, |into| {
         check_space(request.cache.root())?;
         build(plan, request, owner, deadline, into)
     })?;
-    plan.open(&folder, key)
+    plan.open(&directory, key)
 }
 
 fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadline, into: &Path) -> Result<()> {
     let events = request.events;
     let (parts, locks) = (request.cache.parts(), request.cache.locks());
     let remove = move |path: &Path| owner.remove(path);
-    let store = Store { compares: true, folder: &parts, locks: &locks, remove: &remove };
+    let store = Store { compares: true, directory: &parts, locks: &locks, remove: &remove };
     // May ask the user, so it comes before anything runs at the same time.
     let payload = plan.distribution().begin(request, store, deadline)?;
     let tree = || {
@@ -181,7 +181,7 @@ fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadli
         payload: &payload,
         overlays: [
             &request.sources.join("debian/rootfs"),
-            &plan.distribution().folder().join(&plan.distribution().contract().overlay),
+            &plan.distribution().directory().join(&plan.distribution().contract().overlay),
         ],
     };
     assembly::assemble(into, &inputs, &plan.recipe, request.config.disk, owner, deadline, events)?;
@@ -197,13 +197,13 @@ fn both<A: Send, B>(
     std::thread::scope(|scope| {
         let one = scope.spawn(one);
         let other = other();
-        if let Err(fault) = &other
-            && fault.class() != FaultClass::Interrupted
+        if let Err(error) = &other
+            && error.class() != ErrorClass::Interrupted
             && !one.is_finished()
         {
-            events.warning(format!("{fault}; the other part of the build goes on, so that it is not lost"));
+            events.warning(format!("{error}; the other part of the build goes on, so that it is not lost"));
         }
-        let one = one.join().unwrap_or_else(|_| Err(Fault::new(FaultClass::Failed, "a part of the build panicked")));
+        let one = one.join().unwrap_or_else(|_| Err(Error::new(ErrorClass::Failed, "a part of the build panicked")));
         Ok((one?, other?))
     })
 }
@@ -213,7 +213,7 @@ fn check_network(request: &ImageRequest) -> Result<()> {
     if !request.config.offline {
         return Ok(());
     }
-    Err(Fault::new(FaultClass::Host, "a Debian guest image cannot be built offline")
+    Err(Error::new(ErrorClass::Host, "a Debian guest image cannot be built offline")
         .because("image.offline is set, and the image of this configuration is not in the cache")
         .next("k3s-vm start --set image.offline=false"))
 }
@@ -223,9 +223,9 @@ fn check_space(cache: &Path) -> Result<()> {
     if free >= SPACE {
         return Ok(());
     }
-    Err(Fault::new(FaultClass::Host, format!("there is too little space in {} for a guest image", cache.display()))
+    Err(Error::new(ErrorClass::Host, format!("there is too little space in {} for a guest image", cache.display()))
         .because(format!("{} MiB are free, a build needs {} MiB", free >> 20, SPACE >> 20))
-        .next("free some space, or set XDG_CACHE_HOME to a folder on a larger disk"))
+        .next("free some space, or set XDG_CACHE_HOME to a directory on a larger disk"))
 }
 
 fn require(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use host::deadline::Deadline;
 use model::paths::CachePaths;
 use model::requirement::Requirement;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::ImageRequest;
 use crate::contract::Contract;
@@ -18,9 +18,9 @@ pub(crate) trait Distribution {
     fn name(&self) -> &'static str;
     /// What it says of itself.
     fn contract(&self) -> &Contract;
-    /// The folder of its contract: `guest/kubernetes`.
-    fn folder(&self) -> &Path;
-    /// Adds all that its part of a guest is made from, beside [`Distribution::folder`].
+    /// The directory of its contract: `guest/kubernetes`.
+    fn directory(&self) -> &Path;
+    /// Adds all that its part of a guest is made from, beside [`Distribution::directory`].
     fn add_inputs(&self, print: Fingerprint) -> Fingerprint;
     /// The host programs that it needs to come into an image.
     fn requirements(&self, cache: &CachePaths) -> Vec<Requirement>;
@@ -66,15 +66,15 @@ pub(crate) enum Content {
 }
 
 impl Payload {
-    /// The programs that a contract installs, from the folder `programs`.
+    /// The programs that a contract installs, from the directory `programs`.
     ///
     /// # Errors
     /// A mode that is no octal number.
     pub(crate) fn installed(contract: &Contract, programs: &Path) -> Result<Vec<PayloadFile>> {
         let file = |program: &crate::contract::Installed| {
             let mode = u32::from_str_radix(&program.mode, 8).map_err(|_| {
-                Fault::new(
-                    FaultClass::Failed,
+                Error::new(
+                    ErrorClass::Failed,
                     format!("contract.json: {} has the mode {:?}", program.from, program.mode),
                 )
                 .because("a mode is an octal number such as \"0755\"")

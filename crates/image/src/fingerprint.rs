@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::Result;
 use sha2::{Digest, Sha256};
 
@@ -31,16 +31,21 @@ impl Fingerprint {
         self
     }
 
-    /// Adds all files of `folder` for whose path relative to it `wanted` is true: path, kind, whether executable,
-    /// content or link target. Times and owners do not count, nor does the order in which the folder is read.
-    pub(crate) fn with_folder(mut self, name: &str, folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Self> {
-        for entry in entries(folder)? {
+    /// Adds all files of `directory` for whose path relative to it `wanted` is true: path, kind, whether executable,
+    /// content or link target. Times and owners do not count, nor does the order in which the directory is read.
+    pub(crate) fn with_directory(
+        mut self,
+        name: &str,
+        directory: &Path,
+        wanted: &dyn Fn(&Path) -> bool,
+    ) -> Result<Self> {
+        for entry in entries(directory)? {
             if !wanted(&entry.relative) {
                 continue;
             }
-            let path = folder.join(&entry.relative);
+            let path = directory.join(&entry.relative);
             let content = match entry.kind {
-                Kind::Folder => Vec::new(),
+                Kind::Directory => Vec::new(),
                 Kind::Link => {
                     let target = fs::read_link(&path).map_err(|error| at_path("read the link", &path, &error))?;
                     target.as_os_str().as_bytes().to_vec()
@@ -48,7 +53,7 @@ impl Fingerprint {
                 Kind::File { .. } => fs::read(&path).map_err(|error| at_path("read", &path, &error))?,
             };
             let kind = match entry.kind {
-                Kind::Folder => continue,
+                Kind::Directory => continue,
                 Kind::Link => "link",
                 Kind::File { executable: true } => "program",
                 Kind::File { executable: false } => "file",
@@ -64,11 +69,11 @@ impl Fingerprint {
     }
 }
 
-/// What an entry of a folder is.
+/// What an entry of a directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A folder.
-    Folder,
+    /// A directory.
+    Directory,
     /// A symbolic link.
     Link,
     /// Anything else.
@@ -78,40 +83,40 @@ pub(crate) enum Kind {
     },
 }
 
-/// One entry below a folder.
+/// One entry below a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its path relative to the folder.
+    /// Its path relative to the directory.
     pub(crate) relative: PathBuf,
     /// What it is.
     pub(crate) kind: Kind,
 }
 
-/// All entries below `folder`, sorted by path, folders before what is in them. Links are not followed.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<Entry>> {
+/// All entries below `directory`, sorted by path, directories before what is in them. Links are not followed.
+pub(crate) fn entries(directory: &Path) -> Result<Vec<Entry>> {
     let mut found = Vec::new();
-    collect(folder, Path::new(""), &mut found)?;
+    collect(directory, Path::new(""), &mut found)?;
     found.sort_by(|one, other| one.relative.cmp(&other.relative));
     Ok(found)
 }
 
-fn collect(folder: &Path, below: &Path, found: &mut Vec<Entry>) -> Result<()> {
-    let here = folder.join(below);
-    let read = fs::read_dir(&here).map_err(|error| at_path("read the folder", &here, &error))?;
+fn collect(directory: &Path, below: &Path, found: &mut Vec<Entry>) -> Result<()> {
+    let here = directory.join(below);
+    let read = fs::read_dir(&here).map_err(|error| at_path("read the directory", &here, &error))?;
     for entry in read {
-        let entry = entry.map_err(|error| at_path("read the folder", &here, &error))?;
+        let entry = entry.map_err(|error| at_path("read the directory", &here, &error))?;
         let relative = below.join(entry.file_name());
         let metadata = entry.metadata().map_err(|error| at_path("read", &entry.path(), &error))?;
         let kind = if metadata.is_dir() {
-            Kind::Folder
+            Kind::Directory
         } else if metadata.is_symlink() {
             Kind::Link
         } else {
             Kind::File { executable: metadata.permissions().mode() & 0o100 != 0 }
         };
         found.push(Entry { relative: relative.clone(), kind });
-        if kind == Kind::Folder {
-            collect(folder, &relative, found)?;
+        if kind == Kind::Directory {
+            collect(directory, &relative, found)?;
         }
     }
     Ok(())
@@ -121,8 +126,11 @@ fn collect(folder: &Path, below: &Path, found: &mut Vec<Entry>) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn key_of(folder: &Path) -> String {
-        Fingerprint::of("test").with_folder("sources", folder, &|path| !path.starts_with("ignored")).unwrap().key()
+    fn key_of(directory: &Path) -> String {
+        Fingerprint::of("test")
+            .with_directory("sources", directory, &|path| !path.starts_with("ignored"))
+            .unwrap()
+            .key()
     }
 
     #[test]
@@ -145,15 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_counts_by_names_contents_links_and_executable_bits_and_by_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+    fn a_directory_counts_by_names_contents_links_and_executable_bits_and_by_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         fs::create_dir(path("sub")).unwrap();
         fs::write(path("sub/file"), "one").unwrap();
         std::os::unix::fs::symlink("file", path("link")).unwrap();
-        let mut seen = vec![key_of(folder.path())];
+        let mut seen = vec![key_of(directory.path())];
         let mut changed = |what: &str| {
-            let key = key_of(folder.path());
+            let key = key_of(directory.path());
             assert!(!seen.contains(&key), "{what} did not change the key");
             seen.push(key);
         };
@@ -167,12 +175,12 @@ mod tests {
         std::os::unix::fs::symlink("other", path("link")).unwrap();
         changed("a link's target");
 
-        let before = key_of(folder.path());
+        let before = key_of(directory.path());
         fs::create_dir(path("ignored")).unwrap();
         fs::write(path("ignored/x"), "y").unwrap();
         fs::set_permissions(path("sub/other"), fs::Permissions::from_mode(0o775)).unwrap();
         let old = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
         fs::File::options().write(true).open(path("sub/other")).unwrap().set_times(old).unwrap();
-        assert_eq!(key_of(folder.path()), before);
+        assert_eq!(key_of(directory.path()), before);
     }
 }

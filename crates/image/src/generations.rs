@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::guest_image::GuestImage;
 use model::paths::CachePaths;
-use model::{EventSink, FaultClass, Result};
+use model::{ErrorClass, EventSink, Result};
 
 use crate::manifest::read_image;
 use crate::soundness;
@@ -49,9 +49,10 @@ pub(crate) fn unused(cache: &CachePaths, key: &str, events: &dyn EventSink) -> R
 }
 
 fn sound(cache: &CachePaths, name: String) -> Result<GuestImage, String> {
-    let folder = cache.images().join(&name);
-    let image = read_image(&folder, name, FaultClass::Failed).map_err(|fault| fault.to_string())?;
-    soundness::check(&image, cache).map_err(|why| format!("the guest image {} is damaged: {why}", folder.display()))?;
+    let directory = cache.images().join(&name);
+    let image = read_image(&directory, name, ErrorClass::Failed).map_err(|error| error.to_string())?;
+    soundness::check(&image, cache)
+        .map_err(|why| format!("the guest image {} is damaged: {why}", directory.display()))?;
     Ok(image)
 }
 
@@ -68,7 +69,7 @@ fn last(images: &Path, key: &str) -> Result<Option<u32>> {
     let entries = match std::fs::read_dir(images) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(at_path("read the folder", images, &error)),
+        Err(error) => return Err(at_path("read the directory", images, &error)),
     };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     Ok(names.filter_map(|name| generation(&name, key)).max())
@@ -90,8 +91,8 @@ mod tests {
         use model::guest_image::file;
         use testkit::RecordingSink;
 
-        let folder = tempfile::tempdir().unwrap();
-        let (cache, events) = (CachePaths::new(folder.path()), RecordingSink::default());
+        let directory = tempfile::tempdir().unwrap();
+        let (cache, events) = (CachePaths::new(directory.path()), RecordingSink::default());
         let found = || newest_sound(&cache, "k", &events).unwrap().map(|image| image.fingerprint);
         let unused = || unused(&cache, "k", &events).unwrap();
         assert_eq!((found(), unused()), (None, "k".to_owned()));
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!((found(), unused()), (Some("k".to_owned()), "k".to_owned()));
         std::fs::write(image.join(file::ROOT_DISK), "").unwrap();
         assert_eq!((found(), unused()), (None, "k.2".to_owned()));
-        let warnings = events.warnings().join("\n").replace(folder.path().to_str().unwrap(), "CACHE");
+        let warnings = events.warnings().join("\n").replace(directory.path().to_str().unwrap(), "CACHE");
         insta::assert_snapshot!(warnings, @"the guest image CACHE/images/k is damaged: root.qcow2 has 0 bytes, built were 10; it is built anew, beside it");
         std::fs::remove_file(image.join(file::MANIFEST)).unwrap();
         assert_eq!((found(), unused()), (None, "k.2".to_owned()), "a manifest that is gone");

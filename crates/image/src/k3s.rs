@@ -13,7 +13,7 @@ use host::deadline::Deadline;
 use model::config::K3sConfig;
 use model::paths::CachePaths;
 use model::requirement::Requirement;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::ImageRequest;
 use crate::contract::Contract;
@@ -34,7 +34,7 @@ const CONFIGURATION: &str = "/etc/rancher/k3s/config.yaml.d/k3s-vm.yaml";
 
 /// K3s.
 pub(crate) struct K3s {
-    folder: PathBuf,
+    directory: PathBuf,
     contract: Contract,
     program: Program,
     images: Images,
@@ -103,9 +103,9 @@ impl K3s {
     }
 
     fn new(request: &ImageRequest, program: Program, images: Images) -> Result<Self> {
-        let folder = request.sources.join("k3s");
-        let contract = Contract::read(&folder)?;
-        Ok(K3s { folder, contract, program, images, disable: request.k3s.disable.clone() })
+        let directory = request.sources.join("k3s");
+        let contract = Contract::read(&directory)?;
+        Ok(K3s { directory, contract, program, images, disable: request.k3s.disable.clone() })
     }
 }
 
@@ -118,8 +118,8 @@ impl Distribution for K3s {
         &self.contract
     }
 
-    fn folder(&self) -> &Path {
-        &self.folder
+    fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn add_inputs(&self, print: Fingerprint) -> Fingerprint {
@@ -197,23 +197,23 @@ fn configuration(disable: &[String]) -> String {
     text
 }
 
-/// The fault of a failure, with what to type where it does not say that itself.
-pub(crate) fn with_ways_out(failure: release::Failure, config: &K3sConfig) -> Fault {
-    let fault = Fault::from(failure);
-    if fault.next_steps().is_empty() && fault.class() != FaultClass::Interrupted {
-        ways_out(fault, config)
+/// The error of a failure, with what to type where it does not say that itself.
+pub(crate) fn with_ways_out(failure: release::Failure, config: &K3sConfig) -> Error {
+    let error = Error::from(failure);
+    if error.next_steps().is_empty() && error.class() != ErrorClass::Interrupted {
+        ways_out(error, config)
     } else {
-        fault
+        error
     }
 }
 
 /// What to type when a release cannot be had.
-fn ways_out(fault: Fault, config: &K3sConfig) -> Fault {
-    let fault = match config.mirror {
-        Some(_) => fault.next("correct k3s.mirror in .k3s-vm/config.toml, if it is wrong"),
-        None => fault.next("set k3s.mirror in .k3s-vm/config.toml, if your network has a mirror of the releases"),
+fn ways_out(error: Error, config: &K3sConfig) -> Error {
+    let error = match config.mirror {
+        Some(_) => error.next("correct k3s.mirror in .k3s-vm/config.toml, if it is wrong"),
+        None => error.next("set k3s.mirror in .k3s-vm/config.toml, if your network has a mirror of the releases"),
     };
-    fault
+    error
         .next("export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy")
         .next("k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files")
         .next("or set image.distribution = \"kubernetes\": upstream Kubernetes, built on this machine")

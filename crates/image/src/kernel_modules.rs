@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 /// The files (paths as `modules.dep` has them) that make `names` loadable one after the other with `insmod`: each
 /// after everything it needs, none twice.
@@ -22,7 +22,7 @@ pub(crate) fn load_order(modules_dep: &str, names: &[String]) -> Result<Vec<Stri
     let mut order = Vec::new();
     for name in names {
         let path = paths.get(&name.replace('-', "_")).ok_or_else(|| {
-            Fault::new(FaultClass::Failed, format!("the guest's kernel has no module `{name}`"))
+            Error::new(ErrorClass::Failed, format!("the guest's kernel has no module `{name}`"))
                 .because("modules.dep of the kernel does not list it")
         })?;
         // modules.dep lists all that a module needs, nearest first: loading from the end is the right order.

@@ -11,7 +11,7 @@ use host::command::Command;
 use host::deadline::Deadline;
 use model::paths::CachePaths;
 use model::requirement::Requirement;
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Event, EventSink, Result};
 
 use crate::ImageRequest;
 use crate::contract::{Contract, GoBuild, filled};
@@ -26,7 +26,7 @@ const TASK: &str = "kubernetes";
 
 /// Upstream Kubernetes, built from source.
 pub(crate) struct Kubernetes {
-    folder: PathBuf,
+    directory: PathBuf,
     architecture: &'static str,
     contract: Contract,
     build: GoBuild,
@@ -38,13 +38,13 @@ impl Kubernetes {
     /// # Errors
     /// A contract that cannot be used.
     pub(crate) fn read(sources: &Path, architecture: &'static str) -> Result<Self> {
-        let folder = sources.join("kubernetes");
-        let contract = Contract::read(&folder)?;
+        let directory = sources.join("kubernetes");
+        let contract = Contract::read(&directory)?;
         let build = contract.build.clone().ok_or_else(|| {
-            Fault::new(FaultClass::Failed, format!("{} cannot be used", folder.join("contract.json").display()))
+            Error::new(ErrorClass::Failed, format!("{} cannot be used", directory.join("contract.json").display()))
                 .because("it does not say how its programs are built")
         })?;
-        Ok(Kubernetes { folder, architecture, contract, build })
+        Ok(Kubernetes { directory, architecture, contract, build })
     }
 }
 
@@ -57,8 +57,8 @@ impl Distribution for Kubernetes {
         &self.contract
     }
 
-    fn folder(&self) -> &Path {
-        &self.folder
+    fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn add_inputs(&self, print: Fingerprint) -> Fingerprint {
@@ -87,9 +87,9 @@ impl Distribution for Kubernetes {
         let events = request.events;
         let go = go_toolchain::ensure(&self.build.minimum_go, request.cache, deadline, request.consent, events)?;
         Ok(Box::new(move || {
-            let key = fingerprint(&self.folder, &self.contract, &self.build, self.architecture)?.key();
+            let key = fingerprint(&self.directory, &self.contract, &self.build, self.architecture)?.key();
             let part = store.ensure(&key, "the programs of Kubernetes", deadline.left(), events, |into| {
-                build(into, &self.folder, &self.build, &go, deadline, events)
+                build(into, &self.directory, &self.build, &go, deadline, events)
             })?;
             let bin = programs(&part);
             let seed = self.build.seed.iter().map(|word| filled(word, &bin)).collect();
@@ -99,7 +99,7 @@ impl Distribution for Kubernetes {
 }
 
 /// What identifies the programs: sources and the way they are built. The overlay of the guest is no source of them.
-fn fingerprint(folder: &Path, contract: &Contract, build: &GoBuild, architecture: &str) -> Result<Fingerprint> {
+fn fingerprint(directory: &Path, contract: &Contract, build: &GoBuild, architecture: &str) -> Result<Fingerprint> {
     let overlay = Path::new(&contract.overlay).to_owned();
     let wanted = move |path: &Path| !path.starts_with(&overlay) && is_build_input(path);
     Fingerprint::of("go programs")
@@ -107,7 +107,7 @@ fn fingerprint(folder: &Path, contract: &Contract, build: &GoBuild, architecture
         .with("command", build.command.join("\0"))
         .with("environment", format!("{:?}", build.environment))
         .with("packages", build.packages.join("\0"))
-        .with_folder("sources", folder, &wanted)
+        .with_directory("sources", directory, &wanted)
 }
 
 /// Everything but documents, the contract (whose build fields are inputs of their own) and tests.
@@ -116,7 +116,7 @@ fn is_build_input(path: &Path) -> bool {
     name != "contract.json" && !name.ends_with(".md") && !name.ends_with("_test.go")
 }
 
-/// The folder of programs inside the part.
+/// The directory of programs inside the part.
 fn programs(part: &Path) -> PathBuf {
     part.join("bin")
 }
@@ -127,7 +127,7 @@ fn programs(part: &Path) -> PathBuf {
 /// What the compiler said, with the command.
 fn build(
     into: &Path,
-    folder: &Path,
+    directory: &Path,
     build: &GoBuild,
     go: &Go,
     deadline: Deadline,
@@ -138,39 +138,39 @@ fn build(
     let mut progress = GoProgress::new(TASK);
     events.emit(progress.begin());
     // Counting is a courtesy: without it the build goes on with a number that has no total.
-    let stale = stale_packages(folder, build, go).deadline(deadline.left()).run();
+    let stale = stale_packages(directory, build, go).deadline(deadline.left()).run();
     progress.expect(stale.map(|text| text.lines().filter(|line| !line.is_empty()).count()).unwrap_or(0));
-    let result = build_command(folder, build, go, &bin)
+    let result = build_command(directory, build, go, &bin)
         .deadline(deadline.left())
         .run_streaming(events, &mut |line| events.emit(progress.take(line)));
     events.emit(Event::TaskFinished { task: TASK.to_owned() });
-    result.map_err(|fault| {
-        fault
+    result.map_err(|error| {
+        error
             .context("the programs of the distribution `kubernetes` cannot be built")
             .next("run the command again: it goes on where it stopped")
     })
 }
 
-fn build_command(folder: &Path, build: &GoBuild, go: &Go, bin: &Path) -> Command {
+fn build_command(directory: &Path, build: &GoBuild, go: &Go, bin: &Path) -> Command {
     let mut words = build.command.iter().skip(1).map(|word| filled(word, bin));
     let verb = words.next().unwrap_or_else(|| "build".to_owned());
-    go_command(folder, build, go).arg(verb).arg("-v").args(words).args(&build.packages)
+    go_command(directory, build, go).arg(verb).arg("-v").args(words).args(&build.packages)
 }
 
 /// Prints the packages that the build will compile. The flags are the build's, for they decide what is stale.
-fn stale_packages(folder: &Path, build: &GoBuild, go: &Go) -> Command {
+fn stale_packages(directory: &Path, build: &GoBuild, go: &Go) -> Command {
     let mut flags: Vec<&String> = build.command.iter().skip(2).collect();
     if let Some(output) = flags.iter().position(|flag| *flag == "-o") {
         flags.drain(output..(output + 2).min(flags.len()));
     }
-    go_command(folder, build, go)
+    go_command(directory, build, go)
         .args(["list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"])
         .args(flags)
         .args(&build.packages)
 }
 
-fn go_command(folder: &Path, build: &GoBuild, go: &Go) -> Command {
-    let mut command = Command::new(&go.program).current_dir(folder);
+fn go_command(directory: &Path, build: &GoBuild, go: &Go) -> Command {
+    let mut command = Command::new(&go.program).current_dir(directory);
     for (name, value) in &build.environment {
         command = command.env(name, value);
     }
@@ -181,20 +181,20 @@ fn go_command(folder: &Path, build: &GoBuild, go: &Go) -> Command {
 mod tests {
     use super::*;
 
-    fn folder() -> PathBuf {
+    fn directory() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes")
     }
 
     #[test]
     fn the_command_lines_are_the_contracts() {
-        let mut build = Contract::read(&folder()).unwrap().build.unwrap();
+        let mut build = Contract::read(&directory()).unwrap().build.unwrap();
         build.packages = vec!["./cmd/one".into(), "example.com/two".into()];
         build.command = ["go", "build", "-trimpath", "-o", "{bin}/"].map(str::to_owned).to_vec();
         build.environment = [("GOGC".to_owned(), "400".to_owned())].into();
         let go = Go { program: "/go/bin/go".into(), switches: true };
-        let folder = Path::new("/src");
-        insta::assert_snapshot!(build_command(folder, &build, &go, Path::new("/out/bin")).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go build -v -trimpath -o /out/bin/ ./cmd/one example.com/two)");
-        insta::assert_snapshot!(stale_packages(folder, &build, &go).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go list -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' -trimpath ./cmd/one example.com/two)");
+        let directory = Path::new("/src");
+        insta::assert_snapshot!(build_command(directory, &build, &go, Path::new("/out/bin")).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go build -v -trimpath -o /out/bin/ ./cmd/one example.com/two)");
+        insta::assert_snapshot!(stale_packages(directory, &build, &go).display(), @"(cd /src && GOGC=400 GOTOOLCHAIN=auto /go/bin/go list -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' -trimpath ./cmd/one example.com/two)");
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         std::fs::create_dir_all(path("rootfs/etc")).unwrap();
         std::fs::write(path("go.mod"), "module m").unwrap();
         std::fs::write(path("main.go"), "package main").unwrap();
-        let contract = Contract::read(&folder()).unwrap();
+        let contract = Contract::read(&directory()).unwrap();
         let build = contract.build.clone().unwrap();
         let key = |build: &GoBuild| fingerprint(scratch.path(), &contract, build, "x86_64").unwrap().key();
         let base = key(&build);

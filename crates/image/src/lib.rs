@@ -30,7 +30,7 @@ use model::config::{ImageConfig, K3sConfig};
 use model::guest_image::GuestImage;
 use model::paths::CachePaths;
 use model::requirement::{Consent, Requirement};
-use model::{EventSink, FaultClass, Result};
+use model::{ErrorClass, EventSink, Result};
 
 /// What is needed to find or build a guest image.
 #[derive(Clone, Copy)]
@@ -39,9 +39,9 @@ pub struct ImageRequest<'a> {
     pub config: &'a ImageConfig,
     /// The release of K3s, for images with that distribution.
     pub k3s: &'a K3sConfig,
-    /// The project's folder, to which the folder of a prebuilt image is relative.
+    /// The project's directory, to which the directory of a prebuilt image is relative.
     pub project: &'a Path,
-    /// The repository's `guest/` folder, an absolute path: the sources of what goes into the VM.
+    /// The repository's `guest/` directory, an absolute path: the sources of what goes into the VM.
     pub sources: &'a Path,
     /// The cache that projects share.
     pub cache: &'a CachePaths,
@@ -57,7 +57,7 @@ pub struct ImageRequest<'a> {
 /// first use after a boot of the host it reads all of the image. One of the cache that is damaged is not there.
 ///
 /// # Errors
-/// Unreadable sources or a K3s of the user's that cannot be used, or a prebuilt folder that breaks the contract or is
+/// Unreadable sources or a K3s of the user's that cannot be used, or a prebuilt directory that breaks the contract or is
 /// damaged.
 pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
     provider::of(request.config.provider).locate(request)
@@ -80,37 +80,37 @@ pub fn requirements(request: &ImageRequest, rebuild: bool) -> Result<Vec<Require
     }
 }
 
-/// Finds the image or builds it: under a lock, into a temporary folder of the cache that gets its name when it is
+/// Finds the image or builds it: under a lock, into a temporary directory of the cache that gets its name when it is
 /// complete. Emits the tasks `packages`, `kubernetes` or `k3s`, and `image`.
 ///
 /// # Errors
-/// What a tool of the build said, with the command that can be repeated; a Timeout fault after `deadline`.
+/// What a tool of the build said, with the command that can be repeated; a Timeout error after `deadline`.
 pub fn ensure(request: &ImageRequest) -> Result<GuestImage> {
     provider::of(request.config.provider).ensure(request)
 }
 
-/// Builds the image although it is there, from the parts of the cache. It gets a folder of its own and is the one that
+/// Builds the image although it is there, from the parts of the cache. It gets a directory of its own and is the one that
 /// [`locate`] finds from then on; the former stays, since disks of other instances lie on it.
 ///
 /// # Errors
-/// As [`ensure`]; a Config fault where this tool does not build the image.
+/// As [`ensure`]; a Config error where this tool does not build the image.
 pub fn rebuild(request: &ImageRequest) -> Result<GuestImage> {
     provider::of(request.config.provider).rebuild(request)
 }
 
 pub use nix::pin::{PinReport, PinUpdate};
 
-/// The image in `folder`, of whatever provider: what an instance's disk was made on. An image of the cache has its
+/// The image in `directory`, of whatever provider: what an instance's disk was made on. An image of the cache has its
 /// fingerprint as its name.
 ///
 /// # Errors
-/// A State fault where it is not there or breaks the contract.
-pub fn open(folder: &Path, cache: &CachePaths) -> Result<GuestImage> {
-    let fingerprint = match folder.file_name() {
-        Some(name) if folder.parent() == Some(&cache.images()) => name.to_string_lossy().into_owned(),
-        _ => prebuilt::fingerprint(folder)?,
+/// A State error where it is not there or breaks the contract.
+pub fn open(directory: &Path, cache: &CachePaths) -> Result<GuestImage> {
+    let fingerprint = match directory.file_name() {
+        Some(name) if directory.parent() == Some(&cache.images()) => name.to_string_lossy().into_owned(),
+        _ => prebuilt::fingerprint(directory)?,
     };
-    manifest::read_image(folder, fingerprint, FaultClass::State)
+    manifest::read_image(directory, fingerprint, ErrorClass::State)
 }
 
 /// Whether the files of an image are those that were built; at the first use after a boot of the host all are read.

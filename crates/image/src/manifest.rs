@@ -1,41 +1,41 @@
-//! Reads and writes the manifest of a guest image, and proves that a folder keeps the contract's data part.
+//! Reads and writes the manifest of a guest image, and proves that a directory keeps the contract's data part.
 
 use std::path::Path;
 
 use host::digest::Sha256;
 use model::guest_image::{GuestImage, GuestImageManifest, OLDEST_SCHEMA, SCHEMA, file};
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
-/// The image in `folder`.
+/// The image in `directory`.
 ///
 /// # Errors
 /// `class` names all that is missing or wrong.
-pub(crate) fn read_image(folder: &Path, fingerprint: String, class: FaultClass) -> Result<GuestImage> {
-    let fault = || Fault::new(class, format!("{} is no guest image", folder.display()));
-    let path = GuestImage::manifest_path(folder);
+pub(crate) fn read_image(directory: &Path, fingerprint: String, class: ErrorClass) -> Result<GuestImage> {
+    let failed = || Error::new(class, format!("{} is no guest image", directory.display()));
+    let path = GuestImage::manifest_path(directory);
     let text = host::files::read_text_optional(&path)?
-        .ok_or_else(|| fault().because(format!("it has no {}", file::MANIFEST)))?;
+        .ok_or_else(|| failed().because(format!("it has no {}", file::MANIFEST)))?;
     let manifest: GuestImageManifest = serde_json::from_str(&text)
-        .map_err(|error| fault().because(format!("{} cannot be read: {error}", file::MANIFEST)))?;
+        .map_err(|error| failed().because(format!("{} cannot be read: {error}", file::MANIFEST)))?;
     let mut mistakes = mistakes(&manifest, std::env::consts::ARCH);
     for name in file::DESCRIBED {
-        if !folder.join(name).is_file() {
+        if !directory.join(name).is_file() {
             mistakes.push(format!("it has no {name}"));
         }
     }
     if mistakes.is_empty() {
-        return Ok(GuestImage { folder: folder.to_owned(), manifest, fingerprint, choice: None });
+        return Ok(GuestImage { directory: directory.to_owned(), manifest, fingerprint, choice: None });
     }
-    Err(mistakes.into_iter().fold(fault(), |fault, mistake| fault.because(mistake)))
+    Err(mistakes.into_iter().fold(failed(), |error, mistake| error.because(mistake)))
 }
 
-/// Writes the manifest into `folder`, with the digests of the files that are there.
-pub(crate) fn write(folder: &Path, manifest: GuestImageManifest) -> Result<()> {
-    let manifest = GuestImageManifest { files: crate::soundness::digests(folder)?, ..manifest };
+/// Writes the manifest into `directory`, with the digests of the files that are there.
+pub(crate) fn write(directory: &Path, manifest: GuestImageManifest) -> Result<()> {
+    let manifest = GuestImageManifest { files: crate::soundness::digests(directory)?, ..manifest };
     let mut text = serde_json::to_string_pretty(&manifest)
-        .map_err(|error| Fault::new(FaultClass::Failed, "the manifest cannot be written").because(error))?;
+        .map_err(|error| Error::new(ErrorClass::Failed, "the manifest cannot be written").because(error))?;
     text.push('\n');
-    host::files::write_atomic(&GuestImage::manifest_path(folder), text.as_bytes(), host::files::Mode::Exactly(0o644))
+    host::files::write_atomic(&GuestImage::manifest_path(directory), text.as_bytes(), host::files::Mode::Exactly(0o644))
 }
 
 /// What in a manifest breaks the guest contract. Pure.
@@ -114,17 +114,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_complete_folder_is_an_image_and_an_incomplete_one_names_all_that_is_missing() {
-        let folder = tempfile::tempdir().unwrap();
-        let read = || read_image(folder.path(), "f".to_owned(), FaultClass::Config);
+    fn a_complete_directory_is_an_image_and_an_incomplete_one_names_all_that_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = || read_image(directory.path(), "f".to_owned(), ErrorClass::Config);
         assert_eq!(read().unwrap_err().why(), ["it has no manifest.json"]);
-        assert!(write(folder.path(), example()).is_err(), "there is nothing to have digests of");
-        std::fs::write(GuestImage::manifest_path(folder.path()), serde_json::to_vec(&example()).unwrap()).unwrap();
+        assert!(write(directory.path(), example()).is_err(), "there is nothing to have digests of");
+        std::fs::write(GuestImage::manifest_path(directory.path()), serde_json::to_vec(&example()).unwrap()).unwrap();
         assert_eq!(read().unwrap_err().why(), ["it has no kernel", "it has no initrd", "it has no root.qcow2"]);
         for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
-            std::fs::write(folder.path().join(name), "").unwrap();
+            std::fs::write(directory.path().join(name), "").unwrap();
         }
-        write(folder.path(), example()).unwrap();
+        write(directory.path(), example()).unwrap();
         let image = read().unwrap();
         assert_eq!((image.manifest, image.fingerprint.as_str()), (example(), "f"));
     }

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 
 use host::deadline::Deadline;
 use host::files::{self, Mode};
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use host::lock::FileLock;
 use host::sparse_copy;
 use model::guest_image::{GuestImage, SCHEMA, file};
 use model::paths::ProjectPaths;
 use model::requirement::Requirement;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::ImageRequest;
 use crate::fingerprint::Fingerprint;
@@ -54,7 +54,7 @@ impl Plan {
     /// Reads it; runs nothing.
     fn read(request: &ImageRequest) -> Result<Self> {
         let settings = settings_of(request).map_err(|why| {
-            Fault::new(FaultClass::Config, "a NixOS guest cannot be what the configuration says")
+            Error::new(ErrorClass::Config, "a NixOS guest cannot be what the configuration says")
                 .because(why)
                 .next(WITHOUT_NIX)
         })?;
@@ -67,10 +67,10 @@ impl Plan {
             .with("schema", SCHEMA.to_string())
             .with("settings", &settings)
             .with("nixpkgs", format!("{:?}", request.config.nixpkgs))
-            .with_folder("nixos", &guest("nixos"), &is_source)?
+            .with_directory("nixos", &guest("nixos"), &is_source)?
             // Files that the NixOS guest shares with others.
-            .with_folder("debian", &guest("debian/rootfs"), &is_source)?
-            .with_folder("k3s", &guest("k3s"), &is_source)?;
+            .with_directory("debian", &guest("debian/rootfs"), &is_source)?
+            .with_directory("k3s", &guest("k3s"), &is_source)?;
         for (name, content) in users_files(&project)? {
             print = print.with(&name, content);
         }
@@ -83,7 +83,7 @@ impl Plan {
 
     /// Writes the files that Nix reads: the user's part if there is none yet, the rest anew.
     fn write(&self, request: &ImageRequest) -> Result<()> {
-        files::create_private_dir(&self.project.nix_folder())?;
+        files::create_private_dir(&self.project.nix_directory())?;
         let configuration = self.project.nix_configuration();
         if files::read_optional(&configuration)?.is_none() {
             files::write_atomic(&configuration, CONFIGURATION.as_bytes(), Mode::Exactly(0o644))?;
@@ -105,13 +105,13 @@ fn settings_of(request: &ImageRequest) -> Result<Settings, String> {
 
 /// The user's Nix files, by name; a `configuration.nix` that is not there counts as what will be made.
 fn users_files(project: &ProjectPaths) -> Result<Vec<(String, Vec<u8>)>> {
-    let folder = project.nix_folder();
-    let entries = match std::fs::read_dir(&folder) {
+    let directory = project.nix_directory();
+    let entries = match std::fs::read_dir(&directory) {
         Ok(entries) => entries.collect::<Result<Vec<_>, _>>(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     };
-    let entries = entries.map_err(|error| at_path("read the folder", &folder, &error))?;
+    let entries = entries.map_err(|error| at_path("read the directory", &directory, &error))?;
     let mut found = vec![("configuration.nix".to_owned(), CONFIGURATION.as_bytes().to_vec())];
     for path in entries.into_iter().map(|entry| entry.path()) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".nix")) else {
@@ -139,11 +139,12 @@ impl Nix {
         let deadline = Deadline::after(request.deadline);
         let program = self.program(request)?;
         let (images, locks) = (request.cache.images(), request.cache.locks());
-        let store = Store { compares: false, folder: &images, locks: &locks, remove: &files::remove };
+        let store = Store { compares: false, directory: &images, locks: &locks, remove: &files::remove };
         let events = request.events;
-        let folder = store.ensure(&key, "the guest image", deadline.left(), events, |into| {
+        let directory = store.ensure(&key, "the guest image", deadline.left(), events, |into| {
             // Settings and link are the project's, whose instances may be of different images.
-            let project = Fingerprint::of("project").with("folder", plan.project.root().as_os_str().as_encoded_bytes());
+            let project =
+                Fingerprint::of("project").with("directory", plan.project.root().as_os_str().as_encoded_bytes());
             let lock = locks.join(format!("nix-{}.lock", project.key()));
             let _lock = FileLock::acquire(&lock, "the project's NixOS guest", deadline.left(), events)?;
             plan.write(request)?;
@@ -159,7 +160,7 @@ impl Nix {
             };
             copy(&build.run()?, into)
         })?;
-        read_image(&folder, key, FaultClass::Failed)
+        read_image(&directory, key, ErrorClass::Failed)
     }
 }
 
@@ -172,9 +173,9 @@ fn copy(from: &Path, into: &Path) -> Result<()> {
         written.map_err(|error| at_path("write", &target, &error))?;
     }
     // What is copied is what Nix promised.
-    let image = read_image(into, String::new(), FaultClass::Failed)?;
+    let image = read_image(into, String::new(), ErrorClass::Failed)?;
     crate::soundness::compare(&image)
-        .map_err(|why| Fault::new(FaultClass::Failed, "the guest image that Nix made is damaged").because(why))
+        .map_err(|why| Error::new(ErrorClass::Failed, "the guest image that Nix made is damaged").because(why))
 }
 
 impl Provider for Nix {

@@ -1,6 +1,6 @@
 //! What the project lays over a Debian tree, as one tar archive: files of the repository and built programs.
 //!
-//! Owners and permissions come from here, not from the user's checkout: root's, 0755 for programs and folders, 0644
+//! Owners and permissions come from here, not from the user's checkout: root's, 0755 for programs and directories, 0644
 //! for other files.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::Result;
 use tar::{Builder, EntryType, Header};
 
@@ -20,25 +20,25 @@ const FILE: u32 = 0o644;
 /// An archive under construction.
 pub(crate) struct Overlay<'a> {
     path: &'a Path,
-    /// Folders that the tree or this archive has already: those of the tree keep the permissions they have.
+    /// Directories that the tree or this archive has already: those of the tree keep the permissions they have.
     present: BTreeSet<PathBuf>,
     tar: Builder<BufWriter<File>>,
 }
 
 impl<'a> Overlay<'a> {
-    /// An empty archive at `path` for a tree that has the folders `present`.
+    /// An empty archive at `path` for a tree that has the directories `present`.
     pub(crate) fn create(path: &'a Path, present: BTreeSet<PathBuf>) -> Result<Self> {
         let file = File::create(path).map_err(|error| at_path("write", path, &error))?;
         Ok(Overlay { path, present, tar: Builder::new(BufWriter::new(file)) })
     }
 
-    /// Adds all of `folder`, which stands for the root of the guest.
-    pub(crate) fn folder(&mut self, folder: &Path) -> Result<()> {
-        for entry in entries(folder)? {
-            let source = folder.join(&entry.relative);
+    /// Adds all of `directory`, which stands for the root of the guest.
+    pub(crate) fn directory(&mut self, directory: &Path) -> Result<()> {
+        for entry in entries(directory)? {
+            let source = directory.join(&entry.relative);
             match entry.kind {
                 // Made when something is put into it.
-                Kind::Folder => {}
+                Kind::Directory => {}
                 Kind::Link => {
                     let target = std::fs::read_link(&source).map_err(|error| at_path("read", &source, &error))?;
                     self.link(&entry.relative, &target).map_err(|error| at_path("write", self.path, &error))?;
@@ -92,14 +92,18 @@ impl<'a> Overlay<'a> {
         self.tar.append_link(&mut header(EntryType::Symlink, 0o777), path, target)
     }
 
-    /// Adds the folders above `path` that are nowhere yet, outermost first.
+    /// Adds the directories above `path` that are nowhere yet, outermost first.
     fn parents(&mut self, path: &Path) -> io::Result<()> {
-        let mut missing: Vec<PathBuf> =
-            path.ancestors().skip(1).filter(|folder| !self.present.contains(*folder)).map(Path::to_owned).collect();
+        let mut missing: Vec<PathBuf> = path
+            .ancestors()
+            .skip(1)
+            .filter(|directory| !self.present.contains(*directory))
+            .map(Path::to_owned)
+            .collect();
         missing.reverse();
-        for folder in missing {
-            self.tar.append_data(&mut header(EntryType::Directory, PROGRAM), &folder, io::empty())?;
-            self.present.insert(folder);
+        for directory in missing {
+            self.tar.append_data(&mut header(EntryType::Directory, PROGRAM), &directory, io::empty())?;
+            self.present.insert(directory);
         }
         Ok(())
     }
@@ -123,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_and_owners_do_not_come_from_the_checkout_and_the_trees_folders_stay() {
+    fn modes_and_owners_do_not_come_from_the_checkout_and_the_trees_directories_stay() {
         let scratch = tempfile::tempdir().unwrap();
         let path = |name: &str| scratch.path().join(name);
         std::fs::create_dir_all(path("rootfs/etc")).unwrap();
@@ -135,13 +139,13 @@ mod tests {
         let archive = path("overlay.tar");
         let mut overlay =
             Overlay::create(&archive, BTreeSet::from([PathBuf::new(), "etc".into(), "usr".into()])).unwrap();
-        overlay.folder(&path("rootfs")).unwrap();
+        overlay.directory(&path("rootfs")).unwrap();
         overlay.file(&path("rootfs/etc/run"), Path::new("/usr/local/bin/run"), 0o755).unwrap();
         overlay.text("said", Path::new("/etc/new/text"), 0o600).unwrap();
         std::fs::write(path("packed"), zstd::encode_all(&b"unpacked"[..], 0).unwrap()).unwrap();
         overlay.decompressed(&path("packed"), Path::new("/etc/new/archive"), 0o644).unwrap();
-        let fault = overlay.decompressed(&path("rootfs/etc/run"), Path::new("/x"), 0o644).unwrap_err();
-        assert!(fault.what().starts_with("cannot decompress "), "{fault}");
+        let error = overlay.decompressed(&path("rootfs/etc/run"), Path::new("/x"), 0o644).unwrap_err();
+        assert!(error.what().starts_with("cannot decompress "), "{error}");
         overlay.finish().unwrap();
         let mut seen = Vec::new();
         for entry in tar::Archive::new(File::open(&archive).unwrap()).entries().unwrap() {

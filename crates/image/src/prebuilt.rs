@@ -1,11 +1,11 @@
-//! The provider `prebuilt`: a folder that the user names, checked against the guest contract, never changed.
+//! The provider `prebuilt`: a directory that the user names, checked against the guest contract, never changed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use model::guest_image::{GuestImage, file};
 use model::requirement::Requirement;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::ImageRequest;
 use crate::fingerprint::Fingerprint;
@@ -17,19 +17,22 @@ pub(crate) struct Prebuilt;
 
 impl Provider for Prebuilt {
     fn locate(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
-        let folder = request.config.folder.as_deref().ok_or_else(|| {
-            Fault::new(FaultClass::Config, "image.provider = \"prebuilt\" needs image.folder")
-                .next("set image.folder in .k3s-vm/config.toml")
+        let directory = request.config.directory.as_deref().ok_or_else(|| {
+            Error::new(ErrorClass::Config, "image.provider = \"prebuilt\" needs image.directory")
+                .next("set image.directory in .k3s-vm/config.toml")
         })?;
-        let folder = request.project.join(folder);
-        if !folder.is_dir() {
-            return Err(Fault::new(FaultClass::Config, format!("the guest image {} is not there", folder.display()))
-                .because("image.folder in .k3s-vm/config.toml names it")
-                .next("set image.folder to a folder with kernel, initrd, root.qcow2 and manifest.json"));
+        let directory = request.project.join(directory);
+        if !directory.is_dir() {
+            return Err(Error::new(
+                ErrorClass::Config,
+                format!("the guest image {} is not there", directory.display()),
+            )
+            .because("image.directory in .k3s-vm/config.toml names it")
+            .next("set image.directory to a directory with kernel, initrd, root.qcow2 and manifest.json"));
         }
-        let fingerprint = fingerprint(&folder)?;
-        let image = read_image(&folder, fingerprint, FaultClass::Config)?;
-        crate::soundness::check(&image, request.cache).map_err(|why| damaged(&folder, &why))?;
+        let fingerprint = fingerprint(&directory)?;
+        let image = read_image(&directory, fingerprint, ErrorClass::Config)?;
+        crate::soundness::check(&image, request.cache).map_err(|why| damaged(&directory, &why))?;
         Ok(Some(image))
     }
 
@@ -38,31 +41,31 @@ impl Provider for Prebuilt {
     }
 
     fn ensure(&self, request: &ImageRequest) -> Result<GuestImage> {
-        self.locate(request)?.ok_or_else(|| Fault::new(FaultClass::Config, "the guest image is not there"))
+        self.locate(request)?.ok_or_else(|| Error::new(ErrorClass::Config, "the guest image is not there"))
     }
 
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
-        let folder = request.config.folder.as_deref().unwrap_or_default();
-        Err(Fault::new(FaultClass::Config, "a prebuilt guest image cannot be rebuilt")
-            .because(format!("image.folder = \"{folder}\" in .k3s-vm/config.toml names files of yours"))
+        let directory = request.config.directory.as_deref().unwrap_or_default();
+        Err(Error::new(ErrorClass::Config, "a prebuilt guest image cannot be rebuilt")
+            .because(format!("image.directory = \"{directory}\" in .k3s-vm/config.toml names files of yours"))
             .next("k3s-vm reset    # with the image as it is"))
     }
 }
 
-fn damaged(folder: &Path, why: &str) -> Fault {
-    Fault::new(FaultClass::Config, format!("the guest image {} is damaged", folder.display()))
+fn damaged(directory: &Path, why: &str) -> Error {
+    Error::new(ErrorClass::Config, format!("the guest image {} is damaged", directory.display()))
         .because(why)
         .because(format!("{} says what was built", file::MANIFEST))
         .next("put the files there again as they were built; disks that were made on them need those very bytes")
-        .next("image.folder in .k3s-vm/config.toml names another image, for `k3s-vm reset`")
+        .next("image.directory in .k3s-vm/config.toml names another image, for `k3s-vm reset`")
 }
 
 /// The manifest's bytes, and size, inode and time of each file: reading a disk at every command would take seconds.
-pub(crate) fn fingerprint(folder: &Path) -> Result<String> {
-    let manifest = host::files::read_optional(&GuestImage::manifest_path(folder))?.unwrap_or_default();
+pub(crate) fn fingerprint(directory: &Path) -> Result<String> {
+    let manifest = host::files::read_optional(&GuestImage::manifest_path(directory))?.unwrap_or_default();
     let mut print = Fingerprint::of("prebuilt image").with(file::MANIFEST, manifest);
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
-        if let Ok(metadata) = std::fs::metadata(folder.join(name)) {
+        if let Ok(metadata) = std::fs::metadata(directory.join(name)) {
             let facts = [metadata.size().cast_signed(), metadata.mtime(), metadata.mtime_nsec()];
             print = print.with(name, facts.map(i64::to_le_bytes).concat());
         }
@@ -76,14 +79,14 @@ mod tests {
 
     #[test]
     fn another_disk_is_another_image() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for name in file::DESCRIBED {
-            std::fs::write(folder.path().join(name), "").unwrap();
+            std::fs::write(directory.path().join(name), "").unwrap();
         }
-        crate::manifest::write(folder.path(), crate::manifest::example()).unwrap();
-        let before = fingerprint(folder.path()).unwrap();
-        assert_eq!(fingerprint(folder.path()).unwrap(), before);
-        std::fs::write(folder.path().join(file::ROOT_DISK), "more").unwrap();
-        assert_ne!(fingerprint(folder.path()).unwrap(), before);
+        crate::manifest::write(directory.path(), crate::manifest::example()).unwrap();
+        let before = fingerprint(directory.path()).unwrap();
+        assert_eq!(fingerprint(directory.path()).unwrap(), before);
+        std::fs::write(directory.path().join(file::ROOT_DISK), "more").unwrap();
+        assert_ne!(fingerprint(directory.path()).unwrap(), before);
     }
 }

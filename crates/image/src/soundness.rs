@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use host::digest::Sha256;
 use host::files::{self, Mode};
 use host::identity::boot_id;
-use host::io_fault::{at_path, text};
+use host::io_error::{at_path, text};
 use model::Result;
 use model::guest_image::{FileDigest, GuestImage, file};
 use model::paths::CachePaths;
@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 struct Note {
     /// The boot of the host; after another one all is read again.
     boot: String,
-    /// The image's folder.
-    folder: PathBuf,
+    /// The image's directory.
+    directory: PathBuf,
     files: BTreeMap<String, Stamp>,
 }
 
@@ -37,13 +37,13 @@ struct Stamp {
     sha256: String,
 }
 
-/// Size and digest of each file of an image in `folder`.
+/// Size and digest of each file of an image in `directory`.
 ///
 /// # Errors
-/// A fault that names the path.
-pub(crate) fn digests(folder: &Path) -> Result<BTreeMap<String, FileDigest>> {
+/// An error that names the path.
+pub(crate) fn digests(directory: &Path) -> Result<BTreeMap<String, FileDigest>> {
     let digest = |name: &str| {
-        let path = folder.join(name);
+        let path = directory.join(name);
         let size = path.metadata().map_err(|error| at_path("look at", &path, &error))?.len();
         Ok((name.to_owned(), FileDigest { size, sha256: Sha256::of_file(&path)?.to_string() }))
     };
@@ -62,7 +62,7 @@ pub(crate) fn check(image: &GuestImage, cache: &CachePaths) -> Result<(), String
     let stamps = stamps(image)?;
     // Without a boot id nothing is remembered.
     let boot = boot_id().ok();
-    let note = boot.map(|boot| Note { boot, folder: image.folder.clone(), files: stamps });
+    let note = boot.map(|boot| Note { boot, directory: image.directory.clone(), files: stamps });
     let place = place(image, cache);
     if let Some(note) = &note
         && let Ok(Some(bytes)) = files::read_optional(&place)
@@ -86,7 +86,7 @@ pub(crate) fn check(image: &GuestImage, cache: &CachePaths) -> Result<(), String
 /// As [`check`].
 pub(crate) fn compare(image: &GuestImage) -> Result<(), String> {
     for (name, expected) in &image.manifest.files {
-        let found = Sha256::of_file(&image.folder.join(name)).map_err(|fault| fault.to_string())?;
+        let found = Sha256::of_file(&image.directory.join(name)).map_err(|error| error.to_string())?;
         if Sha256::parse(&expected.sha256) != Some(found) {
             return Err(format!("{name} has the SHA-256 {found}, built was {}", expected.sha256));
         }
@@ -96,7 +96,7 @@ pub(crate) fn compare(image: &GuestImage) -> Result<(), String> {
 
 fn stamps(image: &GuestImage) -> Result<BTreeMap<String, Stamp>, String> {
     let stamp = |(name, expected): (&String, &FileDigest)| {
-        let path = image.folder.join(name);
+        let path = image.directory.join(name);
         let metadata = path.metadata().map_err(|error| format!("{name}: {}", text(&error)))?;
         if metadata.size() != expected.size {
             return Err(format!("{name} has {} bytes, built were {}", metadata.size(), expected.size));
@@ -114,15 +114,15 @@ fn stamps(image: &GuestImage) -> Result<BTreeMap<String, Stamp>, String> {
     image.manifest.files.iter().map(stamp).collect()
 }
 
-/// One file for each folder.
+/// One file for each directory.
 fn place(image: &GuestImage, cache: &CachePaths) -> PathBuf {
-    let digest = Sha256::of(image.folder.as_os_str().as_encoded_bytes()).to_string();
+    let digest = Sha256::of(image.directory.as_os_str().as_encoded_bytes()).to_string();
     cache.verified().join(format!("{digest:.32}.json"))
 }
 
 #[cfg(test)]
 mod tests {
-    use model::FaultClass;
+    use model::ErrorClass;
 
     use super::*;
     use crate::manifest;
@@ -145,11 +145,11 @@ mod tests {
             self.0.path().join(name)
         }
         fn check(&self) -> Result<(), String> {
-            let image = manifest::read_image(self.0.path(), "f".to_owned(), FaultClass::Config).unwrap();
+            let image = manifest::read_image(self.0.path(), "f".to_owned(), ErrorClass::Config).unwrap();
             check(&image, &self.cache())
         }
         fn note(&self) -> PathBuf {
-            let image = manifest::read_image(self.0.path(), "f".to_owned(), FaultClass::Config).unwrap();
+            let image = manifest::read_image(self.0.path(), "f".to_owned(), ErrorClass::Config).unwrap();
             place(&image, &self.cache())
         }
         /// Other bytes of the same number, at the same time.

@@ -1,4 +1,4 @@
-//! A folder of finished things, each named by its key: built once, under a lock, complete or absent.
+//! A directory of finished things, each named by its key: built once, under a lock, complete or absent.
 //!
 //! It knows names, locks and renames; what is built is the caller's.
 
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use host::digest::Sha256;
 use host::files::Mode;
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use host::lock::FileLock;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::fingerprint::{Kind, entries};
 
@@ -19,14 +19,14 @@ const PARTIAL: &str = ".partial";
 /// The SHA-256 of each file of a part, by its path in it.
 const DIGESTS: &str = "digests.json";
 
-/// Removes a folder of a builder, which may hold files of other owners.
+/// Removes a directory of a builder, which may hold files of other owners.
 pub(crate) type Remove<'a> = &'a (dyn Fn(&Path) -> Result<()> + Sync);
 
-/// A folder of finished things and the locks of those that are being built.
+/// A directory of finished things and the locks of those that are being built.
 #[derive(Clone, Copy)]
 pub(crate) struct Store<'a> {
-    /// The folder.
-    pub(crate) folder: &'a Path,
+    /// The directory.
+    pub(crate) directory: &'a Path,
     /// Where the locks are.
     pub(crate) locks: &'a Path,
     /// How what a dead builder left is removed.
@@ -39,11 +39,11 @@ pub(crate) struct Store<'a> {
 impl Store<'_> {
     /// The finished thing of this key, if it is there.
     pub(crate) fn find(&self, key: &str) -> Option<PathBuf> {
-        let path = self.folder.join(key);
+        let path = self.directory.join(key);
         path.is_dir().then_some(path)
     }
 
-    /// Finds the thing or calls `build` with a new, empty folder, which gets its name when `build` succeeds.
+    /// Finds the thing or calls `build` with a new, empty directory, which gets its name when `build` succeeds.
     /// `what` names it for whoever waits for another builder.
     pub(crate) fn ensure(
         &self,
@@ -58,7 +58,7 @@ impl Store<'_> {
         {
             return Ok(found);
         }
-        host::files::create_dir(self.folder)?;
+        host::files::create_dir(self.directory)?;
         let _lock = FileLock::acquire(&self.lock(key), what, deadline, events)?;
         if let Some(found) = self.find(key) {
             let Some(why) = self.damage(&found) else { return Ok(found) };
@@ -66,65 +66,66 @@ impl Store<'_> {
             (self.remove)(&found)?;
         }
         self.sweep(events)?;
-        let partial = self.folder.join(format!("{key}{PARTIAL}"));
+        let partial = self.directory.join(format!("{key}{PARTIAL}"));
         (self.remove)(&partial)?;
         host::files::create_dir(&partial)?;
-        if let Err(fault) = build(&partial).and_then(|()| self.describe(&partial)) {
-            // The first fault is the one to tell; what cannot be removed now is removed by the next builder.
+        if let Err(error) = build(&partial).and_then(|()| self.describe(&partial)) {
+            // The first error is the one to tell; what cannot be removed now is removed by the next builder.
             if let Err(second) = (self.remove)(&partial) {
                 events.debug(second.to_string());
             }
-            return Err(fault);
+            return Err(error);
         }
-        let finished = self.folder.join(key);
+        let finished = self.directory.join(key);
         host::files::publish(&partial, &finished)?;
         Ok(finished)
     }
 
     /// Writes down what was built.
-    fn describe(&self, folder: &Path) -> Result<()> {
+    fn describe(&self, directory: &Path) -> Result<()> {
         if !self.compares {
             return Ok(());
         }
         let mut digests = BTreeMap::new();
-        for entry in entries(folder)? {
+        for entry in entries(directory)? {
             if let Kind::File { .. } = entry.kind {
-                let path = folder.join(&entry.relative);
+                let path = directory.join(&entry.relative);
                 digests.insert(entry.relative, Sha256::of_file(&path)?.to_string());
             }
         }
         let text = serde_json::to_vec_pretty(&digests)
-            .map_err(|error| Fault::new(FaultClass::Failed, "cannot describe what was built").because(error))?;
-        host::files::write_atomic(&folder.join(DIGESTS), &text, Mode::Exactly(0o644))
+            .map_err(|error| Error::new(ErrorClass::Failed, "cannot describe what was built").because(error))?;
+        host::files::write_atomic(&directory.join(DIGESTS), &text, Mode::Exactly(0o644))
     }
 
     /// What is wrong with a thing that is there. One of a version that wrote no digests is taken as it is.
-    fn damage(&self, folder: &Path) -> Option<String> {
+    fn damage(&self, directory: &Path) -> Option<String> {
         if !self.compares {
             return None;
         }
-        let text = host::files::read_optional(&folder.join(DIGESTS)).ok()??;
+        let text = host::files::read_optional(&directory.join(DIGESTS)).ok()??;
         let Ok(digests) = serde_json::from_slice::<BTreeMap<PathBuf, String>>(&text) else {
             return Some(format!("{DIGESTS} cannot be read"));
         };
-        digests.into_iter().find_map(|(name, expected)| match Sha256::of_file(&folder.join(&name)) {
+        digests.into_iter().find_map(|(name, expected)| match Sha256::of_file(&directory.join(&name)) {
             Ok(found) if Sha256::parse(&expected) == Some(found) => None,
             Ok(found) => Some(format!("{} has the SHA-256 {found}, built was {expected}", name.display())),
-            Err(fault) => Some(fault.to_string()),
+            Err(error) => Some(error.to_string()),
         })
     }
 
     /// Removes what dead builders left: a partial thing whose lock nobody holds.
     fn sweep(&self, events: &dyn EventSink) -> Result<()> {
-        let read = fs::read_dir(self.folder).map_err(|error| at_path("read the folder", self.folder, &error))?;
+        let read =
+            fs::read_dir(self.directory).map_err(|error| at_path("read the directory", self.directory, &error))?;
         for entry in read.flatten() {
             let name = entry.file_name();
             let Some(key) = name.to_str().and_then(|name| name.strip_suffix(PARTIAL)) else { continue };
             match FileLock::acquire(&self.lock(key), key, Duration::ZERO, events) {
                 Ok(_lock) => (self.remove)(&entry.path())?,
                 // Its builder lives, or it is this builder's own.
-                Err(fault) if fault.class() == FaultClass::State => {}
-                Err(fault) => return Err(fault),
+                Err(error) if error.class() == ErrorClass::State => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -153,14 +154,14 @@ mod tests {
         fn new() -> Self {
             Scratch(tempfile::tempdir().unwrap())
         }
-        fn folder(&self) -> PathBuf {
+        fn directory(&self) -> PathBuf {
             self.0.path().join("things")
         }
         fn locks(&self) -> PathBuf {
             self.0.path().join("locks")
         }
         fn names(&self) -> Vec<String> {
-            let mut names: Vec<_> = fs::read_dir(self.folder())
+            let mut names: Vec<_> = fs::read_dir(self.directory())
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();
@@ -172,8 +173,8 @@ mod tests {
     #[test]
     fn builders_at_the_same_time_build_once_and_all_get_the_complete_thing() {
         let scratch = Scratch::new();
-        let (folder, locks) = (scratch.folder(), scratch.locks());
-        let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
+        let (directory, locks) = (scratch.directory(), scratch.locks());
+        let store = Store { compares: false, directory: &directory, locks: &locks, remove: &host::files::remove };
         let (built, start) = (AtomicU32::new(0), Barrier::new(4));
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -195,15 +196,15 @@ mod tests {
     #[test]
     fn a_failed_build_leaves_nothing_and_the_next_one_begins_anew() {
         let scratch = Scratch::new();
-        let (folder, locks) = (scratch.folder(), scratch.locks());
-        let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
-        let fault = store
+        let (directory, locks) = (scratch.directory(), scratch.locks());
+        let store = Store { compares: false, directory: &directory, locks: &locks, remove: &host::files::remove };
+        let error = store
             .ensure("k", "thing k", LONG, &Silent, |into| {
                 fs::write(into.join("half"), "").unwrap();
-                Err(Fault::new(FaultClass::Failed, "no"))
+                Err(Error::new(ErrorClass::Failed, "no"))
             })
             .unwrap_err();
-        assert_eq!(fault.what(), "no");
+        assert_eq!(error.what(), "no");
         assert_eq!(store.find("k"), None);
         assert_eq!(scratch.names(), [""; 0]);
         let path = store.ensure("k", "thing k", LONG, &Silent, |into| {
@@ -216,8 +217,8 @@ mod tests {
     #[test]
     fn a_build_used_a_part_that_a_power_cut_had_damaged() {
         let scratch = Scratch::new();
-        let (folder, locks) = (scratch.folder(), scratch.locks());
-        let store = Store { compares: true, folder: &folder, locks: &locks, remove: &host::files::remove };
+        let (directory, locks) = (scratch.directory(), scratch.locks());
+        let store = Store { compares: true, directory: &directory, locks: &locks, remove: &host::files::remove };
         let (built, events) = (AtomicU32::new(0), RecordingSink::default());
         let ensure = || {
             let path = store.ensure("k", "thing k", LONG, &events, |into| {
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(fs::read(ensure()).unwrap(), b"whole");
         assert_eq!((built.load(Ordering::SeqCst), events.warnings().len()), (4, 3));
         // One of a version that wrote no digests.
-        fs::remove_file(folder.join("k").join(DIGESTS)).unwrap();
+        fs::remove_file(directory.join("k").join(DIGESTS)).unwrap();
         fs::write(&program, "old").unwrap();
         assert_eq!(fs::read(ensure()).unwrap(), b"old");
     }
@@ -247,12 +248,12 @@ mod tests {
     #[test]
     fn what_a_killed_builder_left_is_absent_and_is_swept_while_a_live_ones_stays() {
         let scratch = Scratch::new();
-        let (folder, locks) = (scratch.folder(), scratch.locks());
+        let (directory, locks) = (scratch.directory(), scratch.locks());
         for name in ["dead.partial", "live.partial", "k.partial"] {
-            fs::create_dir_all(folder.join(name)).unwrap();
-            fs::write(folder.join(name).join("half"), "").unwrap();
+            fs::create_dir_all(directory.join(name)).unwrap();
+            fs::write(directory.join(name).join("half"), "").unwrap();
         }
-        let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
+        let store = Store { compares: false, directory: &directory, locks: &locks, remove: &host::files::remove };
         let _live = FileLock::acquire(&store.lock("live"), "live", LONG, &Silent).unwrap();
         assert_eq!(store.find("dead"), None);
         store

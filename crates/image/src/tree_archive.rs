@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::Result;
 use tar::{Entry, EntryType};
 
@@ -23,8 +23,8 @@ pub(crate) fn read(archive: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<BTre
     Ok(found)
 }
 
-/// The folders, relative to the tree's root; the root itself is the empty path.
-pub(crate) fn folders(archive: &Path) -> Result<BTreeSet<PathBuf>> {
+/// The directories, relative to the tree's root; the root itself is the empty path.
+pub(crate) fn directories(archive: &Path) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::from([PathBuf::new()]);
     walk(archive, &mut |kind, path, _| {
         if kind.is_dir() {

@@ -2,6 +2,7 @@
 //! is deleted.
 
 mod credential;
+pub mod images;
 mod injected;
 mod inputs;
 mod objects;
@@ -17,23 +18,23 @@ pub use cluster::{Applied, Change, KubeconfigContext, Previewed, PruneOutcome, P
 use host::deadline::Deadline;
 use host::files::{self, Mode};
 use model::config::Ports;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use qemu::console::ConsoleReader;
 use serde::Serialize;
 
-use crate::awake;
+use crate::apply::images::LoadedImage;
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::dot_env;
-use crate::guest_watch::GuestWatch;
-use crate::images::{self, LoadedImage};
-use crate::instance_files;
-use crate::instance_lock;
-use crate::observe::{Observed, Running, not_running, observe};
-use crate::phases::{Outcome, Phases};
-use crate::readiness::{self, Access};
-use crate::web_integration;
-use crate::web_port;
+use crate::instance;
+use crate::instance::awake;
+use crate::instance::lock;
+use crate::instance::observe::{Observed, Running, not_running, observe};
+use crate::instance::wait::readiness::{self, Access};
+use crate::instance::wait::watch::GuestWatch;
+use crate::project::desired::Desired;
+use crate::project::dot_env;
+use crate::project::web_files;
+use crate::project::web_port;
+use crate::steps::{Outcome, Steps};
 use credential::Inside;
 use injected::Destination;
 pub(crate) use inputs::AppliedInputs;
@@ -87,30 +88,30 @@ impl Options {
 /// Applies the project's manifests to its running instance, or to the cluster that the user names.
 ///
 /// # Errors
-/// A State fault when the instance does not run, Config faults of manifests and `.env`, Cluster faults of what was
+/// A State error when the instance does not run, Config errors of manifests and `.env`, Cluster errors of what was
 /// refused.
 pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
     if let Target::Kubeconfig(target) = &options.target {
         return shared::run(context, target, options);
     }
-    let _lock = instance_lock::of(context)?;
+    let _lock = lock::of(context)?;
     check_web(context)?;
     let running = running(context)?;
     let desired = Desired::read_for_instance(context)?;
     desired.check(context)?;
     let deadline = options.deadline(context);
-    let mut phases = Phases::new(context.events, if options.wait { 4 } else { 3 });
+    let mut steps = Steps::new(context.events, if options.wait { 4 } else { 3 });
     let paths = context.paths();
     let mut watch = GuestWatch::new(&running.process, ConsoleReader::from_end(paths.log())?, &paths, context.events);
-    let access = phases.run("Connecting to the cluster", || {
+    let access = steps.run("Connecting to the cluster", || {
         let access = prove(context, &running, &mut watch, deadline)?;
-        instance_files::follow_folder(&paths, &running.record.ports())?;
+        instance::files::follow_directory(&paths, &running.state_file.ports())?;
         write_web(context, &access)?;
         let server = access.client.server().to_owned();
         Ok(Outcome::Done(access, server))
     })?;
-    let ports = options.wait.then(|| running.record.ports());
-    deploy(context, &desired, &mut phases, &mut watch, &access, ports, options.settings, deadline)
+    let ports = options.wait.then(|| running.state_file.ports());
+    deploy(context, &desired, &mut steps, &mut watch, &access, ports, options.settings, deadline)
 }
 
 fn running(context: &Context<'_>) -> Result<Box<Running>> {
@@ -126,19 +127,19 @@ fn running(context: &Context<'_>) -> Result<Box<Running>> {
 /// Proves the API of a running instance.
 fn prove(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, deadline: Deadline) -> Result<Access> {
     let paths = context.paths();
-    let image = image::open(&running.record.image_folder, &context.cache)?;
+    let image = image::open(&running.state_file.image_directory, &context.cache)?;
     let admin = readiness::admin_kubeconfig(watch, &paths, &image.manifest, deadline)?;
-    readiness::api(watch, &context.name, &running.record.ports(), &admin, deadline)
+    readiness::api(watch, &context.name, &running.state_file.ports(), &admin, deadline)
 }
 
 /// Whether [`write_web`] would find something in its way.
 ///
 /// # Errors
-/// A State fault that names each file that has to be moved or made writable.
+/// A State error that names each file that has to be moved or made writable.
 pub(crate) fn check_web(context: &Context<'_>) -> Result<()> {
     let web = context.project.web();
     if context.is_default() {
-        return web_integration::check(&web, &context.name);
+        return web_files::check(&web, &context.name);
     }
     dot_env::read(&web.dot_env()).map(drop)
 }
@@ -147,7 +148,7 @@ pub(crate) fn check_web(context: &Context<'_>) -> Result<()> {
 /// kubeconfig alone.
 ///
 /// # Errors
-/// Faults of reading and writing.
+/// Errors of reading and writing.
 pub(crate) fn write_web(context: &Context<'_>, access: &Access) -> Result<()> {
     let yaml = access.kubeconfig.to_yaml();
     if !context.is_default() {
@@ -155,12 +156,12 @@ pub(crate) fn write_web(context: &Context<'_>, access: &Access) -> Result<()> {
     }
     let primary = access.kubeconfig.to_json_base64();
     let (web, scratch) = (context.project.web(), context.paths().vm_dir());
-    web_integration::Web { paths: &web, scratch: &scratch }
-        .write(&web_integration::Access { name: &context.name, kubeconfig: &yaml, primary: &primary }, context.events)
+    web_files::Web { paths: &web, scratch: &scratch }
+        .write(&web_files::Access { name: &context.name, kubeconfig: &yaml, primary: &primary }, context.events)
 }
 
 /// Loads images, applies manifests and, given the ports that the running VM has, waits for Deployments and the web
-/// port: two phases, or three.
+/// port: two steps, or three.
 ///
 /// # Errors
 /// As [`run`].
@@ -168,14 +169,14 @@ pub(crate) fn write_web(context: &Context<'_>, access: &Access) -> Result<()> {
 pub(crate) fn deploy(
     context: &Context<'_>,
     desired: &Desired,
-    phases: &mut Phases<'_>,
+    steps: &mut Steps<'_>,
     watch: &mut GuestWatch<'_>,
     access: &Access,
     ports: Option<Ports>,
     settings: Settings,
     deadline: Deadline,
 ) -> Result<ApplyReport> {
-    let images = phases.run("Loading container images", || {
+    let images = steps.run("Loading container images", || {
         if context.project.config.images.is_empty() {
             return Ok(Outcome::Skipped(Vec::new(), "no [[images]] in .k3s-vm/config.toml".to_owned()));
         }
@@ -184,7 +185,7 @@ pub(crate) fn deploy(
         Ok(Outcome::Done(images, fact))
     })?;
     let mut report = ApplyReport { images, ..ApplyReport::default() };
-    let objects = phases.run("Applying manifests", || {
+    let objects = steps.run("Applying manifests", || {
         let digests = report.images.iter().map(|image| (image.name.clone(), image.digest.clone()));
         let destination = Destination {
             inside: Inside::Made(access, deadline),
@@ -200,7 +201,7 @@ pub(crate) fn deploy(
         )
     })?;
     if let Some(ports) = ports {
-        report.web_answers = phases
+        report.web_answers = steps
             .run("Waiting for the application", || rolled_out(context, &ports, watch, access, &objects, deadline))?;
     }
     Ok(report)
@@ -217,11 +218,11 @@ fn rolled_out(
     let deployments = cluster::ready::deployments(objects);
     for deployment in &deployments {
         watch.wait(&deployment.to_string(), deadline, |left| access.client.look_rollout(deployment, left)).map_err(
-            |fault| match fault.class() {
-                FaultClass::Timeout => {
-                    access.client.explain_rollout(deployment).into_iter().fold(fault, Fault::because)
+            |error| match error.class() {
+                ErrorClass::Timeout => {
+                    access.client.explain_rollout(deployment).into_iter().fold(error, Error::because)
                 }
-                _ => fault,
+                _ => error,
             },
         )?;
     }
@@ -246,7 +247,7 @@ fn unserved(context: &Context<'_>, objects: &[ManifestObject]) -> Result<Option<
 /// Waits until the application answers that was applied before the cluster was saved.
 ///
 /// # Errors
-/// Timeout and Guest faults of the watch.
+/// Timeout and Guest errors of the watch.
 pub(crate) fn answers(
     context: &Context<'_>,
     desired: &Desired,

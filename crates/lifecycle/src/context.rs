@@ -8,10 +8,10 @@ use model::paths::{CachePaths, InstancePaths};
 use model::requirement::Consent;
 use model::{EventSink, Result};
 
-use crate::disks::Pool;
-use crate::instance_ports;
-use crate::ownership::Asker;
+use crate::instance::ownership::Asker;
+use crate::instance::ports;
 use crate::project::Project;
+use crate::saved_vm::backing_files::Pool;
 
 /// The surroundings of a verb.
 pub struct Context<'a> {
@@ -21,7 +21,7 @@ pub struct Context<'a> {
     pub name: InstanceName,
     /// The cache that projects share.
     pub cache: CachePaths,
-    /// The checkout's `guest/` folder, from which images are built.
+    /// The checkout's `guest/` directory, from which images are built.
     pub guest_sources: PathBuf,
     /// The device of KVM, `/dev/kvm`.
     pub kvm_device: PathBuf,
@@ -45,9 +45,9 @@ impl<'a> Context<'a> {
     /// The host ports of the instance: those of the configuration; one with a name has its own.
     ///
     /// # Errors
-    /// Faults of reading, and a Port fault where none is free.
+    /// Errors of reading, and a Port error where none is free.
     pub fn ports(&self) -> Result<Ports> {
-        if self.is_default() { Ok(self.project.config.ports) } else { instance_ports::of(self) }
+        if self.is_default() { Ok(self.project.config.ports) } else { ports::of(self) }
     }
 
     /// The instance's kubeconfig on this host.

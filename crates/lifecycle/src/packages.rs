@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use model::requirement::{Consent, Requirement};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use family::Family;
 use system::System;
@@ -47,7 +47,7 @@ fn ensure_on(
         return Err(lacking(&missing, family).next(by_hand).next(AGREE));
     }
     install::install(system, family, &packages, consent, events)
-        .map_err(|fault| not_installed(&packages, &fault, &by_hand))?;
+        .map_err(|error| not_installed(&packages, &error, &by_hand))?;
     let missing = self::missing(system, requirements);
     if missing.is_empty() {
         events.note(format!("installed {}", packages.join(", ")));
@@ -95,45 +95,45 @@ fn describe(requirement: &Requirement, family: Family) -> String {
     format!("{} (package {}), which {}", requirement.program, family.package(requirement), requirement.purpose)
 }
 
-fn lacking(missing: &[&Requirement], family: Family) -> Fault {
+fn lacking(missing: &[&Requirement], family: Family) -> Error {
     let programs: Vec<&str> = missing.iter().map(|requirement| requirement.program).collect();
-    let mut fault = Fault::new(FaultClass::Host, format!("this machine lacks {}", programs.join(", ")));
+    let mut error = Error::new(ErrorClass::Host, format!("this machine lacks {}", programs.join(", ")));
     for requirement in missing {
-        fault = fault.because(describe(requirement, family));
+        error = error.because(describe(requirement, family));
     }
-    fault
+    error
 }
 
-fn unknown_system(missing: &[&Requirement]) -> Fault {
+fn unknown_system(missing: &[&Requirement]) -> Error {
     let programs: Vec<&str> = missing.iter().map(|requirement| requirement.program).collect();
-    let mut fault = Fault::new(FaultClass::Host, format!("this machine lacks {}", programs.join(", ")));
+    let mut error = Error::new(ErrorClass::Host, format!("this machine lacks {}", programs.join(", ")));
     for requirement in missing {
-        fault = fault.because(format!("{}, which {}", requirement.program, requirement.purpose));
+        error = error.because(format!("{}, which {}", requirement.program, requirement.purpose));
     }
-    fault
+    error
         .because("its package manager is not known here (neither apt, dnf nor pacman by /etc/os-release)")
         .next(format!("install {} as your system does it", programs.join(", ")))
 }
 
-/// The fault of the command as one that says what it was for. What the user did and what took too long stay what they
+/// The error of the command as one that says what it was for. What the user did and what took too long stay what they
 /// are.
-fn not_installed(packages: &[String], fault: &Fault, by_hand: &str) -> Fault {
-    let class = match fault.class() {
-        class @ (FaultClass::Interrupted | FaultClass::Timeout) => class,
-        _ => FaultClass::Host,
+fn not_installed(packages: &[String], error: &Error, by_hand: &str) -> Error {
+    let class = match error.class() {
+        class @ (ErrorClass::Interrupted | ErrorClass::Timeout) => class,
+        _ => ErrorClass::Host,
     };
-    let mut told = Fault::new(class, format!("cannot install {}", packages.join(", "))).because(fault.what());
-    for why in fault.why() {
+    let mut told = Error::new(class, format!("cannot install {}", packages.join(", "))).because(error.what());
+    for why in error.why() {
         told = told.because(why);
     }
-    for step in fault.next_steps() {
+    for step in error.next_steps() {
         told = told.next(step);
     }
     // A step that installs is there where the plain command is what failed.
-    if !fault.next_steps().iter().any(|step| step.contains(" install ")) {
+    if !error.next_steps().iter().any(|step| step.contains(" install ")) {
         told = told.next(by_hand);
     }
-    match fault.log() {
+    match error.log() {
         Some(log) => told.with_log(log.clone()),
         None => told,
     }

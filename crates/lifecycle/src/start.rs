@@ -3,33 +3,33 @@
 mod arrival;
 mod begin;
 mod fallback;
-mod phase_count;
 mod preparation;
+mod step_count;
 
 use std::time::Duration;
 
 use host::deadline::Deadline;
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 use serde::Serialize;
 
-use crate::accelerator;
+use crate::apply::images;
 use crate::apply::{self, ApplyReport};
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::guest_watch::GuestWatch;
-use crate::images;
-use crate::instance_lock;
-use crate::keeper;
-use crate::observe::{Observed, Running, observe};
-use crate::phases::Phases;
-use crate::pool;
-use crate::saved::SavedCluster;
-use crate::services::ServicesState;
-use crate::template::Base;
-use crate::web_port;
+use crate::fork::warm_pool;
+use crate::instance::accelerator;
+use crate::instance::lock;
+use crate::instance::observe::{Observed, Running, observe};
+use crate::instance::wait::services::ServicesState;
+use crate::instance::wait::watch::GuestWatch;
+use crate::project::desired::Desired;
+use crate::project::web_port;
+use crate::saved_vm::cluster::SavedCluster;
+use crate::saved_vm::template::SavedVm;
+use crate::steps::Steps;
+use crate::supervisor;
 use arrival::{Arrival, Arrived};
 pub use begin::From;
 use begin::{Begin, Begun, Wanted};
@@ -88,13 +88,13 @@ pub struct StartReport {
 /// Starts the instance, or verifies and refreshes it when it runs.
 ///
 /// # Errors
-/// A fault of any phase; a VM that was started goes on running, so that the next start goes on where this one ended.
+/// An error of any step; a VM that was started goes on running, so that the next start goes on where this one ended.
 pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> {
     let report = {
-        let _lock = instance_lock::of_new(context)?;
+        let _lock = lock::of_new(context)?;
         run_locked(context, options, &Beginning::AsItIs)?
     };
-    pool::refill(context);
+    warm_pool::refill(context);
     Ok(report)
 }
 
@@ -102,7 +102,7 @@ pub fn run(context: &Context<'_>, options: StartOptions) -> Result<StartReport> 
 pub(crate) enum Beginning<'a> {
     /// Whatever is there.
     AsItIs,
-    /// Nothing: once everything for a new instance is there, the old one is destroyed, which gives the phase's fact.
+    /// Nothing: once everything for a new instance is there, the old one is destroyed, which gives the step's fact.
     Anew {
         /// Whether the guest image is built anew, too.
         rebuild: bool,
@@ -112,7 +112,7 @@ pub(crate) enum Beginning<'a> {
     /// A saved VM, as which the instance goes on; nothing is applied to it.
     Saved {
         /// The saved VM.
-        base: &'a Base,
+        saved_vm: &'a SavedVm,
         /// Destroys what is there, if anything is.
         destroy: Option<&'a dyn Fn() -> Result<String>>,
     },
@@ -149,19 +149,19 @@ pub(crate) fn run_locked(
     let choosing = accelerator::is_open(context, &observed);
     let rebuild = matches!(beginning, Beginning::Anew { rebuild: true, .. });
     let saved = match beginning {
-        Beginning::Saved { base, .. } => Some(*base),
+        Beginning::Saved { saved_vm, .. } => Some(*saved_vm),
         _ => None,
     };
     let before = u32::from(beginning.destroy().is_some()) + u32::from(choosing);
-    let coming = phase_count::likely(context, &observed, options.wait, rebuild, saved.is_some());
-    let phases = &mut Phases::new(context.events, before + 2 + coming);
-    phases.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
+    let coming = step_count::likely(context, &observed, options.wait, rebuild, saved.is_some());
+    let steps = &mut Steps::new(context.events, before + 2 + coming);
+    steps.run("Checking the host", || preparation::check_host(context, &observed, rebuild))?;
     // Held until the VM runs and all is noted that would keep it.
     let (image, _held) =
-        phases.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild, saved))?;
+        steps.run("Preparing the guest image", || preparation::guest_image(context, &observed, rebuild, saved))?;
     // Before anything is destroyed: who wants KVM and nothing else keeps the old instance where there is none.
     let choice = if choosing {
-        phases.run("Choosing the accelerator", || accelerator::choose(context, &image))?
+        steps.run("Choosing the accelerator", || accelerator::choose(context, &image))?
     } else {
         Choice::ordered_tcg()
     };
@@ -171,19 +171,19 @@ pub(crate) fn run_locked(
         Wanted { desired: &desired, image: &image, choice: &choice, node_port, rebuild, saved },
     )?;
     if let Some(destroy) = beginning.destroy() {
-        begin.destroy(destroy, phases)?;
+        begin.destroy(destroy, steps)?;
     }
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
-    let mut begun = begin.run(observed, options.wait, phases)?;
+    let mut begun = begin.run(observed, options.wait, steps)?;
     loop {
-        let Begun { running, console, from, cluster, base } = begun;
+        let Begun { running, console, from, cluster, saved_vm } = begun;
         if from == From::Running {
-            keeper::ensure(context);
+            supervisor::ensure(context);
         }
         if !options.wait {
             return Ok(report(context, &running, from, None));
         }
-        let (cluster, saved_vm) = (cluster.as_ref(), base.as_ref());
+        let (cluster, saved_vm) = (cluster.as_ref(), saved_vm.as_ref());
         let arrival = Arrival {
             context,
             desired: &desired,
@@ -192,14 +192,14 @@ pub(crate) fn run_locked(
             running: &running,
             from,
             cluster,
-            base: saved_vm,
+            saved_vm: saved_vm,
         };
-        match arrival.run(console, phases)? {
+        match arrival.run(console, steps)? {
             Arrived::Ready(applied, services) => {
                 let report = report(context, &running, from, Some(applied));
                 return Ok(StartReport { services_state: Some(services), ..report });
             }
-            Arrived::Asleep(why) => begun = begin.instead(&running, from, saved_vm, &why, phases)?,
+            Arrived::Asleep(why) => begun = begin.instead(&running, from, saved_vm, &why, steps)?,
         }
     }
 }
@@ -213,11 +213,11 @@ fn node_port(context: &Context<'_>, desired: &Desired) -> Result<Port> {
 /// A VM that stood still, and whose guest has just been let go on, becomes useful.
 ///
 /// # Errors
-/// State where its cluster was never Ready; Timeout and Guest faults of the wait.
+/// State where its cluster was never Ready; Timeout and Guest errors of the wait.
 pub(crate) fn awaken(context: &Context<'_>, running: &Running) -> Result<StartReport> {
     let paths = context.paths();
     let cluster = SavedCluster::read(&paths.cluster())
-        .map_err(|why| Fault::new(FaultClass::State, "its cluster was never Ready").because(why))?;
+        .map_err(|why| Error::new(ErrorClass::State, "its cluster was never Ready").because(why))?;
     let console = ConsoleReader::from_end(paths.log())?;
     let watch = &mut GuestWatch::new(&running.process, console, &paths, context.events);
     let deadline = Deadline::after(context.project.config.timeouts.start);
@@ -232,16 +232,16 @@ fn report(
     // Nothing where nobody waited.
     applied: Option<Option<ApplyReport>>,
 ) -> StartReport {
-    let record = &running.record;
-    let ports = record.ports();
+    let state_file = &running.state_file;
+    let ports = state_file.ports();
     StartReport {
         instance: context.name.to_string(),
         was_running: from == From::Running,
         from,
         pid: running.process.pid(),
-        accelerator: record.accelerator.clone(),
-        accelerator_reason: record.accelerator_reason.clone(),
-        distribution: record.distribution.clone(),
+        accelerator: state_file.accelerator.clone(),
+        accelerator_reason: state_file.accelerator_reason.clone(),
+        distribution: state_file.distribution.clone(),
         api: ports.api_url(),
         web: ports.web_url(),
         kubeconfig: context.kubeconfig().display().to_string(),

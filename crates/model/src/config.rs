@@ -27,7 +27,7 @@ pub use forwards::PortForward;
 pub use k3s::K3sConfig;
 pub use nixpkgs::Nixpkgs;
 pub use patterns::Patterns;
-pub use resolve::{Resolved, Sources, web_folder};
+pub use resolve::{Resolved, Sources, web_directory};
 pub use setting::{Setting, SettingValue};
 pub use source::{Flag, Origin, Overrides, WEB_PORT};
 
@@ -52,11 +52,11 @@ pub struct Config {
     pub guest: GuestConfig,
     /// The K3s of the distribution `k3s`.
     pub k3s: K3sConfig,
-    /// The web application's folder, relative to the project.
-    pub web_folder: String,
+    /// The web application's directory, relative to the project.
+    pub web_directory: String,
     /// The Service behind the web port, where it is named.
     pub web_service: Option<WebService>,
-    /// Files and folders of manifests, relative to the project.
+    /// Files and directories of manifests, relative to the project.
     pub manifests: Vec<String>,
     /// How the web application's variables reach which containers.
     pub inject: InjectConfig,
@@ -165,8 +165,8 @@ pub struct ImageConfig {
     pub provider: Provider,
     /// What runs in it.
     pub distribution: Distribution,
-    /// The folder of a prebuilt image, relative to the project.
-    pub folder: Option<String>,
+    /// The directory of a prebuilt image, relative to the project.
+    pub directory: Option<String>,
     /// Virtual size of the root disk in bytes.
     pub disk: u64,
     /// The nixpkgs of a NixOS guest, instead of the pinned one.
@@ -259,13 +259,13 @@ pub struct ContainerImage {
     pub source: ContainerImageSource,
 }
 
-/// Files and folders, relative to the project, that the build of a container image depends on: while their contents are the
+/// Files and directories, relative to the project, that the build of a container image depends on: while their contents are the
 /// same it need not run again. Empty where that is not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildSources {
     /// Those.
     pub paths: Vec<String>,
-    /// What within folders of them is left out.
+    /// What within directories of them is left out.
     pub without: Vec<String>,
 }
 

@@ -4,32 +4,32 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// How a phase ended.
+/// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "kebab-case")]
-pub enum PhaseOutcome {
+pub enum StepOutcome {
     /// It did its work; the text is the one fact worth keeping ("node k3s-vm is Ready"), or empty.
     Done(String),
     /// There was nothing to do; the text says why.
     Skipped(String),
-    /// It failed; the fault follows as the result of the verb.
+    /// It failed; the error follows as the result of the verb.
     Failed,
 }
 
-/// One event. `phase` numbers begin at 1.
+/// One event. `step` numbers begin at 1.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A numbered phase of the verb begins.
-    PhaseStarted {
-        /// Number of the phase.
+    /// A numbered step of the verb begins.
+    StepStarted {
+        /// Number of the step.
         number: u32,
-        /// How many phases the verb has.
+        /// How many steps the verb has.
         total: u32,
         /// What it does, as a gerund ("Building the guest image").
         title: String,
     },
-    /// News of a long task inside the phase; replaces the former line of the same task.
+    /// News of a long task inside the step; replaces the former line of the same task.
     Progress {
         /// The task ("packages", "kubernetes", "boot"); several may run at once.
         task: String,
@@ -40,14 +40,14 @@ pub enum Event {
         /// Units in all, where that is known.
         total: Option<u64>,
     },
-    /// A task of the phase is over; its live line goes away.
+    /// A task of the step is over; its live line goes away.
     TaskFinished {
         /// The task.
         task: String,
     },
-    /// The phase ended.
-    PhaseFinished {
-        /// Number of the phase.
+    /// The step ended.
+    StepFinished {
+        /// Number of the step.
         number: u32,
         /// What it did.
         title: String,
@@ -56,7 +56,7 @@ pub enum Event {
         elapsed: Duration,
         /// How it ended.
         #[serde(flatten)]
-        outcome: PhaseOutcome,
+        outcome: StepOutcome,
     },
     /// Something the user should know, though nothing is wrong.
     Note {

@@ -10,7 +10,7 @@ pub const SCHEMA: u32 = 2;
 /// The oldest one that it reads. Disks of instances lie on images of schema 1, which had no digests.
 pub const OLDEST_SCHEMA: u32 = 1;
 
-/// File names inside the folder of a guest image.
+/// File names inside the directory of a guest image.
 pub mod file {
     /// The Linux kernel.
     pub const KERNEL: &str = "kernel";
@@ -69,11 +69,11 @@ pub struct GuestImageManifest {
     pub files: BTreeMap<String, FileDigest>,
 }
 
-/// A guest image on the host: a folder with the files of [`file`].
+/// A guest image on the host: a directory with the files of [`file`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestImage {
-    /// The folder, an absolute path.
-    pub folder: PathBuf,
+    /// The directory, an absolute path.
+    pub directory: PathBuf,
     /// What it says of itself.
     pub manifest: GuestImageManifest,
     /// What identifies its content: the cache key, or a digest of a prebuilt image's manifest and disk.
@@ -93,18 +93,18 @@ impl GuestImage {
     }
     /// The Linux kernel.
     pub fn kernel(&self) -> PathBuf {
-        self.folder.join(file::KERNEL)
+        self.directory.join(file::KERNEL)
     }
     /// The initial RAM disk.
     pub fn initrd(&self) -> PathBuf {
-        self.folder.join(file::INITRD)
+        self.directory.join(file::INITRD)
     }
     /// The read-only base of the root disk.
     pub fn root_disk(&self) -> PathBuf {
-        self.folder.join(file::ROOT_DISK)
+        self.directory.join(file::ROOT_DISK)
     }
-    /// The description's place in `folder`.
-    pub fn manifest_path(folder: &Path) -> PathBuf {
-        folder.join(file::MANIFEST)
+    /// The description's place in `directory`.
+    pub fn manifest_path(directory: &Path) -> PathBuf {
+        directory.join(file::MANIFEST)
     }
 }

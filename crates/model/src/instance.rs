@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, FaultClass};
+use crate::{Error, ErrorClass};
 
 /// The name of an instance as QEMU's `-name` shows it: `k3s-vm`, or `k3s-vm-SUFFIX`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct InstanceName(String);
 pub(crate) const NAME_RULE: &str =
     "a name begins with a lower-case letter and has lower-case letters, digits and dashes, 32 at most";
 
-/// Whether `text` can be the name of a folder of ours.
+/// Whether `text` can be the name of a directory of ours.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 32
         && text.starts_with(|first: char| first.is_ascii_lowercase())
@@ -29,12 +29,12 @@ impl InstanceName {
     /// The instance with `suffix`: lower-case letters, digits and dashes, at most 32, a letter first.
     ///
     /// # Errors
-    /// A [`FaultClass::Config`] fault that says the rule.
-    pub fn with_suffix(suffix: &str) -> Result<Self, Fault> {
+    /// A [`ErrorClass::Config`] error that says the rule.
+    pub fn with_suffix(suffix: &str) -> Result<Self, Error> {
         if is_name(suffix) {
             Ok(InstanceName(format!("{}-{suffix}", Self::DEFAULT)))
         } else {
-            Err(Fault::new(FaultClass::Config, format!("`{suffix}` cannot be the name of an instance"))
+            Err(Error::new(ErrorClass::Config, format!("`{suffix}` cannot be the name of an instance"))
                 .because(NAME_RULE))
         }
     }

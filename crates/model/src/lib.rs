@@ -5,8 +5,8 @@
 pub mod bind_address;
 pub mod config;
 pub mod dotenv;
+pub mod error;
 pub mod event;
-pub mod fault;
 pub mod generation;
 pub mod guest_image;
 pub mod instance;
@@ -17,6 +17,6 @@ pub mod snapshot;
 
 pub use bind_address::BindAddress;
 pub use config::Config;
+pub use error::{Error, ErrorClass, Result};
 pub use event::{Event, EventSink};
-pub use fault::{Fault, FaultClass, Result};
 pub use generation::Generation;

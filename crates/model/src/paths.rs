@@ -1,4 +1,4 @@
-//! Every file and folder of a project, an instance and the cache: one method each, with what it holds.
+//! Every file and directory of a project, an instance and the cache: one method each, with what it holds.
 //!
 //! It computes names; it never looks whether they exist.
 
@@ -8,21 +8,21 @@ use crate::generation::Generation;
 use crate::instance::InstanceName;
 use crate::snapshot::SnapshotName;
 
-/// A project: the folder that holds `.k3s-vm/`.
+/// A project: the directory that holds `.k3s-vm/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectPaths {
     root: PathBuf,
 }
 
 impl ProjectPaths {
-    /// The folder by which a project is recognised.
+    /// The directory by which a project is recognised.
     pub const MARKER: &'static str = ".k3s-vm";
 
     /// The project at `root`, an absolute path.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         ProjectPaths { root: root.into() }
     }
-    /// The project's folder.
+    /// The project's directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -34,7 +34,7 @@ impl ProjectPaths {
     pub fn config(&self) -> PathBuf {
         self.state_dir().join("config.toml")
     }
-    /// What of the folder is not for version control.
+    /// What of the directory is not for version control.
     pub fn ignore_file(&self) -> PathBuf {
         self.state_dir().join(".gitignore")
     }
@@ -44,43 +44,43 @@ impl ProjectPaths {
     }
     /// The user's part of the NixOS guest: made once, theirs to edit, meant for version control. No `reset` removes it.
     pub fn nix_configuration(&self) -> PathBuf {
-        self.nix_folder().join("configuration.nix")
+        self.nix_directory().join("configuration.nix")
     }
     /// What the configuration says of the NixOS guest, written anew for each build.
     pub fn nix_settings(&self) -> PathBuf {
-        self.nix_folder().join("settings.json")
+        self.nix_directory().join("settings.json")
     }
     /// The link that `nix-build` makes to the newest image.
     pub fn nix_result(&self) -> PathBuf {
-        self.nix_folder().join("result")
+        self.nix_directory().join("result")
     }
     /// What the last `nix-build` said.
     pub fn nix_build_log(&self) -> PathBuf {
         self.state_dir().join("nix-build.log")
     }
-    /// The folder of the files that make the NixOS guest: that of the default instance.
-    pub fn nix_folder(&self) -> PathBuf {
+    /// The directory of the files that make the NixOS guest: that of the default instance.
+    pub fn nix_directory(&self) -> PathBuf {
         self.instance(&InstanceName::default()).vm_dir()
     }
     /// The project's `.env`, which has `WEB_PORT`.
     pub fn dot_env(&self) -> PathBuf {
         self.root.join(".env")
     }
-    /// The folders of the instances that have a name; the default one lives in [`ProjectPaths::state_dir`].
+    /// The directories of the instances that have a name; the default one lives in [`ProjectPaths::state_dir`].
     pub fn instances(&self) -> PathBuf {
         self.state_dir().join("instances")
     }
-    /// Saved VMs to begin anew with, one folder each.
+    /// Saved VMs to begin anew with, one directory each.
     pub fn templates(&self) -> PathBuf {
         self.state_dir().join("templates")
     }
-    /// Saved VMs that the user asked for, one folder each, by their names.
+    /// Saved VMs that the user asked for, one directory each, by their names.
     pub fn snapshots(&self) -> PathBuf {
         self.state_dir().join("snapshots")
     }
     /// The snapshot of this name.
-    pub fn snapshot(&self, name: &SnapshotName) -> TemplatePaths {
-        TemplatePaths::new(self.snapshots().join(name.as_str()))
+    pub fn snapshot(&self, name: &SnapshotName) -> SavedStatePaths {
+        SavedStatePaths::new(self.snapshots().join(name.as_str()))
     }
     /// The lock that is held while container images are built.
     pub fn build_lock(&self) -> PathBuf {
@@ -100,18 +100,18 @@ impl ProjectPaths {
     }
 }
 
-/// The web application's folder and the files in it that the tool writes.
+/// The web application's directory and the files in it that the tool writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebPaths {
     dir: PathBuf,
 }
 
 impl WebPaths {
-    /// The web folder at `dir`, an absolute path.
+    /// The web directory at `dir`, an absolute path.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         WebPaths { dir: dir.into() }
     }
-    /// The folder.
+    /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -123,15 +123,15 @@ impl WebPaths {
     pub fn dot_env_example(&self) -> PathBuf {
         self.dir.join(".env.example")
     }
-    /// The folder of the kubeconfig.
-    pub fn kubeconfig_folder(&self) -> PathBuf {
+    /// The directory of the kubeconfig.
+    pub fn kubeconfig_directory(&self) -> PathBuf {
         self.dir.join(".kube")
     }
     /// The kubeconfig of the cluster.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.kubeconfig_folder().join(Self::KUBECONFIG_NAME)
+        self.kubeconfig_directory().join(Self::KUBECONFIG_NAME)
     }
-    /// Its name in its folder.
+    /// Its name in its directory.
     pub const KUBECONFIG_NAME: &'static str = "config";
     /// The symbolic link to the kubeconfig.
     pub fn kubeconfig_link(&self) -> PathBuf {
@@ -155,7 +155,7 @@ pub struct InstancePaths {
 }
 
 impl InstancePaths {
-    /// The instance's folder: `.k3s-vm/` for the default instance.
+    /// The instance's directory: `.k3s-vm/` for the default instance.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -180,24 +180,24 @@ impl InstancePaths {
         self.vm_dir().join("lock")
     }
     /// Held by the process that looks after an idle VM.
-    pub fn keeper_lock(&self) -> PathBuf {
-        self.vm_dir().join("keeper.lock")
+    pub fn supervisor_lock(&self) -> PathBuf {
+        self.vm_dir().join("supervisor.lock")
     }
     /// Held by the process that bounds the log while no command runs. Never deleted.
     pub fn log_lock(&self) -> PathBuf {
         self.vm_dir().join("log.lock")
     }
     /// What that process had to say; empty as a rule.
-    pub fn keeper_log(&self) -> PathBuf {
-        self.vm_dir().join("keeper.log")
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.vm_dir().join("supervisor.log")
     }
     /// Since when and why a paused VM is so; proves nothing.
     pub fn paused(&self) -> PathBuf {
         self.vm_dir().join("paused.json")
     }
     /// What was started: pid, start time, boot id, uuid, ports, image. Helps to find the process, proves nothing.
-    pub fn record(&self) -> PathBuf {
-        self.vm_dir().join("record.json")
+    pub fn state_file(&self) -> PathBuf {
+        self.vm_dir().join("state.json")
     }
     /// What the cluster on the instance's disk is, as soon as it has proved to be ours; 0600, it lets into the cluster.
     pub fn cluster(&self) -> PathBuf {
@@ -272,15 +272,15 @@ impl InstancePaths {
     pub const AGENT_SOCKET: &'static str = "agent.sock";
 }
 
-/// The files of a suspended VM, in the folder of its disk.
+/// The files of a suspended VM, in the directory of its disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuspendedPaths {
     dir: PathBuf,
 }
 
 impl SuspendedPaths {
-    /// The folder.
-    pub fn folder(&self) -> &Path {
+    /// The directory.
+    pub fn directory(&self) -> &Path {
         &self.dir
     }
     /// The RAM of this generation.
@@ -301,16 +301,16 @@ impl SuspendedPaths {
 
 /// The files of a saved VM: a template or a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplatePaths {
+pub struct SavedStatePaths {
     dir: PathBuf,
 }
 
-impl TemplatePaths {
+impl SavedStatePaths {
     /// The template at `dir`, an absolute path.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        TemplatePaths { dir: dir.into() }
+        SavedStatePaths { dir: dir.into() }
     }
-    /// The folder.
+    /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -328,7 +328,7 @@ impl TemplatePaths {
     }
     /// What it fits, written last.
     pub fn description(&self) -> PathBuf {
-        self.dir.join("template.json")
+        self.dir.join("saved-state.json")
     }
     /// What the cluster in it is: whoever restores it need not ask the guest. 0600, it lets into the cluster.
     pub fn cluster(&self) -> PathBuf {
@@ -351,15 +351,15 @@ impl CachePaths {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         CachePaths { root: root.into() }
     }
-    /// The folder.
+    /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
-    /// Guest images, one folder each, named by fingerprint.
+    /// Guest images, one directory each, named by fingerprint.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")
     }
-    /// Parts that images are made of (trees, programs), one folder each, named by fingerprint.
+    /// Parts that images are made of (trees, programs), one directory each, named by fingerprint.
     pub fn parts(&self) -> PathBuf {
         self.root.join("parts")
     }

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, FaultClass};
+use crate::{Error, ErrorClass};
 
-/// The name of a snapshot, which is that of its folder.
+/// The name of a snapshot, which is that of its directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SnapshotName(String);
@@ -15,12 +15,12 @@ impl SnapshotName {
     /// The name `text`: lower-case letters, digits and dashes, at most 32, a letter first; as those of instances.
     ///
     /// # Errors
-    /// A [`FaultClass::Config`] fault that says the rule.
-    pub fn new(text: &str) -> Result<Self, Fault> {
+    /// A [`ErrorClass::Config`] error that says the rule.
+    pub fn new(text: &str) -> Result<Self, Error> {
         if crate::instance::is_name(text) {
             Ok(SnapshotName(text.to_owned()))
         } else {
-            Err(Fault::new(FaultClass::Config, format!("`{text}` cannot be the name of a snapshot"))
+            Err(Error::new(ErrorClass::Config, format!("`{text}` cannot be the name of a snapshot"))
                 .because(crate::instance::NAME_RULE))
         }
     }
@@ -42,12 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_that_of_a_folder_which_is_neither_hidden_nor_elsewhere() {
+    fn a_name_is_that_of_a_directory_which_is_neither_hidden_nor_elsewhere() {
         for legal in ["before-migration", "a", "v1"] {
             assert_eq!(SnapshotName::new(legal).unwrap().as_str(), legal);
         }
         for illegal in ["", ".", "..", ".hidden", "a/b", "A", "1", "-a", "ü", "a b", &"a".repeat(33)] {
-            assert_eq!(SnapshotName::new(illegal).unwrap_err().class(), FaultClass::Config, "{illegal}");
+            assert_eq!(SnapshotName::new(illegal).unwrap_err().class(), ErrorClass::Config, "{illegal}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use host::wait::{Look, Wait};
 use model::paths::InstancePaths;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -32,34 +32,34 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(8);
 /// A connection on which the agent has answered.
 #[derive(Debug)]
 pub struct Agent {
-    folder: PathBuf,
+    directory: PathBuf,
     /// Nothing after a call that ended in its middle: what comes next on that connection could be its late answer.
     wire: Option<Wire>,
 }
 
 impl Agent {
-    /// Connects to the socket in `folder` (`InstancePaths::vm_dir`) until the agent answers a `guest-sync-delimited`;
+    /// Connects to the socket in `directory` (`InstancePaths::vm_dir`) until the agent answers a `guest-sync-delimited`;
     /// every attempt is a connection of its own, since one made too early never answers.
     ///
     /// # Errors
     /// Timeout with the last observation; Guest when QEMU is gone (nobody listens).
-    pub fn connect(folder: &Path, deadline: Duration) -> Result<Self> {
+    pub fn connect(directory: &Path, deadline: Duration) -> Result<Self> {
         let mut attempt = FIRST_ATTEMPT;
         let wait = Wait { what: "the guest agent", deadline, interval: Duration::from_millis(100) };
         let wire = wait.until(|left| {
             let limit = after(attempt.min(left));
             attempt = (attempt * 2).min(LONGEST_ATTEMPT);
-            match synchronise(folder, limit) {
+            match synchronise(directory, limit) {
                 Ok(wire) => Ok(Look::Ready(wire)),
                 Err(WireError::Deadline) => Ok(Look::NotYet("it does not answer".to_owned())),
                 Err(WireError::Busy) => Ok(Look::NotYet("other programs are connected to it".to_owned())),
                 Err(WireError::Closed) => Ok(Look::NotYet("QEMU closed the connection".to_owned())),
                 // Perhaps what was left by another client.
                 Err(WireError::TooLong(_)) => Ok(Look::NotYet("it says something else without an end".to_owned())),
-                Err(error) => Err(fault("connecting", error)),
+                Err(error) => Err(wire_error("connecting", error)),
             }
         })?;
-        Ok(Agent { folder: folder.to_owned(), wire: Some(wire) })
+        Ok(Agent { directory: directory.to_owned(), wire: Some(wire) })
     }
 
     /// Sets the guest's clock.
@@ -71,14 +71,14 @@ impl Agent {
         let limit = after(deadline);
         let wanted = nanoseconds(time);
         let answer = self.call::<Object<Nothing>>("guest-set-time", json!({"time": wanted}), SMALL, limit);
-        let Err(fault) = answer else { return Ok(()) };
+        let Err(error) = answer else { return Ok(()) };
         // The agent sets the clock and then runs hwclock; without one it reports a failure although the clock is right.
-        if fault.class() != FaultClass::Failed {
-            return Err(fault);
+        if error.class() != ErrorClass::Failed {
+            return Err(error);
         }
         let shown: i64 = self.call("guest-get-time", Value::Null, SMALL, limit)?;
         let expected = wanted.saturating_add(i64::try_from(asked.elapsed().as_nanos()).unwrap_or(0));
-        if shown.abs_diff(expected) < 2_000_000_000 { Ok(()) } else { Err(fault) }
+        if shown.abs_diff(expected) < 2_000_000_000 { Ok(()) } else { Err(error) }
     }
 
     /// Asks the guest to power off. The agent does not answer this one; only a refusal would come back.
@@ -88,7 +88,7 @@ impl Agent {
     pub fn shut_down(&mut self, deadline: Duration) -> Result<()> {
         let refusal = Duration::from_millis(300).min(deadline);
         match self.call::<Object<Nothing>>("guest-shutdown", json!({"mode": "powerdown"}), SMALL, after(refusal)) {
-            Err(fault) if matches!(fault.class(), FaultClass::Timeout | FaultClass::Guest) => Ok(()),
+            Err(error) if matches!(error.class(), ErrorClass::Timeout | ErrorClass::Guest) => Ok(()),
             other => other.map(drop),
         }
     }
@@ -104,7 +104,7 @@ impl Agent {
     ) -> Result<T> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
-            None => synchronise(&self.folder, deadline).map_err(|error| fault(command, error))?,
+            None => synchronise(&self.directory, deadline).map_err(|error| wire_error(command, error))?,
         };
         let mut request = serde_json::Map::from_iter([("execute".to_owned(), Value::from(command))]);
         if !arguments.is_null() {
@@ -112,7 +112,7 @@ impl Agent {
         }
         let line = format!("{}\n", Value::Object(request));
         let sent = wire.send(line.as_bytes(), deadline).and_then(|()| wire.line(limit, deadline));
-        let line = sent.map_err(|error| fault(command, error))?;
+        let line = sent.map_err(|error| wire_error(command, error))?;
         match read(&line) {
             Ok(Ok(value)) => {
                 self.wire = Some(wire);
@@ -120,11 +120,11 @@ impl Agent {
             }
             Ok(Err(refusal)) => {
                 self.wire = Some(wire);
-                Err(Fault::new(FaultClass::Failed, format!("the guest agent refused {command}")).because(refusal))
+                Err(Error::new(ErrorClass::Failed, format!("the guest agent refused {command}")).because(refusal))
             }
             Err(why) => {
-                let fault = Fault::new(FaultClass::Failed, format!("the guest agent cannot be used ({command})"));
-                Err(fault.because(why))
+                let error = Error::new(ErrorClass::Failed, format!("the guest agent cannot be used ({command})"));
+                Err(error.because(why))
             }
         }
     }
@@ -156,8 +156,8 @@ fn read<T: DeserializeOwned>(line: &[u8]) -> std::result::Result<std::result::Re
 }
 
 /// A fresh connection on which the agent has answered. Whatever stood in the line before is dropped.
-fn synchronise(folder: &Path, deadline: Instant) -> Result<Wire, WireError> {
-    let mut wire = Wire::connect(folder, InstancePaths::AGENT_SOCKET)?;
+fn synchronise(directory: &Path, deadline: Instant) -> Result<Wire, WireError> {
+    let mut wire = Wire::connect(directory, InstancePaths::AGENT_SOCKET)?;
     // Any number that an earlier client is unlikely to have used.
     let id = nanoseconds(SystemTime::now()) & 0x7fff_ffff;
     let mut request = vec![DELIMITER];
@@ -180,17 +180,17 @@ fn nanoseconds(time: SystemTime) -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-fn fault(during: &str, error: WireError) -> Fault {
+fn wire_error(during: &str, error: WireError) -> Error {
     let (class, why) = match error {
-        WireError::Interrupted(fault) => return fault,
-        WireError::NobodyListens => (FaultClass::Guest, "QEMU does not run: nobody listens on its socket".to_owned()),
-        WireError::Busy => (FaultClass::Timeout, "other programs are connected to it".to_owned()),
-        WireError::Closed => (FaultClass::Guest, "QEMU closed the connection".to_owned()),
-        WireError::Deadline => (FaultClass::Timeout, "no answer in time".to_owned()),
-        WireError::TooLong(limit) => (FaultClass::Failed, format!("its answer has more than {limit} bytes")),
-        WireError::Io(error) => (FaultClass::Failed, error.to_string()),
+        WireError::Interrupted(error) => return error,
+        WireError::NobodyListens => (ErrorClass::Guest, "QEMU does not run: nobody listens on its socket".to_owned()),
+        WireError::Busy => (ErrorClass::Timeout, "other programs are connected to it".to_owned()),
+        WireError::Closed => (ErrorClass::Guest, "QEMU closed the connection".to_owned()),
+        WireError::Deadline => (ErrorClass::Timeout, "no answer in time".to_owned()),
+        WireError::TooLong(limit) => (ErrorClass::Failed, format!("its answer has more than {limit} bytes")),
+        WireError::Io(error) => (ErrorClass::Failed, error.to_string()),
     };
-    Fault::new(class, format!("the guest agent cannot be reached ({during})")).because(why)
+    Error::new(class, format!("the guest agent cannot be reached ({during})")).because(why)
 }
 
 #[cfg(test)]

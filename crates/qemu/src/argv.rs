@@ -23,7 +23,7 @@ pub const NETDEV: &str = "net0";
 pub(crate) const ROOT_DISK: &str = "root-disk";
 
 /// The address of the guest's network card. slirp gives every VM a network of its own, so all may share it, and a RAM
-/// template needs it constant.
+/// saved_state needs it constant.
 const MAC: &str = "52:54:00:6b:33:73";
 
 /// What the guest's reset does (`RebootAction` of qapi/run-state.json).
@@ -79,7 +79,7 @@ pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
         name: InstanceName::default(),
         uuid: "uuid".to_owned(),
         pid_file: "pid".into(),
-        folder: "folder".into(),
+        directory: "directory".into(),
         sandbox: false,
         memory_backend: MemoryBackend::Ram,
         kernel: "kernel".into(),
@@ -245,7 +245,7 @@ impl Argv {
         self.json("-device", &json!({"driver": "isa-serial", "index": 0, "chardev": "console"}));
     }
 
-    /// PCI slots are named: RAM templates depend on them.
+    /// PCI slots are named: RAM saved states depend on them.
     fn devices(&mut self, machine: &Machine) {
         self.json("-device", &json!({"driver": "vmgenid", "guid": "auto"}));
         self.json("-device", &json!({"driver": "pvpanic"}));

@@ -5,7 +5,7 @@ mod text;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 /// A line that says that the guest cannot go on as it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl DeathSign {
         }
     }
 
-    /// What it means, for a fault's headline.
+    /// What it means, for an error's headline.
     pub fn meaning(&self) -> &'static str {
         match self {
             DeathSign::KernelPanic(_) => "the guest's kernel panicked",
@@ -156,8 +156,8 @@ impl ConsoleReader {
     }
 }
 
-fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Fault {
-    Fault::new(FaultClass::Failed, format!("cannot read {}", path.display())).because(error)
+fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorClass::Failed, format!("cannot read {}", path.display())).because(error)
 }
 
 #[cfg(test)]
@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn reads_only_what_is_new_and_only_whole_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("vm.log");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.log");
         std::fs::write(&path, "Kernel panic - not syncing: of the run before\n").unwrap();
         let mut reader = ConsoleReader::from_end(path.clone()).unwrap();
         assert_eq!(reader.news().unwrap(), ConsoleNews::default());
@@ -219,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_log_that_is_not_there_yet_brings_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut reader = ConsoleReader::from_end(folder.path().join("vm.log")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut reader = ConsoleReader::from_end(directory.path().join("vm.log")).unwrap();
         assert_eq!(reader.news().unwrap(), ConsoleNews::default());
     }
 }

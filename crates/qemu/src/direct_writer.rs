@@ -211,8 +211,8 @@ mod tests {
         piece.next(ALIGNMENT).fill(with);
     }
 
-    fn pieces_arrive(folder: &Path) {
-        let file = tempfile::NamedTempFile::new_in(folder).unwrap();
+    fn pieces_arrive(directory: &Path) {
+        let file = tempfile::NamedTempFile::new_in(directory).unwrap();
         let count = 3 * PIECES;
         file.as_file().set_len((count * 2 * ALIGNMENT) as u64).unwrap();
         let mut writer = DirectWriter::new(file.as_file()).unwrap();

@@ -1,13 +1,13 @@
 //! Freezes the disk of a VM: what it has written so far becomes a read-only base, an overlay takes the rest.
 //!
 //! The base gets a name that it keeps, since overlays find it by that. Templates hold it by a hard link of their own
-//! ([`crate::template::Unsealed::link_disk`]), so that no removal of one takes the disk from another.
+//! ([`crate::saved_state::NewSavedState::link_disk`]), so that no removal of one takes the disk from another.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::files;
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::{EventSink, Result};
 
 use crate::qmp::Outcome;
@@ -30,7 +30,7 @@ pub fn freeze(guest: &mut StoppedGuest<'_>, disk: &Path, frozen: &Path, events: 
     let qmp = guest.qmp();
     let frozen_disk = Freeze { disk, frozen }.run(qmp, &mut steps);
     steps.done(if frozen_disk.is_ok() { "overlay in use" } else { "overlay not in use" });
-    frozen_disk.map_err(|fault| fault.context(told))
+    frozen_disk.map_err(|error| error.context(told))
 }
 
 /// Puts `disk`, that of a running VM, onto `base`, a disk of its chain, by taking over what lies between. The guest goes on
@@ -43,7 +43,7 @@ pub fn shorten(qmp: &mut Qmp, disk: &Path, base: &Path, deadline: Duration, even
     let mut steps = Steps::begin("shorten the disk", events);
     let done = qmp.cancel_stream().and_then(|()| qmp.stream_to(disk, base, deadline, events));
     steps.done(if done.is_ok() { "layers merged" } else { "layers not merged" });
-    done.map_err(|fault| fault.context("the disk's chain was not shortened"))
+    done.map_err(|error| error.context("the disk's chain was not shortened"))
 }
 
 struct Freeze<'a> {
@@ -68,27 +68,27 @@ impl Freeze<'_> {
                 qmp.open_overlay(&name, &overlay)
             })
             .and_then(|()| files::rename(&overlay, self.disk));
-        if let Err(fault) = made {
+        if let Err(error) = made {
             qmp.close_node(&name);
             self.undo(&overlay);
-            return Err(fault);
+            return Err(error);
         }
         match qmp.put_on_top(&top.name, &name) {
             Outcome::Done => Ok(()),
-            Outcome::Refused(fault) => {
+            Outcome::Refused(error) => {
                 qmp.close_node(&name);
                 self.undo(&overlay);
-                Err(fault)
+                Err(error)
             }
             // To undo what QEMU has done would let it write into a file without a name, which is gone with it.
-            Outcome::Unknown(fault) => match qmp.top_of_root_disk() {
+            Outcome::Unknown(error) => match qmp.top_of_root_disk() {
                 Ok(now) if now.name == name => Ok(()),
                 Ok(now) if now.name == top.name => {
                     qmp.close_node(&name);
                     self.undo(&overlay);
-                    Err(fault)
+                    Err(error)
                 }
-                _ => Err(fault.because(
+                _ => Err(error.because(
                     "QEMU does not tell which disk it writes to; the disk on the host is complete either way",
                 )),
             },

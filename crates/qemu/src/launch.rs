@@ -15,7 +15,7 @@ use host::deadline::moment_after;
 use host::identity::ProcessIdentity;
 use host::wait::{Look, Wait};
 use model::paths::InstancePaths;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::wire::{Wire, WireError};
 use crate::{Machine, Qemu, Qmp, argv};
@@ -57,18 +57,18 @@ impl Launch<'_> {
         self.machine.check()?;
         let (log, begin) = open_log(&self.log)?;
         let mut command = self.command(arguments, &log)?;
-        events.debug(shown(&command, &self.machine.folder));
+        events.debug(shown(&command, &self.machine.directory));
         let mut child = command.spawn().map_err(|error| {
-            Fault::new(FaultClass::Host, format!("cannot start {}", self.qemu.program.display())).because(error)
+            Error::new(ErrorClass::Host, format!("cannot start {}", self.qemu.program.display())).because(error)
         })?;
         match self.until_it_answers(&mut child, begin) {
             Ok((identity, qmp)) => {
                 events.debug(format!("QEMU runs as pid {}", identity.pid));
                 Ok((Launched { identity, child }, qmp))
             }
-            Err(fault) => {
+            Err(error) => {
                 end(&mut child);
-                Err(fault)
+                Err(error)
             }
         }
     }
@@ -78,7 +78,7 @@ impl Launch<'_> {
         let copy = |log: &File| log.try_clone().map_err(|error| cannot_open(&self.log, &error));
         command
             .args(arguments)
-            .current_dir(&self.machine.folder)
+            .current_dir(&self.machine.directory)
             .stdin(Stdio::null())
             .stdout(copy(log)?)
             .stderr(copy(log)?);
@@ -93,34 +93,34 @@ impl Launch<'_> {
                 return Ok(Look::Ready(None));
             }
             // A socket that was left behind, or is another QEMU's, does not count.
-            match Wire::connect(&self.machine.folder, InstancePaths::QMP_SOCKET) {
+            match Wire::connect(&self.machine.directory, InstancePaths::QMP_SOCKET) {
                 Ok(wire) if wire.peer_pid() == child.id() => {
                     match Qmp::negotiate(wire, end.saturating_duration_since(Instant::now())) {
-                        Err(fault) if fault.class() == FaultClass::Guest => Ok(Look::NotYet(fault.to_string())),
+                        Err(error) if error.class() == ErrorClass::Guest => Ok(Look::NotYet(error.to_string())),
                         other => other.map(|qmp| Look::Ready(Some(qmp))),
                     }
                 }
                 Ok(wire) => Ok(Look::NotYet(format!("pid {} answers in its place", wire.peer_pid()))),
-                Err(WireError::Interrupted(fault)) => Err(fault),
+                Err(WireError::Interrupted(error)) => Err(error),
                 Err(_) => Ok(Look::NotYet("it does not listen yet".to_owned())),
             }
         });
         match child.try_wait() {
             Ok(Some(status)) if matches!(status.code(), Some(126 | 127)) => {
                 // What shells and setsid(1) say of a program that they cannot run.
-                let fault = Fault::new(FaultClass::Host, format!("cannot start {}", self.qemu.program.display()));
-                Err(early_death::with_log(fault, &self.log, begin))
+                let error = Error::new(ErrorClass::Host, format!("cannot start {}", self.qemu.program.display()));
+                Err(early_death::with_log(error, &self.log, begin))
             }
-            Ok(Some(status)) => Err(early_death::fault(self.machine, &self.log, begin, status)),
+            Ok(Some(status)) => Err(early_death::error(self.machine, &self.log, begin, status)),
             Ok(None) => {
-                let qmp = told.map_err(|fault| {
-                    early_death::with_log(fault.context("QEMU was started and does not answer"), &self.log, begin)
+                let qmp = told.map_err(|error| {
+                    early_death::with_log(error.context("QEMU was started and does not answer"), &self.log, begin)
                 })?;
                 ProcessIdentity::of(child.id())?
                     .zip(qmp)
-                    .ok_or_else(|| Fault::new(FaultClass::Guest, "QEMU ended while it was being looked at"))
+                    .ok_or_else(|| Error::new(ErrorClass::Guest, "QEMU ended while it was being looked at"))
             }
-            Err(error) => Err(Fault::new(FaultClass::Failed, "cannot look after QEMU").because(error)),
+            Err(error) => Err(Error::new(ErrorClass::Failed, "cannot look after QEMU").because(error)),
         }
     }
 }
@@ -149,10 +149,10 @@ fn end(child: &mut Child) {
 }
 
 /// The command as a line for a shell.
-fn shown(command: &Command, folder: &Path) -> String {
+fn shown(command: &Command, directory: &Path) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<String> = words.map(quote).collect();
-    format!("cd {} && {}", quote(folder.as_os_str()), words.join(" "))
+    format!("cd {} && {}", quote(directory.as_os_str()), words.join(" "))
 }
 
 /// The log, and where this run begins in it. The console may show secrets of the guest.
@@ -165,6 +165,6 @@ fn open_log(path: &Path) -> Result<(File, u64)> {
     open().map_err(|error| cannot_open(path, &error))
 }
 
-fn cannot_open(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::new(FaultClass::Host, format!("cannot write the log {}", path.display())).because(error)
+fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorClass::Host, format!("cannot write the log {}", path.display())).because(error)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use model::instance::InstanceName;
 use model::port::Port;
-use model::{BindAddress, Fault, FaultClass, Result};
+use model::{BindAddress, Error, ErrorClass, Result};
 
 use crate::{Accelerator, Version};
 
@@ -32,7 +32,7 @@ impl fmt::Display for Forward {
 pub struct FirmwareFile {
     /// The name; QEMU wants `opt/` before names that are not its own.
     pub name: String,
-    /// The file, absolute or relative to [`Machine::folder`].
+    /// The file, absolute or relative to [`Machine::directory`].
     pub path: PathBuf,
 }
 
@@ -41,7 +41,7 @@ pub struct FirmwareFile {
 pub enum MemoryBackend {
     /// Anonymous memory of QEMU's.
     Ram,
-    /// That of a saved VM in this file, absolute or relative to [`Machine::folder`]. What the guest writes stays private.
+    /// That of a saved VM in this file, absolute or relative to [`Machine::directory`]. What the guest writes stays private.
     File(PathBuf),
 }
 
@@ -55,7 +55,7 @@ pub struct Machine {
     /// QEMU writes its pid here and locks the file; an absolute path, which also tells an orphan's project.
     pub pid_file: PathBuf,
     /// QEMU's working directory, `InstancePaths::vm_dir`; the sockets are in it.
-    pub folder: PathBuf,
+    pub directory: PathBuf,
     /// Of the QEMU that will run it; decides machine type and workarounds.
     pub version: Version,
     /// Whether that QEMU can put itself under its filter of system calls.
@@ -74,7 +74,7 @@ pub struct Machine {
     pub initrd: PathBuf,
     /// The kernel command line.
     pub kernel_command_line: String,
-    /// The qcow2 root disk, absolute or relative to [`Machine::folder`].
+    /// The qcow2 root disk, absolute or relative to [`Machine::directory`].
     pub disk: PathBuf,
     /// Ports of the host that lead into the guest.
     pub forwards: Vec<Forward>,
@@ -88,7 +88,7 @@ impl Machine {
     /// What QEMU could not take and would tell in its own words only.
     ///
     /// # Errors
-    /// A Config fault for a path that its options cannot carry.
+    /// A Config error for a path that its options cannot carry.
     pub fn check(&self) -> Result<()> {
         let memory = match &self.memory_backend {
             MemoryBackend::Ram => None,
@@ -96,9 +96,9 @@ impl Machine {
         };
         match memory.into_iter().chain([&self.disk]).find(|path| path.to_str().is_none()) {
             None => Ok(()),
-            Some(path) => Err(Fault::new(FaultClass::Config, format!("QEMU cannot open {}", path.display()))
+            Some(path) => Err(Error::new(ErrorClass::Config, format!("QEMU cannot open {}", path.display()))
                 .because("its options carry only paths that are valid UTF-8")
-                .next("rename the folder")),
+                .next("rename the directory")),
         }
     }
 }

@@ -1,25 +1,25 @@
-//! Stops a VM by a bounded ladder: power-off in the guest, QMP `quit`, SIGTERM, SIGKILL.
+//! Stops a VM by a bounded escalation: power-off in the guest, QMP `quit`, SIGTERM, SIGKILL.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use host::deadline::moment_after;
 use host::identity::ProcessHandle;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::qmp::RunState;
 use crate::{Agent, Qmp};
 
 /// How long one QMP call or one attempt to reach the agent may take here: a healthy one answers in milliseconds, and
-/// the next rung waits for nothing else.
+/// the next stage waits for nothing else.
 const CALL: Duration = Duration::from_secs(2);
 
 /// How long a wait lasts before the user's interrupt and QEMU's events are looked at.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// How long each rung may take. A rung of zero is left out, except SIGKILL.
+/// How long each stage may take. A stage of zero is left out, except SIGKILL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ladder {
+pub struct Escalation {
     /// The guest's own power-off, by ACPI button and agent.
     pub power_off: Duration,
     /// The pause after which the button is pressed again: early in the boot nobody notices it.
@@ -32,9 +32,9 @@ pub struct Ladder {
     pub kill: Duration,
 }
 
-/// A rung of the ladder.
+/// A stage of the escalation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rung {
+pub enum Stage {
     /// The guest powered off.
     PowerOff,
     /// QEMU ended by QMP.
@@ -48,38 +48,38 @@ pub enum Rung {
 /// How the VM went down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
-    /// The rung that ended it.
-    pub rung: Rung,
+    /// The stage that ended it.
+    pub stage: Stage,
     /// Whether the guest shut itself down: its filesystems are clean.
     pub clean: bool,
 }
 
-impl Ladder {
-    /// The ladder whose clean part takes at most `clean` (the user's `timeouts.stop`).
+impl Escalation {
+    /// The escalation whose clean part takes at most `clean` (the user's `timeouts.stop`).
     pub fn with_clean(clean: Duration) -> Self {
-        let rung = Duration::from_secs(5);
-        Ladder { power_off: clean, press_again: rung, quit: rung, terminate: rung, kill: rung }
+        let stage = Duration::from_secs(5);
+        Escalation { power_off: clean, press_again: stage, quit: stage, terminate: stage, kill: stage }
     }
 
     /// SIGKILL alone, for a VM whose disk is thrown away: a busy host may take seconds for anything gentler.
     pub fn hard() -> Self {
-        let (none, rung) = (Duration::ZERO, Duration::from_secs(30));
-        Ladder { power_off: none, press_again: rung, quit: none, terminate: none, kill: rung }
+        let (none, stage) = (Duration::ZERO, Duration::from_secs(30));
+        Escalation { power_off: none, press_again: stage, quit: none, terminate: none, kill: stage }
     }
 
-    /// Climbs until the process is gone. `folder` is `InstancePaths::vm_dir`, which has the sockets.
+    /// Climbs until the process is gone. `directory` is `InstancePaths::vm_dir`, which has the sockets.
     ///
     /// # Errors
     /// Timeout when even SIGKILL did not end it; Interrupted when the user asked to stop, with the process alive.
-    pub fn stop(&self, process: &ProcessHandle, folder: &Path, events: &dyn EventSink) -> Result<Stopped> {
-        let mut climb = Climb { process, folder, events, qmp: None, guest_shut_down: false };
-        for rung in [Rung::PowerOff, Rung::Quit, Rung::Terminate, Rung::Kill] {
-            if climb.rung(rung, self)? {
-                return Ok(Stopped { rung, clean: climb.guest_shut_down });
+    pub fn stop(&self, process: &ProcessHandle, directory: &Path, events: &dyn EventSink) -> Result<Stopped> {
+        let mut climb = Climb { process, directory, events, qmp: None, guest_shut_down: false };
+        for stage in [Stage::PowerOff, Stage::Quit, Stage::Terminate, Stage::Kill] {
+            if climb.stage(stage, self)? {
+                return Ok(Stopped { stage, clean: climb.guest_shut_down });
             }
         }
         let pid = process.pid();
-        Err(Fault::new(FaultClass::Timeout, format!("QEMU (pid {pid}) does not end"))
+        Err(Error::new(ErrorClass::Timeout, format!("QEMU (pid {pid}) does not end"))
             .because("SIGKILL had no effect: it hangs in the host's kernel")
             .next(format!("ps -o pid,stat,wchan,cmd -p {pid}")))
     }
@@ -87,7 +87,7 @@ impl Ladder {
 
 struct Climb<'a> {
     process: &'a ProcessHandle,
-    folder: &'a Path,
+    directory: &'a Path,
     events: &'a dyn EventSink,
     qmp: Option<Qmp>,
     /// QEMU said that the guest, not somebody outside, ended it.
@@ -95,34 +95,34 @@ struct Climb<'a> {
 }
 
 impl Climb<'_> {
-    /// Whether the process is gone after this rung.
-    fn rung(&mut self, rung: Rung, ladder: &Ladder) -> Result<bool> {
+    /// Whether the process is gone after this stage.
+    fn stage(&mut self, stage: Stage, escalation: &Escalation) -> Result<bool> {
         // An interrupt makes QMP calls fail: that must not look like a reason to climb on.
         host::interrupt::check()?;
-        match rung {
-            Rung::PowerOff if ladder.power_off.is_zero() => Ok(false),
-            Rung::PowerOff => self.power_off(ladder),
-            Rung::Quit if ladder.quit.is_zero() => Ok(false),
-            Rung::Quit => match self.with_qmp("quit", Qmp::quit) {
-                Some(()) => self.wait(ladder.quit),
+        match stage {
+            Stage::PowerOff if escalation.power_off.is_zero() => Ok(false),
+            Stage::PowerOff => self.power_off(escalation),
+            Stage::Quit if escalation.quit.is_zero() => Ok(false),
+            Stage::Quit => match self.with_qmp("quit", Qmp::quit) {
+                Some(()) => self.wait(escalation.quit),
                 None => self.wait(Duration::ZERO),
             },
-            Rung::Terminate if ladder.terminate.is_zero() => Ok(false),
-            Rung::Terminate => {
+            Stage::Terminate if escalation.terminate.is_zero() => Ok(false),
+            Stage::Terminate => {
                 self.events.debug(format!("sending SIGTERM to pid {}", self.process.pid()));
                 self.process.terminate()?;
-                self.wait(ladder.terminate)
+                self.wait(escalation.terminate)
             }
-            Rung::Kill => {
+            Stage::Kill => {
                 self.events.debug(format!("sending SIGKILL to pid {}", self.process.pid()));
                 self.process.kill()?;
-                self.wait(ladder.kill)
+                self.wait(escalation.kill)
             }
         }
     }
 
-    fn power_off(&mut self, ladder: &Ladder) -> Result<bool> {
-        let end = moment_after(ladder.power_off);
+    fn power_off(&mut self, escalation: &Escalation) -> Result<bool> {
+        let end = moment_after(escalation.power_off);
         match self.with_qmp("query-status", Qmp::status) {
             // A guest that stands still notices no button.
             Some(RunState::Paused) => drop(self.with_qmp("cont", Qmp::cont)),
@@ -139,10 +139,10 @@ impl Climb<'_> {
         }
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            if self.wait(left.min(ladder.press_again))? {
+            if self.wait(left.min(escalation.press_again))? {
                 return Ok(true);
             }
-            if left <= ladder.press_again {
+            if left <= escalation.press_again {
                 return Ok(false);
             }
             if !self.guest_shut_down {
@@ -153,19 +153,19 @@ impl Climb<'_> {
 
     fn ask_agent(&mut self, end: Instant) -> bool {
         let limit = CALL.min(end.saturating_duration_since(Instant::now()));
-        let asked = Agent::connect(self.folder, limit).and_then(|mut agent| agent.shut_down(CALL));
-        if let Err(fault) = &asked {
-            self.events.debug(format!("the agent was not told to shut down: {fault}"));
+        let asked = Agent::connect(self.directory, limit).and_then(|mut agent| agent.shut_down(CALL));
+        if let Err(error) = &asked {
+            self.events.debug(format!("the agent was not told to shut down: {error}"));
         }
         asked.is_ok()
     }
 
     /// Runs one command on a QMP connection, made anew if needed; a failure is a line for `--debug`, since the next
-    /// rung does without.
+    /// stage does without.
     fn with_qmp<T>(&mut self, name: &str, command: impl FnOnce(&mut Qmp) -> Result<T>) -> Option<T> {
         let answer = match self.qmp.take().filter(|qmp| !qmp.is_closed()) {
             Some(qmp) => Ok(qmp),
-            None => Qmp::connect(self.folder, CALL),
+            None => Qmp::connect(self.directory, CALL),
         }
         .and_then(|mut qmp| {
             let answer = command(&mut qmp);
@@ -177,8 +177,8 @@ impl Climb<'_> {
                 self.events.debug(format!("QMP {name}: done"));
                 Some(value)
             }
-            Err(fault) => {
-                self.events.debug(format!("QMP {name}: {fault}"));
+            Err(error) => {
+                self.events.debug(format!("QMP {name}: {error}"));
                 None
             }
         }

@@ -1,7 +1,7 @@
 //! The header of a qcow2 image: what it says of the image under it, and new overlays that hold nothing yet.
 //!
 //! Source: docs/interop/qcow2 of QEMU. It knows nothing of clusters with data: that is qemu-img's and QEMU's. A start from
-//! a template waits for each program that it starts; this takes the time of one small write.
+//! a saved_state waits for each program that it starts; this takes the time of one small write.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
@@ -11,8 +11,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use host::files::{self, Mode};
-use host::io_fault::at_path;
-use model::{Fault, FaultClass, Generation, Result};
+use host::io_error::at_path;
+use model::{Error, ErrorClass, Generation, Result};
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// The size of a cluster of new overlays, QEMU's default.
@@ -40,20 +40,20 @@ pub struct Header {
     pub generation: Option<Generation>,
     /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
-    /// The path of the image under it; a relative name was taken from the folder of this one, as QEMU does.
+    /// The path of the image under it; a relative name was taken from the directory of this one, as QEMU does.
     pub backing_file: Option<PathBuf>,
 }
 
 /// Reads the header, also of an image that a running QEMU holds.
 ///
 /// # Errors
-/// Failed when it is no qcow2 image; a fault that names the path.
+/// Failed when it is no qcow2 image; an error that names the path.
 pub fn header(image: &Path) -> Result<Header> {
     let file = File::open(image).map_err(|error| at_path("read the disk", image, &error))?;
     let place = Place::read(&file).map_err(|error| unreadable(image, &error))?;
     let name = place.name(&file).map_err(|error| unreadable(image, &error))?;
-    let folder = image.parent().unwrap_or(Path::new("."));
-    let backing_file = name.map(|name| folder.join(OsStr::from_bytes(&name)));
+    let directory = image.parent().unwrap_or(Path::new("."));
+    let backing_file = name.map(|name| directory.join(OsStr::from_bytes(&name)));
     let generation = place.generation(&file).map_err(|error| unreadable(image, &error))?;
     Ok(Header { generation, virtual_size: place.virtual_size, backing_file })
 }
@@ -67,7 +67,7 @@ pub fn new_generation() -> Generation {
 /// data is moved; of an image of a former version the header's begin is written anew.
 ///
 /// # Errors
-/// Failed when the header has no room for it; a fault that names the path.
+/// Failed when the header has no room for it; an error that names the path.
 pub fn set_generation(image: &Path, generation: &Generation) -> Result<()> {
     let write = || -> io::Result<()> {
         let file = File::options().read(true).write(true).open(image)?;
@@ -87,12 +87,12 @@ pub fn set_generation(image: &Path, generation: &Generation) -> Result<()> {
 /// it. `base`, a qcow2 image with an absolute path, is not looked at: a running QEMU may hold it.
 ///
 /// # Errors
-/// Failed when the path of the base is too long for the format; a fault that names the path.
+/// Failed when the path of the base is too long for the format; an error that names the path.
 pub fn create_overlay(overlay: &Path, base: &Path, size: u64) -> Result<()> {
-    let told = |fault: Fault| fault.context(format!("cannot make the disk {}", overlay.display()));
+    let told = |error: Error| error.context(format!("cannot make the disk {}", overlay.display()));
     let name = absolute_name(base).map_err(told)?;
     let bytes = empty_overlay(name, size, &new_generation())
-        .ok_or_else(|| told(Fault::new(FaultClass::Failed, format!("{size} bytes are too large for it"))))?;
+        .ok_or_else(|| told(Error::new(ErrorClass::Failed, format!("{size} bytes are too large for it"))))?;
     files::write_atomic(overlay, &bytes, Mode::Exactly(0o600)).map_err(told)
 }
 
@@ -102,7 +102,7 @@ pub fn create_overlay(overlay: &Path, base: &Path, size: u64) -> Result<()> {
 /// # Errors
 /// As [`create_overlay`]; Failed when it has no image under it.
 pub fn rename_base(image: &Path, base: &Path) -> Result<()> {
-    let told = |fault: Fault| fault.context(format!("cannot name another base in the disk {}", image.display()));
+    let told = |error: Error| error.context(format!("cannot name another base in the disk {}", image.display()));
     let name = absolute_name(base).map_err(told)?;
     let write = || -> io::Result<()> {
         let permissions = image.metadata()?.permissions();
@@ -282,7 +282,7 @@ fn empty_overlay(name: &[u8], size: u64, generation: &Generation) -> Option<Vec<
 
 fn absolute_name(base: &Path) -> Result<&[u8]> {
     let name = base.as_os_str().as_bytes();
-    let refused = |why: String| Err(Fault::new(FaultClass::Failed, why));
+    let refused = |why: String| Err(Error::new(ErrorClass::Failed, why));
     match name.len() {
         length if length > LONGEST_NAME => {
             refused(format!("the path {} has {length} bytes, a disk can name {LONGEST_NAME} at most", base.display()))
@@ -305,10 +305,10 @@ fn number_8(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-fn unreadable(image: &Path, error: &io::Error) -> Fault {
+fn unreadable(image: &Path, error: &io::Error) -> Error {
     let cut = error.kind() == io::ErrorKind::UnexpectedEof;
-    let why = if cut { "it is no qcow2 image".to_owned() } else { host::io_fault::text(error) };
-    Fault::new(FaultClass::Failed, format!("cannot read the disk {}", image.display())).because(why)
+    let why = if cut { "it is no qcow2 image".to_owned() } else { host::io_error::text(error) };
+    Error::new(ErrorClass::Failed, format!("cannot read the disk {}", image.display())).because(why)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::version::QEMU_IMG;
 
@@ -19,13 +19,13 @@ pub fn rebase(image: &Path, base: &Path, deadline: Duration) -> Result<()> {
         .arg(absolute(base)?)
         .arg(absolute(image)?)
         .deadline(deadline);
-    command.run().map(drop).map_err(|fault| fault.context(format!("cannot shorten the disk {}", image.display())))
+    command.run().map(drop).map_err(|error| error.context(format!("cannot shorten the disk {}", image.display())))
 }
 
 fn qemu_img() -> Result<Command> {
     match host::tools::find(QEMU_IMG.program) {
         Some(program) => Ok(Command::new(program)),
-        None => Err(Fault::new(FaultClass::Host, format!("{} is not installed", QEMU_IMG.program))
+        None => Err(Error::new(ErrorClass::Host, format!("{} is not installed", QEMU_IMG.program))
             .because(format!("it {}", QEMU_IMG.purpose))
             .next("k3s-vm --yes    # installs it")
             .next(format!("apt-get install {}", QEMU_IMG.apt))),
@@ -34,5 +34,5 @@ fn qemu_img() -> Result<Command> {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path)
-        .map_err(|error| Fault::new(FaultClass::Failed, format!("{} is no path", path.display())).because(error))
+        .map_err(|error| Error::new(ErrorClass::Failed, format!("{} is no path", path.display())).because(error))
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use model::paths::InstancePaths;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -63,27 +63,27 @@ pub(crate) enum Outcome {
     /// QEMU has done it.
     Done,
     /// QEMU has refused, and all is as it was.
-    Refused(Fault),
+    Refused(Error),
     /// No answer came, or none that can be understood.
-    Unknown(Fault),
+    Unknown(Error),
 }
 
 /// Why a command has no result.
 enum CallError {
-    Refused(Fault),
-    Unknown(Fault),
+    Refused(Error),
+    Unknown(Error),
 }
 
-impl From<Fault> for CallError {
-    fn from(fault: Fault) -> Self {
-        CallError::Unknown(fault)
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        CallError::Unknown(error)
     }
 }
 
-impl From<CallError> for Fault {
+impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Refused(fault) | CallError::Unknown(fault) => fault,
+            CallError::Refused(error) | CallError::Unknown(error) => error,
         }
     }
 }
@@ -99,14 +99,15 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Connects to the socket in `folder` (`InstancePaths::vm_dir`) and negotiates; one attempt. `deadline` bounds
+    /// Connects to the socket in `directory` (`InstancePaths::vm_dir`) and negotiates; one attempt. `deadline` bounds
     /// the attempt and later every call.
     ///
     /// # Errors
     /// Guest when nobody listens or QEMU closes, Timeout when it stays silent (also while another client is
     /// connected), Failed when what answers is not QMP.
-    pub fn connect(folder: &Path, deadline: Duration) -> Result<Self> {
-        let wire = Wire::connect(folder, InstancePaths::QMP_SOCKET).map_err(|error| fault("connecting", error))?;
+    pub fn connect(directory: &Path, deadline: Duration) -> Result<Self> {
+        let wire =
+            Wire::connect(directory, InstancePaths::QMP_SOCKET).map_err(|error| wire_error("connecting", error))?;
         Self::negotiate(wire, deadline)
     }
 
@@ -143,8 +144,8 @@ impl Qmp {
     pub(crate) fn attempt(&mut self, command: &str, arguments: Value) -> Outcome {
         match self.call::<Object<Nothing>>(command, arguments, None, SMALL) {
             Ok(_) => Outcome::Done,
-            Err(CallError::Refused(fault)) => Outcome::Refused(fault),
-            Err(CallError::Unknown(fault)) => Outcome::Unknown(fault),
+            Err(CallError::Refused(error)) => Outcome::Refused(error),
+            Err(CallError::Unknown(error)) => Outcome::Unknown(error),
         }
     }
 
@@ -193,7 +194,7 @@ impl Qmp {
         if let Err(error) = sent {
             return Err(self.failed(command, error).into());
         }
-        let failed = |what: String, why: &str| Fault::new(FaultClass::Failed, what).because(answer::shown(why));
+        let failed = |what: String, why: &str| Error::new(ErrorClass::Failed, what).because(answer::shown(why));
         loop {
             let line = self.line(deadline, limit, command)?;
             let message = parse(&line)?;
@@ -237,7 +238,7 @@ impl Qmp {
     pub(crate) fn memory(&mut self, id: &str) -> Result<u64> {
         let devices: Vec<Object<MemoryDevice>> = self.ask("query-memdev", Value::Null)?;
         let found = devices.iter().map(|Object(device)| device).find(|device| device.id.as_deref() == Some(id));
-        let nothing = || Fault::new(FaultClass::Failed, "QEMU does not tell how much RAM the VM has");
+        let nothing = || Error::new(ErrorClass::Failed, "QEMU does not tell how much RAM the VM has");
         found.map(|device| device.size).ok_or_else(nothing)
     }
 
@@ -300,7 +301,7 @@ impl Qmp {
     }
 
     /// The events that have come since the last call; waits at most `wait` for the first one. A connection that QEMU
-    /// has closed is no fault here: see [`Qmp::is_closed`].
+    /// has closed is no error here: see [`Qmp::is_closed`].
     ///
     /// # Errors
     /// Interrupted, and Failed when what comes is not QMP.
@@ -331,7 +332,7 @@ impl Qmp {
     fn keep_event(&mut self, line: &[u8], message: Message<'_>) -> Result<()> {
         // A tree is made of its data, so that it must be small whatever was asked for.
         if line.len() > SMALL || self.events.len() >= MOST_EVENTS {
-            return Err(Fault::new(FaultClass::Failed, "QEMU's events are too many or too large to be kept"));
+            return Err(Error::new(ErrorClass::Failed, "QEMU's events are too many or too large to be kept"));
         }
         let data = match message.data {
             Some(data) => serde_json::from_str(data.get()).map_err(|_| not_qmp(line))?,
@@ -345,9 +346,9 @@ impl Qmp {
         self.wire.line(limit, deadline).map_err(|error| self.failed(during, error))
     }
 
-    fn failed(&mut self, during: &str, error: WireError) -> Fault {
+    fn failed(&mut self, during: &str, error: WireError) -> Error {
         self.closed |= matches!(error, WireError::Closed);
-        fault(during, error)
+        wire_error(during, error)
     }
 }
 
@@ -363,20 +364,20 @@ struct MemoryDevice {
     size: u64,
 }
 
-fn fault(during: &str, error: WireError) -> Fault {
+fn wire_error(during: &str, error: WireError) -> Error {
     let (class, why) = match error {
-        WireError::Interrupted(fault) => return fault,
-        WireError::NobodyListens => (FaultClass::Guest, "nobody listens on its QMP socket".to_owned()),
-        WireError::Busy => (FaultClass::Timeout, "other programs wait in the queue of its QMP socket".to_owned()),
-        WireError::Closed => (FaultClass::Guest, "it closed the connection".to_owned()),
+        WireError::Interrupted(error) => return error,
+        WireError::NobodyListens => (ErrorClass::Guest, "nobody listens on its QMP socket".to_owned()),
+        WireError::Busy => (ErrorClass::Timeout, "other programs wait in the queue of its QMP socket".to_owned()),
+        WireError::Closed => (ErrorClass::Guest, "it closed the connection".to_owned()),
         WireError::Deadline => (
-            FaultClass::Timeout,
+            ErrorClass::Timeout,
             "no answer in time; QMP serves one client at a time, so another one may be connected".to_owned(),
         ),
-        WireError::TooLong(limit) => (FaultClass::Failed, format!("its answer has more than {limit} bytes")),
-        WireError::Io(error) => (FaultClass::Failed, error.to_string()),
+        WireError::TooLong(limit) => (ErrorClass::Failed, format!("its answer has more than {limit} bytes")),
+        WireError::Io(error) => (ErrorClass::Failed, error.to_string()),
     };
-    Fault::new(class, format!("QEMU cannot be reached through QMP ({during})")).because(why)
+    Error::new(class, format!("QEMU cannot be reached through QMP ({during})")).because(why)
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use host::files::{self, Mode};
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use host::sparse_copy;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustix::fs::{Advice, fadvise};
 
 /// Bytes of a page of x86.
@@ -26,7 +26,7 @@ const GAP: u64 = 32 * 1024;
 /// returns how many bytes that is. The moment to ask is when the guest has become useful.
 ///
 /// # Errors
-/// Failed when the process does not map the file; a fault of `/proc` or of writing `file`.
+/// Failed when the process does not map the file; an error of `/proc` or of writing `file`.
 pub fn write(file: &Path, pid: u32, ram: &Path) -> Result<u64> {
     let proc = PathBuf::from(format!("/proc/{pid}"));
     let read = |name: &str| {
@@ -35,7 +35,7 @@ pub fn write(file: &Path, pid: u32, ram: &Path) -> Result<u64> {
     };
     let inode = std::fs::metadata(ram).map_err(|error| at_path("look at", ram, &error))?.ino();
     let Some(mapping) = mapping(&read("maps")?, inode) else {
-        return Err(Fault::new(FaultClass::Failed, format!("process {pid} does not map {}", ram.display())));
+        return Err(Error::new(ErrorClass::Failed, format!("process {pid} does not map {}", ram.display())));
     };
     let pagemap = proc.join("pagemap");
     let touched = parts(&pagemap, &mapping, is_touched).map_err(|error| at_path("read", &pagemap, &error))?;
@@ -150,11 +150,11 @@ mod tests {
 
     #[test]
     fn what_this_process_touched_of_itself_is_seen() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let program = std::env::current_exe().unwrap();
-        let bytes = write(&folder.path().join("set"), std::process::id(), &program).unwrap();
+        let bytes = write(&directory.path().join("set"), std::process::id(), &program).unwrap();
         assert!(bytes > 0);
-        let fault = write(&folder.path().join("set"), std::process::id(), folder.path()).unwrap_err();
-        assert!(fault.to_string().contains("does not map"), "{fault}");
+        let error = write(&directory.path().join("set"), std::process::id(), directory.path()).unwrap_err();
+        assert!(error.to_string().contains("does not map"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use host::command::Command;
 use host::program_version;
 use model::paths::CachePaths;
-use model::{EventSink, FaultClass, Result};
+use model::{ErrorClass, EventSink, Result};
 
 use crate::last_words;
 
@@ -51,8 +51,8 @@ pub(crate) fn refusal(program: &Path) -> Result<Option<String>> {
             let lines: Vec<String> = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
             Ok(Some(last_words::of(&lines)))
         }
-        Err(fault) if fault.class() == FaultClass::Interrupted => Err(fault),
-        Err(fault) => Ok(Some(fault.to_string())),
+        Err(error) if error.class() == ErrorClass::Interrupted => Err(error),
+        Err(error) => Ok(Some(error.to_string())),
     }
 }
 

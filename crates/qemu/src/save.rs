@@ -14,8 +14,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use host::io_fault::at_path;
-use model::{EventSink, Fault, FaultClass, Result};
+use host::io_error::at_path;
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::steps::Steps;
 use crate::stopped::StoppedGuest;
@@ -139,8 +139,8 @@ impl Prepared<'_, '_> {
                     steps.done(&format!("{} bytes of changed RAM read", rest.written));
                     return Ok(Saved { state: size_of_state(state)?, ram: rest.written, rest: Some(rest) });
                 }
-                Err(fault) if qmp.is_closed() => return Err(fault),
-                Err(fault) => self.events.debug(format!("all of the RAM is saved: {fault}")),
+                Err(error) if qmp.is_closed() => return Err(error),
+                Err(error) => self.events.debug(format!("all of the RAM is saved: {error}")),
             }
             state.empty()?;
             ram.empty()?;
@@ -181,14 +181,14 @@ fn split(save: &Save<'_>, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &N
     match (sent, split) {
         (Ok(()), Ok(bytes)) => Ok(bytes),
         // A stream that just ends has its cause in QEMU; else what the reader met made QEMU fail.
-        (Err(fault), Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(fault),
+        (Err(error), Err(read)) if read.kind() == io::ErrorKind::UnexpectedEof => Err(error),
         (_, Err(error)) => Err(failed(error)),
-        (Err(fault), Ok(_)) => Err(fault),
+        (Err(error), Ok(_)) => Err(error),
     }
 }
 
-fn not_saved(fault: Fault) -> Fault {
-    fault.context("the VM was not saved")
+fn not_saved(error: Error) -> Error {
+    error.context("the VM was not saved")
 }
 
 /// Memory that a process has now, in bytes; as much as there can be where that is not told.
@@ -206,10 +206,10 @@ fn room(file: &Path, needed: u64) -> Result<()> {
         return Ok(());
     }
     let mebibytes = |bytes: u64| bytes.div_ceil(1024 * 1024);
-    let folder = file.parent().unwrap_or(file);
-    let what = format!("there is too little space for the VM's RAM in {}", folder.display());
-    let quoted = host::command::quote(folder.as_os_str());
-    Err(Fault::new(FaultClass::Host, what)
+    let directory = file.parent().unwrap_or(file);
+    let what = format!("there is too little space for the VM's RAM in {}", directory.display());
+    let quoted = host::command::quote(directory.as_os_str());
+    Err(Error::new(ErrorClass::Host, what)
         .because(format!("{} MiB are free, it needs up to {} MiB", mebibytes(free), mebibytes(needed)))
         .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is")))
 }
@@ -254,12 +254,12 @@ mod tests {
 
     #[test]
     fn no_room_is_told_with_what_is_needed() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("ram");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ram");
         room(&file, 1).unwrap();
-        let fault = room(&file, 1 << 62).unwrap_err();
-        assert_eq!(fault.class(), FaultClass::Host);
-        assert!(fault.to_string().ends_with(" MiB are free, it needs up to 4398046511104 MiB"), "{fault}");
+        let error = room(&file, 1 << 62).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Host);
+        assert!(error.to_string().ends_with(" MiB are free, it needs up to 4398046511104 MiB"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use host::interrupt::{self, Deferred};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::Qmp;
 use crate::qmp::RunState;
@@ -59,9 +59,9 @@ impl<'a> StoppedGuest<'a> {
     /// An answer may be late, so that a second question can find the guest running.
     fn cont(&mut self) -> Result<()> {
         match self.qmp.cont() {
-            Err(fault) if !self.qmp.is_closed() => match self.qmp.status() {
+            Err(error) if !self.qmp.is_closed() => match self.qmp.status() {
                 Ok(RunState::Running) => Ok(()),
-                _ => Err(fault),
+                _ => Err(error),
             },
             other => other,
         }
@@ -72,11 +72,11 @@ impl Drop for StoppedGuest<'_> {
     fn drop(&mut self) {
         if self.resumes
             && !self.qmp.is_closed()
-            && let Err(fault) = self.cont()
+            && let Err(error) = self.cont()
         {
-            let fault =
-                Fault::new(FaultClass::Guest, "the guest was paused to be saved, and does not resume").because(fault);
-            self.events.warning(fault.to_string());
+            let error =
+                Error::new(ErrorClass::Guest, "the guest was paused to be saved, and does not resume").because(error);
+            self.events.warning(error.to_string());
         }
     }
 }

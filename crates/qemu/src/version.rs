@@ -8,7 +8,7 @@ use host::command::Command;
 use host::program_version;
 use model::paths::CachePaths;
 use model::requirement::Requirement;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox;
@@ -95,7 +95,7 @@ impl Qemu {
     /// Finds `qemu-system-x86_64` on this host and asks for its version, where that is not in the cache.
     ///
     /// # Errors
-    /// A Host fault when it is not there, does not run, or is older than [`LEAST`].
+    /// A Host error when it is not there, does not run, or is older than [`LEAST`].
     pub fn find(cache: &CachePaths, events: &dyn EventSink) -> Result<Self> {
         match host::tools::find(QEMU_SYSTEM.program) {
             Some(program) => {
@@ -104,7 +104,7 @@ impl Qemu {
                 qemu.sandbox = sandbox::remembered(&qemu.program, cache, events)?;
                 Ok(qemu)
             }
-            None => Err(Fault::new(FaultClass::Host, format!("{} is not installed", QEMU_SYSTEM.program))
+            None => Err(Error::new(ErrorClass::Host, format!("{} is not installed", QEMU_SYSTEM.program))
                 .because(format!("it {}", QEMU_SYSTEM.purpose))
                 .next("k3s-vm --yes    # installs it")
                 .next(format!("apt-get install {}", QEMU_SYSTEM.apt))),
@@ -124,7 +124,7 @@ impl Qemu {
 
     fn of(program: PathBuf, text: &str) -> Result<Self> {
         let version = Version::parse(text).ok_or_else(|| {
-            Fault::new(FaultClass::Host, format!("{} is not QEMU", program.display()))
+            Error::new(ErrorClass::Host, format!("{} is not QEMU", program.display()))
                 .because(format!("its version reads: {}", text.lines().next().unwrap_or_default()))
                 .next(format!("{} --version", program.display()))
         })?;
@@ -136,15 +136,15 @@ impl Qemu {
 }
 
 fn ask(program: &Path) -> Result<String> {
-    Command::new(program).arg("--version").deadline(Duration::from_secs(20)).run().map_err(|fault| {
-        fault
-            .as_reason_of(FaultClass::Host, format!("{} does not run", program.display()))
+    Command::new(program).arg("--version").deadline(Duration::from_secs(20)).run().map_err(|error| {
+        error
+            .as_reason_of(ErrorClass::Host, format!("{} does not run", program.display()))
             .next(format!("{} --version", program.display()))
     })
 }
 
-fn too_old(program: &std::path::Path, version: Version) -> Fault {
-    Fault::new(FaultClass::Host, format!("QEMU {version} at {} is too old", program.display()))
+fn too_old(program: &std::path::Path, version: Version) -> Error {
+    Error::new(ErrorClass::Host, format!("QEMU {version} at {} is too old", program.display()))
         .because(format!("{}.{} or newer is needed", LEAST.major, LEAST.minor))
         .next(format!("apt-get install {} (Debian 12, Ubuntu 23.04, or newer)", QEMU_SYSTEM.apt))
 }
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn an_old_version_is_told_with_the_least_one() {
-        let fault = too_old(std::path::Path::new("/usr/bin/qemu-system-x86_64"), Version::new(5, 2, 0));
-        assert_eq!(fault.class(), FaultClass::Host);
-        insta::assert_snapshot!(fault, @"QEMU 5.2.0 at /usr/bin/qemu-system-x86_64 is too old: 7.2 or newer is needed");
+        let error = too_old(std::path::Path::new("/usr/bin/qemu-system-x86_64"), Version::new(5, 2, 0));
+        assert_eq!(error.class(), ErrorClass::Host);
+        insta::assert_snapshot!(error, @"QEMU 5.2.0 at /usr/bin/qemu-system-x86_64 is too old: 7.2 or newer is needed");
     }
 }

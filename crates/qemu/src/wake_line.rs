@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::interrupt;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde_json::json;
 
 use crate::Qmp;
@@ -51,7 +51,7 @@ impl WakeLine {
     pub fn arm(qmp: &mut Qmp) -> Result<Self> {
         disarm(qmp)?;
         let (ours, theirs) = UnixStream::pair()
-            .map_err(|error| Fault::new(FaultClass::Failed, "cannot make a socket").because(error))?;
+            .map_err(|error| Error::new(ErrorClass::Failed, "cannot make a socket").because(error))?;
         let armed = qmp.ask_with::<Object<Nothing>>("getfd", json!({"fdname": SOCKET}), theirs.as_fd()).and_then(|_| {
             let address = json!({"type": "fd", "data": {"str": SOCKET}});
             let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
@@ -63,9 +63,9 @@ impl WakeLine {
         });
         match armed {
             Ok(()) => Ok(WakeLine(ours)),
-            Err(fault) => {
+            Err(error) => {
                 let _ = disarm(qmp);
-                Err(fault.context("QEMU cannot tell who wants a guest that stands still"))
+                Err(error.context("QEMU cannot tell who wants a guest that stands still"))
             }
         }
     }
@@ -80,16 +80,16 @@ impl WakeLine {
         WakeLine(fd.into())
     }
 
-    /// Waits, without end and without looking, until somebody wants the guest or the line is cut. `folder` is
+    /// Waits, without end and without looking, until somebody wants the guest or the line is cut. `directory` is
     /// `InstancePaths::vm_dir`. Who came before the line was there is found, too.
     ///
     /// # Errors
-    /// Interrupted, and faults of QMP.
-    pub fn wait(&self, folder: &Path) -> Result<Call> {
-        let network = match Qmp::connect(folder, CALL).and_then(|mut qmp| qmp.user_network()) {
+    /// Interrupted, and errors of QMP.
+    pub fn wait(&self, directory: &Path) -> Result<Call> {
+        let network = match Qmp::connect(directory, CALL).and_then(|mut qmp| qmp.user_network()) {
             Ok(network) => network,
-            Err(fault) if fault.class() == FaultClass::Guest => return Ok(Call::Cut),
-            Err(fault) => return Err(fault),
+            Err(error) if error.class() == ErrorClass::Guest => return Ok(Call::Cut),
+            Err(error) => return Err(error),
         };
         if network.waiting > 0 {
             return Ok(Call::Wanted);
@@ -110,7 +110,7 @@ impl WakeLine {
                 }
             }
             if received.len() > LONGEST_FRAME {
-                return Err(Fault::new(FaultClass::Failed, "what QEMU tells of its packets is not understood"));
+                return Err(Error::new(ErrorClass::Failed, "what QEMU tells of its packets is not understood"));
             }
         }
     }
@@ -120,7 +120,7 @@ impl WakeLine {
     ///
     /// # Errors
     /// As [`Qmp::connect`] and [`Qmp::execute`].
-    pub fn answer(self, folder: &Path) -> Result<bool> {
+    pub fn answer(self, directory: &Path) -> Result<bool> {
         // Without the line, a guest that still stands would be woken by nobody.
         let _deferred = interrupt::defer();
         std::thread::scope(|scope| {
@@ -129,7 +129,7 @@ impl WakeLine {
                 let mut chunk = [0; 16 * 1024];
                 while (&self.0).read(&mut chunk).is_ok_and(|count| count > 0) {}
             });
-            let went_on = Qmp::connect(folder, CALL).and_then(|mut qmp| {
+            let went_on = Qmp::connect(directory, CALL).and_then(|mut qmp| {
                 let ours = removed(qmp.execute("object-del", json!({"id": FILTER})))?;
                 if ours {
                     qmp.cont()?;
@@ -158,8 +158,8 @@ pub fn disarm(qmp: &mut Qmp) -> Result<()> {
 fn removed(answer: Result<()>) -> Result<bool> {
     match answer {
         Ok(()) => Ok(true),
-        Err(fault) if fault.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
-        Err(fault) => Err(fault),
+        Err(error) if error.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -189,8 +189,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_no_fault() {
-        let refused = |why: &str| Err(Fault::new(FaultClass::Failed, "QEMU refused").because(why));
+    fn what_is_not_there_is_no_error() {
+        let refused = |why: &str| Err(Error::new(ErrorClass::Failed, "QEMU refused").because(why));
         assert!(!removed(refused("object 'wake-filter' not found")).unwrap());
         assert!(!removed(refused("Chardev 'wake-line' not found")).unwrap());
         assert!(removed(refused("Chardev 'wake-line' is busy")).is_err());

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use host::deadline::moment_after as after;
-use model::Fault;
+use model::Error;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
@@ -29,7 +29,7 @@ pub(crate) enum WireError {
     /// A line is longer than so many bytes.
     TooLong(usize),
     /// The user asked to stop.
-    Interrupted(Fault),
+    Interrupted(Error),
     /// Anything else.
     Io(io::Error),
 }
@@ -56,10 +56,10 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connects to `socket` in `folder`; never blocks. The path goes through the folder's descriptor, so that its
+    /// Connects to `socket` in `directory`; never blocks. The path goes through the directory's descriptor, so that its
     /// length does not matter (a socket's path has 108 bytes, unix(7)).
-    pub(crate) fn connect(folder: &Path, socket: &str) -> Result<Self, WireError> {
-        let held = std::fs::File::open(folder).map_err(nobody)?;
+    pub(crate) fn connect(directory: &Path, socket: &str) -> Result<Self, WireError> {
+        let held = std::fs::File::open(directory).map_err(nobody)?;
         let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{socket}", held.as_raw_fd()))
             .map_err(|error| WireError::Io(error.into()))?;
         // Blocking, connect(2) would wait for a place in the listener's queue without any limit.
@@ -201,16 +201,16 @@ mod tests {
     }
 
     fn pair() -> (tempfile::TempDir, Wire, UnixStream) {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
-        let wire = Wire::connect(folder.path(), "s").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("s")).unwrap();
+        let wire = Wire::connect(directory.path(), "s").unwrap();
         let (other, _) = listener.accept().unwrap();
-        (folder, wire, other)
+        (directory, wire, other)
     }
 
     #[test]
     fn lines_come_whole_however_they_are_cut() {
-        let (_folder, mut wire, mut other) = pair();
+        let (_directory, mut wire, mut other) = pair();
         other.write_all(b"{\"a\"").unwrap();
         assert!(matches!(wire.line(100, soon()), Err(WireError::Deadline)));
         other.write_all(b":1}\r\n{\"b\":2}\nrest").unwrap();
@@ -224,7 +224,7 @@ mod tests {
         /// However the kernel cuts the stream, the lines are those that were sent.
         #[test]
         fn lines_survive_any_cut(lines in proptest::collection::vec("[^\r\n]{0,30}", 1..6), cut in 1usize..20) {
-            let (_folder, mut wire, mut other) = pair();
+            let (_directory, mut wire, mut other) = pair();
             let sent: String = lines.iter().map(|line| format!("{line}\n")).collect();
             let writer = std::thread::spawn(move || {
                 for part in sent.as_bytes().chunks(cut) {
@@ -245,7 +245,7 @@ mod tests {
 
         use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-        let (_folder, mut wire, other) = pair();
+        let (_directory, mut wire, other) = pair();
         let mut file = tempfile::tempfile().unwrap();
         wire.send_with(b"take this", std::os::fd::AsFd::as_fd(&file), later()).unwrap();
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -266,7 +266,7 @@ mod tests {
     fn a_descriptor_was_given_up_where_other_bytes_are_sent_again() {
         use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-        let (_folder, mut wire, other) = pair();
+        let (_directory, mut wire, other) = pair();
         // No room for a byte: the first attempt ends without one (EAGAIN; after a signal it would be EINTR).
         wire.stream.set_nonblocking(true).unwrap();
         while wire.stream.write(&[0; 4096]).is_ok() {}
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn drops_what_stands_before_a_mark() {
-        let (_folder, mut wire, mut other) = pair();
+        let (_directory, mut wire, mut other) = pair();
         other.write_all(b"stale\n\xff{\"return\":7}\n").unwrap();
         wire.skip_to(0xff, later()).unwrap();
         assert_eq!(wire.line(100, later()).unwrap(), b"{\"return\":7}");
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_is_not_collected() {
-        let (_folder, mut wire, mut other) = pair();
+        let (_directory, mut wire, mut other) = pair();
         let flood = std::thread::spawn(move || while other.write_all(&[b'['; 4096]).is_ok() {});
         assert!(matches!(wire.line(100_000, later()), Err(WireError::TooLong(100_000))));
         assert!(wire.received.len() < 400_000, "{} bytes are held", wire.received.len());
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn a_line_of_just_the_limit_is_one() {
         for (line, fits) in [("12345\n", true), ("12345\r\n", true), ("123456\n", false), ("123456\r\n", false)] {
-            let (_folder, mut wire, mut other) = pair();
+            let (_directory, mut wire, mut other) = pair();
             other.write_all(line.as_bytes()).unwrap();
             assert_eq!(wire.line(5, later()).is_ok(), fits, "{line:?}");
         }
@@ -325,36 +325,36 @@ mod tests {
 
     #[test]
     fn tells_who_listens() {
-        let (_folder, wire, _other) = pair();
+        let (_directory, wire, _other) = pair();
         assert_eq!(wire.peer_pid(), std::process::id());
     }
 
     #[test]
     fn nobody_listens_on_a_missing_or_stale_socket() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(Wire::connect(folder.path(), "s"), Err(WireError::NobodyListens)));
-        drop(UnixListener::bind(folder.path().join("s")).unwrap());
-        assert!(matches!(Wire::connect(folder.path(), "s"), Err(WireError::NobodyListens)));
-        assert!(matches!(Wire::connect(&folder.path().join("none"), "s"), Err(WireError::NobodyListens)));
+        let directory = tempfile::tempdir().unwrap();
+        assert!(matches!(Wire::connect(directory.path(), "s"), Err(WireError::NobodyListens)));
+        drop(UnixListener::bind(directory.path().join("s")).unwrap());
+        assert!(matches!(Wire::connect(directory.path(), "s"), Err(WireError::NobodyListens)));
+        assert!(matches!(Wire::connect(&directory.path().join("none"), "s"), Err(WireError::NobodyListens)));
     }
 
     #[test]
     fn a_full_queue_does_not_block() {
-        let folder = tempfile::tempdir().unwrap();
-        let address = SocketAddrUnix::new(folder.path().join("s")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let address = SocketAddrUnix::new(directory.path().join("s")).unwrap();
         let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&listener, &address).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
-        let clients: Vec<_> = (0..3).map(|_| Wire::connect(folder.path(), "s")).collect();
+        let clients: Vec<_> = (0..3).map(|_| Wire::connect(directory.path(), "s")).collect();
         assert!(matches!(clients.last(), Some(Err(WireError::Busy))));
     }
 
     #[test]
-    fn a_folder_deeper_than_a_socket_path_may_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let deep = folder.path().join("long-name-".repeat(15)).join("and-deeper".repeat(10));
+    fn a_directory_deeper_than_a_socket_path_may_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("long-name-".repeat(15)).join("and-deeper".repeat(10));
         std::fs::create_dir_all(&deep).unwrap();
-        // Bound through the folder as QEMU does it, by a relative name: here by its descriptor.
+        // Bound through the directory as QEMU does it, by a relative name: here by its descriptor.
         let held = std::fs::File::open(&deep).unwrap();
         let _listener = UnixListener::bind(format!("/proc/self/fd/{}/s", held.as_raw_fd())).unwrap();
         Wire::connect(&deep, "s").unwrap();

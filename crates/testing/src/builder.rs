@@ -38,15 +38,15 @@ impl Default for Builder {
 
 impl Builder {
     /// The program `k3s-vm`. By default that of the variable `K3S_VM`, else `bin/k3s-vm` of the working directory or a
-    /// folder above it, else `k3s-vm` of the `PATH`.
+    /// directory above it, else `k3s-vm` of the `PATH`.
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = Some(path.into());
         self
     }
 
-    /// The project's folder, which holds `.k3s-vm/`. By default it is looked for from the working directory upwards.
-    pub fn project(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.project = Some(folder.into());
+    /// The project's directory, which holds `.k3s-vm/`. By default it is looked for from the working directory upwards.
+    pub fn project(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.project = Some(directory.into());
         self
     }
 
@@ -99,7 +99,7 @@ impl Builder {
         program::find(&program::Surroundings {
             ordered: self.program.clone(),
             variable: variable(program::VARIABLE).map(PathBuf::from),
-            folder: std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned()),
+            directory: std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned()),
             path: variable("PATH").unwrap_or_default(),
         })
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 pub enum Error {
     /// There is no program `k3s-vm`.
     ProgramNotFound {
-        /// The folder from which it was looked for.
-        folder: PathBuf,
+        /// The directory from which it was looked for.
+        directory: PathBuf,
     },
     /// The program could not be started.
     NotStarted {
@@ -48,7 +48,7 @@ pub enum Error {
         said: String,
     },
     /// The program did not end by itself when the fork was closed, and was killed; what is left of the fork is swept by
-    /// its guard, else by the next one.
+    /// its reaper, else by the next one.
     NotGone {
         /// How long it was waited for.
         after: Duration,
@@ -67,9 +67,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::ProgramNotFound { folder } => {
+            Error::ProgramNotFound { directory } => {
                 writeln!(f, "the program k3s-vm was not found")?;
-                writeln!(f, "  There is no bin/k3s-vm in {} or above it, and none in the PATH.", folder.display())?;
+                writeln!(f, "  There is no bin/k3s-vm in {} or above it, and none in the PATH.", directory.display())?;
                 write!(f, "Next: export K3S_VM=/path/to/bin/k3s-vm    # or Cluster::builder().program(…)")
             }
             Error::NotStarted { program, source } => {

@@ -19,7 +19,7 @@ pub(crate) struct Surroundings {
     /// The value of [`VARIABLE`].
     pub(crate) variable: Option<PathBuf>,
     /// The working directory.
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
     /// The value of `PATH`.
     pub(crate) path: OsString,
 }
@@ -29,17 +29,17 @@ pub(crate) struct Surroundings {
 /// # Errors
 /// [`Error::ProgramNotFound`] with the places that were looked at.
 pub(crate) fn find(surroundings: &Surroundings) -> Result<PathBuf, Error> {
-    let Surroundings { ordered, variable, folder, path } = surroundings;
+    let Surroundings { ordered, variable, directory, path } = surroundings;
     if let Some(named) = ordered.as_ref().or(variable.as_ref()) {
         // A relative path is meant from the working directory; a bare name would be looked for in the PATH.
-        return Ok(folder.join(named));
+        return Ok(directory.join(named));
     }
-    let above = folder.ancestors().map(|folder| folder.join(LAUNCHER));
-    let in_path = std::env::split_paths(path).map(|folder| folder.join("k3s-vm"));
+    let above = directory.ancestors().map(|directory| directory.join(LAUNCHER));
+    let in_path = std::env::split_paths(path).map(|directory| directory.join("k3s-vm"));
     above
         .chain(in_path)
         .find(|candidate| is_program(candidate))
-        .ok_or_else(|| Error::ProgramNotFound { folder: folder.clone() })
+        .ok_or_else(|| Error::ProgramNotFound { directory: directory.clone() })
 }
 
 fn is_program(path: &Path) -> bool {
@@ -64,12 +64,12 @@ mod tests {
     fn the_nearest_word_counts() {
         let root = tempfile::tempdir().unwrap();
         let checkout = root.path().join("checkout");
-        let folder = checkout.join("tests/deep");
-        std::fs::create_dir_all(&folder).unwrap();
+        let directory = checkout.join("tests/deep");
+        std::fs::create_dir_all(&directory).unwrap();
         let path = root.path().join("path");
         let find = |ordered: Option<&str>, variable: Option<&str>| {
             let (ordered, variable) = (ordered.map(PathBuf::from), variable.map(PathBuf::from));
-            find(&Surroundings { ordered, variable, folder: folder.clone(), path: path.clone().into() })
+            find(&Surroundings { ordered, variable, directory: directory.clone(), path: path.clone().into() })
         };
         insta::assert_snapshot!(
             find(None, None).unwrap_err().to_string().replace(&root.path().display().to_string(), "/tmp/x"),
@@ -86,6 +86,6 @@ mod tests {
         program(launcher.clone(), 0o755);
         assert_eq!(find(None, None).unwrap(), launcher);
         assert_eq!(find(None, Some("/by/variable")).unwrap(), Path::new("/by/variable"));
-        assert_eq!(find(Some("ordered"), Some("/by/variable")).unwrap(), folder.join("ordered"));
+        assert_eq!(find(Some("ordered"), Some("/by/variable")).unwrap(), directory.join("ordered"));
     }
 }

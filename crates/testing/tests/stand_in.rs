@@ -1,4 +1,4 @@
-//! The library against a program that speaks like k3s-vm, and against one that has faults.
+//! The library against a program that speaks like k3s-vm, and against one that has errors.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,32 +11,33 @@ const LONG: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_millis(300);
 
 struct Project {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Project {
     fn new() -> Self {
-        Project { folder: tempfile::tempdir().expect("a folder") }
+        Project { directory: tempfile::tempdir().expect("a directory") }
     }
 
-    fn with_fault(&self, fault: &str) -> Builder {
+    fn with_error(&self, error: &str) -> Builder {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../integrations/stand-in/k3s-vm");
-        let builder = Cluster::builder().program(program).project(self.folder.path()).timeout(LONG).close_timeout(LONG);
-        if fault == "none" { builder } else { builder.from_snapshot(fault) }
+        let builder =
+            Cluster::builder().program(program).project(self.directory.path()).timeout(LONG).close_timeout(LONG);
+        if error == "none" { builder } else { builder.from_snapshot(error) }
     }
 
     /// The error, without what differs from run to run.
-    fn error(&self, fault: &str) -> String {
-        self.shown(&self.with_fault(fault).fork().expect_err("it has a fault"))
+    fn error(&self, error: &str) -> String {
+        self.shown(&self.with_error(error).fork().expect_err("it has an error"))
     }
 
     fn shown(&self, error: &Error) -> String {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../integrations/stand-in");
-        error.to_string().replace(folder, "/bin").replace(&self.folder.path().display().to_string(), "/project")
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../integrations/stand-in");
+        error.to_string().replace(directory, "/bin").replace(&self.directory.path().display().to_string(), "/project")
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -53,7 +54,7 @@ impl Project {
 #[test]
 fn a_cluster_tells_where_it_is_and_goes_when_it_is_dropped() {
     let project = Project::new();
-    let cluster = project.with_fault("none").fork().unwrap();
+    let cluster = project.with_error("none").fork().unwrap();
     assert_eq!(cluster.name(), "run-1");
     assert_eq!(cluster.web_url(), "http://127.0.0.1:20001");
     assert_eq!(cluster.api_url(), "https://127.0.0.1:20000");
@@ -72,14 +73,14 @@ fn a_cluster_tells_where_it_is_and_goes_when_it_is_dropped() {
 #[test]
 fn close_tells_that_it_went_well() {
     let project = Project::new();
-    project.with_fault("none").fork().unwrap().close().unwrap();
+    project.with_error("none").fork().unwrap().close().unwrap();
     assert_eq!(project.read("ended").as_deref(), Some("by the end of its input\n"));
 }
 
 #[test]
 fn a_test_that_panics_leaves_nothing() {
     let project = Project::new();
-    let builder = project.with_fault("none");
+    let builder = project.with_error("none");
     std::thread::spawn(move || {
         let _cluster = builder.fork().unwrap();
         panic!("as tests do");
@@ -93,16 +94,16 @@ fn a_test_that_panics_leaves_nothing() {
 #[test]
 fn snapshot_project_and_deadline_reach_the_program() {
     let project = Project::new();
-    project.with_fault("dies").timeout(Duration::from_secs(10)).fork().unwrap_err();
+    project.with_error("dies").timeout(Duration::from_secs(10)).fork().unwrap_err();
     let arguments =
-        project.read("arguments").unwrap().replace(&project.folder.path().display().to_string(), "/project");
+        project.read("arguments").unwrap().replace(&project.directory.path().display().to_string(), "/project");
     insta::assert_snapshot!(arguments, @"run --hold --output json --timeout 9000ms --project /project --from dies");
 }
 
 #[test]
 fn a_program_that_ends_is_quoted_and_its_own_advice_is_not_doubled() {
     let project = Project::new();
-    assert!(matches!(project.with_fault("dies").fork(), Err(Error::Ended { status, .. }) if status.code() == Some(6)));
+    assert!(matches!(project.with_error("dies").fork(), Err(Error::Ended { status, .. }) if status.code() == Some(6)));
     insta::assert_snapshot!(project.error("dies"), @"
     k3s-vm ended, and with it the fork: exit status: 6
       | [1/2] Checking the host … 0.0 s: all tools are there
@@ -136,7 +137,7 @@ fn what_is_no_greeting_is_shown_and_the_program_ended() {
 #[test]
 fn one_that_is_never_ready_is_ended_at_the_deadline() {
     let project = Project::new();
-    let error = project.with_fault("is-never-ready").timeout(SHORT).fork().unwrap_err();
+    let error = project.with_error("is-never-ready").timeout(SHORT).fork().unwrap_err();
     // On a busy machine the deadline may pass before the script has said or written anything.
     let shown: Vec<String> =
         project.shown(&error).lines().filter(|line| !line.contains('|')).map(str::to_owned).collect();
@@ -150,7 +151,7 @@ fn one_that_is_never_ready_is_ended_at_the_deadline() {
 #[test]
 fn one_that_died_while_it_was_used_is_told_on_close() {
     let project = Project::new();
-    let cluster = project.with_fault("dies-later").fork().unwrap();
+    let cluster = project.with_error("dies-later").fork().unwrap();
     let error = cluster.close().unwrap_err();
     insta::assert_snapshot!(project.shown(&error), @"
     k3s-vm ended, and with it the fork: exit status: 5
@@ -163,7 +164,7 @@ fn one_that_died_while_it_was_used_is_told_on_close() {
 #[test]
 fn one_that_fails_to_clean_up_is_told_on_close() {
     let project = Project::new();
-    let error = project.with_fault("fails-to-clean-up").fork().unwrap().close().unwrap_err();
+    let error = project.with_error("fails-to-clean-up").fork().unwrap().close().unwrap_err();
     insta::assert_snapshot!(project.shown(&error), @"
     k3s-vm ended, and with it the fork: exit status: 1
       | [1/2] Checking the host … 0.0 s: all tools are there
@@ -175,7 +176,7 @@ fn one_that_fails_to_clean_up_is_told_on_close() {
 #[test]
 fn one_that_ignores_the_end_of_its_input_is_killed_after_a_deadline() {
     let project = Project::new();
-    let cluster = project.with_fault("is-deaf").close_timeout(SHORT).fork().unwrap();
+    let cluster = project.with_error("is-deaf").close_timeout(SHORT).fork().unwrap();
     let error = cluster.close().unwrap_err();
     insta::assert_snapshot!(project.shown(&error), @"
     k3s-vm did not end within 300ms after the fork was closed, and was killed
@@ -188,7 +189,7 @@ fn one_that_ignores_the_end_of_its_input_is_killed_after_a_deadline() {
 #[test]
 fn one_that_talks_much_is_never_stopped_by_a_full_pipe() {
     let project = Project::new();
-    project.with_fault("talks").fork().unwrap().close().unwrap();
+    project.with_error("talks").fork().unwrap().close().unwrap();
     assert!(project.read("ended").is_some());
 }
 

@@ -5,14 +5,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Set by `.config/stand-ins` to the folder where all of them have been built for the run.
-const FOLDER: &str = "K3S_TEST_STAND_INS";
+/// Set by `.config/stand-ins` to the directory where all of them have been built for the run.
+const DIRECTORY: &str = "K3S_TEST_STAND_INS";
 
 /// Builds the program `bin`, unless the run has built it, and gives its path.
 pub(crate) fn program(bin: &str) -> PathBuf {
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        let program = Path::new(&folder).join(bin);
-        assert!(program.is_file(), "{FOLDER} has no {bin}: {}", program.display());
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        let program = Path::new(&directory).join(bin);
+        assert!(program.is_file(), "{DIRECTORY} has no {bin}: {}", program.display());
         return program;
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -40,7 +40,7 @@ fn empty_disk() -> Vec<u8> {
     header
 }
 
-/// The fake, in a folder of its own.
+/// The fake, in a directory of its own.
 #[derive(Debug)]
 pub struct FakeNix(tempfile::TempDir);
 
@@ -50,20 +50,21 @@ impl FakeNix {
     /// # Panics
     /// When it cannot be written.
     pub fn new(version: &str, manifest: &str) -> Self {
-        let fake = FakeNix(tempfile::tempdir().expect("a folder"));
+        let fake = FakeNix(tempfile::tempdir().expect("a directory"));
         fake.write("version", &format!("nix-build (Nix) {version}\n"));
         fake.write("code", "0");
-        fs::create_dir_all(fake.folder().join("store/image")).expect("a folder");
+        fs::create_dir_all(fake.directory().join("store/image")).expect("a directory");
         for (name, content) in Self::files() {
-            fs::write(fake.folder().join("store/image").join(name), content).expect("a file of the image");
+            fs::write(fake.directory().join("store/image").join(name), content).expect("a file of the image");
         }
         fake.write("store/image/manifest.json", manifest);
         // As everything in a store.
-        for entry in fs::read_dir(fake.folder().join("store/image")).expect("the image").flatten() {
+        for entry in fs::read_dir(fake.directory().join("store/image")).expect("the image").flatten() {
             fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o444)).expect("permissions");
         }
         fake.write("nix-build", SCRIPT);
-        fs::set_permissions(fake.folder().join("nix-build"), fs::Permissions::from_mode(0o755)).expect("permissions");
+        fs::set_permissions(fake.directory().join("nix-build"), fs::Permissions::from_mode(0o755))
+            .expect("permissions");
         fake
     }
 
@@ -72,8 +73,8 @@ impl FakeNix {
         [("kernel", b"kernel".to_vec()), ("initrd", b"initrd".to_vec()), ("root.qcow2", empty_disk())]
     }
 
-    /// The folder of its programs.
-    pub fn folder(&self) -> &Path {
+    /// The directory of its programs.
+    pub fn directory(&self) -> &Path {
         self.0.path()
     }
 
@@ -90,13 +91,13 @@ impl FakeNix {
 
     /// The file that a build makes before it hangs.
     pub fn begun(&self) -> PathBuf {
-        self.folder().join("begun")
+        self.directory().join("begun")
     }
 
     /// How it was called, one line each.
     pub fn calls(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.folder().join("calls")).unwrap_or_default();
-        text.lines().map(|line| line.replace(&self.folder().display().to_string(), "NIX")).collect()
+        let text = fs::read_to_string(self.directory().join("calls")).unwrap_or_default();
+        text.lines().map(|line| line.replace(&self.directory().display().to_string(), "NIX")).collect()
     }
 
     /// A file that the last build was given: `settings.json` or `configuration.nix`.
@@ -104,10 +105,10 @@ impl FakeNix {
     /// # Panics
     /// When it was given none.
     pub fn given(&self, name: &str) -> String {
-        fs::read_to_string(self.folder().join(name)).expect("a file that was given")
+        fs::read_to_string(self.directory().join(name)).expect("a file that was given")
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.folder().join(name), text).expect("a file of the fake");
+        fs::write(self.directory().join(name), text).expect("a file of the fake");
     }
 }

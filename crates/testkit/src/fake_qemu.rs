@@ -41,12 +41,12 @@ pub fn program() -> &'static Path {
     PROGRAM.get_or_init(|| crate::built::program("fake-qemu"))
 }
 
-/// Puts the fake into `folder` under QEMU's name, for a program under test whose `PATH` begins with that folder.
+/// Puts the fake into `directory` under QEMU's name, for a program under test whose `PATH` begins with that directory.
 ///
 /// # Panics
 /// When the link cannot be made.
-pub fn install(folder: &Path) {
-    std::os::unix::fs::symlink(program(), folder.join("qemu-system-x86_64")).expect("the link to the fake");
+pub fn install(directory: &Path) {
+    std::os::unix::fs::symlink(program(), directory.join("qemu-system-x86_64")).expect("the link to the fake");
 }
 
 /// What all threads of the fake share.

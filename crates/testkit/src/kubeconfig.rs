@@ -1,4 +1,4 @@
-//! A kubeconfig as the program writes it into a web folder.
+//! A kubeconfig as the program writes it into a web directory.
 
 /// That of the default instance, with certificates that are none.
 pub const OF_THE_PROGRAM: &str = "\

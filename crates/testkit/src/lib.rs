@@ -1,5 +1,5 @@
 //! What tests of all layers share: scripted fakes of QEMU and Nix, a stand-in for K3s, a web server and a proxy that
-//! misbehave as told, projects in temporary folders, a sink that records.
+//! misbehave as told, projects in temporary directories, a sink that records.
 //!
 //! For tests alone; nothing that is shipped depends on it.
 

@@ -1,4 +1,4 @@
-//! A project in a temporary folder: `.k3s-vm/`, `.env`, `web/`.
+//! A project in a temporary directory: `.k3s-vm/`, `.env`, `web/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,31 +15,31 @@ pub struct TempProject {
 }
 
 impl TempProject {
-    /// A project in a folder named `project`, with `WEB_PORT` in its `.env` and an empty `web/`.
+    /// A project in a directory named `project`, with `WEB_PORT` in its `.env` and an empty `web/`.
     ///
     /// # Panics
-    /// When the folders cannot be made.
+    /// When the directories cannot be made.
     pub fn new(web_port: Port) -> Self {
         Self::named("project", web_port)
     }
 
-    /// The same in a folder of the given name, for names that are hard on quoting.
+    /// The same in a directory of the given name, for names that are hard on quoting.
     ///
     /// # Panics
-    /// When the folders cannot be made.
+    /// When the directories cannot be made.
     pub fn named(name: &str, web_port: Port) -> Self {
-        let holder = tempfile::tempdir().expect("a temporary folder");
+        let holder = tempfile::tempdir().expect("a temporary directory");
         // The real path: a link on the way would show in other names than the test's.
         let root = holder.path().canonicalize().expect("its real path").join(name);
-        for folder in [ProjectPaths::MARKER, "web"] {
-            fs::create_dir_all(root.join(folder)).expect("a folder of the project");
+        for directory in [ProjectPaths::MARKER, "web"] {
+            fs::create_dir_all(root.join(directory)).expect("a directory of the project");
         }
         let project = TempProject { _holder: holder, root };
         project.write(".env", &format!("WEB_PORT={web_port}\n"));
         project
     }
 
-    /// Its folder.
+    /// Its directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -49,14 +49,14 @@ impl TempProject {
         ProjectPaths::new(&self.root)
     }
 
-    /// Writes a file; its folders are made.
+    /// Writes a file; its directories are made.
     ///
     /// # Panics
     /// When it cannot be written.
     pub fn write(&self, path: impl AsRef<Path>, text: &str) {
         let path = self.root.join(path);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).expect("the folder of the file");
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).expect("the directory of the file");
         }
         fs::write(&path, text).expect("the file");
     }

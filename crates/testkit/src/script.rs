@@ -105,23 +105,23 @@ impl Default for Script {
 }
 
 impl Script {
-    /// Writes it where the fake that runs in `folder` finds it.
+    /// Writes it where the fake that runs in `directory` finds it.
     ///
     /// # Panics
     /// When it cannot be written.
-    pub fn write(&self, folder: &Path) {
+    pub fn write(&self, directory: &Path) {
         let text = serde_json::to_string_pretty(self).expect("a script is JSON");
-        std::fs::write(folder.join(FILE), text).expect("the script is written");
+        std::fs::write(directory.join(FILE), text).expect("the script is written");
     }
 
-    /// The names of the commands that a fake in `folder` has received so far, QMP and agent together.
-    pub fn calls(folder: &Path) -> Vec<String> {
-        Self::received(folder).iter().filter_map(|call| call["execute"].as_str().map(str::to_owned)).collect()
+    /// The names of the commands that a fake in `directory` has received so far, QMP and agent together.
+    pub fn calls(directory: &Path) -> Vec<String> {
+        Self::received(directory).iter().filter_map(|call| call["execute"].as_str().map(str::to_owned)).collect()
     }
 
     /// The same with their arguments, as they came.
-    pub fn received(folder: &Path) -> Vec<Value> {
-        let text = std::fs::read_to_string(folder.join(CALLS)).unwrap_or_default();
+    pub fn received(directory: &Path) -> Vec<Value> {
+        let text = std::fs::read_to_string(directory.join(CALLS)).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_what_the_fake_reads() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let script = Script {
             die: Some(Death { stderr: "oh".to_owned(), code: 3 }),
             greeting: Greeting::Garbage("x".to_owned()),
@@ -260,8 +260,8 @@ mod tests {
             guest_ports: BTreeMap::from([(22, "127.0.0.1:1".to_owned())]),
             ..Script::default()
         };
-        script.write(folder.path());
-        let read = std::fs::read(folder.path().join(FILE)).unwrap();
+        script.write(directory.path());
+        let read = std::fs::read(directory.path().join(FILE)).unwrap();
         assert_eq!(serde_json::from_slice::<Script>(&read).unwrap(), script);
     }
 

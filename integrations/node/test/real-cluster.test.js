@@ -47,7 +47,7 @@ test('the application answers, and what one fork gets no other sees', async (t) 
   assert.equal((await api(other, 'GET', `${CONFIG_MAPS}/written-by-node`)).status, 404);
   await Promise.all([one.close(), other.close()]);
   for (const cluster of [one, other]) {
-    assert(!existsSync(dirname(cluster.kubeconfig)), 'the folder is still there');
+    assert(!existsSync(dirname(cluster.kubeconfig)), 'the directory is still there');
     const [error] = await once(connect(cluster.webPort, '127.0.0.1'), 'error');
     assert.equal(error.code, 'ECONNREFUSED');
   }

@@ -1,4 +1,4 @@
-// The module against a program that speaks like k3s-vm, and against one that has faults.
+// The module against a program that speaks like k3s-vm, and against one that has errors.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -16,7 +16,7 @@ const PROGRAM = fileURLToPath(new URL('../../stand-in/k3s-vm', import.meta.url))
 const MODULE = new URL('../index.js', import.meta.url).href;
 const LAST_WORDS = '  | [1/2] Checking the host … 0.0 s: all tools are there';
 
-function folder(t) {
+function directory(t) {
   const project = mkdtempSync(join(tmpdir(), 'k3s-vm-node-'));
   t.after(() => rmSync(project, { recursive: true }));
   return project;
@@ -26,9 +26,9 @@ function make(project, fromSnapshot, options) {
   return fork({ program: PROGRAM, project, fromSnapshot, timeout: 120_000, closeTimeout: 120_000, ...options });
 }
 
-async function errorOf(project, fault, options) {
+async function errorOf(project, error, options) {
   try {
-    const cluster = await make(project, fault, options);
+    const cluster = await make(project, error, options);
     await cluster.close();
   } catch (error) {
     assert(error instanceof ForkError, error);
@@ -48,7 +48,7 @@ function runs(project) {
 }
 
 test('a cluster tells where it is and goes when it is closed', async (t) => {
-  const project = folder(t);
+  const project = directory(t);
   const cluster = await make(project);
   assert(cluster instanceof Cluster);
   assert.deepEqual({ ...cluster, environment: cluster.environment.KUBECONFIG_PRIMARY }, {
@@ -69,21 +69,21 @@ test('a cluster tells where it is and goes when it is closed', async (t) => {
 });
 
 test('it can be disposed of by the language', { skip: !Symbol.asyncDispose }, async (t) => {
-  const project = folder(t);
+  const project = directory(t);
   const cluster = await make(project);
   await cluster[Symbol.asyncDispose]();
   assert(existsSync(join(project, 'ended')));
 });
 
 test('options reach the program', async (t) => {
-  const project = folder(t);
+  const project = directory(t);
   await errorOf(project, 'dies', { timeout: 10_000 });
   const expected = `run --hold --output json --timeout 9000ms --project ${project} --from dies\n`;
   assert.equal(readFileSync(join(project, 'arguments'), 'utf8'), expected);
 });
 
 test('a program that ends is quoted, and its own advice is not doubled', async (t) => {
-  const project = folder(t);
+  const project = directory(t);
   const { lines, exitCode } = await errorOf(project, 'dies');
   assert.equal(exitCode, 6);
   assert.deepEqual(lines, [
@@ -99,9 +99,9 @@ test('a program that ends is quoted, and its own advice is not doubled', async (
   ]);
 });
 
-for (const [fault, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance": "k3s-vm-run-1"}']]) {
-  test(`what is no greeting is shown and the program ended: ${fault}`, async (t) => {
-    assert.deepEqual((await errorOf(folder(t), fault)).lines, [
+for (const [error, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance": "k3s-vm-run-1"}']]) {
+  test(`what is no greeting is shown and the program ended: ${error}`, async (t) => {
+    assert.deepEqual((await errorOf(directory(t), error)).lines, [
       '/bin/k3s-vm did not tell where its fork is',
       `  It printed '${printed}': that is not the JSON of a fork`,
       LAST_WORDS,
@@ -111,30 +111,30 @@ for (const [fault, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance":
 }
 
 test('one that is never ready is ended at the deadline', async (t) => {
-  const project = folder(t);
+  const project = directory(t);
   const { lines } = await errorOf(project, 'is-never-ready', { timeout: 300 });
   assert.equal(lines[0], 'the fork was not ready within 300 ms');
   assert.match(lines.at(-1), /^Next: k3s-vm start/);
   assert(!existsSync(join(project, 'pid')) || !runs(project));
 });
 
-for (const [fault, code, said] of [['dies-later', 5, /QEMU was killed/], ['fails-to-clean-up', 1, /not destroyed/]]) {
-  test(`one that fails later is told on close: ${fault}`, async (t) => {
-    const error = await errorOf(folder(t), fault);
+for (const [error, code, said] of [['dies-later', 5, /QEMU was killed/], ['fails-to-clean-up', 1, /not destroyed/]]) {
+  test(`one that fails later is told on close: ${error}`, async (t) => {
+    const error = await errorOf(directory(t), error);
     assert.equal(error.lines[0], `k3s-vm ended, and with it the fork: exit code ${code}`);
     assert.match(error.said, said);
   });
 }
 
 test('one that ignores the end of its input is killed after a deadline', async (t) => {
-  const project = folder(t);
+  const project = directory(t);
   const { lines } = await errorOf(project, 'is-deaf', { closeTimeout: 300 });
   assert.equal(lines[0], 'k3s-vm did not end within 300 ms after the fork was closed, and was killed');
   assert(!runs(project));
 });
 
 test('one that talks much is never stopped by a full pipe', async (t) => {
-  const project = folder(t);
+  const project = directory(t);
   await (await make(project, 'talks')).close();
   assert(existsSync(join(project, 'ended')));
 });
@@ -147,7 +147,7 @@ test('a program that is not there is named', async () => {
 });
 
 test('the nearest program counts', (t) => {
-  const root = folder(t);
+  const root = directory(t);
   const [inner, installed] = [join(root, 'checkout', 'tests', 'deep'), join(root, 'path', 'k3s-vm')];
   const launcher = join(root, 'checkout', 'bin', 'k3s-vm');
   for (const one of [inner, dirname(installed), dirname(launcher)]) mkdirSync(one, { recursive: true });
@@ -166,7 +166,7 @@ test('the nearest program counts', (t) => {
 
 for (const end of ['', 'process.exit(0)', 'process.kill(process.pid, "SIGKILL")']) {
   test(`however the process ends, the fork is told: ${end || 'by having nothing to do'}`, async (t) => {
-    const project = folder(t);
+    const project = directory(t);
     const options = JSON.stringify({ program: PROGRAM, project });
     const script = `import { fork } from ${JSON.stringify(MODULE)}; await fork(${options}); console.log('forked'); ${end}`;
     const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -106,7 +106,7 @@ def fork(
     """Makes a fork and waits until its cluster and application are ready.
 
     `program` is k3s-vm (otherwise the variable K3S_VM, bin/k3s-vm around the working directory, or the PATH decides),
-    `project` the folder with `.k3s-vm/`, `from_snapshot` a name of `k3s-vm snapshot save`; timeouts are in seconds.
+    `project` the directory with `.k3s-vm/`, `from_snapshot` a name of `k3s-vm snapshot save`; timeouts are in seconds.
     Raises FileNotFoundError where there is no program, and ForkError. Nothing is left behind then.
     """
     words = [_program.find(program), "run", "--hold", "--output", "json"]

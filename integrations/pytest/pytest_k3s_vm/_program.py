@@ -15,8 +15,8 @@ def find(ordered: str | os.PathLike[str] | None = None) -> str:
     named = ordered or os.environ.get("K3S_VM")
     if named:
         return str(Path.cwd() / named)
-    for folder in [Path.cwd(), *Path.cwd().parents]:
-        launcher = folder / "bin" / "k3s-vm"
+    for directory in [Path.cwd(), *Path.cwd().parents]:
+        launcher = directory / "bin" / "k3s-vm"
         if launcher.is_file() and os.access(launcher, os.X_OK):
             return str(launcher)
     found = shutil.which("k3s-vm")

@@ -12,7 +12,7 @@ from ._cluster import Cluster, ForkError, fork
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("k3s-vm", "forks of a k3s-vm cluster")
     group.addoption("--k3s-vm-program", metavar="PATH", help="the program k3s-vm; by default $K3S_VM, bin/k3s-vm, PATH")
-    group.addoption("--k3s-vm-project", metavar="DIR", help="the folder with .k3s-vm/; by default looked for upwards")
+    group.addoption("--k3s-vm-project", metavar="DIR", help="the directory with .k3s-vm/; by default looked for upwards")
     group.addoption("--k3s-vm-from", metavar="SNAPSHOT", help="the snapshot that forks begin as")
     group.addoption(
         "--k3s-vm-timeout", metavar="SECONDS", type=float, default=900.0,

@@ -1,4 +1,4 @@
-"""The plugin from this folder, whether or not it is installed."""
+"""The plugin from this directory, whether or not it is installed."""
 
 import sys
 from pathlib import Path

@@ -25,7 +25,7 @@ pub(super) fn certificate(guest: &mut LiveGuest<'_>) {
         };
         // Half a file is none yet.
         let parsed = Credentials::parse(&place, &String::from_utf8_lossy(&bytes));
-        Ok(parsed.map_or_else(|fault| Look::NotYet(fault.to_string()), Look::Ready))
+        Ok(parsed.map_or_else(|error| Look::NotYet(error.to_string()), Look::Ready))
     });
     // The probe of the loopback address wants a certificate for it, that of any other one for localhost; Linux connects
     // to the loopback address for 0.0.0.0, too.

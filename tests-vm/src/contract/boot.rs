@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use host::wait::Look;
-use model::FaultClass;
+use model::ErrorClass;
 use model::guest_image::GuestImage;
 use qemu::Agent;
 
@@ -18,8 +18,8 @@ pub(super) fn start(image: &GuestImage) -> LiveGuest<'_> {
     guest.wait("the guest agent", BOOT, |guest, left| {
         match Agent::connect(&guest.paths.vm_dir(), left.min(Duration::from_secs(2))) {
             Ok(_) => Ok(Look::Ready(())),
-            Err(fault) if fault.class() == FaultClass::Timeout => Ok(Look::NotYet(fault.to_string())),
-            Err(fault) => Err(fault),
+            Err(error) if error.class() == ErrorClass::Timeout => Ok(Look::NotYet(error.to_string())),
+            Err(error) => Err(error),
         }
     });
     // What QEMU's version needs comes after what the image asks for.

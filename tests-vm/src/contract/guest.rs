@@ -10,7 +10,7 @@ use model::guest_image::GuestImage;
 use model::instance::InstanceName;
 use model::paths::{InstancePaths, ProjectPaths};
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use qemu::accelerator::SelfTest;
 use qemu::agent::GuestCommand;
 use qemu::console::ConsoleReader;
@@ -24,7 +24,7 @@ use super::login::Credentials;
 
 const CPUS: u32 = 2;
 const MEMORY: u64 = 2 << 30;
-/// The file with the saved RAM, relative to the folder of the VM.
+/// The file with the saved RAM, relative to the directory of the VM.
 const RAM: &str = "ram";
 /// The first boot of a cluster, emulated on a busy host.
 pub(super) const BOOT: Duration = Duration::from_secs(15 * 60);
@@ -57,8 +57,8 @@ pub(super) struct LiveGuest<'a> {
     launched: Option<Launched>,
     also: &'static str,
     console: ConsoleReader,
-    // Dropped last: the folder must outlive everything in it.
-    _folder: tempfile::TempDir,
+    // Dropped last: the directory must outlive everything in it.
+    _directory: tempfile::TempDir,
 }
 
 impl<'a> LiveGuest<'a> {
@@ -71,8 +71,8 @@ impl<'a> LiveGuest<'a> {
     pub(super) fn start_with(image: &'a GuestImage, also: &'static str) -> Self {
         // A request of the user's ends every wait, so that the VM is ended, too.
         sound(host::interrupt::install());
-        let folder = tempfile::Builder::new().prefix("k3s-vm-contract-").tempdir().expect("a temporary folder");
-        let paths = ProjectPaths::new(folder.path()).instance(&InstanceName::default());
+        let directory = tempfile::Builder::new().prefix("k3s-vm-contract-").tempdir().expect("a temporary directory");
+        let paths = ProjectPaths::new(directory.path()).instance(&InstanceName::default());
         sound(host::files::create_private_dir(&paths.vm_dir()));
         sound(qemu::qcow2::create_overlay(&paths.disk(), &image.root_disk(), image.manifest.virtual_size));
         let qemu = sound(Qemu::find(&cache(), &Silent));
@@ -92,7 +92,7 @@ impl<'a> LiveGuest<'a> {
             paths,
             qemu,
             console,
-            _folder: folder,
+            _directory: directory,
         };
         let machine = guest.machine(MemoryBackend::Ram);
         guest.launched = Some(sound(guest.launch(&machine).run(&Silent)));
@@ -148,7 +148,7 @@ impl<'a> LiveGuest<'a> {
             self.lives()?;
             look(self, left)
         });
-        found.unwrap_or_else(|fault| panic!("{fault}\nThe console ends so:\n{}", self.console_end()))
+        found.unwrap_or_else(|error| panic!("{error}\nThe console ends so:\n{}", self.console_end()))
     }
 
     /// The pid of QEMU.
@@ -184,10 +184,10 @@ impl<'a> LiveGuest<'a> {
 
     fn lives(&mut self) -> Result<()> {
         if let Some(how) = self.launched.as_mut().and_then(Launched::ended) {
-            return Err(Fault::new(FaultClass::Guest, format!("QEMU ended: {how}")));
+            return Err(Error::new(ErrorClass::Guest, format!("QEMU ended: {how}")));
         }
         match self.console.news()?.signs.into_iter().find(qemu::console::DeathSign::is_final) {
-            Some(sign) => Err(Fault::new(FaultClass::Guest, sign.meaning()).because(sign.line())),
+            Some(sign) => Err(Error::new(ErrorClass::Guest, sign.meaning()).because(sign.line())),
             None => Ok(()),
         }
     }
@@ -210,7 +210,7 @@ impl<'a> LiveGuest<'a> {
             name: InstanceName::default(),
             uuid: self.uuid.clone(),
             pid_file: self.paths.pid(),
-            folder: self.paths.vm_dir(),
+            directory: self.paths.vm_dir(),
             version: self.qemu.version,
             sandbox: self.qemu.sandbox,
             accelerator: self.accelerator,
@@ -266,8 +266,8 @@ pub(super) fn file_facts(path: &Path) -> (u64, SystemTime) {
     (metadata.len(), metadata.modified().expect("a time"))
 }
 
-/// What must not fail, with the fault's own words.
+/// What must not fail, with the error's own words.
 #[track_caller]
 pub(super) fn sound<T>(result: Result<T>) -> T {
-    result.unwrap_or_else(|fault| panic!("{fault}"))
+    result.unwrap_or_else(|error| panic!("{error}"))
 }

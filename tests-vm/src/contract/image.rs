@@ -1,4 +1,4 @@
-//! The image under test: a folder that the caller names, or the one that this checkout makes.
+//! The image under test: a directory that the caller names, or the one that this checkout makes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,33 +14,33 @@ use model::{Event, EventSink, Result};
 use super::guest::sound;
 use crate::project::repository;
 
-/// The folder of an image of anybody's.
-const FOLDER: &str = "K3S_VM_CONTRACT_IMAGE";
+/// The directory of an image of anybody's.
+const DIRECTORY: &str = "K3S_VM_CONTRACT_IMAGE";
 /// As the tool reads it.
 const PROVIDER: &str = "K3S_VM_IMAGE_PROVIDER";
 const BUILD_DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
 /// As the tool has it by default, so that its image is the one in the cache.
 const DISK: u64 = 20 << 30;
 
-/// The image in the folder of the variable; without it that of the provider that the tool is told to use, Debian with
+/// The image in the directory of the variable; without it that of the provider that the tool is told to use, Debian with
 /// Kubernetes where it is told nothing. It is built if it is not in the cache.
 ///
 /// # Panics
 /// When it cannot be had.
 pub fn chosen() -> GuestImage {
-    match std::env::var_os(FOLDER) {
-        Some(folder) => open(Path::new(&folder)),
+    match std::env::var_os(DIRECTORY) {
+        Some(directory) => open(Path::new(&directory)),
         None => of_this_checkout(),
     }
 }
 
-/// The image in `folder`, whose files and description are those that the contract wants.
+/// The image in `directory`, whose files and description are those that the contract wants.
 ///
 /// # Panics
 /// When they are not.
-pub fn open(folder: &Path) -> GuestImage {
-    // Cargo runs tests in the folder of their package, where nobody means to be.
-    sound(image::open(&repository().join(folder), &cache()))
+pub fn open(directory: &Path) -> GuestImage {
+    // Cargo runs tests in the directory of their package, where nobody means to be.
+    sound(image::open(&repository().join(directory), &cache()))
 }
 
 /// The cache that all projects of this user share.
@@ -55,14 +55,14 @@ fn of_this_checkout() -> GuestImage {
     let config = ImageConfig {
         provider: if nix { Provider::Nix } else { Provider::Debian },
         distribution: if nix { Distribution::Auto } else { Distribution::Kubernetes },
-        folder: None,
+        directory: None,
         disk: DISK,
         nixpkgs: None,
         offline: false,
     };
     // A project without a wish of its own.
-    let project = tempfile::tempdir().expect("a temporary folder");
-    std::fs::create_dir(project.path().join(".k3s-vm")).expect("a folder");
+    let project = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(project.path().join(".k3s-vm")).expect("a directory");
     let request = ImageRequest {
         config: &config,
         k3s: &K3sConfig::default(),

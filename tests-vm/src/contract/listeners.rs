@@ -63,8 +63,8 @@ fn is_allowed(line: &str) -> bool {
 
 /// Where a process of the host listens for TCP, as `127.0.0.1:6443`.
 fn sockets_of(pid: u32) -> BTreeSet<String> {
-    let folder = format!("/proc/{pid}/fd");
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let directory = format!("/proc/{pid}/fd");
+    let entries = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory}: {error}"));
     let links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     let inodes: BTreeSet<String> =
         links.filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())).collect();

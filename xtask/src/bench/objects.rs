@@ -50,8 +50,8 @@ fn ports_of(configuration: &str) -> String {
 }
 
 fn kubectl() -> Option<std::path::PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(|program| program.is_file())
+    let directories = std::env::var_os("PATH")?;
+    std::env::split_paths(&directories).map(|directory| directory.join("kubectl")).find(|program| program.is_file())
 }
 
 fn theirs(kubectl: &Path, kubeconfig: &Path, manifest: &Path) -> Result<()> {

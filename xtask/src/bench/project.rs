@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::events::Phases;
+use super::events::Steps;
 
 /// The web application's port in the example's files.
 const EXAMPLE_WEB_PORT: &str = "30080";
@@ -17,7 +17,7 @@ const EXAMPLE_WEB_PORT: &str = "30080";
 /// A copy of the example, of the program and of the guest's sources: work on the repository does not disturb a run.
 pub(crate) struct BenchProject {
     launcher: PathBuf,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     web_port: u16,
     api_port: u16,
 }
@@ -28,9 +28,9 @@ impl BenchProject {
         let launcher = repository.join("bin/k3s-vm");
         let compiled = Command::new(&launcher).arg("--version").stdout(Stdio::null()).status();
         ensure!(compiled.context("cannot run bin/k3s-vm")?.success(), "bin/k3s-vm does not run");
-        let folder = tempfile::Builder::new().prefix("k3s-vm-bench-").tempdir()?;
+        let directory = tempfile::Builder::new().prefix("k3s-vm-bench-").tempdir()?;
         let web_port = (30000..32768).rev().find(|port| is_free(*port)).context("no free port for the application")?;
-        let project = BenchProject { launcher, folder, web_port, api_port: free_port()? };
+        let project = BenchProject { launcher, directory, web_port, api_port: free_port()? };
         fs::create_dir(project.home())?;
         copy(&repository.join("guest"), &project.home().join("guest"))?;
         copy(&repository.join("target/launcher/k3s-vm"), &project.program())?;
@@ -50,9 +50,9 @@ impl BenchProject {
         Ok(project)
     }
 
-    /// The project's folder.
+    /// The project's directory.
     pub(crate) fn root(&self) -> PathBuf {
-        self.folder.path().join("project")
+        self.directory.path().join("project")
     }
 
     /// The port of the application.
@@ -67,7 +67,7 @@ impl BenchProject {
 
     /// What stands for the checkout.
     fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
+        self.directory.path().join("home")
     }
 
     /// The copy of the program.
@@ -75,10 +75,10 @@ impl BenchProject {
         self.home().join("k3s-vm")
     }
 
-    /// Runs a verb and wants success; its phases.
-    pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Phases> {
+    /// Runs a verb and wants success; its steps.
+    pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Steps> {
         let output = self.run(&self.program(), arguments)?;
-        Ok(Phases::parse(&String::from_utf8_lossy(&output.stderr)))
+        Ok(Steps::parse(&String::from_utf8_lossy(&output.stderr)))
     }
 
     /// Runs a verb with `-o json` and wants success; what it reports.
@@ -103,13 +103,13 @@ impl BenchProject {
         self.run(&program, &["--version"]).map(drop)
     }
 
-    /// The folder of the guest image that runs.
-    pub(crate) fn image_folder(&self) -> Result<PathBuf> {
+    /// The directory of the guest image that runs.
+    pub(crate) fn image_directory(&self) -> Result<PathBuf> {
         let status = self.report(&["status"])?;
         let image = status["image"].as_str().context("status names no image")?;
-        let folder = images()?.join(image);
-        ensure!(folder.is_dir(), "{} is not there", folder.display());
-        Ok(folder)
+        let directory = images()?.join(image);
+        ensure!(directory.is_dir(), "{} is not there", directory.display());
+        Ok(directory)
     }
 
     /// Seconds to build the image when a file that goes into the guest has changed and nothing else. The image is
@@ -120,9 +120,9 @@ impl BenchProject {
         // The disk of the old image would keep it in use.
         self.verb(&["stop", "--power-off"])?;
         let _ = fs::remove_dir_all(self.root().join(".k3s-vm/vm"));
-        let phases = self.verb(&["start", "--no-wait"])?;
-        let seconds = phases.between("Preparing the guest image", "Preparing the guest image")?;
-        let image = self.image_folder()?;
+        let steps = self.verb(&["start", "--no-wait"])?;
+        let seconds = steps.between("Preparing the guest image", "Preparing the guest image")?;
+        let image = self.image_directory()?;
         self.verb(&["stop", "--power-off"])?;
         fs::remove_dir_all(self.root().join(".k3s-vm/vm"))?;
         fs::remove_dir_all(image)?;
@@ -170,10 +170,10 @@ pub(crate) fn images() -> Result<PathBuf> {
     Ok(cache.join("k3s-vm/images"))
 }
 
-/// Bytes that the files of a folder take on the disk.
-pub(crate) fn allocated(folder: &Path) -> Result<u64> {
+/// Bytes that the files of a directory take on the disk.
+pub(crate) fn allocated(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(directory)? {
         let metadata = entry?.metadata()?;
         // st_blocks counts 512 bytes, whatever the filesystem's block is (stat(2)).
         bytes += metadata.blocks() * 512;

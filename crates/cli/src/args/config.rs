@@ -40,7 +40,7 @@ pub(crate) struct ConfigArgs {
     /// Who makes the guest image: auto, nix, debian or prebuilt
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
-    /// Another nixpkgs for a NixOS guest: a folder, the address of an archive, or channel:NAME
+    /// Another nixpkgs for a NixOS guest: a directory, the address of an archive, or channel:NAME
     #[arg(long, value_name = "NIXPKGS")]
     nixpkgs: Option<OsString>,
     /// Fetch nothing to build the guest image

@@ -44,9 +44,9 @@ pub(crate) enum ForwardVerb {
     },
 }
 
-/// Flags of the keeper, which verbs start themselves.
+/// Flags of the supervisor, which verbs start themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
-pub(crate) struct KeeperArgs {
+pub(crate) struct SupervisorArgs {
     /// Pause the guest when nothing has been connected for DURATION
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) auto_pause: Option<Duration>,

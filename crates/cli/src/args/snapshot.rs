@@ -53,5 +53,5 @@ Examples:
 }
 
 fn parse_snapshot(text: &str) -> Result<SnapshotName, String> {
-    SnapshotName::new(text).map_err(|fault| fault.why().join("; "))
+    SnapshotName::new(text).map_err(|error| error.why().join("; "))
 }

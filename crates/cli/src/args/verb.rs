@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use model::instance::InstanceName;
 
 use super::config::ConfigArgs;
-use super::forward::{self, ForwardVerb, KeeperArgs};
+use super::forward::{self, ForwardVerb, SupervisorArgs};
 use super::{ApplyArgs, ConfigVerb, NixVerb, OutputArgs, SnapshotVerb, StartArgs, parse_duration};
 
 /// The verbs.
@@ -51,7 +51,7 @@ Examples:
     Forward(ForwardVerb),
     /// Look after an idle VM
     #[command(hide = true)]
-    Keeper(KeeperArgs),
+    Supervisor(SupervisorArgs),
     /// Show whether the cluster runs and where it answers
     #[command(after_long_help = "\
 Examples:
@@ -236,7 +236,7 @@ Examples:
     },
     /// Destroy the instance when the standard input ends; `run` starts it
     #[command(hide = true)]
-    Guard,
+    Reaper,
 }
 
 /// Flags of `clone`.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 use std::time::Duration;
 
 use model::requirement::Consent;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::human::Human;
@@ -52,7 +52,7 @@ fn read_answer(
         let mut line = String::new();
         let read = input
             .read_line(&mut line)
-            .map_err(|error| Fault::new(FaultClass::Failed, "cannot read the answer").because(error))?;
+            .map_err(|error| Error::new(ErrorClass::Failed, "cannot read the answer").because(error))?;
         if read == 0 {
             say("\n");
             return Ok(false);
@@ -74,7 +74,7 @@ fn wait_for_stdin() -> Result<()> {
         match poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], Some(&look)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
             Ok(_) => return Ok(()),
-            Err(error) => return Err(Fault::new(FaultClass::Failed, "cannot wait for the answer").because(error)),
+            Err(error) => return Err(Error::new(ErrorClass::Failed, "cannot wait for the answer").because(error)),
         }
     }
 }

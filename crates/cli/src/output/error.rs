@@ -1,6 +1,6 @@
-//! A fault as people read it: what happened, why, the end of the log, and what to type next.
+//! An error as people read it: what happened, why, the end of the log, and what to type next.
 
-use model::Fault;
+use model::Error;
 
 use super::printable::printable;
 use super::style::Style;
@@ -10,21 +10,21 @@ use super::typed::CommandPrefix;
 const MOST_CHARACTERS: usize = 500;
 
 /// The whole text, ending with a line break. Next steps stand as `prefix` lets them be typed.
-pub(crate) fn render(fault: &Fault, prefix: &CommandPrefix, style: Style) -> String {
-    let mut text = format!("{} {}\n", style.error("Error:"), fault.what());
-    for reason in fault.why() {
+pub(crate) fn render(error: &Error, prefix: &CommandPrefix, style: Style) -> String {
+    let mut text = format!("{} {}\n", style.error("Error:"), error.what());
+    for reason in error.why() {
         text.push_str(&indented("  ", reason));
     }
-    if let Some(log) = fault.log().filter(|log| !log.lines.is_empty()) {
+    if let Some(log) = error.log().filter(|log| !log.lines.is_empty()) {
         text.push_str(&format!("\nEnd of {}:\n", log.source));
         for line in &log.lines {
             text.push_str(&format!("{} {}\n", style.faint("  |"), clipped(&printable(line))));
         }
     }
-    if !fault.next_steps().is_empty() {
+    if !error.next_steps().is_empty() {
         text.push('\n');
     }
-    for step in fault.next_steps() {
+    for step in error.next_steps() {
         text.push_str(&format!("{} {}\n", style.strong("Next:"), prefix.step(step)));
     }
     text
@@ -48,12 +48,12 @@ fn clipped(line: &str) -> String {
 mod tests {
     use super::*;
     use crate::output::typed::tests::plain;
-    use model::FaultClass;
-    use model::fault::LogTail;
+    use model::ErrorClass;
+    use model::error::LogTail;
 
     #[test]
-    fn a_fault_with_everything() {
-        let fault = Fault::new(FaultClass::Timeout, "the node is not Ready after 15m")
+    fn a_error_with_everything() {
+        let error = Error::new(ErrorClass::Timeout, "the node is not Ready after 15m")
             .because("last seen: KubeletNotReady")
             .because("container runtime network not ready")
             .with_log(LogTail {
@@ -62,7 +62,7 @@ mod tests {
             })
             .next("k3s-vm logs -n 100")
             .next("k3s-vm start --timeout 30m    # on a slow machine");
-        insta::assert_snapshot!(render(&fault, &plain("bin/k3s-vm"), Style::PLAIN), @r"
+        insta::assert_snapshot!(render(&error, &plain("bin/k3s-vm"), Style::PLAIN), @r"
         Error: the node is not Ready after 15m
           last seen: KubeletNotReady
           container runtime network not ready
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn a_headline_alone_is_one_line() {
-        let fault = Fault::new(FaultClass::Interrupted, "interrupted");
-        assert_eq!(render(&fault, &plain("k3s-vm"), Style::PLAIN), "Error: interrupted\n");
+        let error = Error::new(ErrorClass::Interrupted, "interrupted");
+        assert_eq!(render(&error, &plain("k3s-vm"), Style::PLAIN), "Error: interrupted\n");
     }
 
     #[test]
     fn a_parsers_drawing_keeps_its_shape() {
-        let fault = Fault::new(FaultClass::Config, "it cannot be read").because("line 2\n  |\n2 | api =\n  |       ^");
-        insta::assert_snapshot!(render(&fault, &plain("k3s-vm"), Style::PLAIN), @r"
+        let error = Error::new(ErrorClass::Config, "it cannot be read").because("line 2\n  |\n2 | api =\n  |       ^");
+        insta::assert_snapshot!(render(&error, &plain("k3s-vm"), Style::PLAIN), @r"
         Error: it cannot be read
           line 2
             |

@@ -1,6 +1,6 @@
 //! The results of `forward`, for people. Pure.
 
-use lifecycle::forward::{ForwardReport, Purpose};
+use lifecycle::verbs::forward::{ForwardReport, Purpose};
 
 use super::style::Style;
 use super::table::Table;

@@ -89,7 +89,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until the program ends: writes the signs of life of phases from which no event comes.
+    /// Until the program ends: writes the signs of life of steps from which no event comes.
     fn show_life(&self) {
         let mut state = self.lock();
         while !state.over {
@@ -115,10 +115,10 @@ impl State {
 
 fn draw(live: &mut Live, event: &Event) {
     match event {
-        Event::PhaseStarted { number, total, title } => live.start_phase(*number, *total, &printable(title)),
+        Event::StepStarted { number, total, title } => live.start_step(*number, *total, &printable(title)),
         Event::Progress { task, message, done, total } => live.progress(&printable(task), news(message, *done, *total)),
         Event::TaskFinished { task } => live.finish_task(&printable(task)),
-        Event::PhaseFinished { .. } => live.clear(),
+        Event::StepFinished { .. } => live.clear(),
         Event::Note { .. } | Event::Warning { .. } | Event::Debug { .. } => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::{Event, EventSink, Fault};
+use model::{Error, Event, EventSink};
 use serde::Serialize;
 
 use super::mode::{Mode, Verbosity};
@@ -22,9 +22,9 @@ impl JsonLines {
         JsonLines { begin: Instant::now(), verbosity: mode.verbosity }
     }
 
-    /// Tells a fault, which is the last line of a verb that failed.
-    pub(crate) fn fault(&self, fault: &Fault, prefix: &CommandPrefix) {
-        self.write(&FaultLine::of(fault, prefix));
+    /// Tells an error, which is the last line of a verb that failed.
+    pub(crate) fn error(&self, error: &Error, prefix: &CommandPrefix) {
+        self.write(&ErrorLine::of(error, prefix));
     }
 
     fn write(&self, what: &impl Serialize) {
@@ -45,10 +45,10 @@ fn wanted_from(event: &Event) -> Verbosity {
     match event {
         Event::Warning { .. } => Verbosity::Quiet,
         Event::Debug { .. } => Verbosity::Debug,
-        Event::PhaseStarted { .. }
+        Event::StepStarted { .. }
         | Event::Progress { .. }
         | Event::TaskFinished { .. }
-        | Event::PhaseFinished { .. }
+        | Event::StepFinished { .. }
         | Event::Note { .. } => Verbosity::Normal,
     }
 }
@@ -61,7 +61,7 @@ struct Line<'a, T> {
 }
 
 #[derive(Serialize)]
-struct FaultLine<'a> {
+struct ErrorLine<'a> {
     event: &'static str,
     class: &'static str,
     exit_code: u8,
@@ -78,23 +78,23 @@ struct LogLine<'a> {
     lines: &'a [String],
 }
 
-impl<'a> FaultLine<'a> {
-    fn of(fault: &'a Fault, prefix: &CommandPrefix) -> Self {
-        FaultLine {
-            event: "fault",
-            class: fault.class().name(),
-            exit_code: fault.class().exit_code(),
-            what: fault.what(),
-            why: fault.why(),
-            next: fault.next_steps().iter().map(|step| prefix.step(step)).collect(),
-            log: fault.log().map(|log| LogLine { source: &log.source, lines: &log.lines }),
+impl<'a> ErrorLine<'a> {
+    fn of(error: &'a Error, prefix: &CommandPrefix) -> Self {
+        ErrorLine {
+            event: "error",
+            class: error.class().name(),
+            exit_code: error.class().exit_code(),
+            what: error.what(),
+            why: error.why(),
+            next: error.next_steps().iter().map(|step| prefix.step(step)).collect(),
+            log: error.log().map(|log| LogLine { source: &log.source, lines: &log.lines }),
         }
     }
 }
 
 fn line(at: Duration, what: &impl Serialize) -> String {
     let at = at.as_millis() as f64 / 1000.0;
-    // Neither an event nor a fault has anything that JSON cannot hold.
+    // Neither an event nor an error has anything that JSON cannot hold.
     serde_json::to_string(&Line { at, what }).map(|text| text + "\n").unwrap_or_default()
 }
 
@@ -102,9 +102,9 @@ fn line(at: Duration, what: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::output::typed::tests::plain;
-    use model::FaultClass;
-    use model::event::PhaseOutcome;
-    use model::fault::LogTail;
+    use model::ErrorClass;
+    use model::error::LogTail;
+    use model::event::StepOutcome;
 
     fn at_1_5(what: &impl Serialize) -> String {
         line(Duration::from_micros(1_500_400), what)
@@ -113,40 +113,40 @@ mod tests {
     #[test]
     fn every_kind_of_event() {
         let events = [
-            Event::PhaseStarted { number: 1, total: 6, title: "Booting".to_owned() },
+            Event::StepStarted { number: 1, total: 6, title: "Booting".to_owned() },
             Event::Progress { task: "boot".to_owned(), message: "line\nbreak".to_owned(), done: Some(1), total: None },
             Event::TaskFinished { task: "boot".to_owned() },
-            Event::PhaseFinished {
+            Event::StepFinished {
                 number: 1,
                 title: "Booting".to_owned(),
                 elapsed: Duration::from_millis(107_250),
-                outcome: PhaseOutcome::Done("node k3s-vm is Ready".to_owned()),
+                outcome: StepOutcome::Done("node k3s-vm is Ready".to_owned()),
             },
-            Event::PhaseFinished {
+            Event::StepFinished {
                 number: 1,
                 title: "Booting".to_owned(),
                 elapsed: Duration::ZERO,
-                outcome: PhaseOutcome::Failed,
+                outcome: StepOutcome::Failed,
             },
             Event::Warning { text: "slow".to_owned() },
         ];
         insta::assert_snapshot!(events.iter().map(at_1_5).collect::<String>(), @r#"
-        {"at":1.5,"event":"phase-started","number":1,"total":6,"title":"Booting"}
+        {"at":1.5,"event":"step-started","number":1,"total":6,"title":"Booting"}
         {"at":1.5,"event":"progress","task":"boot","message":"line\nbreak","done":1,"total":null}
         {"at":1.5,"event":"task-finished","task":"boot"}
-        {"at":1.5,"event":"phase-finished","number":1,"title":"Booting","elapsed":107.25,"outcome":"done","detail":"node k3s-vm is Ready"}
-        {"at":1.5,"event":"phase-finished","number":1,"title":"Booting","elapsed":0.0,"outcome":"failed"}
+        {"at":1.5,"event":"step-finished","number":1,"title":"Booting","elapsed":107.25,"outcome":"done","detail":"node k3s-vm is Ready"}
+        {"at":1.5,"event":"step-finished","number":1,"title":"Booting","elapsed":0.0,"outcome":"failed"}
         {"at":1.5,"event":"warning","text":"slow"}
         "#);
     }
 
     #[test]
-    fn a_fault_has_all_its_parts() {
-        let fault = Fault::new(FaultClass::Guest, "the guest panicked")
+    fn a_error_has_all_its_parts() {
+        let error = Error::new(ErrorClass::Guest, "the guest panicked")
             .because("Kernel panic")
             .next("k3s-vm logs")
             .with_log(LogTail { source: "vm.log".to_owned(), lines: vec!["x".to_owned()] });
-        insta::assert_snapshot!(at_1_5(&FaultLine::of(&fault, &plain("k3s-vm"))), @r#"{"at":1.5,"event":"fault","class":"guest","exit_code":5,"what":"the guest panicked","why":["Kernel panic"],"next":["k3s-vm logs"],"log":{"source":"vm.log","lines":["x"]}}"#);
+        insta::assert_snapshot!(at_1_5(&ErrorLine::of(&error, &plain("k3s-vm"))), @r#"{"at":1.5,"event":"error","class":"guest","exit_code":5,"what":"the guest panicked","why":["Kernel panic"],"next":["k3s-vm logs"],"log":{"source":"vm.log","lines":["x"]}}"#);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The lines that change in place on a terminal: the running phase with its time, and one line a task below it.
+//! The lines that change in place on a terminal: the running step with its time, and one line a task below it.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use super::duration::show_running;
 use super::style::Style;
 
-/// How often the time of the running phase is drawn anew.
+/// How often the time of the running step is drawn anew.
 const FRAME: Duration = Duration::from_millis(120);
 
 /// The live lines.
 pub(crate) struct Live {
     lines: MultiProgress,
     style: Style,
-    phase: Option<ProgressBar>,
+    step: Option<ProgressBar>,
     tasks: Vec<(String, ProgressBar)>,
 }
 
@@ -22,11 +22,11 @@ impl Live {
     /// No lines yet; they are drawn to stderr.
     pub(crate) fn new(style: Style) -> Self {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        Live { lines, style, phase: None, tasks: Vec::new() }
+        Live { lines, style, step: None, tasks: Vec::new() }
     }
 
-    /// Draws the phase that begins.
-    pub(crate) fn start_phase(&mut self, number: u32, total: u32, title: &str) {
+    /// Draws the step that begins.
+    pub(crate) fn start_step(&mut self, number: u32, total: u32, title: &str) {
         self.clear();
         let line = self.lines.add(ProgressBar::no_length());
         line.set_style(
@@ -38,7 +38,7 @@ impl Live {
                 }),
         );
         line.enable_steady_tick(FRAME);
-        self.phase = Some(line);
+        self.step = Some(line);
     }
 
     /// Draws the newest news of a task.
@@ -71,7 +71,7 @@ impl Live {
             line.finish_and_clear();
             self.lines.remove(&line);
         }
-        if let Some(line) = self.phase.take() {
+        if let Some(line) = self.step.take() {
             line.finish_and_clear();
             self.lines.remove(&line);
         }

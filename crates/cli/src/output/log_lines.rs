@@ -1,10 +1,10 @@
-//! Events to lines of a log: one a phase, notes and warnings, and a sign of life while a phase is long. Pure; the time
+//! Events to lines of a log: one a step, notes and warnings, and a sign of life while a step is long. Pure; the time
 //! is told from outside, as the time since the program began.
 
 use std::time::Duration;
 
 use model::Event;
-use model::event::PhaseOutcome;
+use model::event::StepOutcome;
 
 use super::duration::{show, show_running};
 use super::mode::Verbosity;
@@ -19,10 +19,10 @@ pub(crate) struct LogLines {
     verbosity: Verbosity,
     style: Style,
     signs_of_life: bool,
-    phase: Option<RunningPhase>,
+    step: Option<RunningStep>,
 }
 
-struct RunningPhase {
+struct RunningStep {
     number: u32,
     total: u32,
     title: String,
@@ -33,16 +33,16 @@ struct RunningPhase {
 }
 
 impl LogLines {
-    /// Lines of this verbosity; `signs_of_life` where nothing else shows that a long phase goes on.
+    /// Lines of this verbosity; `signs_of_life` where nothing else shows that a long step goes on.
     pub(crate) fn new(verbosity: Verbosity, style: Style, signs_of_life: bool) -> Self {
-        LogLines { verbosity, style, signs_of_life, phase: None }
+        LogLines { verbosity, style, signs_of_life, step: None }
     }
 
     /// The lines for an event that came at `now`.
     pub(crate) fn take(&mut self, event: &Event, now: Duration) -> Vec<String> {
         let line = match event {
-            Event::PhaseStarted { number, total, title } => {
-                self.phase = Some(RunningPhase {
+            Event::StepStarted { number, total, title } => {
+                self.step = Some(RunningStep {
                     number: *number,
                     total: *total,
                     title: title.clone(),
@@ -53,19 +53,19 @@ impl LogLines {
                 (self.verbosity >= Verbosity::Debug).then(|| format!("{} {title}", self.mark(*number, *total)))
             }
             Event::Progress { task, message, done, total } => {
-                if let Some(phase) = &mut self.phase {
-                    phase.news(task, news(message, *done, *total));
+                if let Some(step) = &mut self.step {
+                    step.news(task, news(message, *done, *total));
                 }
                 self.tick(now)
             }
             Event::TaskFinished { task } => {
-                if let Some(phase) = &mut self.phase {
-                    phase.tasks.retain(|(name, _)| name != task);
+                if let Some(step) = &mut self.step {
+                    step.tasks.retain(|(name, _)| name != task);
                 }
                 None
             }
-            Event::PhaseFinished { number, title, elapsed, outcome } => {
-                let total = self.phase.take().map_or(*number, |phase| phase.total);
+            Event::StepFinished { number, title, elapsed, outcome } => {
+                let total = self.step.take().map_or(*number, |step| step.total);
                 (self.verbosity >= Verbosity::Normal).then(|| {
                     format!("{} {title} … {}", self.mark(*number, total), ending(outcome, *elapsed, self.style))
                 })
@@ -78,9 +78,9 @@ impl LogLines {
                 .then(|| self.style.faint(format!("{:9.3} {}", now.as_secs_f64(), printable(text)))),
         };
         if line.is_some()
-            && let Some(phase) = &mut self.phase
+            && let Some(step) = &mut self.step
         {
-            phase.last_line = now;
+            step.last_line = now;
         }
         line.into_iter().collect()
     }
@@ -88,11 +88,11 @@ impl LogLines {
     /// The sign of life that is due at `now`, if one is.
     pub(crate) fn tick(&mut self, now: Duration) -> Option<String> {
         let due = self.signs_of_life && self.verbosity >= Verbosity::Normal;
-        let phase = self.phase.as_mut().filter(|phase| due && now.saturating_sub(phase.last_line) >= SIGN_OF_LIFE)?;
-        phase.last_line = now;
-        let elapsed = show_running(now.saturating_sub(phase.started));
-        let tasks: Vec<String> = phase.tasks.iter().map(|(task, news)| format!("{task}: {news}")).collect();
-        let (number, total, title) = (phase.number, phase.total, phase.title.clone());
+        let step = self.step.as_mut().filter(|step| due && now.saturating_sub(step.last_line) >= SIGN_OF_LIFE)?;
+        step.last_line = now;
+        let elapsed = show_running(now.saturating_sub(step.started));
+        let tasks: Vec<String> = step.tasks.iter().map(|(task, news)| format!("{task}: {news}")).collect();
+        let (number, total, title) = (step.number, step.total, step.title.clone());
         let mark = self.mark(number, total);
         Some(match tasks.as_slice() {
             [] => format!("{mark} {title} … still running after {elapsed}"),
@@ -105,7 +105,7 @@ impl LogLines {
     }
 }
 
-impl RunningPhase {
+impl RunningStep {
     fn news(&mut self, task: &str, news: String) {
         match self.tasks.iter_mut().find(|(name, _)| name == task) {
             Some((_, old)) => *old = news,
@@ -124,13 +124,13 @@ pub(crate) fn news(message: &str, done: Option<u64>, total: Option<u64>) -> Stri
     }
 }
 
-fn ending(outcome: &PhaseOutcome, elapsed: Duration, style: Style) -> String {
+fn ending(outcome: &StepOutcome, elapsed: Duration, style: Style) -> String {
     let time = show(elapsed);
     match outcome {
-        PhaseOutcome::Done(fact) if fact.is_empty() => style.good(time),
-        PhaseOutcome::Done(fact) => format!("{}: {fact}", style.good(time)),
-        PhaseOutcome::Skipped(reason) => format!("{}: {reason}", style.faint("skipped")),
-        PhaseOutcome::Failed => format!("{} after {time}", style.error("failed")),
+        StepOutcome::Done(fact) if fact.is_empty() => style.good(time),
+        StepOutcome::Done(fact) => format!("{}: {fact}", style.good(time)),
+        StepOutcome::Skipped(reason) => format!("{}: {reason}", style.faint("skipped")),
+        StepOutcome::Failed => format!("{} after {time}", style.error("failed")),
     }
 }
 

@@ -7,11 +7,11 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn started(title: &str) -> Event {
-    Event::PhaseStarted { number: 2, total: 6, title: title.to_owned() }
+    Event::StepStarted { number: 2, total: 6, title: title.to_owned() }
 }
 
-fn finished(title: &str, outcome: PhaseOutcome) -> Event {
-    Event::PhaseFinished { number: 2, title: title.to_owned(), elapsed: Duration::from_millis(71_320), outcome }
+fn finished(title: &str, outcome: StepOutcome) -> Event {
+    Event::StepFinished { number: 2, title: title.to_owned(), elapsed: Duration::from_millis(71_320), outcome }
 }
 
 fn progress(task: &str, message: &str, done: Option<u64>, total: Option<u64>) -> Event {
@@ -31,7 +31,7 @@ fn run(verbosity: Verbosity, signs_of_life: bool, script: &[(u64, Option<Event>)
     text.join("\n")
 }
 
-fn long_phase() -> Vec<(u64, Option<Event>)> {
+fn long_step() -> Vec<(u64, Option<Event>)> {
     vec![
         (0, Some(started("Building the guest image"))),
         (1, Some(progress("packages", "unpacking systemd", Some(12), Some(340)))),
@@ -44,14 +44,14 @@ fn long_phase() -> Vec<(u64, Option<Event>)> {
         (46, None),
         (50, Some(Event::TaskFinished { task: "kubernetes".to_owned() })),
         (170, None),
-        (171, Some(finished("Building the guest image", PhaseOutcome::Done("debian 13".to_owned())))),
+        (171, Some(finished("Building the guest image", StepOutcome::Done("debian 13".to_owned())))),
         (300, None),
     ]
 }
 
 #[test]
-fn a_long_phase_shows_life_at_most_every_fifteen_seconds() {
-    insta::assert_snapshot!(run(Verbosity::Normal, true, &long_phase()), @r"
+fn a_long_step_shows_life_at_most_every_fifteen_seconds() {
+    insta::assert_snapshot!(run(Verbosity::Normal, true, &long_step()), @r"
     [2/6] Building the guest image … 15 s so far: packages: 12/340 unpacking systemd
     [2/6] Building the guest image … 31 s so far: packages: 13/340 unpacking zlib; kubernetes: 7 compiling
     [2/6] Building the guest image … 46 s so far: kubernetes: 7 compiling
@@ -61,13 +61,13 @@ fn a_long_phase_shows_life_at_most_every_fifteen_seconds() {
 }
 
 #[test]
-fn beside_live_lines_a_phase_is_one_line() {
-    insta::assert_snapshot!(run(Verbosity::Normal, false, &long_phase()), @"[2/6] Building the guest image … 71.3 s: debian 13");
+fn beside_live_lines_a_step_is_one_line() {
+    insta::assert_snapshot!(run(Verbosity::Normal, false, &long_step()), @"[2/6] Building the guest image … 71.3 s: debian 13");
 }
 
 #[test]
 fn quiet_keeps_warnings_alone() {
-    let mut script = long_phase();
+    let mut script = long_step();
     script.push((301, Some(Event::Note { text: "a note".to_owned() })));
     script.push((302, Some(Event::Warning { text: "look at this".to_owned() })));
     assert_eq!(run(Verbosity::Quiet, true, &script), "Warning: look at this");
@@ -76,10 +76,10 @@ fn quiet_keeps_warnings_alone() {
 #[test]
 fn endings_say_how_it_went() {
     for (outcome, line) in [
-        (PhaseOutcome::Done(String::new()), "[2/6] Booting … 71.3 s"),
-        (PhaseOutcome::Done("up".to_owned()), "[2/6] Booting … 71.3 s: up"),
-        (PhaseOutcome::Skipped("it runs already".to_owned()), "[2/6] Booting … skipped: it runs already"),
-        (PhaseOutcome::Failed, "[2/6] Booting … failed after 71.3 s"),
+        (StepOutcome::Done(String::new()), "[2/6] Booting … 71.3 s"),
+        (StepOutcome::Done("up".to_owned()), "[2/6] Booting … 71.3 s: up"),
+        (StepOutcome::Skipped("it runs already".to_owned()), "[2/6] Booting … skipped: it runs already"),
+        (StepOutcome::Failed, "[2/6] Booting … failed after 71.3 s"),
     ] {
         let script = [(0, Some(started("Booting"))), (71, Some(finished("Booting", outcome)))];
         assert_eq!(run(Verbosity::Normal, true, &script), line);
@@ -87,12 +87,12 @@ fn endings_say_how_it_went() {
 }
 
 #[test]
-fn debug_tells_the_beginning_of_a_phase_and_every_step_with_its_time() {
+fn debug_tells_the_beginning_of_a_step_and_every_step_with_its_time() {
     let script = [
         (0, Some(started("Booting"))),
         (1, Some(Event::Debug { text: "qemu-system-x86_64 -name k3s-vm".to_owned() })),
         (2, Some(Event::Note { text: "no KVM".to_owned() })),
-        (3, Some(finished("Booting", PhaseOutcome::Done(String::new())))),
+        (3, Some(finished("Booting", StepOutcome::Done(String::new())))),
     ];
     insta::assert_snapshot!(run(Verbosity::Debug, true, &script), @r"
     [2/6] Booting

@@ -23,7 +23,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use model::requirement::Consent;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::args::{Format, Invocation, OutputArgs};
 use consent::{Asking, TerminalConsent};
@@ -94,7 +94,7 @@ impl Output {
     /// Writes a result: `text` ends with a line break or is empty.
     ///
     /// # Errors
-    /// A Failed fault when stdout cannot take it. A reader who has gone away (`| head`) is no fault.
+    /// A Failed error when stdout cannot take it. A reader who has gone away (`| head`) is no error.
     pub(crate) fn result(&self, text: &str) -> Result<()> {
         if self.on_terminal {
             self.result_bytes(for_terminal(text).as_bytes())
@@ -115,7 +115,7 @@ impl Output {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Fault::new(FaultClass::Failed, "cannot write the result").because(error))
+                Err(Error::new(ErrorClass::Failed, "cannot write the result").because(error))
             }
             _ => Ok(()),
         }
@@ -155,21 +155,21 @@ impl Output {
 
     fn written_json(&self, text: serde_json::Result<String>) -> Result<()> {
         let text =
-            text.map_err(|error| Fault::new(FaultClass::Failed, "cannot write the result as JSON").because(error))?;
+            text.map_err(|error| Error::new(ErrorClass::Failed, "cannot write the result as JSON").because(error))?;
         self.result(&(escaped_json(&text) + "\n"))
     }
 
-    /// Tells a fault and gives the exit code of the process.
-    pub(crate) fn fault(&self, fault: &Fault) -> ExitCode {
+    /// Tells an error and gives the exit code of the process.
+    pub(crate) fn error(&self, error: &Error) -> ExitCode {
         self.quieten();
         match &self.events {
             Events::Human(_) => {
-                let text = error::render(fault, &self.prefix, Style::new(self.mode.color_stderr));
+                let text = error::render(error, &self.prefix, Style::new(self.mode.color_stderr));
                 write_stderr(&text);
             }
-            Events::Json(json) => json.fault(fault, &self.prefix),
+            Events::Json(json) => json.error(error, &self.prefix),
         }
-        ExitCode::from(fault.class().exit_code())
+        ExitCode::from(error.class().exit_code())
     }
 
     /// How results look.

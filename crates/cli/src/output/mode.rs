@@ -22,7 +22,7 @@ pub(crate) struct Surroundings {
 pub(crate) enum Verbosity {
     /// Warnings and errors.
     Quiet,
-    /// Phases, notes and live lines, too.
+    /// Steps, notes and live lines, too.
     Normal,
     /// Every step, too.
     Debug,

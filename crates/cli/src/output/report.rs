@@ -1,9 +1,9 @@
 //! The results of `status`, `apply`, `load` and `config show`, for people. Pure.
 
+use lifecycle::apply::images::LoadedImage;
 use lifecycle::apply::{Applied, ApplyReport, Change, PreviewReport, PruneOutcome, Pruned};
-use lifecycle::images::LoadedImage;
-use lifecycle::list::{ListReport, SavedEntry};
-use lifecycle::status::{State, StatusReport};
+use lifecycle::verbs::list::{ListReport, SavedEntry};
+use lifecycle::verbs::status::{State, StatusReport};
 
 use model::config::{Setting, SettingValue};
 
@@ -46,12 +46,12 @@ pub(crate) fn status(report: &StatusReport, prefix: &CommandPrefix, style: Style
         entries.push(("Next", next));
     }
     let mut text = labelled("", &entries, style);
-    if !report.leftovers.is_empty() {
+    if !report.orphans.is_empty() {
         text.push_str(&format!("\n{}\n", style.strong("In the way:")));
     }
-    for leftover in &report.leftovers {
-        text.push_str(&format!("  {}\n", leftover.sentence()));
-        for step in leftover.steps() {
+    for orphan in &report.orphans {
+        text.push_str(&format!("  {}\n", orphan.sentence()));
+        for step in orphan.steps() {
             text.push_str(&format!("    {}\n", prefix.step(&step)));
         }
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use lifecycle::prune::{Kind, PruneReport};
-use lifecycle::snapshot::{Entry, RemoveReport};
+use lifecycle::verbs::prune::{Kind, PruneReport};
+use lifecycle::verbs::snapshot::{Entry, RemoveReport};
 
 use super::style::Style;
 use super::table::Table;
@@ -49,7 +49,7 @@ pub(crate) fn pruned(report: &PruneReport, style: Style) -> String {
             Kind::Template => "template",
             Kind::Unfinished => "unfinished",
             Kind::SuspendedRam => "suspended RAM",
-            Kind::FrozenDisks => "frozen disks",
+            Kind::BackingFiles => "frozen disks",
             Kind::GuestImage => "guest image",
             Kind::Download => "download",
         };
@@ -77,7 +77,7 @@ fn age(age: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lifecycle::prune::{Kept, Removal};
+    use lifecycle::verbs::prune::{Kept, Removal};
     use model::snapshot::SnapshotName;
 
     use super::*;

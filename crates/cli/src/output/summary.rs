@@ -1,6 +1,6 @@
 //! The last words of a successful start: what is where, and what to type next. Pure.
 
-use lifecycle::services::ServicesState;
+use lifecycle::instance::wait::services::ServicesState;
 use lifecycle::start::{From, StartReport};
 
 use super::style::Style;

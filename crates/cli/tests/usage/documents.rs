@@ -1,9 +1,9 @@
-//! The documents say what the program does: exit codes, keys of the configuration, tests of faults.
+//! The documents say what the program does: exit codes, keys of the configuration, tests of errors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::FaultClass;
+use model::ErrorClass;
 use model::config::key::KEYS;
 
 fn repository() -> PathBuf {
@@ -17,7 +17,7 @@ fn read(name: &str) -> String {
 #[test]
 fn the_readme_has_every_exit_code() {
     let readme = read("README.md");
-    for class in FaultClass::ALL {
+    for class in ErrorClass::ALL {
         let row = format!("| {} | ", class.exit_code());
         assert!(readme.lines().any(|line| line.starts_with(&row)), "no row for {}", class.name());
     }
@@ -31,10 +31,10 @@ fn the_readme_has_every_key() {
     }
 }
 
-/// Every row of the table of faults ends with the name of the test that shows its message.
+/// Every row of the table of errors ends with the name of the test that shows its message.
 #[test]
-fn every_fault_of_the_table_has_its_test() {
-    let table = read("docs/faults.md");
+fn every_error_of_the_table_has_its_test() {
+    let table = read("docs/errors.md");
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && line.contains("`")).collect();
     assert!(rows.len() > 40, "the table has {} rows", rows.len());
     let sources = sources();
@@ -82,8 +82,8 @@ fn sources() -> String {
     sources
 }
 
-fn collect(folder: &Path, sources: &mut String) {
-    for entry in fs::read_dir(folder).unwrap().flatten() {
+fn collect(directory: &Path, sources: &mut String) {
+    for entry in fs::read_dir(directory).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, sources);

@@ -16,7 +16,7 @@ struct Run {
     stderr: String,
 }
 
-/// A folder in which a project may be, and a home without a cache.
+/// A directory in which a project may be, and a home without a cache.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -94,10 +94,10 @@ fn outside_of_a_project_every_verb_says_so() {
     }
     insta::assert_snapshot!(place.run(&[]).stderr, @r"
     Error: no project at [PLACE]/sub or above it
-      a project is a folder that holds `.k3s-vm/`
+      a project is a directory that holds `.k3s-vm/`
 
     Next: cd to the project, or name it with --project DIR
-    Next: mkdir -p .k3s-vm/manifests    # makes this folder a project
+    Next: mkdir -p .k3s-vm/manifests    # makes this directory a project
     ");
 }
 
@@ -174,11 +174,11 @@ fn all_mistakes_of_the_configuration_are_told_at_once() {
 }
 
 #[test]
-fn events_for_programs_end_with_the_fault() {
+fn events_for_programs_end_with_the_error() {
     let project = Place::project();
     let run = project.finish(project.command(&["logs"]).env("K3S_VM_EVENTS", "json"));
     let last: serde_json::Value = serde_json::from_str(run.stderr.lines().last().unwrap()).unwrap();
-    assert_eq!(last["event"], "fault");
+    assert_eq!(last["event"], "error");
     assert_eq!((last["class"].as_str(), last["exit_code"].as_i64()), (Some("state"), Some(3)));
     assert_eq!(run.code, Some(3));
 }

@@ -339,9 +339,9 @@ fn a_qemu_that_is_too_old_is_told_before_kvm_is_tested() {
         let host = Host::new(accel, AMPLE, Probe::Print);
         host.setup.script(&Script { version: "5.2.0".to_owned(), ..Script::default() });
         let said = host.start(69);
-        let (_, fault) = said.split_once("Error: ").unwrap();
+        let (_, error) = said.split_once("Error: ").unwrap();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(fault, @r"
+            insta::assert_snapshot!(error, @r"
             QEMU 5.2.0 at PROGRAMS/qemu-system-x86_64 is too old
               7.2 or newer is needed
 

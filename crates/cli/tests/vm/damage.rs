@@ -62,7 +62,7 @@ fn an_instance_went_on_on_an_image_that_a_power_cut_had_damaged() {
           manifest.json says what was built
 
         Next: put the files there again as they were built; disks that were made on them need those very bytes
-        Next: image.folder in .k3s-vm/config.toml names another image, for `k3s-vm reset`
+        Next: image.directory in .k3s-vm/config.toml names another image, for `k3s-vm reset`
         ");
         assert!(disk.exists());
         fs::write(&image, &whole).unwrap();

@@ -83,10 +83,10 @@ fn after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed() {
     isolated("ends::after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed", || {
         let setup = started(&Script::default());
         setup.says(&["stop"], 0);
-        // Now the pid is this test's own, started when the record says, but in another boot.
+        // Now the pid is this test's own, started when the state file says, but in another boot.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         let record = setup.record_of(std::process::id()).replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
-        setup.project.write(".k3s-vm/vm/record.json", &record);
+        setup.project.write(".k3s-vm/vm/state.json", &record);
         setup.project.write(".k3s-vm/vm.pid", &std::process::id().to_string());
         insta::assert_snapshot!(setup.says(&["ssh"], 3), @r"
     Error: k3s-vm is not running
@@ -149,7 +149,7 @@ fn the_program_is_killed_while_qemu_comes_up() {
         all_verbs_work(|| {
             let setup = Setup::new(&Script { greeting: Greeting::Hang, ..Script::default() });
             kill_in_the_middle(&setup, &["start"], |_| until(|| setup.vm_dir().join("qmp.sock").exists()));
-            // The VM goes on, and is taken over: what the record lacks is found by the uuid.
+            // The VM goes on, and is taken over: what the state file lacks is found by the uuid.
             assert_eq!(state(&setup), "running");
             setup.script(&Script::default());
             setup

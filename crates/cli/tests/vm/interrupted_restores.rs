@@ -29,7 +29,7 @@ fn silent_at(command: &str, carried_out: bool) -> Script {
 }
 
 fn record(setup: &Setup) -> Value {
-    let text = setup.project.read(".k3s-vm/vm/record.json");
+    let text = setup.project.read(".k3s-vm/vm/state.json");
     serde_json::from_str(&text).unwrap()
 }
 

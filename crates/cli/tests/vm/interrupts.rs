@@ -79,7 +79,7 @@ pub(crate) fn started(script: &Script) -> Setup {
 
 /// What a start that has waited writes down.
 pub(crate) fn ready(setup: &Setup) {
-    let cluster = json!({"schema": 1, "image-folder": setup.project.root().join("image"), "node": "k3s-vm",
+    let cluster = json!({"schema": 1, "image-directory": setup.project.root().join("image"), "node": "k3s-vm",
                          "distribution": "kubernetes v1.0.0", "version": "v1.0.0", "kubeconfig": FakeApi::start().kubeconfig(), "applied": null});
     setup.project.write(".k3s-vm/vm/cluster.json", &cluster.to_string());
 }
@@ -209,13 +209,13 @@ fn other_verbs_that_wait_for_the_guest_end_with_130_and_the_state() {
     let setup = started(&absent);
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}});
     setup.project.write(".k3s-vm/manifests/base.json", &object.to_string());
-    for (verb, phase) in
+    for (verb, step) in
         [(&["apply"][..], "connecting to the cluster"), (&["apply", "--dry-run"], "connecting to the cluster")]
     {
         for signal in [Signal::INT, Signal::TERM] {
             let before = count(&setup, "query-status");
             let said = Verb::begin(&setup, verb).comes_to("query-status", before).interrupted(signal);
-            assert!(said.starts_with(&format!("Error: interrupted while {phase}\n")), "{said}");
+            assert!(said.starts_with(&format!("Error: interrupted while {step}\n")), "{said}");
             assert!(said.contains("k3s-vm runs, pid PID\n"), "{said}");
         }
     }

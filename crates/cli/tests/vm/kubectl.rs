@@ -126,7 +126,7 @@ fn without_a_kubectl_on_the_host() {
         // Nothing of this machine but what the test has put there, and the shell's own programs.
         let tools = tempfile::tempdir().unwrap();
         for tool in ["sh", "cat"] {
-            let found = ["/bin", "/usr/bin"].map(|folder| std::path::Path::new(folder).join(tool));
+            let found = ["/bin", "/usr/bin"].map(|directory| std::path::Path::new(directory).join(tool));
             let found = found.iter().find(|path| path.exists()).unwrap();
             std::os::unix::fs::symlink(found, tools.path().join(tool)).unwrap();
         }

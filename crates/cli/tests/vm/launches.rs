@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use testkit::Script;
 
-use crate::idle::all_keepers;
+use crate::idle::all_supervisors;
 use crate::process::{is_alive, pid, until};
 use crate::setup::Setup;
 
@@ -57,17 +57,17 @@ fn a_port_of_the_configuration_is_never_exchanged_for_another() {
     setup.says(&["start", "--no-wait", "--name", "two", "--set", &format!("ports.api={held}")], 6);
 }
 
-/// Processes that work in `folder`.
-fn working_in(folder: &Path) -> Vec<u64> {
+/// Processes that work in `directory`.
+fn working_in(directory: &Path) -> Vec<u64> {
     let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder)).collect()
+    pids.filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == directory)).collect()
 }
 
 #[test]
 fn a_launch_whose_record_could_not_be_written_left_a_qemu_that_nobody_knew() {
-    let setup = Setup::new(&Script { spoil: Some("record.json".to_owned()), ..Script::default() });
+    let setup = Setup::new(&Script { spoil: Some("state.json".to_owned()), ..Script::default() });
     let text = setup.says(&["start", "--no-wait"], 1);
-    assert!(text.contains("record.json"), "{text}");
+    assert!(text.contains("state.json"), "{text}");
     assert!(Script::calls(&setup.vm_dir()).contains(&"qmp_capabilities".to_owned()), "QEMU ran");
     assert_eq!(working_in(&setup.vm_dir()), [0_u64; 0], "a process was left behind");
     // Once it can be written, all is as if nothing had happened.
@@ -124,9 +124,9 @@ fn a_file_that_the_caller_held_open_stayed_open_and_locked_in_qemu_for_days() {
     assert!(holding(&setup, &file, &["start", "--no-wait"]).output().unwrap().status.success());
     let vm = pid(&setup);
     assert!(!holds(vm, &file), "QEMU holds it");
-    until(|| !all_keepers(&setup).is_empty());
-    for (keeper, words) in all_keepers(&setup) {
-        assert!(!holds(keeper, &file), "{words:?} holds it");
+    until(|| !all_supervisors(&setup).is_empty());
+    for (supervisor, words) in all_supervisors(&setup) {
+        assert!(!holds(supervisor, &file), "{words:?} holds it");
     }
     // A program of the user's gets what was meant for it.
     setup.program("ssh", "#!/bin/bash\ncat <&9; cat <&57\n");
@@ -135,7 +135,7 @@ fn a_file_that_the_caller_held_open_stayed_open_and_locked_in_qemu_for_days() {
 }
 
 #[test]
-fn a_file_that_the_caller_held_open_reached_the_guard_of_a_fork() {
+fn a_file_that_the_caller_held_open_reached_the_reaper_of_a_fork() {
     let agent = testkit::script::AgentScript { absent: true, ..Default::default() };
     let setup = Setup::new(&Script { agent, ..Script::default() });
     setup.project.write("lock", "");
@@ -154,7 +154,7 @@ fn a_file_that_the_caller_held_open_reached_the_guard_of_a_fork() {
         pids.filter(|pid| *pid != mine).map(|pid| (pid, told(pid))).filter(|(_, words)| words.contains(&root)).collect()
     };
     let started = |word: &str| others().iter().any(|(_, words)| words.contains(word) && !words.contains("become-in"));
-    until(|| started(" guard ") && started(" keeper") && started(" -uuid "));
+    until(|| started(" reaper ") && started(" supervisor") && started(" -uuid "));
     assert!(holds(mine, &file), "the test sees who holds it");
     for (pid, words) in others() {
         assert!(!holds(pid, &file), "{words} holds it");

@@ -4,7 +4,7 @@
 mod accelerator;
 mod damage;
 mod ends;
-mod faults;
+mod errors;
 mod forwards;
 mod host_access;
 mod idle;

@@ -19,13 +19,13 @@ impl Nixos {
         let read = |name: &str| std::fs::read_to_string(setup.project.root().join(name)).unwrap();
         let fake = FakeNix::new(version, &read("image/manifest.json"));
         let image = format!("provider = \"{provider}\"\n");
-        let config = read(".k3s-vm/config.toml").replace("provider = \"prebuilt\"\nfolder = \"image\"\n", &image);
+        let config = read(".k3s-vm/config.toml").replace("provider = \"prebuilt\"\ndirectory = \"image\"\n", &image);
         setup.project.write(".k3s-vm/config.toml", &config);
         // What a guest is made from means nothing to a fake.
         for name in ["nixos/default.nix", "k3s/contract.json", "debian/rootfs/etc/hosts"] {
             setup.project.write(format!("checkout/guest/{name}"), "");
         }
-        let call = format!("#!/bin/sh\nexec {}/nix-build \"$@\"\n", fake.folder().display());
+        let call = format!("#!/bin/sh\nexec {}/nix-build \"$@\"\n", fake.directory().display());
         setup.program("nix-build", &call);
         Nixos { setup, fake }
     }

@@ -21,8 +21,8 @@ fn started() -> Setup {
 }
 
 /// Removes a directory in which the process beside a VM may just be making a file.
-fn remove_all(folder: &std::path::Path) {
-    until(|| fs::remove_dir_all(folder).is_ok());
+fn remove_all(directory: &std::path::Path) {
+    until(|| fs::remove_dir_all(directory).is_ok());
 }
 
 #[test]
@@ -30,18 +30,18 @@ fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
     isolated("orphans::a_vm_whose_project_was_removed_is_told_and_ended_by_reset", || {
         let gone = started();
         let orphan = pid(&gone);
-        let folder = gone.project.root().to_path_buf();
-        remove_all(&folder);
+        let directory = gone.project.root().to_path_buf();
+        remove_all(&directory);
         let setup = Setup::beside(&gone, &listening());
         let says =
-            |arguments: &[&str], code| setup.says(arguments, code).replace(&folder.display().to_string(), "GONE");
+            |arguments: &[&str], code| setup.says(arguments, code).replace(&directory.display().to_string(), "GONE");
 
         insta::assert_snapshot!(says(&["start", "--no-wait"], 6), @r"
         [1/3] Checking the host …: all tools are there
         [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, built before
         [3/3] Starting the VM …
         Error: ports API_PORT, SSH_PORT, WEB_PORT on 127.0.0.1 are taken
-          pid PID is a VM that the project GONE left behind; its folder is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
+          pid PID is a VM that the project GONE left behind; its directory is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
 
         Next: kill PID    # ends it alone; nothing can use it any more
         Next: k3s-vm reset    # ends it, too, and makes this project's cluster anew
@@ -50,31 +50,31 @@ fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
         assert!(is_alive(orphan));
         insta::assert_snapshot!(says(&["stop"], 0), @r"
         [1/1] Stopping the VM … skipped: it is not running
-        Note: pid PID is a VM that the project GONE left behind; its folder is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT; `kill PID` or `k3s-vm reset` ends it
+        Note: pid PID is a VM that the project GONE left behind; its directory is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT; `kill PID` or `k3s-vm reset` ends it
         ");
         assert!(is_alive(orphan));
         let status = String::from_utf8(setup.run(&["status"]).stdout).unwrap();
-        insta::assert_snapshot!(setup.steady(&status).replace(&folder.display().to_string(), "GONE"), @r"
+        insta::assert_snapshot!(setup.steady(&status).replace(&directory.display().to_string(), "GONE"), @r"
         Instance  k3s-vm
         Project   PROJECT
         State     stopped; its data are kept
         Next      k3s-vm start
 
         In the way:
-          pid PID is a VM that the project GONE left behind; its folder is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
+          pid PID is a VM that the project GONE left behind; its directory is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
             kill PID    # ends it alone; nothing can use it any more
             k3s-vm reset    # ends it, too, and makes this project's cluster anew
         ");
         insta::assert_snapshot!(says(&["reset", "--no-wait"], 0), @r"
         [1/4] Checking the host …: all tools are there
         [2/4] Preparing the guest image … skipped: kubernetes v1.0.0, built before
-        Note: pid PID is a VM that the project GONE left behind; its folder is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT: ending it
+        Note: pid PID is a VM that the project GONE left behind; its directory is gone; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT: ending it
         [3/4] Destroying the old instance …: disk removed; ended a VM of a project that is gone
         [4/4] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
         ");
         assert!(!is_alive(orphan));
         assert_eq!(state(&setup), "running");
-        assert_eq!(setup.json(&["status", "-o", "json"])["leftovers"], serde_json::json!([]));
+        assert_eq!(setup.json(&["status", "-o", "json"])["orphans"], serde_json::json!([]));
     });
 }
 
@@ -194,7 +194,7 @@ fn what_only_looks_like_ours_is_never_signalled() {
             (vec!["tail", "-f", &our_pid_file], ours.clone()),
         ];
         let strangers: Vec<(String, Stranger)> =
-            strangers.iter().map(|(words, folder)| (words.join(" "), Stranger::new(words, folder))).collect();
+            strangers.iter().map(|(words, directory)| (words.join(" "), Stranger::new(words, directory))).collect();
         let all_live = |after: &str| {
             for (words, stranger) in &strangers {
                 assert!(stranger.is_alive(), "after {after}: {words}");
@@ -210,9 +210,9 @@ fn what_only_looks_like_ours_is_never_signalled() {
         for (_, stranger) in &strangers {
             setup.says(&["stop"], 0);
             setup.project.write(".k3s-vm/vm.pid", &stranger.pid().to_string());
-            setup.project.write(".k3s-vm/vm/record.json", &setup.record_of(stranger.pid()));
+            setup.project.write(".k3s-vm/vm/state.json", &setup.record_of(stranger.pid()));
             setup.says(&["stop"], 0);
-            setup.project.write(".k3s-vm/vm/record.json", &setup.record_of(stranger.pid()));
+            setup.project.write(".k3s-vm/vm/state.json", &setup.record_of(stranger.pid()));
             setup.says(&["start", "--no-wait"], 0);
         }
         all_live("misleading files");

@@ -1,4 +1,4 @@
-//! Projects in folders whose names are hard on quoting, on options and on sockets.
+//! Projects in directories whose names are hard on quoting, on options and on sockets.
 
 use std::process::Command;
 
@@ -72,11 +72,11 @@ fn a_path_that_is_longer_than_a_socket_name() {
 #[test]
 fn a_line_break_cannot_be_carried() {
     let setup = Setup::named("two\nlines", &Script::default());
-    let folder = setup.project.root().parent().unwrap().display().to_string();
-    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 2).replace(&folder, "FOLDER"), @r#"
-    Error: the project cannot be in "FOLDER/two\nlines"
+    let directory = setup.project.root().parent().unwrap().display().to_string();
+    insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 2).replace(&directory, "DIRECTORY"), @r#"
+    Error: the project cannot be in "DIRECTORY/two\nlines"
       QEMU's options and ssh's configuration carry no control characters, and only UTF-8
 
-    Next: rename the folder
+    Next: rename the directory
     "#);
 }

@@ -13,10 +13,10 @@ fn listening() -> Script {
     Script { listen: true, ..Script::default() }
 }
 
-/// The fault of a start, without the phases before it.
-fn fault(setup: &Setup) -> String {
+/// The error of a start, without the steps before it.
+fn error(setup: &Setup) -> String {
     let text = setup.says(&["start", "--no-wait"], 6);
-    text[text.find("Error:").expect("a fault")..].to_owned()
+    text[text.find("Error:").expect("an error")..].to_owned()
 }
 
 /// A program, `web-server` by name, that listens on `port`, as `user` if root may become that.
@@ -29,7 +29,7 @@ fn listener(setup: &Setup, address: &str, port: u16, user: Option<u32>) -> Stran
 fn another_program_on_one_port() {
     let setup = Setup::new(&listening());
     let _holder = listener(&setup, "127.0.0.1", setup.api, None);
-    insta::assert_snapshot!(fault(&setup), @r#"
+    insta::assert_snapshot!(error(&setup), @r#"
     Error: API_PORT on 127.0.0.1 is taken
       pid PID is `web-server -qmp unix:qmp.sock,server=on -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:API_PORT-:80"}]}`; it listens on 127.0.0.1:API_PORT
 
@@ -47,7 +47,7 @@ fn another_users_program() {
     isolated("ports::another_users_program", || {
         let setup = Setup::new(&listening());
         let holder = listener(&setup, "127.0.0.1", setup.ssh, Some(65534));
-        insta::assert_snapshot!(fault(&setup), @r#"
+        insta::assert_snapshot!(error(&setup), @r#"
     Error: SSH_PORT on 127.0.0.1 is taken
       pid PID of user nobody is `web-server -qmp unix:qmp.sock,server=on -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:SSH_PORT-:80"}]}`; it listens on 127.0.0.1:SSH_PORT
 
@@ -68,7 +68,7 @@ fn is_root() -> bool {
 fn a_wildcard_listener_is_in_the_way() {
     let setup = Setup::new(&listening());
     let _holder = listener(&setup, "0.0.0.0", setup.api, None);
-    insta::assert_snapshot!(fault(&setup), @r#"
+    insta::assert_snapshot!(error(&setup), @r#"
     Error: API_PORT on 127.0.0.1 is taken
       pid PID is `web-server -qmp unix:qmp.sock,server=on -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:0.0.0.0:API_PORT-:80"}]}`; it listens on 0.0.0.0:API_PORT
 
@@ -97,7 +97,7 @@ fn the_vm_of_another_project() {
         let vm = pid(&other);
         let setup = Setup::beside(&other, &listening());
         let told = |text: String| text.replace(&other.project.root().display().to_string(), "OTHER");
-        insta::assert_snapshot!(told(fault(&setup)), @r"
+        insta::assert_snapshot!(told(error(&setup)), @r"
     Error: ports API_PORT, SSH_PORT, WEB_PORT on 127.0.0.1 are taken
       pid PID is the VM k3s-vm of the project OTHER; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
 
@@ -108,8 +108,8 @@ fn the_vm_of_another_project() {
         setup.says(&["reset", "--no-wait"], 6);
         assert!(is_alive(vm));
         // What it says to type works.
-        let folder = other.project.root().display().to_string();
-        setup.says(&["--project", &folder, "stop"], 0);
+        let directory = other.project.root().display().to_string();
+        setup.says(&["--project", &directory, "stop"], 0);
         setup.says(&["start", "--no-wait"], 0);
     });
 }
@@ -120,7 +120,7 @@ fn a_qemu_that_is_not_of_this_tool() {
         let setup = Setup::new(&listening());
         let network = format!(r#"{{"type":"user","id":"n","hostfwd":[{{"str":"tcp:127.0.0.1:{}-:80"}}]}}"#, setup.web);
         let qemu = setup.foreign_qemu("qemu-system-x86_64", &["-name", "k3s-vm", "-netdev", &network], setup.web, None);
-        insta::assert_snapshot!(fault(&setup), @r#"
+        insta::assert_snapshot!(error(&setup), @r#"
     Error: WEB_PORT on 127.0.0.1 is taken
       pid PID is `qemu-system-x86_64 -qmp unix:qmp.sock,server=on -name k3s-vm -netdev {"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:WEB_PORT-:80"}]}`; it listens on 127.0.0.1:WEB_PORT
 

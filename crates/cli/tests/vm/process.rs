@@ -35,12 +35,12 @@ pub(crate) fn state(setup: &Setup) -> String {
 pub(crate) struct Stranger(Child);
 
 impl Stranger {
-    /// `words` is what it shows, the program first, in `folder`.
-    pub(crate) fn new(words: &[&str], folder: &Path) -> Self {
+    /// `words` is what it shows, the program first, in `directory`.
+    pub(crate) fn new(words: &[&str], directory: &Path) -> Self {
         let (program, rest) = words.split_first().unwrap();
         let mut command = Command::new("/bin/sh");
         // What stands behind the script are the shell's parameters, which it does not look at.
-        command.arg0(program).args(["-c", "echo runs; read line"]).args(rest).current_dir(folder);
+        command.arg0(program).args(["-c", "echo runs; read line"]).args(rest).current_dir(directory);
         use std::io::Read;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = [0];

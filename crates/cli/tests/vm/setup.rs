@@ -27,7 +27,7 @@ impl Setup {
         Self::named("project", script)
     }
 
-    /// The same in a folder of the given name.
+    /// The same in a directory of the given name.
     pub(crate) fn named(name: &str, script: &Script) -> Self {
         let (api, ssh) = (testkit::port::free(), testkit::port::free());
         Self::on_ports(name, script, api, ssh, testkit::port::free_node_port())
@@ -47,7 +47,7 @@ impl Setup {
         project.write(
             ".k3s-vm/config.toml",
             &format!(
-                "[ports]\napi = {api}\nssh = {ssh}\n[image]\nprovider = \"prebuilt\"\nfolder = \"image\"\n\
+                "[ports]\napi = {api}\nssh = {ssh}\n[image]\nprovider = \"prebuilt\"\ndirectory = \"image\"\n\
                  [vm]\naccel = \"tcg\"\n"
             ),
         );
@@ -72,7 +72,7 @@ impl Setup {
         install(self.programs.path(), name, text);
     }
 
-    /// The folder of the programs that a test brings.
+    /// The directory of the programs that a test brings.
     pub(crate) fn programs_path(&self) -> &Path {
         self.programs.path()
     }
@@ -80,17 +80,17 @@ impl Setup {
     /// A QEMU that somebody started by hand under the name `program`; returns when it listens on `port`.
     pub(crate) fn foreign_qemu(&self, program: &str, arguments: &[&str], port: u16, user: Option<u32>) -> Stranger {
         use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         // Any user may run it and write there.
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
         // By a process of its own: what another test starts this moment would have a copy that is written here open, too,
         // and a program that is open for writing is not executed ("Text file busy").
-        let copied = Command::new("cp").arg(testkit::fake_qemu::program()).arg(folder.path().join(program)).status();
+        let copied = Command::new("cp").arg(testkit::fake_qemu::program()).arg(directory.path().join(program)).status();
         assert!(copied.unwrap().success());
-        Script { listen: true, ..Script::default() }.write(folder.path());
-        let mut command = Command::new(folder.path().join(program));
+        Script { listen: true, ..Script::default() }.write(directory.path());
+        let mut command = Command::new(directory.path().join(program));
         command.arg0(program).args(["-qmp", "unix:qmp.sock,server=on"]).args(arguments);
-        command.current_dir(folder.path()).env_remove(testkit::script::VARIABLE).stdin(Stdio::null());
+        command.current_dir(directory.path()).env_remove(testkit::script::VARIABLE).stdin(Stdio::null());
         if let Some(user) = user {
             command.uid(user).gid(user);
         }
@@ -109,17 +109,17 @@ impl Setup {
         let start = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         let file = serde_json::json!({"path": "/file", "size": 1, "modified": [1, 1]});
-        let ingredients = serde_json::json!({
+        let compatibility_key = serde_json::json!({
             "version": {"major": 7, "minor": 2, "micro": 22}, "qemu": file, "accelerator": "tcg",
             "distribution": "kubernetes v1.0.0", "kernel": file, "initrd": file, "base-disk": file, "host-cpu": null,
             "arguments": [],
         });
         serde_json::json!({
-            "ingredients": ingredients, "memory": 1 << 30,
+            "compatibility_key": compatibility_key, "memory": 1 << 30,
             "process": {"pid": pid, "start_ticks": start.parse::<u64>().unwrap(), "boot_id": boot.trim()},
             "uuid": "11111111-2222-3333-4444-555555555555", "qemu": "7.2.22", "accelerator": "tcg",
             "bind": "127.0.0.1", "api_port": self.api, "ssh_port": self.ssh, "web_port": self.web,
-            "distribution": "kubernetes v1.0.0", "image": "i", "image_folder": self.project.root().join("image"),
+            "distribution": "kubernetes v1.0.0", "image": "i", "image_directory": self.project.root().join("image"),
         })
         .to_string()
     }
@@ -187,7 +187,7 @@ impl Setup {
 
 impl Drop for Setup {
     fn drop(&mut self) {
-        // A folder that cannot be written has no VM that must be made obedient first.
+        // A directory that cannot be written has no VM that must be made obedient first.
         let _ = std::fs::write(self.vm_dir().join(testkit::script::FILE), "{}");
         let _ = self.command(&["stop", "--power-off", "--timeout", "1s"]).stderr(Stdio::null()).status();
     }
@@ -197,9 +197,9 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-fn install(folder: &Path, name: &str, text: &str) {
+fn install(directory: &Path, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt;
-    let path = folder.join(name);
+    let path = directory.join(name);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -8,13 +8,13 @@ use testkit::Script;
 use crate::isolation::isolated;
 use crate::setup::Setup;
 
-/// A folder that is no snapshot of this version's any more, with a RAM of 1 MiB.
+/// A directory that is no snapshot of this version's any more, with a RAM of 1 MiB.
 fn old_snapshot(setup: &Setup, name: &str) -> PathBuf {
-    let folder = setup.project.root().join(".k3s-vm/snapshots").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("template.json"), "{\"schema\": 0}").unwrap();
-    std::fs::write(folder.join("ram"), vec![1; 1 << 20]).unwrap();
-    folder
+    let directory = setup.project.root().join(".k3s-vm/snapshots").join(name);
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("saved-state.json"), "{\"schema\": 0}").unwrap();
+    std::fs::write(directory.join("ram"), vec![1; 1 << 20]).unwrap();
+    directory
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_snapshot_that_is_not_there_or_cannot_be_used_costs_nothing() {
 #[test]
 fn what_cannot_be_used_is_listed_with_the_reason_and_removed() {
     let setup = Setup::new(&Script::default());
-    let folder = old_snapshot(&setup, "seeded");
+    let directory = old_snapshot(&setup, "seeded");
     old_snapshot(&setup, "other");
     let output = setup.run(&["snapshot", "list"]);
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @"
@@ -105,10 +105,10 @@ fn what_cannot_be_used_is_listed_with_the_reason_and_removed() {
 
     Next: k3s-vm snapshot list
     ");
-    assert!(folder.exists());
+    assert!(directory.exists());
     let removed = setup.json(&["snapshot", "rm", "seeded", "other", "-o", "json"]);
     assert!(removed["bytes"].as_u64().unwrap() >= 2 << 20, "{removed}");
-    assert!(!folder.exists());
+    assert!(!directory.exists());
     assert_eq!(setup.json(&["snapshot", "list", "-o", "json"]), serde_json::json!([]));
 }
 
@@ -123,21 +123,21 @@ fn a_name_that_is_none_is_a_mistake_of_usage() {
 
 /// An image in the cache that was made some days ago; noted users are those of `users`.
 fn image(setup: &Setup, key: &str, days: u64, users: Option<&[(&Path, u64)]>) -> PathBuf {
-    let folder = setup.programs_path().join("cache/k3s-vm/images").join(key);
-    std::fs::create_dir_all(&folder).unwrap();
+    let directory = setup.programs_path().join("cache/k3s-vm/images").join(key);
+    std::fs::create_dir_all(&directory).unwrap();
     for file in ["kernel", "initrd", "root.qcow2", "manifest.json"] {
-        std::fs::copy(setup.project.root().join("image").join(file), folder.join(file)).unwrap();
+        std::fs::copy(setup.project.root().join("image").join(file), directory.join(file)).unwrap();
     }
     let made = SystemTime::now() - Duration::from_secs(days * 86400);
     let old = |path: &Path| std::fs::File::options().write(true).open(path).unwrap().set_modified(made).unwrap();
-    old(&folder.join("manifest.json"));
+    old(&directory.join("manifest.json"));
     for (number, (project, device)) in users.into_iter().flatten().enumerate() {
-        std::fs::create_dir_all(folder.join("users")).unwrap();
-        let note = folder.join("users").join(number.to_string());
+        std::fs::create_dir_all(directory.join("users")).unwrap();
+        let note = directory.join("users").join(number.to_string());
         std::fs::write(&note, serde_json::json!({"project": project, "device": device}).to_string()).unwrap();
         old(&note);
     }
-    folder
+    directory
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn only_what_nobody_can_use_is_pruned() {
     std::fs::write(setup.vm_dir().join("disk.qcow2"), overlay(&used.join("root.qcow2"))).unwrap();
     let template = state.join("templates/ready");
     std::fs::create_dir_all(&template).unwrap();
-    std::fs::write(template.join("template.json"), "{}").unwrap();
+    std::fs::write(template.join("saved-state.json"), "{}").unwrap();
     let unfinished = state.join("snapshots/.x.unsealed");
     std::fs::create_dir_all(&unfinished).unwrap();
     let frozen = state.join("disks/unused.qcow2");
@@ -179,7 +179,7 @@ fn only_what_nobody_can_use_is_pruned() {
         let removed = report["removed"].as_array().unwrap();
         removed.iter().map(|removal| removal["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(kinds(&would), ["template", "unfinished", "frozen-disks", "guest-image", "download"]);
+    assert_eq!(kinds(&would), ["template", "unfinished", "backing-files", "guest-image", "download"]);
     assert_eq!(would["kept"].as_array().unwrap().len(), 2, "{would}");
     assert!(would["bytes"].as_u64().unwrap() > 0);
 

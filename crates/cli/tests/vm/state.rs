@@ -51,7 +51,7 @@ fn a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed() {
         reused["process"]["start_ticks"] = 1.into();
         // A pid that was given to another process since; and a process that is the recorded one in all but the -uuid.
         for record in [reused, record] {
-            setup.project.write(".k3s-vm/vm/record.json", &record.to_string());
+            setup.project.write(".k3s-vm/vm/state.json", &record.to_string());
             setup.project.write(".k3s-vm/vm.pid", &stranger.pid().to_string());
             // The record was read: it is from there that the pid is known.
             let ended = setup.json(&["status", "-o", "json"])["ended"].to_string();
@@ -59,7 +59,7 @@ fn a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed() {
             assert_eq!(state(&setup), "stopped");
             setup.says(&["stop"], 0);
             assert!(stranger.is_alive(), "a process that is not ours was ended by stop");
-            setup.project.write(".k3s-vm/vm/record.json", &record.to_string());
+            setup.project.write(".k3s-vm/vm/state.json", &record.to_string());
             setup.says(&["reset", "--no-wait"], 0);
             assert!(stranger.is_alive(), "a process that is not ours was ended by reset");
             setup.says(&["stop", "--power-off"], 0);
@@ -72,7 +72,7 @@ fn a_vm_without_its_record_is_found_by_its_command_line() {
     isolated("state::a_vm_without_its_record_is_found_by_its_command_line", || {
         let setup = started(&Script::default());
         let pid = pid(&setup);
-        std::fs::remove_file(setup.vm_dir().join("record.json")).unwrap();
+        std::fs::remove_file(setup.vm_dir().join("state.json")).unwrap();
         assert_eq!(state(&setup), "orphan");
         insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 3), @r"
         [1/3] Checking the host …: all tools are there
@@ -147,7 +147,7 @@ fn secrets_are_for_their_owner_alone() {
     let setup = started(&Script::default());
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&setup.vm_dir()), 0o700);
-    for name in ["id_ed25519", "ssh_host_ed25519_key", "record.json", "instance.json"] {
+    for name in ["id_ed25519", "ssh_host_ed25519_key", "state.json", "instance.json"] {
         assert_eq!(mode(&setup.vm_dir().join(name)), 0o600, "{name}");
     }
     assert_eq!(mode(&setup.project.root().join(".k3s-vm/vm.log")), 0o600);
@@ -192,7 +192,7 @@ fn a_prebuilt_image_is_not_rebuilt_and_nothing_is_destroyed_for_it() {
     [1/4] Checking the host …: all tools are there
     [2/4] Preparing the guest image …
     Error: a prebuilt guest image cannot be rebuilt
-      image.folder = "image" in .k3s-vm/config.toml names files of yours
+      image.directory = "image" in .k3s-vm/config.toml names files of yours
 
     Next: k3s-vm reset    # with the image as it is
     "#);

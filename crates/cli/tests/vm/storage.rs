@@ -1,4 +1,4 @@
-//! Disks that are full and folders that cannot be written.
+//! Disks that are full and directories that cannot be written.
 
 use std::fs;
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::setup::Setup;
 
 /// A filesystem of 1 MiB under `.k3s-vm/`, with what the project has there.
 fn small_disk(setup: &Setup) {
-    let folder = setup.project.root().join(".k3s-vm");
+    let directory = setup.project.root().join(".k3s-vm");
     let config = setup.project.read(".k3s-vm/config.toml");
-    mount(&["-t", "tmpfs", "-o", "size=1m", "tmpfs", &folder.display().to_string()]);
+    mount(&["-t", "tmpfs", "-o", "size=1m", "tmpfs", &directory.display().to_string()]);
     setup.project.write(".k3s-vm/config.toml", &config);
     fs::create_dir(setup.vm_dir()).unwrap();
 }
 
 /// Takes all space but `left` blocks of 4 KiB. The file that does it can be removed.
-fn fill(folder: &Path, left: usize) -> std::path::PathBuf {
+fn fill(directory: &Path, left: usize) -> std::path::PathBuf {
     use std::io::Write;
-    let (ballast, rest) = (folder.join("ballast"), folder.join("rest"));
+    let (ballast, rest) = (directory.join("ballast"), directory.join("rest"));
     fs::write(&rest, vec![0; left * 4096]).unwrap();
     let mut file = fs::File::create(&ballast).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
@@ -30,10 +30,10 @@ fn fill(folder: &Path, left: usize) -> std::path::PathBuf {
 }
 
 /// From now on nothing can be written to a filesystem that the test has mounted, but through files that are open.
-fn read_only(folder: &Path) {
-    let folder = folder.display().to_string();
-    mount(&["--bind", &folder, &folder]);
-    mount(&["-o", "remount,ro,bind", &folder]);
+fn read_only(directory: &Path) {
+    let directory = directory.display().to_string();
+    mount(&["--bind", &directory, &directory]);
+    mount(&["-o", "remount,ro,bind", &directory]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_disk_that_fills_before_the_record_is_written_starts_nothing() {
         small_disk(&setup);
         setup.says(&["start", "--no-wait"], 0);
         setup.says(&["stop"], 0);
-        // Files that exist can be replaced one at a time; the record is one more.
+        // Files that exist can be replaced one at a time; the state file is one more.
         let fits = (0..40).find(|left| {
             let ballast = fill(&setup.vm_dir(), *left);
             let output = setup.run(&["start", "--no-wait"]);
@@ -136,19 +136,19 @@ fn a_project_that_cannot_be_written() {
         Error: cannot open the lock PROJECT/.k3s-vm/vm/lock
           Read-only file system
 
-        Next: `findmnt -T PROJECT/.k3s-vm/vm` shows the mount; make it writable or work in another folder
+        Next: `findmnt -T PROJECT/.k3s-vm/vm` shows the mount; make it writable or work in another directory
         ");
         insta::assert_snapshot!(setup.says(&["stop"], 69), @r"
         Error: cannot open the lock PROJECT/.k3s-vm/vm/lock
           Read-only file system
 
-        Next: `findmnt -T PROJECT/.k3s-vm/vm` shows the mount; make it writable or work in another folder
+        Next: `findmnt -T PROJECT/.k3s-vm/vm` shows the mount; make it writable or work in another directory
         ");
         insta::assert_snapshot!(setup.says(&["reset", "--no-wait"], 69), @r"
         Error: cannot open the lock PROJECT/.k3s-vm/vm/lock
           Read-only file system
 
-        Next: `findmnt -T PROJECT/.k3s-vm/vm` shows the mount; make it writable or work in another folder
+        Next: `findmnt -T PROJECT/.k3s-vm/vm` shows the mount; make it writable or work in another directory
         ");
     });
 }
@@ -159,7 +159,7 @@ fn a_running_vm_in_a_project_that_became_read_only_is_still_seen() {
         let setup = Setup::new(&Script::default());
         small_disk(&setup);
         setup.says(&["start", "--no-wait"], 0);
-        // The last file that the VM's keeper opens to write: nothing can be mounted over what is being written.
+        // The last file that the VM's supervisor opens to write: nothing can be mounted over what is being written.
         until(|| Script::calls(&setup.vm_dir()).iter().any(|call| call == "set-action"));
         read_only(&setup.project.root().join(".k3s-vm"));
         assert_eq!(state(&setup), "running");

@@ -3,7 +3,7 @@
 use testkit::Script;
 use testkit::script::{AgentScript, ConsoleLine, FLOODED};
 
-use crate::idle::{all_keepers, only};
+use crate::idle::{all_supervisors, only};
 use crate::process::{is_alive, kill, pid, state, until};
 use crate::setup::Setup;
 
@@ -35,20 +35,20 @@ fn a_guest_that_printed_without_end_filled_the_disk_while_no_command_ran() {
 }
 
 #[test]
-fn a_keeper_that_was_killed_is_replaced_by_the_next_verb_and_ends_with_the_vm() {
+fn a_supervisor_that_was_killed_is_replaced_by_the_next_verb_and_ends_with_the_vm() {
     let setup = Setup::new(&Script::default());
     setup.program("ssh", "#!/bin/sh\nexit 0\n");
     setup.says(&["start", "--no-wait"], 0);
-    let (first, _) = only(|| all_keepers(&setup));
+    let (first, _) = only(|| all_supervisors(&setup));
     kill(first);
     setup.says(&["ssh", "true"], 0);
-    let (second, _) = only(|| all_keepers(&setup));
+    let (second, _) = only(|| all_supervisors(&setup));
     assert_ne!(second, first);
     // The next VM has one of its own, although that of the former one may still be there when it begins.
     setup.says(&["reset", "--no-wait"], 0);
-    only(|| all_keepers(&setup));
+    only(|| all_supervisors(&setup));
     setup.says(&["stop", "--power-off"], 0);
-    until(|| all_keepers(&setup).is_empty());
+    until(|| all_supervisors(&setup).is_empty());
 }
 
 /// A guest that resets right after it has said why.

@@ -19,7 +19,7 @@ fn a_kubeconfig_of_the_users_own_is_refused_before_anything_is_built() {
     for verb in [&["start", "--no-wait"][..], &["reset", "--no-wait"]] {
         insta::allow_duplicates! {
             insta::assert_snapshot!(setup.says(verb, 3), @r"
-            Error: the web folder cannot take the kubeconfig
+            Error: the web directory cannot take the kubeconfig
               PROJECT/web/.kube/config is not k3s-vm's: it has no clusters
 
             Next: mv PROJECT/web/.kube/config PROJECT/web/.kube/config.old

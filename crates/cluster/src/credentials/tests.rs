@@ -230,7 +230,7 @@ fn what_is_missing_is_named_and_nothing_of_the_text_is_repeated() {
     ");
     let broken = Credentials::parse("admin.conf", "a: [").unwrap_err();
     insta::assert_snapshot!(broken.to_string(), @"admin.conf is no kubeconfig that can be used: line 1, column 4: unclosed bracket '['");
-    assert_eq!(broken.class(), FaultClass::Cluster);
+    assert_eq!(broken.class(), ErrorClass::Cluster);
 }
 
 #[test]

@@ -44,11 +44,11 @@ fn files_of(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// An archive and the folder of its copy.
+/// An archive and the directory of its copy.
 #[derive(Debug)]
 struct Spooled {
     archive: ImageArchive,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl std::ops::Deref for Spooled {
@@ -59,9 +59,9 @@ impl std::ops::Deref for Spooled {
 }
 
 fn read(tar: &[u8], name: Option<&str>) -> Result<Spooled> {
-    let folder = tempfile::tempdir().unwrap();
-    let archive = ImageArchive::from_reader(&mut &*tar, folder.path(), &unlimited(), name)?;
-    Ok(Spooled { archive, _folder: folder })
+    let directory = tempfile::tempdir().unwrap();
+    let archive = ImageArchive::from_reader(&mut &*tar, directory.path(), &unlimited(), name)?;
+    Ok(Spooled { archive, _directory: directory })
 }
 
 fn unlimited() -> SizeLimit {
@@ -237,10 +237,10 @@ fn what_is_no_archive_of_images_is_refused() {
         docker(json!(["web"]))[..3000].to_vec(),
         oci_archive(&oci, json!({"manifests": []}), &[]),
     ] {
-        let fault = read(&bytes, None).unwrap_err();
-        assert_eq!(fault.class(), FaultClass::Config);
+        let error = read(&bytes, None).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Config);
         messages +=
-            &format!("{fault}\n{}", fault.next_steps().iter().map(|step| format!("  {step}\n")).collect::<String>());
+            &format!("{error}\n{}", error.next_steps().iter().map(|step| format!("  {step}\n")).collect::<String>());
     }
     insta::assert_snapshot!(messages, @r#"
     standard input is no archive of container images: it has neither index.json nor manifest.json
@@ -260,14 +260,14 @@ fn what_is_no_archive_of_images_is_refused() {
 
 #[test]
 fn the_copy_of_a_stream_goes_away_and_an_opened_file_stays() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let tar = docker(json!(["web"]));
-    let spooled = folder.path().join("spool");
+    let spooled = directory.path().join("spool");
     let archive = ImageArchive::from_reader(&mut tar.as_slice(), &spooled, &unlimited(), None).unwrap();
     assert_eq!(std::fs::read_dir(&spooled).unwrap().count(), 1);
     drop(archive);
     assert_eq!(std::fs::read_dir(&spooled).unwrap().count(), 0);
-    let file = folder.path().join("web.tar");
+    let file = directory.path().join("web.tar");
     std::fs::write(&file, &tar).unwrap();
     drop(ImageArchive::open(&file, None).unwrap());
     assert!(file.exists());

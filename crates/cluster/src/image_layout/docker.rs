@@ -83,7 +83,7 @@ fn names(image: &DockerImage, given: Option<&str>) -> Result<Vec<ImageName>, Str
     if tags.len() > MOST {
         return Err(format!("an image in it has more than {MOST} names"));
     }
-    tags.iter().map(|tag| ImageName::parse(tag).map_err(|fault| fault.to_string())).collect()
+    tags.iter().map(|tag| ImageName::parse(tag).map_err(|error| error.to_string())).collect()
 }
 
 fn find(files: &TarFiles, path: &str) -> Result<Range<u64>, String> {

@@ -163,7 +163,7 @@ fn name(descriptor: &Descriptor, docker_tags: &[String], given: Option<&str>) ->
         (None, [], Some(given), _) => given.to_owned(),
         (None, [], None, _) => return Err(no_name()),
     };
-    ImageName::parse(&name).map_err(|fault| fault.to_string())
+    ImageName::parse(&name).map_err(|error| error.to_string())
 }
 
 fn has_tag(name: &str) -> bool {

@@ -7,14 +7,14 @@ use super::*;
 use crate::image_archive::ImageArchive;
 
 struct Project {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Project {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let write = |path: &str, content: &str, mode: u32| {
-            let path = folder.path().join(path);
+            let path = directory.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, content).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -25,15 +25,15 @@ impl Project {
         write("other.html", "other", 0o600);
         for path in ["public", "public/css"] {
             let permissions = std::fs::Permissions::from_mode(0o755);
-            std::fs::set_permissions(folder.path().join(path), permissions).unwrap();
+            std::fs::set_permissions(directory.path().join(path), permissions).unwrap();
         }
-        std::os::unix::fs::symlink("index.html", folder.path().join("public/home.html")).unwrap();
-        std::os::unix::fs::symlink("target/web", folder.path().join("web")).unwrap();
-        Project { folder }
+        std::os::unix::fs::symlink("index.html", directory.path().join("public/home.html")).unwrap();
+        std::os::unix::fs::symlink("target/web", directory.path().join("web")).unwrap();
+        Project { directory }
     }
 
     fn recipe(&self) -> ImageRecipe {
-        let path = |name: &str| self.folder.path().join(name);
+        let path = |name: &str| self.directory.path().join(name);
         ImageRecipe {
             name: ImageName::parse("local/web:dev").unwrap(),
             entrypoint: vec!["/app/web".to_owned()],
@@ -48,7 +48,7 @@ impl Project {
     }
 
     fn pack(&self, name: &str) -> (PackedImage, Vec<u8>) {
-        let destination = self.folder.path().join(name);
+        let destination = self.directory.path().join(name);
         let packed = self.recipe().pack(&destination).unwrap();
         let bytes = std::fs::read(&destination).unwrap();
         (packed, bytes)
@@ -127,11 +127,11 @@ fn the_layer_holds_the_files_sorted_with_their_modes() {
 fn it_is_reproducible_and_a_changed_file_changes_the_digest() {
     let project = Project::new();
     let (first, bytes) = project.pack("a.tar");
-    std::fs::write(project.folder.path().join("target/web"), "program").unwrap();
+    std::fs::write(project.directory.path().join("target/web"), "program").unwrap();
     let (second, again) = project.pack("b.tar");
     assert_eq!(first.config_digest, second.config_digest);
     assert!(bytes == again, "the same files give the same bytes");
-    std::fs::write(project.folder.path().join("target/web"), "Program").unwrap();
+    std::fs::write(project.directory.path().join("target/web"), "Program").unwrap();
     assert_ne!(project.pack("c.tar").0.config_digest, first.config_digest);
 }
 
@@ -148,11 +148,11 @@ fn the_reader_of_archives_reads_it() {
 fn mistakes_are_named_and_leave_nothing_behind() {
     let project = Project::new();
     let mut messages = String::new();
-    let destination = project.folder.path().join("out/a.tar");
+    let destination = project.directory.path().join("out/a.tar");
     let without = |change: &dyn Fn(&mut ImageRecipe)| {
         let mut recipe = project.recipe();
         change(&mut recipe);
-        recipe.pack(&destination).unwrap_err().to_string().replace(&project.folder.path().display().to_string(), "…")
+        recipe.pack(&destination).unwrap_err().to_string().replace(&project.directory.path().display().to_string(), "…")
     };
     let name = |path: &'static str| {
         move |recipe: &mut ImageRecipe| {
@@ -163,7 +163,7 @@ fn mistakes_are_named_and_leave_nothing_behind() {
         without(&|recipe| recipe.entrypoint.clear()),
         without(&|recipe| recipe.architecture = "sparc".to_owned()),
         without(&|recipe| {
-            recipe.files.insert("/gone".to_owned(), project.folder.path().join("gone"));
+            recipe.files.insert("/gone".to_owned(), project.directory.path().join("gone"));
         }),
         without(&name("app")),
         without(&name("/")),
@@ -181,5 +181,5 @@ fn mistakes_are_named_and_leave_nothing_behind() {
     cannot make the image docker.io/local/web:dev: `/a/../b` is no path of a file in an image: it must begin with a slash and have neither `.`, `..` nor empty parts
     cannot make the image docker.io/local/web:dev: `/a//b` is no path of a file in an image: it must begin with a slash and have neither `.`, `..` nor empty parts
     "#);
-    assert_eq!(std::fs::read_dir(project.folder.path().join("out")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(project.directory.path().join("out")).unwrap().count(), 0);
 }

@@ -27,11 +27,11 @@ struct File(tempfile::TempDir);
 
 impl File {
     fn new(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("config"), text).unwrap();
-        std::fs::write(folder.path().join("ca.pem"), PEM).unwrap();
-        std::fs::write(folder.path().join("token.txt"), "from-file\n").unwrap();
-        File(folder)
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config"), text).unwrap();
+        std::fs::write(directory.path().join("ca.pem"), PEM).unwrap();
+        std::fs::write(directory.path().join("token.txt"), "from-file\n").unwrap();
+        File(directory)
     }
 
     fn read(&self, context: Option<&str>) -> Result<Destination> {
@@ -39,9 +39,9 @@ impl File {
     }
 
     fn mistake(&self, context: Option<&str>) -> String {
-        let fault = self.read(context).err().unwrap();
-        let text = [&[fault.to_string()], fault.next_steps()].concat().join("\n");
-        text.replace(&self.0.path().display().to_string(), "FOLDER")
+        let error = self.read(context).err().unwrap();
+        let text = [&[error.to_string()], error.next_steps()].concat().join("\n");
+        text.replace(&self.0.path().display().to_string(), "DIRECTORY")
     }
 }
 
@@ -58,7 +58,7 @@ fn the_current_context_is_meant_unless_one_is_named() {
     assert_eq!(named.config.proxy_url.unwrap().to_string(), "socks5://127.0.0.1:1080/");
     assert_eq!(named.config.root_cert.unwrap(), [vec![0, 0, 0]]);
     assert!(!named.config.accept_invalid_certs);
-    // Relative to the file's folder, and without the line break.
+    // Relative to the file's directory, and without the line break.
     let auth = serde_json::to_value(&named.config.auth_info).unwrap();
     assert_eq!((auth["token"].as_str(), auth.get("tokenFile")), (Some("from-file"), None));
     assert!(file.read(Some("nobody")).is_ok(), "a context without a user is one that logs nobody in");
@@ -68,22 +68,22 @@ fn the_current_context_is_meant_unless_one_is_named() {
 fn what_is_missing_is_named() {
     let file = File::new(TWO);
     insta::assert_snapshot!(file.mistake(Some("prod")), @r"
-    there is no context prod in FOLDER/config: it has dev, staging, nobody, lost, stranger
-    kubectl --kubeconfig FOLDER/config config get-contexts
+    there is no context prod in DIRECTORY/config: it has dev, staging, nobody, lost, stranger
+    kubectl --kubeconfig DIRECTORY/config config get-contexts
     ");
-    insta::assert_snapshot!(file.mistake(Some("lost")), @"the context lost of FOLDER/config cannot be used: there is no cluster named gone in the file");
-    insta::assert_snapshot!(file.mistake(Some("stranger")), @"the context stranger of FOLDER/config cannot be used: there is no user named gone in the file");
+    insta::assert_snapshot!(file.mistake(Some("lost")), @"the context lost of DIRECTORY/config cannot be used: there is no cluster named gone in the file");
+    insta::assert_snapshot!(file.mistake(Some("stranger")), @"the context stranger of DIRECTORY/config cannot be used: there is no user named gone in the file");
     insta::assert_snapshot!(File::new("apiVersion: v1\nkind: Config\n").mistake(None), @r"
-    FOLDER/config does not say which context is meant: current-context is not set; it has none
+    DIRECTORY/config does not say which context is meant: current-context is not set; it has none
     name one: --context NAME
     ");
     insta::assert_snapshot!(File::new(&TWO.replace("current-context: dev", "")).mistake(None), @r"
-    FOLDER/config does not say which context is meant: current-context is not set; it has dev, staging, nobody, lost, stranger
+    DIRECTORY/config does not say which context is meant: current-context is not set; it has dev, staging, nobody, lost, stranger
     name one: --context NAME
     ");
-    insta::assert_snapshot!(File::new("clusters: [\n").mistake(None), @"the kubeconfig FOLDER/config cannot be read: unclosed bracket '[' at line 1, column 11");
-    insta::assert_snapshot!(File::new(&TWO.replace("ca.pem", "gone.pem")).mistake(Some("staging")), @"the context staging of FOLDER/config cannot be used: certificate-authority FOLDER/gone.pem: No such file or directory (os error 2)");
-    insta::assert_snapshot!(File::new(&TWO.replace("'https://10.0.0.1'", "''")).mistake(Some("staging")), @"the context staging of FOLDER/config cannot be used: its cluster has no server");
+    insta::assert_snapshot!(File::new("clusters: [\n").mistake(None), @"the kubeconfig DIRECTORY/config cannot be read: unclosed bracket '[' at line 1, column 11");
+    insta::assert_snapshot!(File::new(&TWO.replace("ca.pem", "gone.pem")).mistake(Some("staging")), @"the context staging of DIRECTORY/config cannot be used: certificate-authority DIRECTORY/gone.pem: No such file or directory (os error 2)");
+    insta::assert_snapshot!(File::new(&TWO.replace("'https://10.0.0.1'", "''")).mistake(Some("staging")), @"the context staging of DIRECTORY/config cannot be used: its cluster has no server");
     std::fs::remove_file(file.0.path().join("config")).unwrap();
-    insta::assert_snapshot!(file.mistake(None), @"the kubeconfig FOLDER/config cannot be read: No such file or directory (os error 2)");
+    insta::assert_snapshot!(file.mistake(None), @"the kubeconfig DIRECTORY/config cannot be read: No such file or directory (os error 2)");
 }

@@ -56,7 +56,7 @@ fn numbers_are_those_of_kubectl() {
 
 #[test]
 fn all_mistakes_of_all_files_are_told_at_once() {
-    let fault = parse(&[
+    let error = parse(&[
         file("base.json", "{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Service\"\n  \"metadata\": {}\n}"),
         file(
             "many.yaml",
@@ -71,8 +71,8 @@ fn all_mistakes_of_all_files_are_told_at_once() {
         file("twice.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: ok, namespace: default}\n"),
     ])
     .unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Config);
-    insta::assert_snapshot!(format!("{}\n{}\n{}", fault.what(), fault.why().join("\n"), fault.next_steps().join("\n")), @r#"
+    assert_eq!(error.class(), ErrorClass::Config);
+    insta::assert_snapshot!(format!("{}\n{}\n{}", error.what(), error.why().join("\n"), error.next_steps().join("\n")), @r#"
     the manifests have 10 mistakes
     base.json:4:3: expected `,` or `}`
     many.yaml:1: apiVersion is missing
@@ -91,8 +91,8 @@ fn all_mistakes_of_all_files_are_told_at_once() {
 #[test]
 fn a_program_made_object_is_checked_as_well() {
     let origin = Origin { file: "injected".to_owned(), line: 0 };
-    let fault = ManifestObject::new(serde_json::json!({"kind": "Secret"}), origin).unwrap_err();
-    insta::assert_snapshot!(fault.to_string(), @"injected is no object that can be applied: apiVersion is missing, metadata.name is missing");
+    let error = ManifestObject::new(serde_json::json!({"kind": "Secret"}), origin).unwrap_err();
+    insta::assert_snapshot!(error.to_string(), @"injected is no object that can be applied: apiVersion is missing, metadata.name is missing");
 }
 
 #[test]

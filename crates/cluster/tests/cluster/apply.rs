@@ -5,7 +5,7 @@ use std::time::Duration;
 use cluster::manifest::{ManifestText, parse};
 use cluster::{Applied, ApplyOptions, ManifestObject};
 use model::event::Silent;
-use model::{Fault, FaultClass};
+use model::{Error, ErrorClass};
 use serde_json::json;
 
 use crate::mock_api::{MockApi, status};
@@ -45,12 +45,12 @@ pub(crate) fn table(applied: &[Applied]) -> String {
     applied.iter().map(row).collect()
 }
 
-pub(crate) fn told(fault: &Fault) -> String {
-    let mut text = format!("{}\n", fault.what());
-    for why in fault.why() {
+pub(crate) fn told(error: &Error) -> String {
+    let mut text = format!("{}\n", error.what());
+    for why in error.why() {
         text += &format!("  {why}\n");
     }
-    for step in fault.next_steps() {
+    for step in error.next_steps() {
         text += &format!("  > {step}\n");
     }
     text
@@ -149,9 +149,9 @@ fn all_refused_objects_are_told_and_later_waves_are_only_checked() {
         422,
         status(422, "Invalid", "late is invalid", json!({})),
     );
-    let fault = apply(&api, &format!("{WEB}{late}")).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Cluster);
-    insta::assert_snapshot!(told(&fault), @r"
+    let error = apply(&api, &format!("{WEB}{late}")).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Cluster);
+    insta::assert_snapshot!(told(&error), @r"
     the cluster refused 3 objects of the manifests
       web.yaml:7: service shop/web: others have set fields that the manifest sets too: .spec.ports belongs to kubectl-edit
       web.yaml:11: configmap settings: database is locked (HTTP status 500)
@@ -197,8 +197,8 @@ fn a_missing_namespace_is_told() {
         404,
         status(404, "NotFound", "namespaces \"shop\" not found", json!({"name": "shop", "kind": "namespaces"})),
     );
-    let fault = apply(&api, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n").unwrap_err();
-    insta::assert_snapshot!(told(&fault), @r"
+    let error = apply(&api, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n").unwrap_err();
+    insta::assert_snapshot!(told(&error), @r"
     the cluster refused an object of the manifests
       web.yaml:1: service shop/web: the namespace shop does not exist
       0 of 1 objects were applied
@@ -250,18 +250,18 @@ fn an_object_of_a_kind_that_the_manifests_define_waits_until_it_is_served() {
 fn a_kind_that_never_comes_is_a_timeout_that_says_so() {
     let api = MockApi::start();
     let options = ApplyOptions { deadline: Duration::from_millis(600), ..ApplyOptions::default() };
-    let fault = api.client().apply(&objects(DEFINITION), &options, &Silent).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
-    assert!(fault.to_string().contains("Shop of shop.example/v1 is not served yet"), "{fault}");
+    let error = api.client().apply(&objects(DEFINITION), &options, &Silent).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    assert!(error.to_string().contains("Shop of shop.example/v1 is not served yet"), "{error}");
 }
 
 #[test]
 fn a_server_of_another_authority_gets_nothing() {
     let (api, other) = (MockApi::start(), MockApi::start());
     let client = cluster::ClusterClient::new(&api.kubeconfig_of(&other)).unwrap();
-    let fault = client.apply(&objects(WEB), &ApplyOptions::default(), &Silent).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Port);
-    insta::assert_snapshot!(api.without_port(&told(&fault)), @r#"
+    let error = client.apply(&objects(WEB), &ApplyOptions::default(), &Silent).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Port);
+    insta::assert_snapshot!(api.without_port(&told(&error)), @r#"
     another cluster answers on https://127.0.0.1:PORT
       its certificate is signed by another authority
       > k3s-vm status    # tells who holds the port

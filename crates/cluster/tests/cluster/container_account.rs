@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use cluster::{ApplyOptions, ApplySet, Kubeconfig, Token};
-use model::{Event, EventSink, FaultClass};
+use model::{ErrorClass, Event, EventSink};
 use serde_json::{Value, json};
 
 use crate::apply::told;
@@ -152,17 +152,17 @@ fn an_api_that_gives_no_token_is_told_with_the_way_without_one() {
     let request = format!("POST {ACCOUNT}/token");
     let message = "the server could not find the requested resource";
     cluster.api.state().script_times(1, &request, 404, status(404, "NotFound", message, json!({})));
-    let fault = cluster.api.client().container_token(None, LIMIT, &cluster.told).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Cluster);
-    insta::assert_snapshot!(cluster.api.without_port(&told(&fault)), @r#"
+    let error = cluster.api.client().container_token(None, LIMIT, &cluster.told).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Cluster);
+    insta::assert_snapshot!(cluster.api.without_port(&told(&error)), @r#"
     https://127.0.0.1:PORT refused to make a token for the containers
       the server could not find the requested resource
       > inject.variables = ["*", "!KUBECONFIG_PRIMARY"]    # in .k3s-vm/config.toml: they get none
     "#);
     for answer in [json!({}), json!([]), json!({"status": {"token": "a b"}}), json!({"status": {"token": "a"}})] {
         cluster.api.state().script_times(1, &request, 201, answer);
-        let fault = cluster.api.client().container_token(None, LIMIT, &cluster.told).unwrap_err();
-        assert!(fault.what().ends_with("did not make a token for the containers"), "{fault}");
+        let error = cluster.api.client().container_token(None, LIMIT, &cluster.told).unwrap_err();
+        assert!(error.what().ends_with("did not make a token for the containers"), "{error}");
     }
 }
 

@@ -6,7 +6,7 @@
 mod apply;
 mod certificates;
 mod container_account;
-mod faults;
+mod errors;
 mod mock_account;
 mod mock_api;
 mod preview;

@@ -122,10 +122,10 @@ fn what_would_be_refused_is_refused() {
     let missing =
         status(404, "NotFound", "namespaces \"shop\" not found", json!({"name": "shop", "kind": "namespaces"}));
     api.state().script("PATCH /api/v1/namespaces/shop/services/web", 404, missing);
-    let fault = untouched(&api, || {
+    let error = untouched(&api, || {
         preview(&api, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n").unwrap_err()
     });
-    insta::assert_snapshot!(told(&fault), @r"
+    insta::assert_snapshot!(told(&error), @r"
     the cluster refused an object of the manifests
       web.yaml:1: service shop/web: the namespace shop does not exist
       > k3s-vm kubectl create namespace shop    # or add a Namespace of this name to the manifests

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{ApiProbe, ApiProof};
 use host::wait::Look;
-use model::FaultClass;
+use model::ErrorClass;
 
 use crate::certificates::Authority;
 
@@ -90,12 +90,12 @@ fn a_server_that_tells_only_known_clients_is_asked_with_the_certificate_and_from
 }
 
 #[test]
-fn another_cluster_is_a_port_fault_even_if_it_would_say_ready() {
+fn another_cluster_is_a_port_error_even_if_it_would_say_ready() {
     let (ours, other) = (Authority::new(), Authority::new());
     let address = api(other.server(&CONTRACT_NAMES), READY);
-    let fault = ApiProbe::new(address, &ours.credentials()).unwrap().look(LIMIT).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Port);
-    let text = fault.to_string().replace(&address.port().to_string(), "PORT");
+    let error = ApiProbe::new(address, &ours.credentials()).unwrap().look(LIMIT).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Port);
+    let text = error.to_string().replace(&address.port().to_string(), "PORT");
     insta::assert_snapshot!(text, @"another cluster answers on 127.0.0.1:PORT: its certificate is signed by another authority");
 }
 

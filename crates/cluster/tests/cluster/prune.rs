@@ -242,9 +242,9 @@ fn an_object_of_another_project_is_not_taken_over_unasked() {
     let other = ApplyOptions { set: Some(ApplySet::new("k3s-vm-applied-b", "default")), ..options() };
     let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n";
     for options in [other.clone(), ApplyOptions { set: None, ..options() }] {
-        let fault = api.client().apply(&objects(text), &options, &Silent).unwrap_err();
+        let error = api.client().apply(&objects(text), &options, &Silent).unwrap_err();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(told(&fault), @r"
+            insta::assert_snapshot!(told(&error), @r"
             the cluster refused an object of the manifests
               web.yaml:1: configmap settings: another project applies it: it is labelled applyset.kubernetes.io/part-of=applyset-7g9BK0T0ENEGMeugzQrSMsWZDjk3HYRiPElHfUnH7gg-v1
               0 of 1 objects were applied

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster::{ClusterClient, DeploymentName};
 use host::wait::Look;
-use model::{Event, EventSink, FaultClass};
+use model::{ErrorClass, Event, EventSink};
 use serde_json::{Value, json};
 
 use crate::certificates::Authority;
@@ -132,9 +132,9 @@ fn a_timeout_says_why_from_pods_and_events() {
     let api = MockApi::start();
     put_deployment(&api, 0);
     put_broken_pod(&api);
-    let fault = api.client().wait_rollouts(&[web()], Duration::from_millis(1), &Recorder::default()).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
-    insta::assert_snapshot!(format!("{}\n{}\n{}", fault.what(), fault.why().join("\n"), fault.next_steps().join("\n")), @r#"
+    let error = api.client().wait_rollouts(&[web()], Duration::from_millis(1), &Recorder::default()).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    insta::assert_snapshot!(format!("{}\n{}\n{}", error.what(), error.why().join("\n"), error.next_steps().join("\n")), @r#"
     gave up waiting for the rollout of deployment shop/web after 1ms
     deployment shop/web: 0 of 1 replicas are available; pod web-5d4f8-x2k4b: ImagePullBackOff of container web (image local/web:dev)
     pod web-5d4f8-x2k4b: Failed: failed to pull image: not found

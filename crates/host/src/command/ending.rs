@@ -40,7 +40,7 @@ pub(super) fn end_group(running: &mut Running<'_>, take: &mut Take<'_>) -> Optio
 fn is_gone_within(limit: Duration, running: &mut Running<'_>, take: &mut Take<'_>) -> bool {
     let begin = Instant::now();
     while begin.elapsed() < limit {
-        // The fault that ends the program is known already; a second one from the output would hide it.
+        // The error that ends the program is known already; a second one from the output would hide it.
         let leader_ended = running
             .pump(INTERVAL, false, &mut |stream, bytes| {
                 let _ = take(stream, bytes);

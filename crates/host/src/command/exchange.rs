@@ -14,7 +14,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{Command, ending, faults};
+use super::{Command, ending, errors};
 use crate::interrupt;
 
 /// Which of the two output streams.
@@ -24,7 +24,7 @@ pub(super) enum Stream {
     Stderr,
 }
 
-/// Takes what the program printed; its fault ends the program.
+/// Takes what the program printed; its error ends the program.
 pub(super) type Take<'a> = dyn FnMut(Stream, &[u8]) -> Result<()> + 'a;
 
 /// A pipe holds no more than this (`/proc/sys/fs/pipe-max-size`), so reading as much after the program's end gets all
@@ -51,20 +51,20 @@ pub(super) struct Running<'a> {
 impl<'a> Running<'a> {
     /// Starts the program in a process group of its own, with pipes that never block us.
     pub(super) fn start(command: &'a Command) -> Result<Self> {
-        interrupt::check().map_err(|fault| fault.context(format!("did not run `{}`", command.name())))?;
+        interrupt::check().map_err(|error| error.context(format!("did not run `{}`", command.name())))?;
         let mut prepared = prepare(command)?;
         if let Some(path) = &command.input_file {
-            let file = std::fs::File::open(path).map_err(|error| crate::io_fault::at_path("read", path, &error))?;
+            let file = std::fs::File::open(path).map_err(|error| crate::io_error::at_path("read", path, &error))?;
             prepared.stdin(file);
         }
-        let mut child = spawn(&mut prepared).map_err(|error| faults::start(command, &error))?;
+        let mut child = spawn(&mut prepared).map_err(|error| errors::start(command, &error))?;
         let opened = open_pipes(&mut child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         match opened {
             Ok(pidfd) => Ok(Running { command, child, pidfd, stdin, written: 0, stdout, stderr, reaped: false }),
             Err(error) => {
                 ending::kill_at_once(&mut child);
-                Err(faults::exchange(command, &error))
+                Err(errors::exchange(command, &error))
             }
         }
     }
@@ -74,16 +74,16 @@ impl<'a> Running<'a> {
         let begin = Instant::now();
         loop {
             let left = self.command.deadline.saturating_sub(begin.elapsed());
-            let fault = match self.pump(left, true, take) {
+            let error = match self.pump(left, true, take) {
                 Ok(true) => return self.reap(),
-                Ok(false) if interrupt::requested() => faults::interrupted(self.command),
-                Ok(false) if begin.elapsed() >= self.command.deadline => faults::deadline(self.command),
+                Ok(false) if interrupt::requested() => errors::interrupted(self.command),
+                Ok(false) if begin.elapsed() >= self.command.deadline => errors::deadline(self.command),
                 Ok(false) => continue,
-                Err(fault) => fault,
+                Err(error) => error,
             };
             return Err(match ending::end_group(&mut self, take) {
-                None => fault,
-                Some(remains) => fault.because(remains),
+                None => error,
+                Some(remains) => error.because(remains),
             });
         }
     }
@@ -95,7 +95,7 @@ impl<'a> Running<'a> {
 
     /// Waits up to `limit` for news and passes what there is; whether the program has ended (and is not reaped).
     pub(super) fn pump(&mut self, limit: Duration, wake: bool, take: &mut Take<'_>) -> Result<bool> {
-        let exited = self.poll(limit, wake).map_err(|error| faults::exchange(self.command, &error))?;
+        let exited = self.poll(limit, wake).map_err(|error| errors::exchange(self.command, &error))?;
         let most = if exited { PIPE_MOST } else { BLOCK };
         read_available(&mut self.stdout, most, &mut |bytes| take(Stream::Stdout, bytes))?;
         read_available(&mut self.stderr, most, &mut |bytes| take(Stream::Stderr, bytes))?;
@@ -133,7 +133,7 @@ impl<'a> Running<'a> {
     }
 
     fn reap(mut self) -> Result<i32> {
-        let status = self.child.wait().map_err(|error| faults::exchange(self.command, &error))?;
+        let status = self.child.wait().map_err(|error| errors::exchange(self.command, &error))?;
         self.reaped = true;
         Ok(exit_code(status))
     }
@@ -153,9 +153,9 @@ fn prepare(command: &Command) -> Result<std::process::Command> {
     } else {
         let path = command.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
         let path = path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
-        // Not left to execvp(3), which says EACCES when a folder of PATH is closed to this user.
+        // Not left to execvp(3), which says EACCES when a directory of PATH is closed to this user.
         crate::tools::find_in(&command.program, &path)
-            .ok_or_else(|| faults::start(command, &io::ErrorKind::NotFound.into()))?
+            .ok_or_else(|| errors::start(command, &io::ErrorKind::NotFound.into()))?
             .into_os_string()
     };
     let mut words = if command.is_alone { crate::background::words_before() } else { Vec::new() };
@@ -170,8 +170,8 @@ fn prepare(command: &Command) -> Result<std::process::Command> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    if let Some(folder) = &command.folder {
-        prepared.current_dir(folder);
+    if let Some(directory) = &command.directory {
+        prepared.current_dir(directory);
     }
     Ok(prepared)
 }

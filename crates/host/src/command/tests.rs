@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use model::event::Silent;
-use model::{Event, FaultClass};
+use model::{ErrorClass, Event};
 
 use super::*;
 
@@ -13,8 +13,8 @@ fn sh(script: &str) -> Command {
 
 #[test]
 fn shows_itself_as_a_line_for_a_shell() {
-    let command = Command::new("mke2fs").args(["-d", "a folder", "it's", "", "$HOME"]);
-    insta::assert_snapshot!(command.display(), @r#"mke2fs -d 'a folder' "it's" '' '$HOME'"#);
+    let command = Command::new("mke2fs").args(["-d", "a directory", "it's", "", "$HOME"]);
+    insta::assert_snapshot!(command.display(), @r#"mke2fs -d 'a directory' "it's" '' '$HOME'"#);
     let command = Command::new("go").arg("build").env("GOGC", "400").env("X", "a b").current_dir("/my guest");
     insta::assert_snapshot!(command.display(), @"(cd '/my guest' && GOGC=400 X='a b' go build)");
 }
@@ -52,45 +52,45 @@ fn standard_input_is_empty_or_what_was_given() {
 }
 
 #[test]
-fn runs_in_the_folder_with_the_environment() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().canonicalize().unwrap();
+fn runs_in_the_directory_with_the_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().canonicalize().unwrap();
     let text = sh("pwd; echo $GREETING").current_dir(&path).env("GREETING", "hello").run().unwrap();
     assert_eq!(text, format!("{}\nhello\n", path.display()));
 }
 
 #[test]
 fn a_failure_says_the_last_line_and_the_command() {
-    let fault = sh("echo one >&2; echo two >&2; exit 7").run().unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Failed);
-    insta::assert_snapshot!(fault, @"`sh` failed with exit code 7: two: the command was: sh -c 'echo one >&2; echo two >&2; exit 7'");
-    assert_eq!(fault.log().unwrap().lines, ["one", "two"]);
+    let error = sh("echo one >&2; echo two >&2; exit 7").run().unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Failed);
+    insta::assert_snapshot!(error, @"`sh` failed with exit code 7: two: the command was: sh -c 'echo one >&2; echo two >&2; exit 7'");
+    assert_eq!(error.log().unwrap().lines, ["one", "two"]);
 }
 
 #[test]
 fn a_failure_that_speaks_on_stdout_only_is_heard() {
-    let fault = sh("echo why; exit 1").run().unwrap_err();
-    assert_eq!(fault.why()[0], "why");
+    let error = sh("echo why; exit 1").run().unwrap_err();
+    assert_eq!(error.why()[0], "why");
 }
 
 #[test]
 fn a_missing_program_is_a_lack_of_the_host() {
-    let fault = Command::new("no-such-program").run().unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Host);
-    insta::assert_snapshot!(fault, @"the program `no-such-program` is not installed: `no-such-program` was not found");
+    let error = Command::new("no-such-program").run().unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Host);
+    insta::assert_snapshot!(error, @"the program `no-such-program` is not installed: `no-such-program` was not found");
 }
 
 #[test]
-fn a_missing_folder_is_not_taken_for_a_missing_program() {
-    let fault = Command::new("true").current_dir("/nonexistent/folder").run().unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Failed);
-    insta::assert_snapshot!(fault, @"cannot run `true` in /nonexistent/folder: there is no such folder");
+fn a_missing_directory_is_not_taken_for_a_missing_program() {
+    let error = Command::new("true").current_dir("/nonexistent/directory").run().unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Failed);
+    insta::assert_snapshot!(error, @"cannot run `true` in /nonexistent/directory: there is no such directory");
 }
 
 #[test]
 fn a_program_that_is_still_being_written_is_tried_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("program");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("program");
     std::fs::write(&path, "#!/bin/sh\necho hello\n").unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let writer = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
@@ -109,31 +109,31 @@ fn standard_input_can_be_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "from a file").unwrap();
     assert_eq!(Command::new("cat").input_file(file.path()).run().unwrap(), "from a file");
-    let fault = Command::new("cat").input_file("/nonexistent/file").run().unwrap_err();
-    assert_eq!(fault.what(), "cannot read /nonexistent/file");
+    let error = Command::new("cat").input_file("/nonexistent/file").run().unwrap_err();
+    assert_eq!(error.what(), "cannot read /nonexistent/file");
 }
 
 #[test]
 fn the_deadline_ends_the_whole_group() {
-    let folder = tempfile::tempdir().unwrap();
-    let pid_file = folder.path().join("pid");
-    let fault = sh(&format!("sleep 1000 & echo $! > {}; echo last words; wait", quote(pid_file.as_os_str())))
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = directory.path().join("pid");
+    let error = sh(&format!("sleep 1000 & echo $! > {}; echo last words; wait", quote(pid_file.as_os_str())))
         .deadline(Duration::from_secs(2))
         .run()
         .unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
-    assert_eq!(fault.what(), "`sh` did not end within 2s");
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    assert_eq!(error.what(), "`sh` did not end within 2s");
     let sleeper: u32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
     assert!(is_dead(sleeper), "the child of the program goes on");
 }
 
 #[test]
 fn a_group_that_ignores_sigterm_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let pid_file = folder.path().join("pid");
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = directory.path().join("pid");
     let script = format!("trap '' TERM; echo $$ > {}; while :; do sleep 1; done", quote(pid_file.as_os_str()));
-    let fault = sh(&script).deadline(Duration::from_secs(1)).output().unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
+    let error = sh(&script).deadline(Duration::from_secs(1)).output().unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
     let shell: u32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
     assert!(is_dead(shell));
 }
@@ -141,8 +141,8 @@ fn a_group_that_ignores_sigterm_is_killed() {
 #[test]
 fn what_a_program_says_while_it_is_ended_is_kept() {
     let script = "trap 'echo cleaned up >&2; exit 0' TERM; echo begun >&2; while :; do sleep 0.1; done";
-    let fault = sh(script).deadline(Duration::from_secs(2)).output().unwrap_err();
-    let lines = &fault.log().unwrap().lines;
+    let error = sh(script).deadline(Duration::from_secs(2)).output().unwrap_err();
+    let lines = &error.log().unwrap().lines;
     // Some shells also report the end of their child there.
     assert_eq!((lines[0].as_str(), lines.last().unwrap().as_str()), ("begun", "cleaned up"));
 }
@@ -160,9 +160,9 @@ fn a_child_that_keeps_the_pipes_open_is_not_waited_for() {
 }
 
 #[test]
-fn output_without_end_is_a_fault_not_a_full_memory() {
-    let fault = Command::new("cat").arg("/dev/zero").output().unwrap_err();
-    assert_eq!(fault.what(), "`cat` printed more than 64 MiB");
+fn output_without_end_is_a_error_not_a_full_memory() {
+    let error = Command::new("cat").arg("/dev/zero").output().unwrap_err();
+    assert_eq!(error.what(), "`cat` printed more than 64 MiB");
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn streams_lines_as_they_come() {
 
 #[test]
 fn streaming_hands_on_a_line_while_the_program_still_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let answer = folder.path().join("answer");
+    let directory = tempfile::tempdir().unwrap();
+    let answer = directory.path().join("answer");
     // It ends only when the first line was heard.
     let script =
         format!("echo question; while [ ! -e {0} ]; do sleep 0.05; done; echo heard", quote(answer.as_os_str()));
@@ -202,11 +202,11 @@ fn a_streamed_failure_has_the_tail_and_debug_lines() {
         }
     }
     let recorder = Recorder::default();
-    let fault = sh("for i in $(seq 100); do echo line $i; done; exit 2").run_streaming(&recorder, &mut |_| {});
-    let fault = fault.unwrap_err();
-    assert_eq!(fault.what(), "`sh` failed with exit code 2");
-    assert_eq!(fault.why()[0], "line 100");
-    assert_eq!(fault.log().unwrap().lines.len(), 20);
+    let error = sh("for i in $(seq 100); do echo line $i; done; exit 2").run_streaming(&recorder, &mut |_| {});
+    let error = error.unwrap_err();
+    assert_eq!(error.what(), "`sh` failed with exit code 2");
+    assert_eq!(error.why()[0], "line 100");
+    assert_eq!(error.log().unwrap().lines.len(), 20);
     let events = recorder.0.into_inner().unwrap();
     assert!(matches!(&events[..], [Event::Debug { text }] if text.starts_with("running sh -c 'for i")), "{events:?}");
 }
@@ -235,10 +235,10 @@ fn who_follows_a_program_gets_its_lines_its_exit_code_and_may_end_it() {
     assert_eq!(ended, (7, "path\n".to_owned()));
     assert_eq!(lines, ["one", "two"]);
     let enough = |line: &str| match line {
-        "enough" => Err(model::Fault::new(FaultClass::Host, "that is enough")),
+        "enough" => Err(model::Error::new(ErrorClass::Host, "that is enough")),
         _ => Ok(()),
     };
-    let fault = sh("echo enough >&2; echo more >&2; sleep 600").follow(&Silent, &mut { enough }).unwrap_err();
-    // Not the fault of the deadline.
-    assert_eq!(fault.what(), "that is enough");
+    let error = sh("echo enough >&2; echo more >&2; sleep 600").follow(&Silent, &mut { enough }).unwrap_err();
+    // Not the error of the deadline.
+    assert_eq!(error.what(), "that is enough");
 }

@@ -87,7 +87,7 @@ impl Answer {
 /// Limits of time are the connection's own; here only the user can end the wait.
 fn next(messages: &Receiver<Message>) -> Result<Piece, Trouble> {
     loop {
-        interrupt::check().map_err(Trouble::Fault)?;
+        interrupt::check().map_err(Trouble::Error)?;
         match messages.recv_timeout(INTERVAL) {
             Ok(message) => return message.map_err(Trouble::Library),
             Err(RecvTimeoutError::Timeout) => {}

@@ -2,8 +2,8 @@
 
 use std::io::ErrorKind;
 
-use model::{Fault, FaultClass};
-use ureq::{Error, Timeout};
+use model::{Error, ErrorClass};
+use ureq::{Error as HttpError, Timeout};
 
 use super::Download;
 use super::address::{host, shown};
@@ -22,11 +22,11 @@ pub enum Reason {
     Other,
 }
 
-/// A failure: the fault to tell, and its reason.
+/// A failure: the error to tell, and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     reason: Reason,
-    fault: Fault,
+    error: Error,
 }
 
 impl Failure {
@@ -36,14 +36,14 @@ impl Failure {
     }
 
     /// What to tell.
-    pub fn fault(&self) -> &Fault {
-        &self.fault
+    pub fn error(&self) -> &Error {
+        &self.error
     }
 
     /// The same for the same reason, told otherwise.
     #[must_use]
-    pub fn map(self, tell: impl FnOnce(Fault) -> Fault) -> Self {
-        Failure { reason: self.reason, fault: tell(self.fault) }
+    pub fn map(self, tell: impl FnOnce(Error) -> Error) -> Self {
+        Failure { reason: self.reason, error: tell(self.error) }
     }
 
     /// The server answered, but not with what was asked for.
@@ -60,21 +60,21 @@ impl Failure {
         };
         Failure::new(
             Reason::Status(status),
-            cannot(FaultClass::Failed, url).because(format!("{host} answers {status}: {meaning}")),
+            cannot(ErrorClass::Failed, url).because(format!("{host} answers {status}: {meaning}")),
         )
     }
 
     /// What arrived is not what was asked for.
     pub(super) fn unexpected(url: &str, why: &str) -> Self {
-        Failure::new(Reason::Other, cannot(FaultClass::Failed, url).because(why))
+        Failure::new(Reason::Other, cannot(ErrorClass::Failed, url).because(why))
     }
 
     /// The whole file has another digest.
     pub(super) fn digest(download: &Download, found: Sha256) -> Self {
-        let fault = Fault::new(FaultClass::Failed, format!("{} does not match its checksum", download.what))
+        let error = Error::new(ErrorClass::Failed, format!("{} does not match its checksum", download.what))
             .because(format!("{} has the SHA-256 {found}", shown(download.url)))
             .because(format!("expected is {}", download.sha256));
-        Failure::new(Reason::Other, fault)
+        Failure::new(Reason::Other, error)
     }
 
     /// The server sends more than such a file can have.
@@ -85,33 +85,33 @@ impl Failure {
 
     /// A variable of the environment names no proxy.
     pub(super) fn proxy_setting(url: &str, variable: &str) -> Self {
-        let fault = cannot(FaultClass::Config, url)
+        let error = cannot(ErrorClass::Config, url)
             .because(format!("the variable {variable} holds no address of a proxy"))
             .next(format!("export {variable}=http://HOST:PORT    # or unset it"));
-        Failure::new(Reason::Other, fault)
+        Failure::new(Reason::Other, error)
     }
 
-    fn new(reason: Reason, fault: Fault) -> Self {
-        Failure { reason, fault }
-    }
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Failure::new(Reason::Other, fault)
+    fn new(reason: Reason, error: Error) -> Self {
+        Failure { reason, error }
     }
 }
 
-impl From<Failure> for Fault {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::new(Reason::Other, error)
+    }
+}
+
+impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        failure.fault
+        failure.error
     }
 }
 
 /// What the reading thread met, before it is known for which address.
 pub(super) enum Trouble {
-    Library(Error),
-    Fault(Fault),
+    Library(HttpError),
+    Error(Error),
     /// The thread ended without a word.
     Lost,
 }
@@ -121,43 +121,43 @@ impl Trouble {
     pub(super) fn of(self, url: &str) -> Failure {
         match self {
             Trouble::Library(error) => explain(url, &error),
-            Trouble::Fault(fault) => fault.into(),
+            Trouble::Error(error) => error.into(),
             Trouble::Lost => Failure::unexpected(url, "the reader of the answer ended early"),
         }
     }
 }
 
-fn cannot(class: FaultClass, url: &str) -> Fault {
-    Fault::new(class, format!("cannot fetch {}", shown(url)))
+fn cannot(class: ErrorClass, url: &str) -> Error {
+    Error::new(class, format!("cannot fetch {}", shown(url)))
 }
 
-fn explain(url: &str, error: &Error) -> Failure {
+fn explain(url: &str, error: &HttpError) -> Failure {
     let host = host(url);
     let unreachable = |why: &str| {
-        let fault = cannot(FaultClass::Host, url).because(format!("{host} cannot be reached: {why}"));
-        Failure::new(Reason::Unreachable, fault)
+        let error = cannot(ErrorClass::Host, url).because(format!("{host} cannot be reached: {why}"));
+        Failure::new(Reason::Unreachable, error)
     };
     let broken = |class, why: &str| Failure::new(Reason::Broken, cannot(class, url).because(why));
     match error {
-        Error::HostNotFound => unreachable("its name has no address"),
-        Error::Timeout(Timeout::Resolve) => unreachable("no server told the address of its name in time"),
-        Error::Timeout(Timeout::Connect) => unreachable("it did not answer in time"),
-        Error::Timeout(_) => broken(FaultClass::Timeout, &format!("{host} fell silent")),
-        Error::ConnectProxyFailed(why) => match why.rsplit_once('/') {
+        HttpError::HostNotFound => unreachable("its name has no address"),
+        HttpError::Timeout(Timeout::Resolve) => unreachable("no server told the address of its name in time"),
+        HttpError::Timeout(Timeout::Connect) => unreachable("it did not answer in time"),
+        HttpError::Timeout(_) => broken(ErrorClass::Timeout, &format!("{host} fell silent")),
+        HttpError::ConnectProxyFailed(why) => match why.rsplit_once('/') {
             Some((_, status)) => unreachable(&format!("the proxy answers {status}")),
             None => unreachable("the proxy does not answer"),
         },
-        Error::ConnectionFailed => unreachable("no connection was made"),
-        Error::TooManyRedirects => Failure::unexpected(url, "it redirects in a circle"),
-        Error::RequireHttpsOnly(to) => {
+        HttpError::ConnectionFailed => unreachable("no connection was made"),
+        HttpError::TooManyRedirects => Failure::unexpected(url, "it redirects in a circle"),
+        HttpError::RequireHttpsOnly(to) => {
             Failure::unexpected(url, &format!("it redirects to {}, which is not encrypted", shown(to)))
         }
-        Error::BadUri(_) | Error::Http(_) => {
-            Failure::new(Reason::Other, cannot(FaultClass::Config, url).because("that is no address of a file"))
+        HttpError::BadUri(_) | HttpError::Http(_) => {
+            Failure::new(Reason::Other, cannot(ErrorClass::Config, url).because("that is no address of a file"))
         }
-        Error::Rustls(why) => untrusted(url, &why.to_string()),
-        Error::Tls(why) => untrusted(url, why),
-        Error::Io(error) => match error.kind() {
+        HttpError::Rustls(why) => untrusted(url, &why.to_string()),
+        HttpError::Tls(why) => untrusted(url, why),
+        HttpError::Io(error) => match error.kind() {
             ErrorKind::ConnectionRefused => unreachable("it refuses the connection"),
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
                 unreachable("there is no route to it")
@@ -166,8 +166,8 @@ fn explain(url: &str, error: &Error) -> Failure {
             ErrorKind::TimedOut => unreachable("it did not answer in time"),
             _ if error.to_string().starts_with("failed to lookup") => unreachable("its name cannot be resolved"),
             _ if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => untrusted(url, &error.to_string()),
-            ErrorKind::UnexpectedEof => broken(FaultClass::Failed, "the connection ended before the file did"),
-            _ => broken(FaultClass::Failed, &format!("the connection broke: {}", crate::io_fault::text(error))),
+            ErrorKind::UnexpectedEof => broken(ErrorClass::Failed, "the connection ended before the file did"),
+            _ => broken(ErrorClass::Failed, &format!("the connection broke: {}", crate::io_error::text(error))),
         },
         other => Failure::unexpected(url, &other.to_string()),
     }
@@ -175,8 +175,8 @@ fn explain(url: &str, error: &Error) -> Failure {
 
 fn untrusted(url: &str, why: &str) -> Failure {
     let host = host(url);
-    let fault = cannot(FaultClass::Host, url)
+    let error = cannot(ErrorClass::Host, url)
         .because(format!("{host} cannot be trusted: {why}"))
         .next("add your company's certificate to the system's, or name it: export SSL_CERT_FILE=/path/to/ca.pem");
-    Failure::new(Reason::Other, fault)
+    Failure::new(Reason::Other, error)
 }

@@ -7,7 +7,7 @@ use model::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Mode};
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 
 /// A part and the note about it.
 pub(super) struct Partial {
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn only_a_part_of_the_same_address_with_a_validator_is_gone_on_with() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = folder.path().join("k3s");
+        let directory = tempfile::tempdir().unwrap();
+        let name = directory.path().join("k3s");
         let partial = Partial::of(&name);
         assert_eq!(partial.resumable("http://u:p@a/k3s").unwrap(), None);
         partial.remember("http://u:p@a/k3s", Some("\"tag\"".to_owned())).unwrap();
@@ -104,7 +104,7 @@ mod tests {
         let resume = Resume { length: 5, validator: "\"tag\"".to_owned() };
         assert_eq!(partial.resumable("http://u:p@a/k3s").unwrap(), Some(resume));
         assert_eq!(partial.resumable("http://b/k3s").unwrap(), None);
-        let text = std::fs::read_to_string(folder.path().join("k3s.partial.json")).unwrap();
+        let text = std::fs::read_to_string(directory.path().join("k3s.partial.json")).unwrap();
         assert!(!text.contains("u:p"), "a password was written: {text}");
         partial.remember("http://a/k3s", None).unwrap();
         assert_eq!(partial.resumable("http://a/k3s").unwrap(), None);

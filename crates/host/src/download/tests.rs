@@ -68,12 +68,12 @@ fn server(first: Vec<fn(&Request) -> Answer>) -> HttpServer {
 
 /// The message with the address of the server as `SERVER`.
 fn told(failure: &Failure, server: &HttpServer) -> String {
-    let fault = failure.fault();
-    let mut text = format!("{} ({})\n", fault.what(), fault.class().name());
-    for why in fault.why() {
+    let error = failure.error();
+    let mut text = format!("{} ({})\n", error.what(), error.class().name());
+    for why in error.why() {
         text.push_str(&format!("  {why}\n"));
     }
-    for step in fault.next_steps() {
+    for step in error.next_steps() {
         text.push_str(&format!("Next: {step}\n"));
     }
     text.replace(&server.address().to_string(), "SERVER")
@@ -268,11 +268,11 @@ fn a_file_that_does_not_fit_is_not_begun() {
     let scratch = Scratch::new();
     let server = HttpServer::start(|_, _| Answer::body("").promising(1 << 60));
     let failure = scratch.fetch(&server.url("/k3s")).unwrap_err();
-    let fault = failure.fault();
-    let folder = scratch.to().parent().unwrap().display().to_string();
-    assert_eq!(fault.what(), format!("there is too little space for k3s v1.33.5+k3s1 in {folder}"));
-    assert!(fault.why()[0].ends_with(" may be used, it needs 1.0 EiB"), "{fault}");
-    assert_eq!(fault.class(), FaultClass::Host);
+    let error = failure.error();
+    let directory = scratch.to().parent().unwrap().display().to_string();
+    assert_eq!(error.what(), format!("there is too little space for k3s v1.33.5+k3s1 in {directory}"));
+    assert!(error.why()[0].ends_with(" may be used, it needs 1.0 EiB"), "{error}");
+    assert_eq!(error.class(), ErrorClass::Host);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn an_answer_that_is_no_http_is_a_failure() {
     });
     let failure = Scratch::new().fetch(&format!("http://{address}/k3s")).unwrap_err();
     assert_ne!(failure.reason(), Reason::Unreachable);
-    assert!(failure.fault().what().starts_with("cannot fetch http://127.0.0.1:"));
+    assert!(failure.error().what().starts_with("cannot fetch http://127.0.0.1:"));
 }
 
 #[test]

@@ -10,27 +10,27 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use rustix::fs::{AtFlags, CWD, OFlags, linkat, open};
 use rustix::io::Errno;
 
 use super::{Mode, attributes};
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 
 /// As many symbolic links in a row as Linux follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// Replaces `path` whole or not at all: a file without a name in the same folder, fsync, a name, rename, fsync of the
-/// folder. A symbolic link is followed: its target is replaced, the link stays. The owner of the replaced file is kept
+/// Replaces `path` whole or not at all: a file without a name in the same directory, fsync, a name, rename, fsync of the
+/// directory. A symbolic link is followed: its target is replaced, the link stays. The owner of the replaced file is kept
 /// where the system allows it (as root), its other hard links keep the old content. For files of the tool's own;
 /// [`super::UserFile`] is for those of the user.
 ///
 /// # Errors
-/// A fault that names the path, with a next step where space or permission is lacking.
+/// An error that names the path, with a next step where space or permission is lacking.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     let target = follow_links(path).map_err(|error| at_path("write", path, &error))?;
     replace(&target, bytes, mode).map_err(|error| at_path("write", &target, &error))?;
-    sync_folder_of(&target)
+    sync_directory_of(&target)
 }
 
 pub(super) fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
@@ -40,7 +40,7 @@ pub(super) fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()>
         (Mode::Keep, Some(replaced)) => Some(replaced.permissions().mode() & 0o7777),
         (Mode::Keep, None) => None,
     };
-    if let Some(mut file) = create_unnamed(folder_of(target), exact_mode.unwrap_or(0o644))? {
+    if let Some(mut file) = create_unnamed(directory_of(target), exact_mode.unwrap_or(0o644))? {
         fill(&mut file, bytes, replaced.as_ref(), exact_mode)?;
         match put(&file, target, replaced.is_some()) {
             // Without /proc it cannot get a name.
@@ -100,14 +100,14 @@ fn fill(file: &mut File, bytes: &[u8], replaced: Option<&Metadata>, exact_mode: 
 /// Makes the symbolic link `link` to `target` where nothing has that name.
 ///
 /// # Errors
-/// A State fault when something else has the name, another link too; otherwise a fault that names the path.
+/// A State error when something else has the name, another link too; otherwise an error that names the path.
 pub fn make_link(link: &Path, target: &Path) -> Result<()> {
     match symlink(target, link) {
-        Ok(()) => sync_folder_of(link),
+        Ok(()) => sync_directory_of(link),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let quoted = crate::command::quote(link.as_os_str());
-            Err(Fault::new(
-                FaultClass::State,
+            Err(Error::new(
+                ErrorClass::State,
                 format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
             )
             .because("something else has that name")
@@ -117,13 +117,13 @@ pub fn make_link(link: &Path, target: &Path) -> Result<()> {
     }
 }
 
-/// Makes a rename in the folder of `path` last through a power cut.
-pub(super) fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = folder_of(path);
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some network filesystems cannot sync a folder, and a folder may be writable but not readable.
+/// Makes a rename in the directory of `path` last through a power cut.
+pub(super) fn sync_directory_of(path: &Path) -> Result<()> {
+    let directory = directory_of(path);
+    match File::open(directory).and_then(|directory| directory.sync_all()) {
+        // Some network filesystems cannot sync a directory, and a directory may be writable but not readable.
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied) => Ok(()),
-        Err(error) => Err(at_path("sync the folder", folder, &error)),
+        Err(error) => Err(at_path("sync the directory", directory, &error)),
         Ok(()) => Ok(()),
     }
 }
@@ -133,7 +133,7 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&place) {
-            Ok(target) => place = folder_of(&place).join(target),
+            Ok(target) => place = directory_of(&place).join(target),
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => return Ok(place),
             Err(error) => return Err(error),
         }
@@ -141,7 +141,7 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(Errno::LOOP.into())
 }
 
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -162,7 +162,7 @@ fn with_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io
         let mut name = OsString::from(".");
         name.push(base);
         name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
-        let candidate = folder_of(path).join(name);
+        let candidate = directory_of(path).join(name);
         match create(&candidate) {
             Ok(made) => return Ok((candidate, made)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -171,13 +171,13 @@ fn with_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io
     }
 }
 
-/// A new file without a name on the filesystem of `folder`, open for writing; nothing where that filesystem has none
+/// A new file without a name on the filesystem of `directory`, open for writing; nothing where that filesystem has none
 /// (NFS, FUSE, overlays of old kernels).
-pub(super) fn create_unnamed(folder: &Path, mode: u32) -> io::Result<Option<File>> {
+pub(super) fn create_unnamed(directory: &Path, mode: u32) -> io::Result<Option<File>> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    match open(folder, flags, rustix::fs::Mode::from_raw_mode(mode)) {
+    match open(directory, flags, rustix::fs::Mode::from_raw_mode(mode)) {
         Ok(file) => Ok(Some(File::from(file))),
-        // What does not know the flag takes it for a folder to be written (open(2)).
+        // What does not know the flag takes it for a directory to be written (open(2)).
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Ok(None),
         Err(error) => Err(error.into()),
     }

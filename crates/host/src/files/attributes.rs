@@ -64,7 +64,7 @@ fn copy_extended(old: &File, new: &File) -> io::Result<bool> {
         }
     }
     for name in present.iter().filter(|name| !wanted.contains(name)) {
-        // Such as a list that the folder gives to all new files.
+        // Such as a list that the directory gives to all new files.
         if fremovexattr(new, name.as_slice()).is_err() && !name.starts_with(b"security.") {
             return Ok(false);
         }

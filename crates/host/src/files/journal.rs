@@ -12,11 +12,11 @@ use model::{EventSink, Result};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::atomic::{replace, sync_folder_of};
+use super::atomic::{replace, sync_directory_of};
 use super::user_file::overwrite;
 use super::{Mode, read_optional, remove, write_atomic};
 
-/// In the folder for work.
+/// In the directory for work.
 const NAME: &str = "interrupted-write.json";
 
 /// What is being written.
@@ -40,7 +40,7 @@ impl Journal {
         let file = scratch.join(NAME);
         replace(&file, &text, Mode::Exactly(0o600))?;
         // It must last before anything is overwritten; a filesystem that cannot say so has no more to give.
-        let _ = sync_folder_of(&file);
+        let _ = sync_directory_of(&file);
         Ok(Journal { file })
     }
 
@@ -80,18 +80,18 @@ fn judge(present: &[u8], former: &[u8], new: &[u8]) -> Found {
 /// Puts back the content of a user's file that a run which was killed wrote half. The caller holds the lock of `scratch`.
 ///
 /// # Errors
-/// A fault that names the path.
+/// An error that names the path.
 pub fn recover(scratch: &Path, events: &dyn EventSink) -> Result<()> {
     let journal = scratch.join(NAME);
     let Some(text) = read_optional(&journal)? else { return Ok(()) };
     if let Ok(entry) = serde_json::from_slice::<Entry>(&text) {
         let path = PathBuf::from(OsString::from_vec(entry.path));
-        let fault = |error: &io::Error| crate::io_fault::at_path("put back the former content of", &path, error);
+        let failed = |error: &io::Error| crate::io_error::at_path("put back the former content of", &path, error);
         match open(&path).and_then(|mut file| read(&mut file).map(|present| (file, present))) {
             Ok((file, present)) => match judge(&present, &entry.former, &entry.new) {
                 Found::Whole => {}
                 Found::Mixed => {
-                    overwrite(&file, present.len(), &entry.former).map_err(|error| fault(&error))?;
+                    overwrite(&file, present.len(), &entry.former).map_err(|error| failed(&error))?;
                     events.warning(format!(
                         "{} was half written when a run was killed: it has its former content again",
                         path.display()
@@ -150,24 +150,24 @@ mod tests {
     }
 
     struct Cut {
-        folder: tempfile::TempDir,
+        directory: tempfile::TempDir,
     }
 
     impl Cut {
         /// A write of `new` over `former` that was killed when the file had `present`.
         fn at(former: &[u8], new: &[u8], present: &[u8]) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join(".env");
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join(".env");
             fs::write(&file, present).unwrap();
-            drop(Journal::begin(folder.path(), &file, former, new).unwrap());
-            Cut { folder }
+            drop(Journal::begin(directory.path(), &file, former, new).unwrap());
+            Cut { directory }
         }
 
         fn recovered(&self) -> (Vec<u8>, Vec<String>) {
             let events = Warnings::default();
-            recover(self.folder.path(), &events).unwrap();
-            assert!(!self.folder.path().join(NAME).exists());
-            (fs::read(self.folder.path().join(".env")).unwrap(), events.0.into_inner().unwrap())
+            recover(self.directory.path(), &events).unwrap();
+            assert!(!self.directory.path().join(NAME).exists());
+            (fs::read(self.directory.path().join(".env")).unwrap(), events.0.into_inner().unwrap())
         }
     }
 
@@ -183,19 +183,19 @@ mod tests {
         let cut = Cut::at(b"A=1\n", b"A=9\n", b"mine");
         let (content, warnings) = cut.recovered();
         assert_eq!(content, b"mine");
-        assert_eq!(fs::read(cut.folder.path().join("interrupted-write.former")).unwrap(), b"A=1\n");
+        assert_eq!(fs::read(cut.directory.path().join("interrupted-write.former")).unwrap(), b"A=1\n");
         assert!(warnings[0].contains("has changed since: what it held before is in "), "{warnings:?}");
 
-        fs::remove_file(cut.folder.path().join(".env")).unwrap();
-        drop(Journal::begin(cut.folder.path(), &cut.folder.path().join(".env"), b"A=2\n", b"").unwrap());
-        recover(cut.folder.path(), &Warnings::default()).unwrap();
-        assert_eq!(fs::read(cut.folder.path().join("interrupted-write.former")).unwrap(), b"A=2\n");
+        fs::remove_file(cut.directory.path().join(".env")).unwrap();
+        drop(Journal::begin(cut.directory.path(), &cut.directory.path().join(".env"), b"A=2\n", b"").unwrap());
+        recover(cut.directory.path(), &Warnings::default()).unwrap();
+        assert_eq!(fs::read(cut.directory.path().join("interrupted-write.former")).unwrap(), b"A=2\n");
     }
 
     #[test]
     fn without_a_cut_nothing_happens() {
-        let folder = tempfile::tempdir().unwrap();
-        recover(folder.path(), &Warnings::default()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        recover(directory.path(), &Warnings::default()).unwrap();
         for present in [&b"A=1\n"[..], b"A=9\n"] {
             assert_eq!(Cut::at(b"A=1\n", b"A=9\n", present).recovered(), (present.to_vec(), Vec::new()));
         }

@@ -2,7 +2,7 @@
 //! nothing beside it.
 //!
 //! It is replaced whole where a file in its place would be the same but for the content. Otherwise (a mount of its own,
-//! which container engines make of single files; a folder that cannot be written; other hard links; an owner or
+//! which container engines make of single files; a directory that cannot be written; other hard links; an owner or
 //! attributes that this user cannot give) it is written in place, with its former content kept until that is done.
 
 use std::ffi::{OsStr, OsString};
@@ -15,12 +15,12 @@ use model::Result;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::atomic::{folder_of, follow_links, present, replace, sync_folder_of};
+use super::atomic::{directory_of, follow_links, present, replace, sync_directory_of};
 use super::journal::Journal;
 use super::{Mode, atomic, attributes};
-use crate::io_fault::at_path;
+use crate::io_error::at_path;
 
-/// What is written anew in the folder for work has this name, for a moment.
+/// What is written anew in the directory for work has this name, for a moment.
 const STAGED: &str = "user-file.tmp";
 
 /// How a file was written.
@@ -38,11 +38,11 @@ pub enum Written {
 pub struct UserFile<'a> {
     /// Where it is.
     pub path: &'a Path,
-    /// Its name in messages; another one than `path` where that leads through an open folder (`/proc/self/fd/N/…`).
+    /// Its name in messages; another one than `path` where that leads through an open directory (`/proc/self/fd/N/…`).
     pub shown: &'a Path,
-    /// Whether a symbolic link is followed to the file that it leads to; otherwise it is a fault.
+    /// Whether a symbolic link is followed to the file that it leads to; otherwise it is an error.
     pub follow: bool,
-    /// A private folder of the tool's own, which is there: for the new content, and for the former one.
+    /// A private directory of the tool's own, which is there: for the new content, and for the former one.
     pub scratch: &'a Path,
 }
 
@@ -55,15 +55,15 @@ impl<'a> UserFile<'a> {
     /// Writes it; one that is not there is made with `mode`.
     ///
     /// # Errors
-    /// A fault that names the path; the file is as it was then.
+    /// An error that names the path; the file is as it was then.
     pub fn write(&self, bytes: &[u8], mode: Mode) -> Result<Written> {
-        let fault = |path: &Path, error: &io::Error| at_path("write", path, error);
+        let failed = |path: &Path, error: &io::Error| at_path("write", path, error);
         let target = if self.follow { follow_links(self.path) } else { Ok(self.path.to_owned()) }
-            .map_err(|error| fault(self.shown, &error))?;
+            .map_err(|error| failed(self.shown, &error))?;
         let shown = if self.follow { &target } else { self.shown };
-        let written = self.write_to(&target, shown, bytes, mode).map_err(|error| fault(shown, &error))?;
+        let written = self.write_to(&target, shown, bytes, mode).map_err(|error| failed(shown, &error))?;
         if written == Written::Replaced {
-            sync_folder_of(&target)?;
+            sync_directory_of(&target)?;
         }
         Ok(written)
     }
@@ -73,7 +73,7 @@ impl<'a> UserFile<'a> {
             return replace(target, bytes, mode).map(|()| Written::Replaced);
         };
         if facts.nlink() == 1 {
-            let beside = folder_of(target).join(temporary_name(target));
+            let beside = directory_of(target).join(temporary_name(target));
             for temporary in [self.scratch.join(STAGED), beside] {
                 match stage(&temporary, target, bytes, mode) {
                     Ok(Staged::Done) => return Ok(Written::Replaced),
@@ -110,14 +110,14 @@ impl<'a> UserFile<'a> {
     pub fn sweep(&self) {
         let target = if self.follow { follow_links(self.path) } else { Ok(self.path.to_owned()) };
         let target = target.unwrap_or_else(|_| self.path.to_owned());
-        let folder = folder_of(&target);
-        let (Some(base), Ok(entries)) = (target.file_name(), fs::read_dir(folder)) else { return };
+        let directory = directory_of(&target);
+        let (Some(base), Ok(entries)) = (target.file_name(), fs::read_dir(directory)) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let is_ours = name == temporary_name(&target) || is_of_a_former_version(&name, base);
             if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 // It is in nobody's way; the next run tries again.
-                let _ = fs::remove_file(folder.join(name));
+                let _ = fs::remove_file(directory.join(name));
             }
         }
         let _ = fs::remove_file(self.scratch.join(STAGED));
@@ -145,7 +145,7 @@ fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Resul
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let unnamed = atomic::create_unnamed(folder_of(temporary), 0o600)?;
+    let unnamed = atomic::create_unnamed(directory_of(temporary), 0o600)?;
     let (mut file, has_name) = match unnamed {
         Some(file) => (file, false),
         None => (OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?, true),
@@ -170,7 +170,7 @@ fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Resul
     result
 }
 
-/// What says that the name cannot get another file, or that no file can be made: a mount (`EBUSY`), a folder that cannot
+/// What says that the name cannot get another file, or that no file can be made: a mount (`EBUSY`), a directory that cannot
 /// be written, one of others' files only (sticky), no /proc to name a file through.
 fn forbids_replacing(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
@@ -199,10 +199,10 @@ fn is_of_a_former_version(name: &OsStr, base: &OsStr) -> bool {
     })
 }
 
-/// The path of `name` in an open folder, which leads there whatever becomes of the folder's own name.
-pub fn in_open_folder(folder: &File, name: &str) -> PathBuf {
+/// The path of `name` in an open directory, which leads there whatever becomes of the directory's own name.
+pub fn in_open_directory(directory: &File, name: &str) -> PathBuf {
     use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ fn acquire(path: &Path, deadline: Duration) -> Result<FileLock> {
 }
 
 fn new_path() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vm").join("lock");
-    (folder, path)
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("vm").join("lock");
+    (directory, path)
 }
 
 fn mode(path: &Path) -> u32 {
@@ -27,30 +27,30 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn a_second_taker_is_refused_and_told_the_holder() {
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     let held = acquire(&path, LONG).unwrap();
-    let fault = acquire(&path, Duration::ZERO).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::State);
+    let error = acquire(&path, Duration::ZERO).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::State);
     let begin = format!("instance k3s-vm is in use by process {} (", std::process::id());
-    assert!(fault.what().starts_with(&begin), "{fault}");
+    assert!(error.what().starts_with(&begin), "{error}");
     drop(held);
     acquire(&path, Duration::ZERO).unwrap();
 }
 
 #[test]
 fn the_file_is_private_and_stays() {
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     drop(acquire(&path, LONG).unwrap());
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     assert_eq!(std::fs::read(&path).unwrap(), b"");
 }
 
-/// Many at once take the lock, look that nobody else is inside, and remove the file, or its folder, before they let go.
+/// Many at once take the lock, look that nobody else is inside, and remove the file, or its directory, before they let go.
 #[test]
 fn a_lock_file_was_removed_while_others_waited_and_two_held_the_lock() {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     let inside = AtomicU32::new(0);
     let start = std::sync::Barrier::new(8);
     std::thread::scope(|scope| {
@@ -62,9 +62,9 @@ fn a_lock_file_was_removed_while_others_waited_and_two_held_the_lock() {
                     let held = loop {
                         match acquire(path, Duration::from_millis(1)) {
                             Ok(held) => break held,
-                            Err(fault) if fault.class() == FaultClass::State => std::thread::yield_now(),
-                            // The folder went between its making and the file's.
-                            Err(fault) => assert!(fault.to_string().contains("No such file"), "{fault}"),
+                            Err(error) if error.class() == ErrorClass::State => std::thread::yield_now(),
+                            // The directory went between its making and the file's.
+                            Err(error) => assert!(error.to_string().contains("No such file"), "{error}"),
                         }
                     };
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold the lock");
@@ -73,9 +73,9 @@ fn a_lock_file_was_removed_while_others_waited_and_two_held_the_lock() {
                     if (thread + turn) % 2 == 0 {
                         std::fs::remove_file(path).unwrap();
                     } else {
-                        let folder = path.parent().unwrap();
-                        let elsewhere = folder.with_file_name(format!("{thread}-{turn}"));
-                        std::fs::rename(folder, elsewhere).unwrap();
+                        let directory = path.parent().unwrap();
+                        let elsewhere = directory.with_file_name(format!("{thread}-{turn}"));
+                        std::fs::rename(directory, elsewhere).unwrap();
                     }
                     drop(held);
                 }
@@ -86,7 +86,7 @@ fn a_lock_file_was_removed_while_others_waited_and_two_held_the_lock() {
 
 #[test]
 fn a_lock_file_was_replaced_between_its_opening_and_the_lock_and_two_held_the_lock() {
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     let other = std::cell::RefCell::new(None);
     let open = || {
         let file = open(&path)?;
@@ -98,20 +98,20 @@ fn a_lock_file_was_replaced_between_its_opening_and_the_lock_and_two_held_the_lo
         Ok(Some(file))
     };
     let request = Request { path: &path, what: "instance k3s-vm", deadline: Duration::ZERO, events: &Silent };
-    let fault = request.take(open, Sharing::Alone).expect_err("two hold the lock");
-    assert_eq!(fault.class(), FaultClass::State);
+    let error = request.take(open, Sharing::Alone).expect_err("two hold the lock");
+    assert_eq!(error.class(), ErrorClass::State);
 }
 
 #[test]
 fn who_waits_for_what_is_removed_meanwhile_gets_nothing() {
-    let (folder, _) = new_path();
-    let path = folder.path().join("image");
+    let (directory, _) = new_path();
+    let path = directory.path().join("image");
     let existing = |sharing, deadline| FileLock::acquire_existing(&path, sharing, "the guest image", deadline, &Silent);
     assert!(existing(Sharing::Shared, LONG).unwrap().is_none());
     std::fs::create_dir(&path).unwrap();
     let shared = existing(Sharing::Shared, LONG).unwrap().unwrap();
     let other = existing(Sharing::Shared, LONG).unwrap().unwrap();
-    assert_eq!(existing(Sharing::Alone, Duration::ZERO).unwrap_err().class(), FaultClass::State);
+    assert_eq!(existing(Sharing::Alone, Duration::ZERO).unwrap_err().class(), ErrorClass::State);
     drop((shared, other));
     let alone = existing(Sharing::Alone, LONG).unwrap().unwrap();
     let (notes, heard) = mpsc::channel();
@@ -128,7 +128,7 @@ fn who_waits_for_what_is_removed_meanwhile_gets_nothing() {
 
 #[test]
 fn a_file_left_by_a_dead_holder_is_no_lock() {
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "4711 k3s-vm start\nand more that an older version wrote\n").unwrap();
     let _held = acquire(&path, Duration::ZERO).unwrap();
@@ -139,10 +139,10 @@ fn a_file_left_by_a_dead_holder_is_no_lock() {
 
 #[test]
 fn the_deadline_is_told() {
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     let _held = acquire(&path, LONG).unwrap();
-    let fault = acquire(&path, Duration::from_millis(30)).unwrap_err();
-    assert_eq!(fault.why(), ["it was not released within 30ms"]);
+    let error = acquire(&path, Duration::from_millis(30)).unwrap_err();
+    assert_eq!(error.why(), ["it was not released within 30ms"]);
 }
 
 /// Hands on the notes.
@@ -158,7 +158,7 @@ impl EventSink for Notes {
 
 #[test]
 fn a_waiter_says_so_once_and_gets_the_lock_when_it_is_free() {
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     let held = acquire(&path, LONG).unwrap();
     let (notes, heard) = mpsc::channel();
     let waiter = std::thread::spawn({
@@ -175,7 +175,7 @@ fn a_waiter_says_so_once_and_gets_the_lock_when_it_is_free() {
 
 #[test]
 fn the_lock_dies_with_its_process() {
-    let (_folder, path) = new_path();
+    let (_directory, path) = new_path();
     drop(acquire(&path, LONG).unwrap());
     // flock(1) holds the lock until its program, cat, sees the end of its input.
     let mut holder = std::process::Command::new("flock")
@@ -187,8 +187,8 @@ fn the_lock_dies_with_its_process() {
         .unwrap();
     let mut said = [0; 7];
     holder.stdout.take().unwrap().read_exact(&mut said).unwrap();
-    let fault = acquire(&path, Duration::ZERO).unwrap_err();
-    assert_eq!(fault.what(), "instance k3s-vm is in use by another process");
+    let error = acquire(&path, Duration::ZERO).unwrap_err();
+    assert_eq!(error.what(), "instance k3s-vm is in use by another process");
     drop(holder.stdin.take());
     holder.wait().unwrap();
     acquire(&path, LONG).unwrap();

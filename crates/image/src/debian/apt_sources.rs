@@ -21,9 +21,9 @@ pub(super) struct Source {
 
 /// Reads `/etc/apt/sources.list` and `/etc/apt/sources.list.d` below `root`; what cannot be read does not count.
 pub(super) fn of_host(root: &Path) -> Vec<Source> {
-    let folder = root.join("etc/apt");
-    let mut sources = one_line_entries(&std::fs::read_to_string(folder.join("sources.list")).unwrap_or_default());
-    let mut files: Vec<_> = std::fs::read_dir(folder.join("sources.list.d"))
+    let directory = root.join("etc/apt");
+    let mut sources = one_line_entries(&std::fs::read_to_string(directory.join("sources.list")).unwrap_or_default());
+    let mut files: Vec<_> = std::fs::read_dir(directory.join("sources.list.d"))
         .map(|read| read.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default();
     files.sort();
@@ -178,11 +178,12 @@ Suites: sid
     fn both_kinds_of_files_are_read_and_others_are_not() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(of_host(root.path()), []);
-        let folder = root.path().join("etc/apt/sources.list.d");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("b.sources"), "Types: deb\nURIs: http://b.example/debian\nSuites: sid\n").unwrap();
-        std::fs::write(folder.join("a.list"), "deb http://a.example/debian sid main\n").unwrap();
-        std::fs::write(folder.join("c.save"), "deb http://c.example/debian sid main\n").unwrap();
+        let directory = root.path().join("etc/apt/sources.list.d");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("b.sources"), "Types: deb\nURIs: http://b.example/debian\nSuites: sid\n")
+            .unwrap();
+        std::fs::write(directory.join("a.list"), "deb http://a.example/debian sid main\n").unwrap();
+        std::fs::write(directory.join("c.save"), "deb http://c.example/debian sid main\n").unwrap();
         let uris: Vec<_> = of_host(root.path()).into_iter().map(|source| source.uri).collect();
         assert_eq!(uris, ["http://a.example/debian", "http://b.example/debian"]);
     }

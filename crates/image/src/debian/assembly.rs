@@ -24,7 +24,7 @@ pub(super) struct Inputs<'a> {
     pub(super) tree: &'a Path,
     /// What the distribution brings.
     pub(super) payload: &'a Payload,
-    /// Folders that are laid over the tree, one after the other.
+    /// Directories that are laid over the tree, one after the other.
     pub(super) overlays: [&'a Path; 2],
 }
 
@@ -72,9 +72,9 @@ pub(super) fn assemble(
 }
 
 fn write_overlay(path: &Path, inputs: &Inputs) -> Result<()> {
-    let mut overlay = Overlay::create(path, tree_archive::folders(inputs.tree)?)?;
-    for folder in inputs.overlays {
-        overlay.folder(folder)?;
+    let mut overlay = Overlay::create(path, tree_archive::directories(inputs.tree)?)?;
+    for directory in inputs.overlays {
+        overlay.directory(directory)?;
     }
     for file in &inputs.payload.files {
         match &file.content {

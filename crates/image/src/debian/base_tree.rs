@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::command::Command;
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Event, EventSink, Result};
 
 use super::recipe::{Architecture, Recipe, SUITE};
 use super::tree_owner::TreeOwner;
@@ -60,7 +60,7 @@ pub(super) fn build(
         },
     );
     events.emit(Event::TaskFinished { task: TASK.to_owned() });
-    result.map_err(|fault| explain(fault, &progress))
+    result.map_err(|error| explain(error, &progress))
 }
 
 fn check_keyring(root: &Path) -> Result<()> {
@@ -68,7 +68,7 @@ fn check_keyring(root: &Path) -> Result<()> {
     if keyring.is_file() {
         return Ok(());
     }
-    Err(Fault::new(FaultClass::Host, "Debian's packages cannot be verified on this host")
+    Err(Error::new(ErrorClass::Host, "Debian's packages cannot be verified on this host")
         .because(format!("{} is not there", keyring.display()))
         .next("install the package debian-archive-keyring (Ubuntu, Fedora, Arch: same name)"))
 }
@@ -91,7 +91,7 @@ fn command(
         .arg("--aptopt=Acquire::Retries \"3\"")
         .args(exclusions)
         .arg(format!("--include={}", recipe.packages.join(",")))
-        // The text, not the file: a namespace's users may be unable to read the user's folders.
+        // The text, not the file: a namespace's users may be unable to read the user's directories.
         .arg(format!("--customize-hook={}", recipe.customize))
         .arg(SUITE)
         .arg(archive)
@@ -99,11 +99,11 @@ fn command(
         .env("LC_ALL", "C.UTF-8")
 }
 
-fn explain(fault: Fault, progress: &PackageProgress) -> Fault {
-    let fault = fault.context("the packages of the guest image cannot be installed");
+fn explain(error: Error, progress: &PackageProgress) -> Error {
+    let error = error.context("the packages of the guest image cannot be installed");
     match progress.unreachable {
-        true => fault.next("`sudo apt-get update` shows whether this host reaches its Debian mirror"),
-        false => fault,
+        true => error.next("`sudo apt-get update` shows whether this host reaches its Debian mirror"),
+        false => error,
     }
 }
 
@@ -184,9 +184,9 @@ mod tests {
     #[test]
     fn a_host_without_debians_keys_is_told_which_package_has_them() {
         let root = tempfile::tempdir().unwrap();
-        let fault = check_keyring(root.path()).unwrap_err();
-        assert_eq!(fault.class(), FaultClass::Host);
-        assert!(fault.next_steps()[0].contains("debian-archive-keyring"));
+        let error = check_keyring(root.path()).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Host);
+        assert!(error.next_steps()[0].contains("debian-archive-keyring"));
         let keyring = root.path().join(KEYRING);
         std::fs::create_dir_all(keyring.parent().unwrap()).unwrap();
         std::fs::write(keyring, "").unwrap();

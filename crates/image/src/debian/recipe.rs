@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use host::io_fault::at_path;
-use model::{Fault, FaultClass, Result};
+use host::io_error::at_path;
+use model::{Error, ErrorClass, Result};
 
 /// The release of Debian that the guest is made of; nowhere else is it named.
 pub(crate) const SUITE: &str = "trixie";
@@ -29,14 +29,14 @@ impl Architecture {
     /// The architecture that this program runs on, whose guests it can start.
     ///
     /// # Errors
-    /// A Host fault on an architecture for which there is no recipe.
+    /// A Host error on an architecture for which there is no recipe.
     pub(crate) fn of_host() -> Result<Self> {
         match std::env::consts::ARCH {
             "x86_64" => Ok(Architecture { name: "x86_64", debian: "amd64" }),
-            other => Err(Fault::new(FaultClass::Host, format!("no guest image can be built for {other}"))
+            other => Err(Error::new(ErrorClass::Host, format!("no guest image can be built for {other}"))
                 .because("the Debian provider knows x86_64 only")
                 .next(
-                    "name an image of your own: image.provider = \"prebuilt\" and image.folder in .k3s-vm/config.toml",
+                    "name an image of your own: image.provider = \"prebuilt\" and image.directory in .k3s-vm/config.toml",
                 )),
         }
     }
@@ -58,21 +58,21 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// Reads the recipe in `folder` (`guest/debian`) and adds the packages of the distribution.
-    pub(crate) fn read(folder: &Path, architecture: Architecture, of_distribution: &[String]) -> Result<Self> {
-        let mut packages: Vec<String> = words(&text(&folder.join("packages"))?)
+    /// Reads the recipe in `directory` (`guest/debian`) and adds the packages of the distribution.
+    pub(crate) fn read(directory: &Path, architecture: Architecture, of_distribution: &[String]) -> Result<Self> {
+        let mut packages: Vec<String> = words(&text(&directory.join("packages"))?)
             .into_iter()
             .map(|package| package.replace("{architecture}", architecture.debian))
             .chain(of_distribution.iter().cloned())
             .collect();
         packages.sort();
         packages.dedup();
-        let init = folder.join("initrd/init");
+        let init = directory.join("initrd/init");
         Ok(Recipe {
             packages,
-            leave_out: words(&text(&folder.join("leave-out"))?),
-            customize: text(&folder.join("customize.sh"))?,
-            initrd_modules: words(&text(&folder.join("initrd/modules"))?),
+            leave_out: words(&text(&directory.join("leave-out"))?),
+            customize: text(&directory.join("customize.sh"))?,
+            initrd_modules: words(&text(&directory.join("initrd/modules"))?),
             initrd_init: std::fs::read(&init).map_err(|error| at_path("read", &init, &error))?,
         })
     }
@@ -102,9 +102,9 @@ mod tests {
 
     #[test]
     fn the_repositorys_recipe_is_whole_and_takes_the_distributions_packages() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/debian");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/debian");
         let architecture = Architecture { name: "x86_64", debian: "amd64" };
-        let recipe = Recipe::read(&folder, architecture, &["runc".to_owned(), "kmod".to_owned()]).unwrap();
+        let recipe = Recipe::read(&directory, architecture, &["runc".to_owned(), "kmod".to_owned()]).unwrap();
         assert_eq!(recipe.packages.iter().filter(|name| *name == "kmod").count(), 1);
         for package in
             ["linux-image-cloud-amd64", "runc", "systemd-sysv", "openssh-server", "qemu-guest-agent", "netbase"]

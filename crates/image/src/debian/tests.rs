@@ -20,7 +20,7 @@ impl Consent for No {
 
 /// A copy of the recipe that a test may change, and a cache.
 struct Scratch {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     cache: CachePaths,
     config: ImageConfig,
     k3s: K3sConfig,
@@ -28,7 +28,7 @@ struct Scratch {
 
 impl Scratch {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest");
         for name in [
             "debian/packages",
@@ -42,31 +42,31 @@ impl Scratch {
             "k3s/contract.json",
             "k3s/rootfs/etc/rancher/k3s/config.yaml",
         ] {
-            let to = folder.path().join("guest").join(name);
+            let to = directory.path().join("guest").join(name);
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
             std::fs::copy(guest.join(name), to).unwrap();
         }
-        let cache = CachePaths::new(folder.path().join("cache"));
+        let cache = CachePaths::new(directory.path().join("cache"));
         let config = ImageConfig {
             nixpkgs: None,
             offline: false,
             provider: model::config::Provider::Debian,
             distribution: Distribution::Kubernetes,
-            folder: None,
+            directory: None,
             disk: 20 << 30,
         };
-        Scratch { folder, cache, config, k3s: K3sConfig::default() }
+        Scratch { directory, cache, config, k3s: K3sConfig::default() }
     }
 
     fn sources(&self) -> PathBuf {
-        self.folder.path().join("guest")
+        self.directory.path().join("guest")
     }
 
     fn with<T>(&self, act: impl FnOnce(&ImageRequest) -> T) -> T {
         act(&ImageRequest {
             config: &self.config,
             k3s: &self.k3s,
-            project: self.folder.path(),
+            project: self.directory.path(),
             sources: &self.sources(),
             cache: &self.cache,
             deadline: Duration::from_secs(60),
@@ -112,7 +112,7 @@ fn the_key_changes_with_each_input_and_only_then() {
 
     let before = scratch.key();
     std::fs::write(scratch.sources().join("debian/README.md"), "words").unwrap();
-    scratch.config.folder = Some("elsewhere".to_owned());
+    scratch.config.directory = Some("elsewhere".to_owned());
     std::fs::write(scratch.sources().join("k3s/contract.json"), "").unwrap();
     assert_eq!(scratch.key(), before);
 }
@@ -123,7 +123,7 @@ fn the_key_of_k3s_follows_its_files_and_what_is_left_out() {
     let program = std::env::current_exe().unwrap();
     scratch.config.distribution = Distribution::K3s;
     scratch.k3s.binary = Some("k3s".to_owned());
-    let place = |bytes: &[u8]| std::fs::write(scratch.folder.path().join("k3s"), bytes).unwrap();
+    let place = |bytes: &[u8]| std::fs::write(scratch.directory.path().join("k3s"), bytes).unwrap();
     let elf = std::fs::read(program).unwrap()[..4096].to_vec();
     place(&elf);
     let mut seen = vec![scratch.key()];
@@ -136,7 +136,7 @@ fn the_key_of_k3s_follows_its_files_and_what_is_left_out() {
     new(&scratch, "the program");
     scratch.k3s.disable = vec!["traefik".to_owned()];
     new(&scratch, "what is left out");
-    std::fs::write(scratch.folder.path().join("images.tar.gz"), [0x1f, 0x8b]).unwrap();
+    std::fs::write(scratch.directory.path().join("images.tar.gz"), [0x1f, 0x8b]).unwrap();
     scratch.k3s.images = Some("images.tar.gz".to_owned());
     new(&scratch, "the container images");
     std::fs::write(scratch.sources().join("k3s/rootfs/etc/rancher/k3s/config.yaml"), "").unwrap();
@@ -151,14 +151,14 @@ fn the_key_of_k3s_follows_its_files_and_what_is_left_out() {
 fn an_image_in_the_cache_is_found_and_taken_without_running_anything() {
     let scratch = Scratch::new();
     assert_eq!(scratch.with(|request| Debian.locate(request)).unwrap(), None);
-    let folder = scratch.cache.images().join(scratch.key());
-    std::fs::create_dir_all(&folder).unwrap();
+    let directory = scratch.cache.images().join(scratch.key());
+    std::fs::create_dir_all(&directory).unwrap();
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
-        std::fs::write(folder.join(name), "").unwrap();
+        std::fs::write(directory.join(name), "").unwrap();
     }
-    crate::manifest::write(&folder, crate::manifest::example()).unwrap();
+    crate::manifest::write(&directory, crate::manifest::example()).unwrap();
     let found = scratch.with(|request| Debian.locate(request)).unwrap().unwrap();
-    assert_eq!(found.folder, folder);
+    assert_eq!(found.directory, directory);
     assert_eq!(found.fingerprint, scratch.key());
     assert_eq!(scratch.with(|request| Debian.ensure(request)).unwrap(), found);
     assert!(!scratch.cache.parts().exists(), "a part was built");
@@ -175,7 +175,7 @@ fn the_manifest_says_what_the_contract_and_the_recipe_say() {
 }
 
 #[test]
-fn the_first_fault_of_two_parts_is_told_and_both_are_let_finish() {
+fn the_first_error_of_two_parts_is_told_and_both_are_let_finish() {
     let finished = std::sync::atomic::AtomicBool::new(false);
     let result: Result<((), ())> = both(
         &Silent,
@@ -183,7 +183,7 @@ fn the_first_fault_of_two_parts_is_told_and_both_are_let_finish() {
             finished.store(true, std::sync::atomic::Ordering::SeqCst);
             Ok(())
         },
-        || Err(Fault::new(FaultClass::Failed, "no packages")),
+        || Err(Error::new(ErrorClass::Failed, "no packages")),
     );
     assert_eq!(result.unwrap_err().what(), "no packages");
     assert!(finished.into_inner());
@@ -201,11 +201,11 @@ fn programs_are_required_only_while_the_image_is_missing() {
     for program in ["mmdebstrap", "mke2fs", "qemu-img", "gcc"] {
         assert!(missing.contains(&program), "{program}");
     }
-    let folder = scratch.cache.images().join(scratch.key());
-    std::fs::create_dir_all(&folder).unwrap();
+    let directory = scratch.cache.images().join(scratch.key());
+    std::fs::create_dir_all(&directory).unwrap();
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
-        std::fs::write(folder.join(name), "").unwrap();
+        std::fs::write(directory.join(name), "").unwrap();
     }
-    crate::manifest::write(&folder, crate::manifest::example()).unwrap();
+    crate::manifest::write(&directory, crate::manifest::example()).unwrap();
     assert_eq!(programs(&scratch), [""; 0]);
 }

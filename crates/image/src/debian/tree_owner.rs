@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use host::command::Command;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 /// As whom tools that handle the tree run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl TreeOwner {
     /// The way for this user.
     ///
     /// # Errors
-    /// A Host fault where an ordinary user has no subordinate users or may not make a user namespace.
+    /// A Host error where an ordinary user has no subordinate users or may not make a user namespace.
     pub(crate) fn of_user() -> Result<Self> {
         if rustix::process::geteuid().is_root() {
             return Ok(TreeOwner::Root);
@@ -30,7 +30,7 @@ impl TreeOwner {
         match probe.output() {
             Ok(output) if output.code == 0 => Ok(TreeOwner::UserNamespace),
             Ok(output) => Err(no_namespace(&String::from_utf8_lossy(&output.stderr))),
-            Err(fault) => Err(no_namespace(&fault.to_string())),
+            Err(error) => Err(no_namespace(&error.to_string())),
         }
     }
 
@@ -52,7 +52,7 @@ impl TreeOwner {
         match self {
             TreeOwner::Root => Command::new(program),
             TreeOwner::UserNamespace => {
-                // unshare looks along the user's PATH alone, which may lack the folders of system administration.
+                // unshare looks along the user's PATH alone, which may lack the directories of system administration.
                 let program = host::tools::find(program).map_or_else(|| program.into(), OsString::from);
                 Command::new("unshare").args(["--map-root-user", "--map-auto", "--"]).arg(program)
             }
@@ -60,7 +60,7 @@ impl TreeOwner {
         .args(arguments)
     }
 
-    /// Removes a folder that may hold files of the tree's users; one that is not there is success.
+    /// Removes a directory that may hold files of the tree's users; one that is not there is success.
     pub(crate) fn remove(self, path: &Path) -> Result<()> {
         match (self, host::files::remove(path)) {
             (TreeOwner::UserNamespace, Err(_)) => {
@@ -71,8 +71,8 @@ impl TreeOwner {
     }
 }
 
-fn no_namespace(why: &str) -> Fault {
-    Fault::new(FaultClass::Host, "an ordinary user cannot build the guest image on this host")
+fn no_namespace(why: &str) -> Error {
+    Error::new(ErrorClass::Host, "an ordinary user cannot build the guest image on this host")
         .because(
             "that needs a user namespace with the users of /etc/subuid and /etc/subgid, and here it cannot be made",
         )
@@ -97,12 +97,12 @@ mod tests {
 
     #[test]
     fn a_host_without_namespaces_is_told_what_to_type() {
-        let fault = no_namespace("unshare: unshare failed: Operation not permitted\n");
-        insta::assert_snapshot!(fault.next_steps().join("\n"), @r"
+        let error = no_namespace("unshare: unshare failed: Operation not permitted\n");
+        insta::assert_snapshot!(error.next_steps().join("\n"), @r"
         sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER
         or run the command again as root
         ");
-        insta::assert_snapshot!(fault.why().join("\n"), @r"
+        insta::assert_snapshot!(error.why().join("\n"), @r"
         that needs a user namespace with the users of /etc/subuid and /etc/subgid, and here it cannot be made
         unshare: unshare failed: Operation not permitted
         ");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use host::command::Command;
 use host::digest::Sha256;
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::config::k3s::is_release;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use crate::distribution::Content;
 
@@ -40,12 +40,12 @@ pub(super) struct LocalImages {
 /// The program `file`, relative to `project`.
 ///
 /// # Errors
-/// A Config fault where it is not there or cannot run in the guest.
+/// A Config error where it is not there or cannot run in the guest.
 pub(super) fn program(project: &Path, file: &str) -> Result<LocalProgram> {
     let path = project.join(file);
     let head = head(&path, "k3s.binary", "--k3s-binary")?;
     if let Some(why) = not_for_guest(&head) {
-        return Err(Fault::new(FaultClass::Config, format!("{} is no K3s program for the guest", path.display()))
+        return Err(Error::new(ErrorClass::Config, format!("{} is no K3s program for the guest", path.display()))
             .because(why)
             .next("name the file `k3s` of a release for x86_64: k3s.binary in .k3s-vm/config.toml, or --k3s-binary"));
     }
@@ -55,7 +55,7 @@ pub(super) fn program(project: &Path, file: &str) -> Result<LocalProgram> {
 /// The archive `file`, relative to `project`.
 ///
 /// # Errors
-/// A Config fault where it is not there or no archive that K3s reads.
+/// A Config error where it is not there or no archive that K3s reads.
 pub(super) fn images(project: &Path, file: &str) -> Result<LocalImages> {
     let path = project.join(file);
     let head = head(&path, "k3s.images", "--k3s-images")?;
@@ -66,7 +66,7 @@ pub(super) fn images(project: &Path, file: &str) -> Result<LocalImages> {
     } else if head.get(257..262) == Some(b"ustar") {
         (false, PLAIN_ARCHIVE)
     } else {
-        return Err(Fault::new(FaultClass::Config, format!("{} is no archive of container images", path.display()))
+        return Err(Error::new(ErrorClass::Config, format!("{} is no archive of container images", path.display()))
             .because("it is neither tar nor tar compressed with zstd or gzip")
             .next("name the file `k3s-airgap-images-amd64.tar.zst` of a release: k3s.images in .k3s-vm/config.toml, or --k3s-images"));
     };
@@ -94,7 +94,7 @@ impl LocalProgram {
 /// The first bytes of a file that the user named.
 fn head(path: &Path, key: &str, flag: &str) -> Result<Vec<u8>> {
     if !path.is_file() {
-        return Err(Fault::new(FaultClass::Config, format!("{} is not there", path.display()))
+        return Err(Error::new(ErrorClass::Config, format!("{} is not there", path.display()))
             .because(format!("{key} in .k3s-vm/config.toml or {flag} names it"))
             .next(format!("correct {key} or {flag}")));
     }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn archives_are_known_by_their_content() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
         for (name, bytes, expected) in [
@@ -176,13 +176,13 @@ mod tests {
             ("c.tar", &tar, Some((false, "k3s-airgap-images.tar"))),
             ("d.tar", b"<html>", None),
         ] {
-            std::fs::write(folder.path().join(name), bytes).unwrap();
-            let found = images(folder.path(), name).ok();
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+            let found = images(directory.path(), name).ok();
             assert_eq!(found.map(|found| (found.compressed, found.name)), expected, "{name}");
         }
-        let fault = images(folder.path(), "none").err().unwrap();
-        assert_eq!(fault.class(), FaultClass::Config);
-        assert!(fault.what().ends_with("/none is not there"));
+        let error = images(directory.path(), "none").err().unwrap();
+        assert_eq!(error.class(), ErrorClass::Config);
+        assert!(error.what().ends_with("/none is not there"));
     }
 
     #[test]

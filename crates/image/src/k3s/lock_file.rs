@@ -6,7 +6,7 @@ use std::path::Path;
 use host::digest::Sha256;
 use host::files::{self, Mode};
 use model::config::k3s::is_release;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 
 use super::published;
@@ -27,12 +27,12 @@ struct Document {
 /// The release of the lock file at `path`, if it is there and was written for `requested`.
 ///
 /// # Errors
-/// A Config fault where the file cannot be understood: what was meant must not be guessed.
+/// A Config error where the file cannot be understood: what was meant must not be guessed.
 pub(super) fn read(path: &Path, requested: &str) -> Result<Option<Release>> {
     let Some(text) = files::read_text_optional(path)? else { return Ok(None) };
     let unusable = |why: String| {
         let shown = path.display();
-        Fault::new(FaultClass::Config, format!("{shown} cannot be used"))
+        Error::new(ErrorClass::Config, format!("{shown} cannot be used"))
             .because(why.trim_end())
             .next(format!("rm {}    # the next start writes it anew", host::command::quote(path.as_os_str())))
             .next("or take the one of your version control")
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("k3s.lock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("k3s.lock");
         assert_eq!(read(&path, "stable").unwrap(), None);
         write(&path, "stable", &release()).unwrap();
         assert_eq!(read(&path, "stable").unwrap(), Some(release()));
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_a_mistake_that_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("k3s.lock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("k3s.lock");
         let good = render("stable", &release());
         let mut told = Vec::new();
         for (from, to) in [
@@ -122,10 +122,10 @@ mod tests {
             ("requested", "<<<<<<< HEAD\nrequested"),
         ] {
             std::fs::write(&path, good.replace(from, to)).unwrap();
-            let fault = read(&path, "stable").unwrap_err();
-            assert_eq!(fault.class(), FaultClass::Config);
-            assert!(fault.what().ends_with("k3s.lock cannot be used") && fault.next_steps()[0].starts_with("rm "));
-            told.push(fault.why().join("; "));
+            let error = read(&path, "stable").unwrap_err();
+            assert_eq!(error.class(), ErrorClass::Config);
+            assert!(error.what().ends_with("k3s.lock cannot be used") && error.next_steps()[0].starts_with("rm "));
+            told.push(error.why().join("; "));
         }
         insta::assert_snapshot!(told.join("\n"), @r#"
         it has version 2, this k3s-vm reads version 1

@@ -1,7 +1,7 @@
 //! What is published of K3s: where releases are, and their checksums. Pure.
 //!
 //! Channels and files have the layout that K3s's own installation script uses: a channel's address redirects to one
-//! that ends with the name of a release; the files of a release are in a folder of that name.
+//! that ends with the name of a release; the files of a release are in a directory of that name.
 
 use host::digest::Sha256;
 use model::config::k3s::is_release;

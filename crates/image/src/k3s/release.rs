@@ -7,7 +7,7 @@ use host::digest::Sha256;
 use host::download::{Client, Download, Limits, Reason};
 use model::config::k3s::{K3sConfig, K3sVersion};
 use model::paths::{CachePaths, ProjectPaths};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 pub(super) use host::download::Failure;
 
@@ -104,13 +104,13 @@ impl<'a> Source<'a> {
     fn ask_channel(&self, client: Client, channel: &str) -> Result<String, Failure> {
         let url = published::channel(self.mirror(), channel);
         let explained = |failure: Failure| match (failure.reason(), self.mirror()) {
-            (Reason::Status(404), Some(_)) => failure.map(|fault| {
-                fault
+            (Reason::Status(404), Some(_)) => failure.map(|error| {
+                error
                     .because("the mirror does not know this channel")
                     .next("name a release in .k3s-vm/config.toml instead: k3s.version = \"v1.33.5+k3s1\", for example")
             }),
-            (Reason::Status(404), None) => failure.map(|fault| {
-                fault
+            (Reason::Status(404), None) => failure.map(|error| {
+                error
                     .because(format!("K3s has no channel `{channel}`"))
                     .next("correct k3s.version in .k3s-vm/config.toml")
             }),
@@ -122,18 +122,18 @@ impl<'a> Source<'a> {
         };
         published::release_of(&answer).ok_or_else(|| {
             let answer: String = answer.trim().chars().take(120).collect();
-            let fault = Fault::new(FaultClass::Failed, format!("the channel `{channel}` leads to no K3s release"))
+            let error = Error::new(ErrorClass::Failed, format!("the channel `{channel}` leads to no K3s release"))
                 .because(format!("{url} says {answer:?}"))
                 .because("something between here and there may answer in its place, such as a login page");
-            ways_out(fault, self.config).into()
+            ways_out(error, self.config).into()
         })
     }
 
     fn ask_digests(&self, client: Client, version: String) -> Result<Release, Failure> {
         let url = published::file(self.mirror(), &version, published::SUMS);
         let text = client.text(&url, MOST_TEXT).map_err(|failure| match failure.reason() {
-            Reason::Status(404) => failure.map(|fault| {
-                fault
+            Reason::Status(404) => failure.map(|error| {
+                error
                     .because(format!("there is no release {version}, or not for this architecture"))
                     .next("correct k3s.version in .k3s-vm/config.toml; github.com/k3s-io/k3s/releases lists all")
             }),
@@ -142,7 +142,7 @@ impl<'a> Source<'a> {
         let digest = |name: &str| {
             published::digest_of(&text, name).ok_or_else(|| {
                 Failure::from(
-                    Fault::new(FaultClass::Failed, format!("{url} cannot be used"))
+                    Error::new(ErrorClass::Failed, format!("{url} cannot be used"))
                         .because(format!("it has no SHA-256 of {name}"))
                         .because("something between here and there may answer in its place, such as a login page"),
                 )
@@ -151,19 +151,19 @@ impl<'a> Source<'a> {
         Ok(Release { program: digest(published::PROGRAM)?, images: digest(published::IMAGES)?, version })
     }
 
-    fn changed(&self, locked: &Release, found: &Release) -> Fault {
-        let mut fault =
-            Fault::new(FaultClass::Failed, format!("K3s {} is not the one of {}", locked.version, self.lock_name()));
+    fn changed(&self, locked: &Release, found: &Release) -> Error {
+        let mut error =
+            Error::new(ErrorClass::Failed, format!("K3s {} is not the one of {}", locked.version, self.lock_name()));
         for (name, one, other) in
             [(published::PROGRAM, locked.program, found.program), (published::IMAGES, locked.images, found.images)]
         {
             if one != other {
-                fault = fault
+                error = error
                     .because(format!("{name}: the lock file has the SHA-256 {one}"))
                     .because(format!("{name}: the release has the SHA-256 {other}"));
             }
         }
-        fault
+        error
             .because("released files never change: the lock file is wrong, or the release has been tampered with")
             .next(format!("rm {}    # only if you trust what is released now", self.lock_name()))
     }
@@ -202,10 +202,10 @@ impl<'a> Source<'a> {
         };
         let again = match failure.reason() {
             Reason::Broken => "run the command again: it goes on where it stopped",
-            Reason::Other if failure.fault().class() == FaultClass::Failed => "run the command again: it begins anew",
+            Reason::Other if failure.error().class() == ErrorClass::Failed => "run the command again: it begins anew",
             _ => return Err(with_ways_out(failure, self.config)),
         };
-        Err(ways_out(Fault::from(failure).next(again), self.config))
+        Err(ways_out(Error::from(failure).next(again), self.config))
     }
 
     /// Named by content, so that what is there is what is wanted.

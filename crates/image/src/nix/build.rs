@@ -1,4 +1,4 @@
-//! One run of `nix-build`: its arguments, its last line as progress, its output in a file, its end as a path or a fault.
+//! One run of `nix-build`: its arguments, its last line as progress, its output in a file, its end as a path or an error.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use host::command::Command;
 use host::files;
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::config::Nixpkgs;
 use model::paths::ProjectPaths;
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Event, EventSink, Result};
 
 use super::failure::{self, Announced, Concerns};
 use super::program::Program;
@@ -68,8 +68,8 @@ impl Build<'_> {
         let command = Command::new(&self.program.path).args(words).deadline(self.deadline);
         match self.program.path.parent() {
             // It calls other programs of Nix by their names.
-            Some(folder) if !self.program.is_in_path => {
-                let mut path = folder.as_os_str().to_owned();
+            Some(directory) if !self.program.is_in_path => {
+                let mut path = directory.as_os_str().to_owned();
                 path.push(":");
                 path.push(std::env::var_os("PATH").unwrap_or_default());
                 command.env("PATH", path)
@@ -107,13 +107,13 @@ impl Build<'_> {
         match ended {
             Ok((0, stdout)) => {
                 stdout.lines().last().map(PathBuf::from).filter(|path| path.is_absolute()).ok_or_else(|| {
-                    Fault::new(FaultClass::Failed, "`nix-build` did not say where the guest image is")
+                    Error::new(ErrorClass::Failed, "`nix-build` did not say where the guest image is")
                         .because(format!("it printed {stdout:?}"))
                 })
             }
             Ok((code, _)) => Err(failure::translate(code, &last, concerns)),
-            Err(fault) if fault.class() == FaultClass::Timeout => Err(failure::with_log(fault, &last, &log)),
-            Err(fault) => Err(fault),
+            Err(error) if error.class() == ErrorClass::Timeout => Err(failure::with_log(error, &last, &log)),
+            Err(error) => Err(error),
         }
     }
 }
@@ -149,8 +149,8 @@ mod tests {
         let nixpkgs = Nixpkgs::Channel("nixos-26.05".to_owned());
         insta::assert_snapshot!(Build { nixpkgs: Some(&nixpkgs), refresh: true, ..plain }.command().display(), @r#"/usr/bin/nix-build /guest/nixos/default.nix -A image --argstr settings '/my project/.k3s-vm/vm/settings.json' --argstr configuration '/my project/.k3s-vm/vm/configuration.nix' --arg nixpkgs '(fetchTarball "https://channels.nixos.org/nixos-26.05/nixexprs.tar.xz")' --out-link '/my project/.k3s-vm/vm/result' --option tarball-ttl 0"#);
         let profile = Program { path: "/profile/bin/nix-build".into(), is_in_path: false };
-        let folder = Nixpkgs::Folder("../nixpkgs".to_owned());
-        let offline = Build { program: &profile, nixpkgs: Some(&folder), offline: true, ..plain };
+        let directory = Nixpkgs::Directory("../nixpkgs".to_owned());
+        let offline = Build { program: &profile, nixpkgs: Some(&directory), offline: true, ..plain };
         let shown = offline.command().display();
         let (path, rest) = shown.split_once(" /profile").unwrap();
         assert!(path.starts_with("PATH=") && path.contains("/profile/bin:"), "{path}");

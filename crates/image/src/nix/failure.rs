@@ -1,15 +1,15 @@
-//! What Nix says when it fails, as one fault with the next command to type. Pure.
+//! What Nix says when it fails, as one error with the next command to type. Pure.
 //!
 //! Nix has no codes for its errors, only words. Those here are of Nix 2.26 and 2.34 (`recorded/`).
 
 use std::path::Path;
 
-use model::fault::LogTail;
-use model::{Fault, FaultClass};
+use model::error::LogTail;
+use model::{Error, ErrorClass};
 
 use super::program::WITHOUT_NIX;
 
-/// How many lines go with a fault.
+/// How many lines go with an error.
 const TAIL: usize = 20;
 /// So many derivations may be built without a cache. A change of the user's configuration takes some tens (files of
 /// /etc, units, the initial RAM disk, the image); a system without any cache takes thousands.
@@ -33,14 +33,14 @@ pub(super) struct Concerns<'a> {
 struct Cause {
     /// Any of them tells it.
     words: &'static [&'static str],
-    class: FaultClass,
+    class: ErrorClass,
     what: &'static str,
     next: &'static str,
 }
 
 const DISK_FULL: Cause = Cause {
     words: &["No space left on device", "database or disk is full"],
-    class: FaultClass::Host,
+    class: ErrorClass::Host,
     what: "Nix has no space left for the guest image",
     next: "nix-collect-garbage    # removes what nothing uses; `df -h /nix` shows how much there is",
 };
@@ -48,31 +48,31 @@ const DISK_FULL: Cause = Cause {
 const CAUSES: [Cause; 9] = [
     Cause {
         words: &["cannot connect to socket at"],
-        class: FaultClass::Host,
+        class: ErrorClass::Host,
         what: "the daemon of Nix does not answer",
         next: "sudo systemctl start nix-daemon    # or as your system starts services",
     },
     Cause {
         words: &["big-lock", "per-user' to 755: Operation not permitted"],
-        class: FaultClass::Host,
+        class: ErrorClass::Host,
         what: "this user may not use the store of Nix: it is another user's, or its daemon does not run",
         next: "sudo systemctl start nix-daemon    # where Nix was installed for all users",
     },
     Cause {
         words: &["specified in 'build-users-group' does not exist"],
-        class: FaultClass::Host,
+        class: ErrorClass::Host,
         what: "Nix cannot build as root without the users that build",
         next: "export NIX_CONFIG='build-users-group ='    # root builds by itself; then run the command again",
     },
     Cause {
         words: &["kernel namespaces that are required for sandboxing"],
-        class: FaultClass::Host,
+        class: ErrorClass::Host,
         what: "Nix cannot build in a sandbox here, which most containers forbid",
         next: "export NIX_CONFIG='sandbox = false'    # then run the command again",
     },
     Cause {
         words: &["experimental Nix feature '", "attribute 'getFlake' missing"],
-        class: FaultClass::Host,
+        class: ErrorClass::Host,
         what: "a feature of Nix is off that the guest's configuration needs",
         next: "export NIX_CONFIG='extra-experimental-features = nix-command flakes'    # then run the command again",
     },
@@ -83,53 +83,53 @@ const CAUSES: [Cause; 9] = [
             "Reason: missing system features",
             "Reason: required system or feature not available",
         ],
-        class: FaultClass::Host,
+        class: ErrorClass::Host,
         what: "this Nix has no builder for the guest's platform, or for a feature that .k3s-vm/vm/configuration.nix needs",
         next: "man nix.conf    # builders and system-features; on macOS `nix run nixpkgs#darwin.linux-builder` is one",
     },
     Cause {
         words: &["was not found in the Nix search path"],
-        class: FaultClass::Config,
+        class: ErrorClass::Config,
         what: "Nix does not find a nixpkgs by its search path",
-        next: "name a folder, an address or channel:NAME in image.nixpkgs, or leave it out",
+        next: "name a directory, an address or channel:NAME in image.nixpkgs, or leave it out",
     },
     Cause {
         words: &["hash mismatch in"],
-        class: FaultClass::Failed,
+        class: ErrorClass::Failed,
         what: "what Nix fetched is not what was pinned",
         next: UPDATE,
     },
     Cause {
         words: &["cannot create symlink"],
-        class: FaultClass::State,
+        class: ErrorClass::State,
         what: "something is in the way of the link that Nix makes to the guest image",
         next: "move it away, then run the command again",
     },
 ];
 
-/// The fault of a run that ended with `code` and said `lines` at its end.
-pub(super) fn translate(code: i32, lines: &[String], concerns: Concerns<'_>) -> Fault {
+/// The error of a run that ended with `code` and said `lines` at its end.
+pub(super) fn translate(code: i32, lines: &[String], concerns: Concerns<'_>) -> Error {
     let lines_of_nix = lines.iter().map(|line| line.trim()).filter(|line| !is_source(line));
     let errors = errors(lines);
-    let fault = by_words(lines_of_nix, &DISK_FULL)
+    let error = by_words(lines_of_nix, &DISK_FULL)
         .or_else(|| of_the_guest(&errors))
         .or_else(|| CAUSES.iter().find_map(|cause| by_words(errors.iter().copied(), cause)))
         .or_else(|| of_a_builder(&errors))
         .or_else(|| of_a_download(&errors, concerns.offline))
         .or_else(|| of_the_configuration(&errors, concerns.configuration))
         .unwrap_or_else(|| {
-            let fault = Fault::new(FaultClass::Failed, format!("`nix-build` failed with exit code {code}"));
-            if errors.is_empty() { fault } else { fault.because(sentence(&errors)) }
+            let error = Error::new(ErrorClass::Failed, format!("`nix-build` failed with exit code {code}"));
+            if errors.is_empty() { error } else { error.because(sentence(&errors)) }
         });
-    let fault = fault.next(format!("less {}    # all that Nix said", host::command::quote(concerns.log.as_os_str())));
-    let fault = if fault.class() == FaultClass::Config { fault } else { fault.next(WITHOUT_NIX) };
-    with_log(fault, lines, concerns.log)
+    let error = error.next(format!("less {}    # all that Nix said", host::command::quote(concerns.log.as_os_str())));
+    let error = if error.class() == ErrorClass::Config { error } else { error.next(WITHOUT_NIX) };
+    with_log(error, lines, concerns.log)
 }
 
 /// Adds the last lines.
-pub(super) fn with_log(fault: Fault, lines: &[String], log: &Path) -> Fault {
+pub(super) fn with_log(error: Error, lines: &[String], log: &Path) -> Error {
     let lines = lines[lines.len().saturating_sub(TAIL)..].to_vec();
-    if lines.is_empty() { fault } else { fault.with_log(LogTail { source: log.display().to_string(), lines }) }
+    if lines.is_empty() { error } else { error.with_log(LogTail { source: log.display().to_string(), lines }) }
 }
 
 /// The lines from the first error on, without excerpts of sources and of builders' logs, which may have any word.
@@ -150,58 +150,58 @@ fn sentence(errors: &[&str]) -> String {
     told.join("\n").trim_start_matches("error:").trim().to_owned()
 }
 
-fn by_words<'a>(mut lines: impl Iterator<Item = &'a str>, cause: &Cause) -> Option<Fault> {
+fn by_words<'a>(mut lines: impl Iterator<Item = &'a str>, cause: &Cause) -> Option<Error> {
     let line = lines.find(|line| cause.words.iter().any(|word| line.contains(word)))?;
     let why = line.trim().trim_start_matches("error:").trim();
-    Some(Fault::new(cause.class, cause.what).because(why).next(cause.next))
+    Some(Error::new(cause.class, cause.what).because(why).next(cause.next))
 }
 
 /// What `guest/nixos` itself says of the configuration.
-fn of_the_guest(errors: &[&str]) -> Option<Fault> {
+fn of_the_guest(errors: &[&str]) -> Option<Error> {
     let what = errors.iter().find_map(|line| line.strip_prefix("error: k3s-vm: "))?;
-    let fault = Fault::new(FaultClass::Config, what);
+    let error = Error::new(ErrorClass::Config, what);
     Some(if what.contains("no K3s ") {
-        fault
+        error
             .next("set k3s.version in .k3s-vm/config.toml to one of these, such as \"v1.35\", or leave it out")
             .next("k3s-vm nix update    # pins the newest nixpkgs, which may have it")
     } else {
-        fault.next("k3s-vm config show    # tells where each value is from")
+        error.next("k3s-vm config show    # tells where each value is from")
     })
 }
 
 /// The first builder that failed: "builder for 'D' failed with H", and "Cannot build 'D'." before "Reason: builder
 /// failed with H." of newer ones.
-fn of_a_builder(errors: &[&str]) -> Option<Fault> {
+fn of_a_builder(errors: &[&str]) -> Option<Error> {
     let place = errors.iter().position(|line| line.contains("builder f") && line.contains("failed with "))?;
     let derivation = errors[..=place].iter().rev().flat_map(|line| line.split('\'')).find(|it| it.ends_with(".drv"))?;
     let file = derivation.rsplit('/').next().unwrap_or(derivation).trim_end_matches(".drv");
     // `/nix/store/HASH-NAME.drv`
     let name = file.split_once('-').filter(|(hash, _)| hash.len() == 32).map_or(file, |(_, name)| name);
     let how = errors[place].split_once("failed with ")?.1.trim_end_matches(['.', ';']);
-    let fault = Fault::new(FaultClass::Failed, format!("the build of {name} failed"));
-    let fault = fault.because(format!("its builder ended with {how}"));
-    Some(fault.next(format!("nix-store --read-log {derivation}    # all that it said")))
+    let error = Error::new(ErrorClass::Failed, format!("the build of {name} failed"));
+    let error = error.because(format!("its builder ended with {how}"));
+    Some(error.next(format!("nix-store --read-log {derivation}    # all that it said")))
 }
 
-fn of_a_download(errors: &[&str], offline: bool) -> Option<Fault> {
+fn of_a_download(errors: &[&str], offline: bool) -> Option<Error> {
     let (address, why) = errors.iter().find_map(|line| line.split_once("unable to download '")?.1.split_once("': "))?;
     let answered = why.contains("HTTP error");
-    let class = if answered { FaultClass::Failed } else { FaultClass::Host };
-    let fault = Fault::new(class, format!("Nix cannot fetch {address}")).because(why.trim_end_matches(')'));
+    let class = if answered { ErrorClass::Failed } else { ErrorClass::Host };
+    let error = Error::new(class, format!("Nix cannot fetch {address}")).because(why.trim_end_matches(')'));
     Some(match offline {
-        _ if answered => fault.next("correct image.nixpkgs, if that names it").next(UPDATE),
-        true => fault.because("image.offline is set, and it is not on this machine").next(ONLINE),
-        false => fault.next(PROXY).next("k3s-vm start --nixpkgs FOLDER    # a nixpkgs that you have"),
+        _ if answered => error.next("correct image.nixpkgs, if that names it").next(UPDATE),
+        true => error.because("image.offline is set, and it is not on this machine").next(ONLINE),
+        false => error.next(PROXY).next("k3s-vm start --nixpkgs DIRECTORY    # a nixpkgs that you have"),
     })
 }
 
 const ONLINE: &str = "k3s-vm start --set image.offline=false    # fetches it";
 
-fn of_the_configuration(errors: &[&str], configuration: &Path) -> Option<Fault> {
+fn of_the_configuration(errors: &[&str], configuration: &Path) -> Option<Error> {
     let path = configuration.display().to_string();
     errors.iter().find(|line| line.contains(&path))?;
-    let fault = Fault::new(FaultClass::Config, format!("{path} has a mistake")).because(sentence(errors));
-    Some(fault.next("correct it, then run the command again"))
+    let error = Error::new(ErrorClass::Config, format!("{path} has a mistake")).because(sentence(errors));
+    Some(error.next("correct it, then run the command again"))
 }
 
 /// What Nix announced to do, and whether it found a cache.
@@ -214,8 +214,8 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// Takes a line. A fault where Nix now begins to compile most of a system, which takes hours, since nothing brings it.
-    pub(super) fn take(&mut self, line: &str, offline: bool) -> Option<Fault> {
+    /// Takes a line. An error where Nix now begins to compile most of a system, which takes hours, since nothing brings it.
+    pub(super) fn take(&mut self, line: &str, offline: bool) -> Option<Error> {
         let count = || line.split(' ').nth(1)?.parse().ok();
         if line.starts_with("these ") && line.contains(" will be built") {
             self.builds = count().unwrap_or(0);
@@ -231,16 +231,16 @@ impl Announced {
         (begins && self.builds > LOCAL_BUILDS && self.fetches < self.builds).then(|| self.world(offline))
     }
 
-    fn world(&self, offline: bool) -> Fault {
+    fn world(&self, offline: bool) -> Error {
         let what = format!("{} things would have to be compiled for the guest image", self.builds);
-        let fault = Fault::new(FaultClass::Host, what);
-        let fault = if offline {
-            fault.because("image.offline is set, and they are not on this machine").next(ONLINE)
+        let error = Error::new(ErrorClass::Host, what);
+        let error = if offline {
+            error.because("image.offline is set, and they are not on this machine").next(ONLINE)
         } else {
-            let fault = fault.because("no cache of Nix that has them can be reached").next(PROXY);
-            self.unreachable.iter().fold(fault, Fault::because)
+            let error = error.because("no cache of Nix that has them can be reached").next(PROXY);
+            self.unreachable.iter().fold(error, Error::because)
         };
-        fault.next(WITHOUT_NIX)
+        error.next(WITHOUT_NIX)
     }
 }
 

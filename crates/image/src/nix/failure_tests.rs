@@ -16,12 +16,12 @@ fn lines(said: &str) -> Vec<String> {
 
 /// Without what every failure has: the log, and the way without Nix.
 fn told(said: &str, offline: bool) -> String {
-    let fault = translate(1, &lines(said), Concerns { offline, ..concerns() });
-    let mut text = format!("{} ({})\n", fault.what(), fault.class().name());
-    for why in fault.why() {
+    let error = translate(1, &lines(said), Concerns { offline, ..concerns() });
+    let mut text = format!("{} ({})\n", error.what(), error.class().name());
+    for why in error.why() {
         text.push_str(&format!("  {}\n", why.replace('\n', "\n  ")));
     }
-    for step in fault.next_steps().iter().filter(|step| !step.starts_with("less ") && *step != WITHOUT_NIX) {
+    for step in error.next_steps().iter().filter(|step| !step.starts_with("less ") && *step != WITHOUT_NIX) {
         text.push_str(&format!("-> {step}\n"));
     }
     text
@@ -115,18 +115,18 @@ fn what_should_have_come_from_somewhere() {
     insta::assert_snapshot!(told.join(""), @r#"
     Nix does not find a nixpkgs by its search path (config)
       file 'nixpkgs/nixos' was not found in the Nix search path (add it using $NIX_PATH or -I)
-    -> name a folder, an address or channel:NAME in image.nixpkgs, or leave it out
+    -> name a directory, an address or channel:NAME in image.nixpkgs, or leave it out
     what Nix fetched is not what was pinned (failed)
       hash mismatch in file downloaded from 'file:///guest/nixos/exprs.tar.xz':
     -> k3s-vm nix update    # pins the newest nixpkgs, with what it is now
     Nix cannot fetch https://releases.nixos.org/nixexprs.tar.xz (host)
       Could not connect to server (7) Failed to connect to 127.0.0.1 port 9 after 0 ms: Could not connect to server
     -> export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too
-    -> k3s-vm start --nixpkgs FOLDER    # a nixpkgs that you have
+    -> k3s-vm start --nixpkgs DIRECTORY    # a nixpkgs that you have
     Nix cannot fetch https://releases.nixos.org/nixexprs.tar.xz (host)
       Could not connect to server (7) Failed to connect to 127.0.0.1:9 after 0 ms: Could not connect to server
     -> export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too
-    -> k3s-vm start --nixpkgs FOLDER    # a nixpkgs that you have
+    -> k3s-vm start --nixpkgs DIRECTORY    # a nixpkgs that you have
     Nix cannot fetch https://releases.nixos.org/nixexprs.tar.xz (host)
       Could not connect to server (7) Failed to connect to 127.0.0.1:9 after 0 ms: Could not connect to server
       image.offline is set, and it is not on this machine
@@ -206,15 +206,15 @@ fn the_first_builder_that_fails_is_told_and_anything_else_in_nix_s_words() {
 #[test]
 fn every_failure_has_the_last_lines_and_where_the_rest_is() {
     let said: Vec<String> = (0..50).map(|number| format!("l {number}")).collect();
-    let fault = translate(1, &said, concerns());
-    let log = fault.log().unwrap();
+    let error = translate(1, &said, concerns());
+    let log = error.log().unwrap();
     assert_eq!(log.source, "/project/.k3s-vm/nix-build.log");
     assert_eq!((log.lines.len(), log.lines[0].as_str()), (20, "l 30"));
-    assert_eq!(fault.next_steps(), ["less /project/.k3s-vm/nix-build.log    # all that Nix said", WITHOUT_NIX]);
+    assert_eq!(error.next_steps(), ["less /project/.k3s-vm/nix-build.log    # all that Nix said", WITHOUT_NIX]);
 }
 
-/// The fault at a build's begin behind these lines.
-fn at_the_begin(said: &str, offline: bool) -> Option<Fault> {
+/// The error at a build's begin behind these lines.
+fn at_the_begin(said: &str, offline: bool) -> Option<Error> {
     let mut announced = Announced::default();
     assert!(said.lines().all(|line| announced.take(line, offline).is_none()), "{said}");
     announced.take("building '/nix/store/x.drv'...", offline)
@@ -246,7 +246,7 @@ fn the_world_is_not_compiled_without_a_cache() {
     for recorded in [recorded!("cache-unreachable-2.26"), recorded!("cache-unreachable-2.34")] {
         assert!(at_the_begin(recorded.split_once("building").map_or(recorded, |(before, _)| before), false).is_none());
         let much = recorded.replace("this derivation will be built:", "these 2113 derivations will be built:");
-        let fault = at_the_begin(much.split_once("\nbuilding").map_or(&*much, |(before, _)| before), false).unwrap();
-        assert!(fault.why()[1].starts_with("https://cache.nixos.org: Could not connect to server (7)"), "{fault}");
+        let error = at_the_begin(much.split_once("\nbuilding").map_or(&*much, |(before, _)| before), false).unwrap();
+        assert!(error.why()[1].starts_with("https://cache.nixos.org: Could not connect to server (7)"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use host::command::Command;
 use host::download::{Client, Limits};
 use host::files::{self, Mode};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -92,12 +92,12 @@ impl<'a> PinUpdate<'a> {
         let mut address = format!("{}/{channel}/nixexprs.tar.xz", self.channels);
         self.events.progress("nixpkgs", format!("asking {address}"));
         for _ in 0..MOST_REDIRECTS {
-            match client.redirect(&address).map_err(Fault::from)? {
+            match client.redirect(&address).map_err(Error::from)? {
                 None => return Ok(address),
                 Some(next) => address = absolute(&next, &address),
             }
         }
-        Err(Fault::new(FaultClass::Failed, format!("the channel {channel} leads to no archive"))
+        Err(Error::new(ErrorClass::Failed, format!("the channel {channel} leads to no archive"))
             .because(format!("it still redirects after {MOST_REDIRECTS} times, now to {address}")))
     }
 
@@ -120,12 +120,12 @@ impl<'a> PinUpdate<'a> {
         }
         // What a server answered may follow, page by page.
         let why = said.iter().find_map(|line| line.strip_prefix("error: ")).or(said.first().map(String::as_str));
-        Err(Fault::new(FaultClass::Failed, format!("Nix cannot fetch {address}"))
+        Err(Error::new(ErrorClass::Failed, format!("Nix cannot fetch {address}"))
             .because(why.map_or_else(|| format!("it ended with exit code {code}"), |why| why.trim().to_owned())))
     }
 
-    fn unusable(&self, why: &str) -> Fault {
-        Fault::new(FaultClass::Failed, format!("{} is no pin of nixpkgs", self.file.display()))
+    fn unusable(&self, why: &str) -> Error {
+        Error::new(ErrorClass::Failed, format!("{} is no pin of nixpkgs", self.file.display()))
             .because(why)
             .next("take the one of k3s-vm's version control")
     }
@@ -169,15 +169,15 @@ mod tests {
     impl Setup {
         fn new(prefetch: &str) -> Self {
             let scratch = tempfile::tempdir().unwrap();
-            let folder = scratch.path().join("guest/nixos");
-            std::fs::create_dir_all(&folder).unwrap();
+            let directory = scratch.path().join("guest/nixos");
+            std::fs::create_dir_all(&directory).unwrap();
             std::fs::create_dir(scratch.path().join("bin")).unwrap();
             for (name, text) in [("nix-build", "#!/bin/sh\n"), ("nix-prefetch-url", prefetch)] {
                 let path = scratch.path().join("bin").join(name);
                 std::fs::write(&path, text).unwrap();
                 std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
             }
-            std::fs::write(folder.join("nixpkgs.json"), PIN).unwrap();
+            std::fs::write(directory.join("nixpkgs.json"), PIN).unwrap();
             let server = HttpServer::start(|request, _| match request.path.as_str() {
                 "/nixos-26.05/nixexprs.tar.xz" => Answer::redirect("/newest"),
                 "/newest" => Answer::redirect("/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz"),
@@ -236,8 +236,8 @@ mod tests {
             "#!/bin/sh\necho \"error: unable to download '$4': HTTP error 404\n\nresponse body:\n</html>\" >&2\nexit 1\n",
         );
         let before = setup.pin();
-        let fault = setup.update().unwrap_err();
-        insta::assert_snapshot!(setup.steady(&fault.to_string()), @"Nix cannot fetch http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz: unable to download 'http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz': HTTP error 404");
+        let error = setup.update().unwrap_err();
+        insta::assert_snapshot!(setup.steady(&error.to_string()), @"Nix cannot fetch http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz: unable to download 'http://SERVER/nixos/26.05/nixos-26.05.99.abc/nixexprs.tar.xz': HTTP error 404");
         assert_eq!(setup.pin(), before);
     }
 }

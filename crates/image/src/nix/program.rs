@@ -7,7 +7,7 @@ use std::time::Duration;
 use host::command::Command;
 use host::{program_version, tools};
 use model::paths::CachePaths;
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 /// The program of Nix that is called; every installation has it, whatever its experimental features.
 const PROGRAM: &str = "nix-build";
@@ -53,10 +53,10 @@ impl Places {
         })
     }
 
-    /// The fault where there is none.
-    pub(crate) fn none(&self) -> Fault {
-        let looked: Vec<String> = self.profiles.iter().map(|folder| folder.display().to_string()).collect();
-        Fault::new(FaultClass::Host, "Nix is not installed")
+    /// The error where there is none.
+    pub(crate) fn none(&self) -> Error {
+        let looked: Vec<String> = self.profiles.iter().map(|directory| directory.display().to_string()).collect();
+        Error::new(ErrorClass::Host, "Nix is not installed")
             .because(format!("there is no `{PROGRAM}` in PATH, nor in {}", looked.join(", ")))
             .next("sh <(curl -L https://nixos.org/nix/install) --daemon    # installs Nix, as nixos.org says")
             .next(WITHOUT_NIX)
@@ -75,11 +75,11 @@ impl Program {
     /// Its version.
     ///
     /// # Errors
-    /// A Host fault where it does not run or does not say it.
+    /// A Host error where it does not run or does not say it.
     pub(crate) fn version(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<String> {
-        program_version::remembered(&self.path, cache, events, ask).map_err(|fault| {
-            fault
-                .as_reason_of(FaultClass::Host, format!("the Nix in {} does not work", self.path.display()))
+        program_version::remembered(&self.path, cache, events, ask).map_err(|error| {
+            error
+                .as_reason_of(ErrorClass::Host, format!("the Nix in {} does not work", self.path.display()))
                 .next(WITHOUT_NIX)
         })
     }
@@ -87,11 +87,11 @@ impl Program {
     /// That it is new enough.
     ///
     /// # Errors
-    /// A Host fault where it is too old or does not run.
+    /// A Host error where it is too old or does not run.
     pub(crate) fn check(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<()> {
         let version = self.version(cache, events)?;
         if is_too_old(&version) {
-            return Err(Fault::new(FaultClass::Host, too_old(&version))
+            return Err(Error::new(ErrorClass::Host, too_old(&version))
                 .because(format!("{} is that of your PATH or profile", self.path.display()))
                 .next("nix upgrade-nix    # or as your system does it")
                 .next(WITHOUT_NIX));
@@ -102,8 +102,8 @@ impl Program {
     /// Tells where it is, if PATH does not lead to it.
     pub(crate) fn tell_place(&self, events: &dyn EventSink) {
         if !self.is_in_path {
-            let folder = self.path.parent().unwrap_or(&self.path);
-            events.note(format!("using the Nix in {}, which is not in PATH", folder.display()));
+            let directory = self.path.parent().unwrap_or(&self.path);
+            events.note(format!("using the Nix in {}, which is not in PATH", directory.display()));
         }
     }
 }
@@ -122,7 +122,7 @@ pub(crate) fn too_old(version: &str) -> String {
 fn ask(program: &Path) -> Result<String> {
     let text = Command::new(program).arg("--version").deadline(DEADLINE).run()?;
     let numbers = tools::parse_version(&text).ok_or_else(|| {
-        Fault::new(FaultClass::Failed, format!("{} does not tell its version", program.display())).because(text.trim())
+        Error::new(ErrorClass::Failed, format!("{} does not tell its version", program.display())).because(text.trim())
     })?;
     Ok(numbers.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
 }
@@ -136,9 +136,9 @@ mod tests {
 
     use super::*;
 
-    fn install(folder: &Path, says: &str) -> PathBuf {
-        std::fs::create_dir_all(folder).unwrap();
-        let path = folder.join(PROGRAM);
+    fn install(directory: &Path, says: &str) -> PathBuf {
+        std::fs::create_dir_all(directory).unwrap();
+        let path = directory.join(PROGRAM);
         std::fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         path

@@ -70,12 +70,12 @@ fn minor(version: &K3sVersion) -> Result<Option<String>, String> {
     }
 }
 
-/// The arguments of `nix-build` that name the nixpkgs of the user's; folders are relative to `project`.
+/// The arguments of `nix-build` that name the nixpkgs of the user's; directories are relative to `project`.
 pub(super) fn nixpkgs_arguments(nixpkgs: &Nixpkgs, project: &std::path::Path) -> [std::ffi::OsString; 3] {
     let archive =
         |address: &str| ["--arg".into(), "nixpkgs".into(), format!("(fetchTarball {})", quoted(address)).into()];
     match nixpkgs {
-        Nixpkgs::Folder(folder) => ["--argstr".into(), "nixpkgs".into(), project.join(folder).into()],
+        Nixpkgs::Directory(directory) => ["--argstr".into(), "nixpkgs".into(), project.join(directory).into()],
         Nixpkgs::Archive(address) => archive(address),
         Nixpkgs::Channel(name) => archive(&format!("{CHANNELS}/{name}/nixexprs.tar.xz")),
     }
@@ -98,7 +98,7 @@ mod tests {
         ImageConfig {
             provider: Provider::Nix,
             distribution: Distribution::Auto,
-            folder: None,
+            directory: None,
             disk: 20 << 30,
             nixpkgs: None,
             offline: false,
@@ -155,8 +155,8 @@ mod tests {
     #[test]
     fn a_nixpkgs_of_the_users_is_a_path_or_an_archive() {
         let told: Vec<String> = [
-            Nixpkgs::Folder("./my nixpkgs".to_owned()),
-            Nixpkgs::Folder("/nixpkgs".to_owned()),
+            Nixpkgs::Directory("./my nixpkgs".to_owned()),
+            Nixpkgs::Directory("/nixpkgs".to_owned()),
             Nixpkgs::Archive("https://example.com/a\"${b}\\c.tar.gz".to_owned()),
             Nixpkgs::Channel("nixos-26.05".to_owned()),
         ]

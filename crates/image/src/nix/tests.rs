@@ -51,7 +51,7 @@ impl Setup {
         let config = ImageConfig {
             provider: Configured::Nix,
             distribution: Distribution::Auto,
-            folder: None,
+            directory: None,
             disk: 20 << 30,
             nixpkgs: None,
             offline: false,
@@ -72,7 +72,7 @@ impl Setup {
 
     fn places(&self) -> Places {
         // Its script calls programs of the host; they are found by the PATH of the tests.
-        Places { path: self.fake.folder().into(), profiles: Vec::new() }
+        Places { path: self.fake.directory().into(), profiles: Vec::new() }
     }
 
     fn with<T>(&self, act: impl FnOnce(&Nix, &ImageRequest) -> T) -> T {
@@ -133,7 +133,7 @@ fn nix_is_called_once_and_then_the_cache_has_a_copy() {
     assert_eq!(setup.fake.given("configuration.nix"), CONFIGURATION);
     let before = setup.calls();
     // The store may go: what is in the cache is a copy.
-    std::fs::remove_dir_all(setup.fake.folder().join("store")).unwrap();
+    std::fs::remove_dir_all(setup.fake.directory().join("store")).unwrap();
     assert!(std::fs::read(image.root_disk()).unwrap().starts_with(b"QFI"));
     assert_eq!(setup.with(|nix, request| nix.locate(request)).unwrap(), Some(image.clone()));
     assert_eq!(setup.with(|nix, request| nix.ensure(request)).unwrap(), image);
@@ -191,10 +191,10 @@ fn the_users_configuration_is_made_once_and_counts() {
 fn a_failure_leaves_no_image_and_is_told_in_our_words() {
     let setup = Setup::new("2.26.3");
     setup.fake.says(include_str!("recorded/builder-failed-2.26.log"), 100);
-    let fault = setup.with(|nix, request| nix.ensure(request)).unwrap_err();
-    assert_eq!((fault.what(), fault.class()), ("the build of fail failed", FaultClass::Failed));
+    let error = setup.with(|nix, request| nix.ensure(request)).unwrap_err();
+    assert_eq!((error.what(), error.class()), ("the build of fail failed", ErrorClass::Failed));
     let log = setup.project().nix_build_log();
-    let told = fault.log().unwrap();
+    let told = error.log().unwrap();
     assert_eq!((told.lines.len(), &told.source), (20, &log.display().to_string()));
     assert_eq!(std::fs::read_to_string(&log).unwrap(), include_str!("recorded/builder-failed-2.26.log"));
     assert_eq!(log.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
@@ -206,7 +206,7 @@ fn a_failure_leaves_no_image_and_is_told_in_our_words() {
 }
 
 #[test]
-fn every_recorded_failure_of_every_nix_becomes_a_fault_with_a_next_step() {
+fn every_recorded_failure_of_every_nix_becomes_a_error_with_a_next_step() {
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/nix/recorded");
     let mut count = 0;
     for entry in std::fs::read_dir(recorded).unwrap().flatten() {
@@ -217,12 +217,12 @@ fn every_recorded_failure_of_every_nix_becomes_a_fault_with_a_next_step() {
         let setup = Setup::new("2.26.3");
         let project = format!("{}/", setup.project().root().display());
         setup.fake.says(&std::fs::read_to_string(entry.path()).unwrap().replace("/project/", &project), 1);
-        let fault = setup.with(|nix, request| nix.ensure(request)).unwrap_err();
-        assert!(!fault.what().contains("failed with exit code"), "{name}: {fault}");
-        assert!(!fault.why().is_empty() || name.starts_with("no-such-k3s"), "{name}: {fault}");
+        let error = setup.with(|nix, request| nix.ensure(request)).unwrap_err();
+        assert!(!error.what().contains("failed with exit code"), "{name}: {error}");
+        assert!(!error.why().is_empty() || name.starts_with("no-such-k3s"), "{name}: {error}");
         assert!(
-            fault.next_steps().iter().any(|step| !step.starts_with("less ") && step != WITHOUT_NIX),
-            "{name}: {fault}"
+            error.next_steps().iter().any(|step| !step.starts_with("less ") && step != WITHOUT_NIX),
+            "{name}: {error}"
         );
         count += 1;
     }
@@ -235,10 +235,10 @@ fn the_world_is_not_compiled_when_no_cache_can_be_reached() {
     let recorded = include_str!("recorded/cache-unreachable-2.34.log");
     setup.fake.says(&recorded.replace("this derivation will be built:", "these 2113 derivations will be built:"), 0);
     setup.fake.hangs();
-    let fault = setup.with(|nix, request| nix.ensure(request)).unwrap_err();
-    assert_eq!(fault.what(), "2113 things would have to be compiled for the guest image");
-    assert_eq!(fault.class(), FaultClass::Host);
-    assert!(fault.next_steps().iter().any(|step| step.contains("--provider debian")), "{fault:?}");
+    let error = setup.with(|nix, request| nix.ensure(request)).unwrap_err();
+    assert_eq!(error.what(), "2113 things would have to be compiled for the guest image");
+    assert_eq!(error.class(), ErrorClass::Host);
+    assert!(error.next_steps().iter().any(|step| step.contains("--provider debian")), "{error:?}");
     assert_eq!(setup.images(), [""; 0]);
 }
 
@@ -262,7 +262,7 @@ fn the_last_line_is_told_and_goes_away() {
 fn no_nix_and_an_old_nix_are_told_to_whoever_ordered_one() {
     let setup = Setup::new("2.8.0");
     let old = setup.with(|nix, request| nix.requirements(request)).unwrap_err();
-    assert_eq!((old.what(), old.class()), ("Nix 2.8.0 is too old: nixpkgs needs 2.18 or newer", FaultClass::Host));
+    assert_eq!((old.what(), old.class()), ("Nix 2.8.0 is too old: nixpkgs needs 2.18 or newer", ErrorClass::Host));
     let none = Nix { places: Places { path: "/nonexistent".into(), profiles: vec!["/nowhere/bin".into()] } };
     let none = none.requirements(&setup.request()).unwrap_err();
     insta::assert_snapshot!(format!("{none}\n{}", none.next_steps().join("\n")), @r"
@@ -276,9 +276,9 @@ fn no_nix_and_an_old_nix_are_told_to_whoever_ordered_one() {
 fn what_a_nixos_guest_cannot_be_is_told_before_nix_is_asked() {
     let mut setup = Setup::new("2.26.3");
     setup.config.distribution = Distribution::Kubernetes;
-    let fault = setup.with(|nix, request| nix.locate(request)).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Config);
-    insta::assert_snapshot!(format!("{fault}\n{}", fault.next_steps().join("\n")), @r#"
+    let error = setup.with(|nix, request| nix.locate(request)).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Config);
+    insta::assert_snapshot!(format!("{error}\n{}", error.next_steps().join("\n")), @r#"
     a NixOS guest cannot be what the configuration says: image.distribution = "kubernetes" runs in a Debian guest only
     k3s-vm start --provider debian    # a Debian guest, made without Nix
     "#);

@@ -14,8 +14,8 @@ use testkit::RecordingSink;
 
 use crate::nix::program;
 
-/// The folder in which this test program, started again, plays the tool: a process has one PATH and one interrupt.
-const ROLE: &str = "K3S_VM_NIX_TEST_FOLDER";
+/// The directory in which this test program, started again, plays the tool: a process has one PATH and one interrupt.
+const ROLE: &str = "K3S_VM_NIX_TEST_DIRECTORY";
 
 struct No;
 impl Consent for No {
@@ -28,13 +28,13 @@ impl Consent for No {
 #[test]
 #[ignore = "needs Nix (cargo xtask nix)"]
 fn role() {
-    let Some(folder) = std::env::var_os(ROLE).map(PathBuf::from) else { return };
+    let Some(directory) = std::env::var_os(ROLE).map(PathBuf::from) else { return };
     host::interrupt::install().expect("handlers");
-    let (sink, cache) = (RecordingSink::default(), CachePaths::new(folder.join("cache")));
+    let (sink, cache) = (RecordingSink::default(), CachePaths::new(directory.join("cache")));
     let config = ImageConfig {
         provider: Provider::Nix,
         distribution: Distribution::Auto,
-        folder: None,
+        directory: None,
         disk: 8 << 30,
         nixpkgs: None,
         offline: true,
@@ -42,8 +42,8 @@ fn role() {
     let request = ImageRequest {
         config: &config,
         k3s: &K3sConfig::default(),
-        project: &folder.join("my project"),
-        sources: &folder.join("guest"),
+        project: &directory.join("my project"),
+        sources: &directory.join("guest"),
         cache: &cache,
         deadline: Duration::from_secs(600),
         consent: &No,
@@ -53,13 +53,13 @@ fn role() {
     let made = image::requirements(&request, false).and_then(|_| image::ensure(&request));
     let messages: Vec<String> = sink.events().into_iter().filter_map(progress).collect();
     let told = match made {
-        Ok(image) => format!("made {}\n{}", image.folder.display(), messages.join("\n")),
-        Err(fault) => {
-            let log = fault.log().map(|log| log.lines.join("\n")).unwrap_or_default();
-            format!("{} {fault}\n{log}", fault.class().name())
+        Ok(image) => format!("made {}\n{}", image.directory.display(), messages.join("\n")),
+        Err(error) => {
+            let log = error.log().map(|log| log.lines.join("\n")).unwrap_or_default();
+            format!("{} {error}\n{log}", error.class().name())
         }
     };
-    std::fs::write(folder.join("told"), told).expect("a file");
+    std::fs::write(directory.join("told"), told).expect("a file");
 }
 
 fn progress(event: Event) -> Option<String> {
@@ -75,15 +75,15 @@ struct Setup(tempfile::TempDir);
 impl Setup {
     /// With this as the user's part of the guest.
     fn new(configuration: &str) -> Self {
-        let setup = Setup(tempfile::Builder::new().prefix("k3s-vm-nix-").tempdir().expect("a folder"));
+        let setup = Setup(tempfile::Builder::new().prefix("k3s-vm-nix-").tempdir().expect("a directory"));
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for folder in ["guest/nixos", "guest/k3s", "guest/debian/rootfs"] {
-            std::fs::create_dir_all(setup.path(folder)).expect("a folder");
+        for directory in ["guest/nixos", "guest/k3s", "guest/debian/rootfs"] {
+            std::fs::create_dir_all(setup.path(directory)).expect("a directory");
         }
         std::fs::copy(here.join("tests/nixos/driver/default.nix"), setup.path("guest/nixos/default.nix"))
             .expect("the guest");
         let path = setup.project().nix_configuration();
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         std::fs::write(path, configuration).expect("a file");
         setup
     }
@@ -124,7 +124,7 @@ impl Setup {
 
     fn told(&self) -> String {
         let told = std::fs::read_to_string(self.path("told")).unwrap_or_else(|_| "nothing was told".to_owned());
-        told.replace(&self.0.path().display().to_string(), "FOLDER")
+        told.replace(&self.0.path().display().to_string(), "DIRECTORY")
     }
 
     fn images(&self) -> usize {
@@ -145,18 +145,18 @@ fn nix_builds_and_the_cache_gets_a_copy() {
     let setup = Setup::new("{ ... }: { script = \"echo making the disk\"; }\n");
     let told = setup.finish(setup.start());
     let mut lines = told.lines();
-    let folder = lines.next().and_then(|line| line.strip_prefix("made FOLDER/")).expect(&told).to_owned();
+    let directory = lines.next().and_then(|line| line.strip_prefix("made DIRECTORY/")).expect(&told).to_owned();
     for line in ["evaluating the configuration", "LD vmlinux", "making the disk"] {
         assert!(told.lines().any(|told| told == line), "{line} is not among\n{told}");
     }
     let link = std::fs::canonicalize(setup.project().nix_result()).expect("a link");
     assert!(link.starts_with(setup.path("store")), "{}", link.display());
-    let image = image::open(&setup.path(&folder), &CachePaths::new(setup.path("cache"))).expect("an image");
+    let image = image::open(&setup.path(&directory), &CachePaths::new(setup.path("cache"))).expect("an image");
     assert_eq!(image.manifest.virtual_size, 8 << 30);
-    let GuestImage { folder, .. } = image;
+    let GuestImage { directory, .. } = image;
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK, file::MANIFEST] {
-        let same = std::fs::read(folder.join(name)).expect(name) == std::fs::read(link.join(name)).expect(name);
-        assert!(same && !folder.join(name).is_symlink(), "{name}");
+        let same = std::fs::read(directory.join(name)).expect(name) == std::fs::read(link.join(name)).expect(name);
+        assert!(same && !directory.join(name).is_symlink(), "{name}");
     }
 }
 
@@ -178,7 +178,7 @@ fn a_builder_that_fails_is_told_with_the_end_of_its_log() {
 fn a_mistake_in_the_configuration_is_told_with_its_place() {
     let setup = Setup::new("{ ... }: {\n  script = nothing;\n}\n");
     let told = setup.finish(setup.start());
-    let file = "FOLDER/my project/.k3s-vm/vm/configuration.nix";
+    let file = "DIRECTORY/my project/.k3s-vm/vm/configuration.nix";
     let expected = format!("config {file} has a mistake: undefined variable 'nothing'\nat {file}:2:12:\n");
     assert!(told.starts_with(&expected), "{told}");
 }

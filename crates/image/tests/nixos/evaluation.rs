@@ -226,7 +226,7 @@ fn what_cannot_be_had_is_told_with_what_can() {
 #[test]
 #[ignore = "needs Nix: cargo xtask nix"]
 fn a_nixpkgs_given_as_a_path_is_used_where_it_is_and_not_copied_to_the_store() {
-    let folder = crate::nix::stand_in().display().to_string();
-    let image = value("image", &["--arg", "nixpkgs", &folder]);
-    assert_eq!(image["modules"][0], format!("{folder}/nixos/modules/profiles/minimal.nix"));
+    let directory = crate::nix::stand_in().display().to_string();
+    let image = value("image", &["--arg", "nixpkgs", &directory]);
+    assert_eq!(image["modules"][0], format!("{directory}/nixos/modules/profiles/minimal.nix"));
 }

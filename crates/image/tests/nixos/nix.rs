@@ -17,7 +17,7 @@ pub(crate) fn program(name: &str) -> OsString {
     if fetched.exists() { fetched.into() } else { name.into() }
 }
 
-/// The folder that stands in for a nixpkgs.
+/// The directory that stands in for a nixpkgs.
 pub(crate) fn stand_in() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nixos/stand-in")
 }
@@ -44,16 +44,16 @@ pub(crate) fn value(attribute: &str, arguments: &[&str]) -> Value {
 
 /// `image` with the settings, whose file has an awkward name.
 pub(crate) fn image(settings: &Value) -> Value {
-    let folder = tempfile::Builder::new().prefix("the \"settings\", größer ").tempdir().expect("a folder");
-    let file = folder.path().join("settings.json");
+    let directory = tempfile::Builder::new().prefix("the \"settings\", größer ").tempdir().expect("a directory");
+    let file = directory.path().join("settings.json");
     std::fs::write(&file, settings.to_string()).expect("a file");
     value("image", &["--argstr", "settings", file.to_str().expect("a text")])
 }
 
 /// What Nix says when it refuses the settings: the last line.
 pub(crate) fn refusal(settings: &Value) -> String {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("settings.json");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("settings.json");
     std::fs::write(&file, settings.to_string()).expect("a file");
     let output = evaluate("image", &["--argstr", "settings", file.to_str().expect("a text")]);
     assert_eq!(output.status.code(), Some(1));

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-fn nix_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+fn nix_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry")) {
         let (path, name) = (entry.path(), entry.file_name());
         if entry.file_type().expect("a type").is_dir() {
             if name != "target" && name != ".git" {

@@ -9,21 +9,21 @@ use model::paths::CachePaths;
 
 use crate::nix::{program, repository};
 
-/// A store of its own, in a folder.
+/// A store of its own, in a directory.
 struct Store {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Store {
     fn create() -> Self {
-        Store { folder: tempfile::Builder::new().prefix("k3s-vm-store-").tempdir().expect("a folder") }
+        Store { directory: tempfile::Builder::new().prefix("k3s-vm-store-").tempdir().expect("a directory") }
     }
 
     /// Runs a program of Nix on it; its output without the last line feed.
     fn run(&self, name: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program(name));
         for (variable, place) in [("STORE", "store"), ("STATE", "state"), ("LOG", "log"), ("CONF", "conf")] {
-            command.env(format!("NIX_{variable}_DIR"), self.folder.path().join(place));
+            command.env(format!("NIX_{variable}_DIR"), self.directory.path().join(place));
         }
         let config = "build-users-group =\nsandbox = false\nsubstitute = false\nbuild-hook =\n";
         command.env_remove("NIX_REMOTE").env("NIX_CONFIG", config).args(arguments);
@@ -36,23 +36,23 @@ impl Store {
 impl Drop for Store {
     /// Nix takes everybody's right to write.
     fn drop(&mut self) {
-        let _ = Command::new("chmod").args(["-R", "u+w"]).arg(self.folder.path()).status();
+        let _ = Command::new("chmod").args(["-R", "u+w"]).arg(self.directory.path()).status();
     }
 }
 
 #[test]
 #[ignore = "needs Nix (cargo xtask nix), mke2fs, fakeroot and qemu-img"]
-fn nix_realises_a_folder_that_is_a_guest_image_and_refers_to_nothing() {
+fn nix_realises_a_directory_that_is_a_guest_image_and_refers_to_nothing() {
     let store = Store::create();
     let expression = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nixos/realise.nix").display().to_string();
     let guest = repository().join("guest").display().to_string();
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").expect("PATH"));
-    let link = store.folder.path().join("result").display().to_string();
+    let link = store.directory.path().join("result").display().to_string();
     let arguments = [&expression, "--argstr", "guest", &guest, "--argstr", "path", &path, "--out-link", &link];
     let built = store.run("nix-build", &arguments);
 
     assert_eq!(store.run("nix-store", &["--query", "--references", &built]), "");
-    let cache = CachePaths::new(store.folder.path().join("cache"));
+    let cache = CachePaths::new(store.directory.path().join("cache"));
     let image = image::open(Path::new(&link), &cache).expect("a guest image");
     let GuestImageManifest { provider, virtual_size, kernel_command_line, .. } = image.manifest;
     assert_eq!((provider.as_str(), virtual_size), ("nix", 4096 << 20));

@@ -8,7 +8,7 @@ use host::deadline::Deadline;
 use model::Result;
 
 use crate::context::Context;
-use crate::readiness::Access;
+use crate::instance::wait::readiness::Access;
 
 /// Where the kubeconfig for containers is from.
 pub(super) enum Inside<'a> {
@@ -24,7 +24,7 @@ impl Inside<'_> {
     /// The kubeconfig for containers, of which one gets it if it is `wanted`.
     ///
     /// # Errors
-    /// Cluster and Timeout faults of the API.
+    /// Cluster and Timeout errors of the API.
     pub(super) fn kubeconfig(&self, context: &Context<'_>, wanted: bool) -> Result<Option<Kubeconfig>> {
         let role = context.project.config.inject.cluster_role.as_deref();
         let (access, token) = match self {

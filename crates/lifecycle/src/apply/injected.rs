@@ -7,7 +7,7 @@ use model::dotenv::Document;
 
 use super::credential::Inside;
 use crate::context::Context;
-use crate::desired::Desired;
+use crate::project::desired::Desired;
 
 /// The variable that carries the kubeconfig.
 const KUBECONFIG_PRIMARY: &str = "KUBECONFIG_PRIMARY";
@@ -33,7 +33,7 @@ pub(super) struct Injected {
 /// The objects to apply to the destination.
 ///
 /// # Errors
-/// Cluster faults of the credential for containers.
+/// Cluster errors of the credential for containers.
 pub(super) fn inject(context: &Context<'_>, desired: &Desired, destination: &Destination<'_>) -> Result<Injected> {
     let mut objects = desired.objects().to_vec();
     manifest::name_namespace(&mut objects, destination.namespace);
@@ -53,8 +53,8 @@ pub(super) fn inject(context: &Context<'_>, desired: &Desired, destination: &Des
     let primary = inside.as_ref().map(Kubeconfig::to_json_base64);
     let injection = cluster::inject::inject(objects, &variables, config, primary.as_deref());
     for RefusedVariable { name, reason } in &injection.refused {
-        let folder = &context.project.config.web_folder;
-        context.events.warning(format!("{name} of {folder}/.env is not injected: {reason}"));
+        let directory = &context.project.config.web_directory;
+        context.events.warning(format!("{name} of {directory}/.env is not injected: {reason}"));
     }
     let refused_variables = injection.refused.into_iter().map(|variable| (variable.name, variable.reason)).collect();
     Ok(Injected { objects: injection.objects, refused_variables })
@@ -63,7 +63,7 @@ pub(super) fn inject(context: &Context<'_>, desired: &Desired, destination: &Des
 /// The variables of the web application.
 fn variables(context: &Context<'_>, document: &Document) -> Vec<(String, String)> {
     for problem in document.problems() {
-        context.events.warning(format!("{}/.env: {problem}", context.project.config.web_folder));
+        context.events.warning(format!("{}/.env: {problem}", context.project.config.web_directory));
     }
     document.variables()
 }

@@ -3,9 +3,9 @@
 use model::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::apply::images;
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::images;
+use crate::project::desired::Desired;
 
 /// What was applied to a pristine cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ impl AppliedInputs {
     /// sources that change during it are other ones than those it began with.
     ///
     /// # Errors
-    /// Faults of reading sources.
+    /// Errors of reading sources.
     pub(crate) fn without_images(context: &Context<'_>, desired: &Desired) -> Result<Self> {
         let (root, config) = (context.project.paths.root(), &context.project.config);
         Ok(AppliedInputs {

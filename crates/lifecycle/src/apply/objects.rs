@@ -6,8 +6,8 @@ use model::Result;
 use super::injected::{Destination, Injected, inject};
 use super::{ApplyReport, Settings};
 use crate::context::Context;
-use crate::desired::{self, Desired};
-use crate::phases::Outcome;
+use crate::project::desired::{self, Desired};
+use crate::steps::Outcome;
 
 /// Applies the manifests, notes all of it in `report`, and gives the objects that are in the cluster now.
 pub(super) fn apply(

@@ -11,11 +11,11 @@ use super::injected::{Destination, Injected, inject};
 use super::shared::configured_images;
 use super::{Options, Target, prove, running, shared};
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::guest_watch::GuestWatch;
-use crate::instance_lock;
-use crate::observe::{Observed, not_running, observe};
-use crate::phases::{Outcome, Phases};
+use crate::instance::lock;
+use crate::instance::observe::{Observed, not_running, observe};
+use crate::instance::wait::watch::GuestWatch;
+use crate::project::desired::Desired;
+use crate::steps::{Outcome, Steps};
 
 /// What an apply would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -36,14 +36,14 @@ pub struct PreviewReport {
 /// As [`super::run`]; a difference is none.
 pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport> {
     let deadline = options.deadline(context);
-    let mut phases = Phases::new(context.events, 2);
+    let mut steps = Steps::new(context.events, 2);
     match &options.target {
         Target::Kubeconfig(target) => {
             let desired = Desired::read(context)?;
             desired.check(context)?;
-            let client = phases.run("Connecting to the cluster", || shared::connect(target, deadline))?;
+            let client = steps.run("Connecting to the cluster", || shared::connect(target, deadline))?;
             let settings = options.settings.shared(context, &client, deadline.left());
-            compare(context, &mut phases, &client, (&desired, &shared::destination(&client)), &settings)
+            compare(context, &mut steps, &client, (&desired, &shared::destination(&client)), &settings)
         }
         Target::Instance => {
             // Not to make a lock, with its directory, for an instance that is not there.
@@ -51,33 +51,33 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
                 return Err(not_running(context));
             }
             // It lets a paused guest go on, which must not come between the steps of a verb such as `stop`.
-            let _lock = instance_lock::of(context)?;
+            let _lock = lock::of(context)?;
             let running = running(context)?;
             let desired = Desired::read_for_instance(context)?;
             desired.check(context)?;
             let paths = context.paths();
             let console = ConsoleReader::from_end(paths.log())?;
             let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);
-            let access = phases.run("Connecting to the cluster", || {
+            let access = steps.run("Connecting to the cluster", || {
                 let access = prove(context, &running, &mut watch, deadline)?;
                 let server = access.client.server().to_owned();
                 Ok(Outcome::Done(access, server))
             })?;
             let (client, inside) = (&access.client, Inside::Seen(&access, deadline));
             let destination = Destination { inside, namespace: client.default_namespace(), images: Vec::new() };
-            compare(context, &mut phases, client, (&desired, &destination), &options.settings.own(deadline.left()))
+            compare(context, &mut steps, client, (&desired, &destination), &options.settings.own(deadline.left()))
         }
     }
 }
 
 fn compare(
     context: &Context<'_>,
-    phases: &mut Phases<'_>,
+    steps: &mut Steps<'_>,
     client: &ClusterClient,
     (desired, destination): (&Desired, &Destination<'_>),
     options: &ApplyOptions,
 ) -> Result<PreviewReport> {
-    phases.run("Comparing the manifests with the cluster", || {
+    steps.run("Comparing the manifests with the cluster", || {
         let Injected { objects, refused_variables } = inject(context, desired, destination)?;
         let preview = PreviewOptions {
             variables_are_secret: context.project.config.inject.mode == InjectMode::Env,

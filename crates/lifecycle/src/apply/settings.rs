@@ -35,7 +35,7 @@ impl Settings {
     }
 
     /// For a cluster that others may use as well: a project that does not say its name has no set there, since another
-    /// project in a folder of the same name could take it for its own and delete what is in it.
+    /// project in a directory of the same name could take it for its own and delete what is in it.
     pub(super) fn shared(self, context: &Context<'_>, client: &ClusterClient, deadline: Duration) -> ApplyOptions {
         let name = context.project.config.apply_name.as_ref();
         let set = name.map(|name| ApplySet::new(format!("{SET_NAME}-{name}"), client.default_namespace()));

@@ -8,28 +8,28 @@ use super::credential::Inside;
 use super::injected::Destination;
 use super::{ApplyReport, Options, objects};
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::phases::{Outcome, Phases};
+use crate::project::desired::Desired;
+use crate::steps::{Outcome, Steps};
 
 /// Applies the project's manifests to the cluster of `target`.
 ///
 /// # Errors
-/// Config faults of the kubeconfig and of the project's files, Cluster faults of what was refused.
+/// Config errors of the kubeconfig and of the project's files, Cluster errors of what was refused.
 pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &Options) -> Result<ApplyReport> {
     // A mistake in a manifest is told before anybody is asked for credentials.
     let desired = Desired::read(context)?;
     desired.check(context)?;
     let deadline = options.deadline(context);
-    let mut phases = Phases::new(context.events, if options.wait { 3 } else { 2 });
-    let client = phases.run("Connecting to the cluster", || connect(target, deadline))?;
+    let mut steps = Steps::new(context.events, if options.wait { 3 } else { 2 });
+    let client = steps.run("Connecting to the cluster", || connect(target, deadline))?;
     tell_images(context);
     let settings = options.settings.shared(context, &client, deadline.left());
     let mut report = ApplyReport::default();
-    let objects = phases.run("Applying manifests", || {
+    let objects = steps.run("Applying manifests", || {
         objects::apply(context, &client, (&desired, &destination(&client)), (options.settings, &settings), &mut report)
     })?;
     if options.wait {
-        phases.run("Waiting for the application", || {
+        steps.run("Waiting for the application", || {
             let deployments = cluster::ready::deployments(&objects);
             if deployments.is_empty() {
                 return Ok(Outcome::Skipped((), "no Deployment in the manifests".to_owned()));

@@ -9,13 +9,13 @@ use std::time::Duration;
 use cluster::manifest_files;
 use host::file_watch::FileWatch;
 use host::files;
-use model::{FaultClass, Result};
+use model::{ErrorClass, Result};
 
 use super::{ApplyReport, Options, run};
 use crate::context::Context;
-use crate::desired::variables_of_the_user;
-use crate::dot_env;
 use crate::project::Project;
+use crate::project::desired::variables_of_the_user;
+use crate::project::dot_env;
 
 /// Editors and git write several files at once: an apply begins when they have been quiet for this long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Applies now and after every change; `tell` gets each outcome. Returns when the user interrupts between two applies.
 ///
 /// # Errors
-/// An Interrupted fault when the user interrupts an apply; State and Host faults of the first apply, which no save
+/// An Interrupted error when the user interrupts an apply; State and Host errors of the first apply, which no save
 /// cures; those of `tell`.
 pub fn watch(
     context: Context<'_>,
@@ -40,8 +40,8 @@ pub fn watch(
         let seen = content(&context);
         let outcome = reload(&mut context).and_then(|()| run(&context, options));
         match outcome {
-            Err(fault) if fault.class() == FaultClass::Interrupted => return Err(fault),
-            Err(fault) if first && matches!(fault.class(), FaultClass::State | FaultClass::Host) => return Err(fault),
+            Err(error) if error.class() == ErrorClass::Interrupted => return Err(error),
+            Err(error) if first && matches!(error.class(), ErrorClass::State | ErrorClass::Host) => return Err(error),
             outcome => tell(outcome)?,
         }
         first = false;
@@ -56,7 +56,7 @@ pub fn watch(
 fn changed(files: &FileWatch, context: &Context<'_>, seen: &[String]) -> Result<bool> {
     loop {
         match files.wait(QUIET, LOOK) {
-            Err(fault) if fault.class() == FaultClass::Interrupted => return Ok(false),
+            Err(error) if error.class() == ErrorClass::Interrupted => return Ok(false),
             other => other?,
         }
         // Before the files are looked at: what happens after that shows at the next look.
@@ -79,7 +79,7 @@ fn arm(files: &FileWatch, context: &Context<'_>) -> Result<()> {
     files.add(paths.root())?;
     files.add(&paths.state_dir())?;
     files.add(&web)?;
-    // A folder of manifests, or the one that a file of them is in.
+    // A directory of manifests, or the one that a file of them is in.
     let manifests = context.project.config.manifests.iter().map(|path| paths.root().join(path));
     manifests
         .flat_map(|path| [path.parent().map(PathBuf::from), Some(path)])

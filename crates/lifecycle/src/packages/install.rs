@@ -3,7 +3,7 @@
 //! apt-get never removes a package ([`NO_REMOVE`]) nor makes one older (it does so only where that is allowed, and nothing here
 //! allows it): where the archive would have it so, that is a conflict, which is told.
 
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Event, EventSink, Result};
 
 use super::Consent;
 use super::family::{Family, codename};
@@ -74,7 +74,7 @@ fn with_apt(system: &System, packages: &[String], consent: &dyn Consent, events:
         }
     }
     let cause = cause(&result);
-    result.map_err(|fault| explained(system, packages, fault, cause))
+    result.map_err(|error| explained(system, packages, error, cause))
 }
 
 /// Runs the package manager; its last line is told.
@@ -127,9 +127,9 @@ const CAUSES: [(Cause, &[&str]); 4] = [
 
 /// Read in the last lines of a failed run.
 fn cause(result: &Result<()>) -> Option<Cause> {
-    let fault = result.as_ref().err().filter(|fault| fault.class() == FaultClass::Failed)?;
-    let lines = fault.log().map_or(&[][..], |log| &log.lines);
-    let says = |text: &&str| fault.why().iter().chain(lines).any(|line| line.contains(text));
+    let error = result.as_ref().err().filter(|error| error.class() == ErrorClass::Failed)?;
+    let lines = error.log().map_or(&[][..], |log| &log.lines);
+    let says = |text: &&str| error.why().iter().chain(lines).any(|line| line.contains(text));
     CAUSES.iter().find(|(_, texts)| texts.iter().any(says)).map(|(cause, _)| *cause)
 }
 
@@ -139,18 +139,18 @@ fn backports(system: &System) -> Option<String> {
     system.policy().contains(&format!(" {suite}/")).then_some(suite)
 }
 
-fn explained(system: &System, packages: &[String], fault: Fault, cause: Option<Cause>) -> Fault {
+fn explained(system: &System, packages: &[String], error: Error, cause: Option<Cause>) -> Error {
     let apt = |arguments: &[String]| system.by_hand("apt-get", arguments);
     match cause {
-        Some(Cause::Interrupted) => fault.next(system.by_hand("dpkg", &["--configure".to_owned(), "-a".to_owned()])),
-        Some(Cause::NoSpace) => fault.next(apt(&["clean".to_owned()])),
+        Some(Cause::Interrupted) => error.next(system.by_hand("dpkg", &["--configure".to_owned(), "-a".to_owned()])),
+        Some(Cause::NoSpace) => error.next(apt(&["clean".to_owned()])),
         Some(Cause::Conflict) => {
             let by_hand = apt(&Family::Apt.install_arguments(packages, false));
-            let fault = fault.because("it would not fit what is installed");
-            fault.next(format!("{by_hand}    # apt names what it would remove or make older, and asks"))
+            let error = error.because("it would not fit what is installed");
+            error.next(format!("{by_hand}    # apt names what it would remove or make older, and asks"))
         }
-        Some(Cause::StaleLists) => fault.next(apt(&["update".to_owned()])),
-        None => fault,
+        Some(Cause::StaleLists) => error.next(apt(&["update".to_owned()])),
+        None => error,
     }
 }
 
@@ -162,7 +162,7 @@ fn has_lists(system: &System) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::fault::LogTail;
+    use model::error::LogTail;
 
     use super::*;
 
@@ -189,9 +189,9 @@ mod tests {
             ("", None),
         ] {
             let lines: Vec<String> = output.lines().map(str::to_owned).collect();
-            let fault = Fault::new(FaultClass::Failed, "`apt-get` failed with exit code 100");
-            let fault = fault.with_log(LogTail { source: "output of `apt-get`".to_owned(), lines });
-            assert_eq!(cause(&Err(fault)), expected, "{output}");
+            let error = Error::new(ErrorClass::Failed, "`apt-get` failed with exit code 100");
+            let error = error.with_log(LogTail { source: "output of `apt-get`".to_owned(), lines });
+            assert_eq!(cause(&Err(error)), expected, "{output}");
         }
     }
 }

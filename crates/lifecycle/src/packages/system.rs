@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use host::command::{Command, quote};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 /// What may be done as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl System {
         match self.privilege {
             Privilege::Root => return Ok(()),
             Privilege::Ordinary => {
-                return Err(Fault::new(FaultClass::Host, "only root can install packages")
+                return Err(Error::new(ErrorClass::Host, "only root can install packages")
                     .because("this user is not root, and sudo is not installed"));
             }
             Privilege::Sudo => {}
@@ -118,14 +118,14 @@ impl System {
         }
         if !self.terminal {
             return Err(
-                Fault::new(FaultClass::Host, "sudo asks for a password").because("there is no terminal to type it on")
+                Error::new(ErrorClass::Host, "sudo asks for a password").because("there is no terminal to type it on")
             );
         }
         events.note("sudo asks for your password to install packages".to_owned());
         if self.type_password() {
             Ok(())
         } else {
-            Err(Fault::new(FaultClass::Host, "sudo refused").because("`sudo -v` did not succeed"))
+            Err(Error::new(ErrorClass::Host, "sudo refused").because("`sudo -v` did not succeed"))
         }
     }
 

@@ -29,15 +29,15 @@ const DISK_TOOL: Requirement = Requirement {
 
 /// A machine with scripted programs.
 struct Machine {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     system: System,
 }
 
 impl Machine {
     fn new(os_release: &str, privilege: Privilege) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let programs = folder.path().join("bin");
-        let apt_lists = folder.path().join("lists");
+        let directory = tempfile::tempdir().unwrap();
+        let programs = directory.path().join("bin");
+        let apt_lists = directory.path().join("lists");
         fs::create_dir(&programs).unwrap();
         fs::create_dir(&apt_lists).unwrap();
         fs::write(apt_lists.join("mirror_dists_bookworm_main_binary-amd64_Packages.lz4"), "").unwrap();
@@ -50,13 +50,13 @@ impl Machine {
             apt_lists,
             deadline: std::time::Duration::from_secs(600),
         };
-        Machine { folder, system }
+        Machine { directory, system }
     }
 
-    /// Adds a program. Its script sees the machine's folder as `$M`; every call is noted.
+    /// Adds a program. Its script sees the machine's directory as `$M`; every call is noted.
     fn with(self, name: &str, script: &str) -> Self {
         let path = self.program(name);
-        let machine = host::command::quote(self.folder.path().as_os_str());
+        let machine = host::command::quote(self.directory.path().as_os_str());
         let text = format!(
             "#!/bin/sh\nM={machine}\nadd() {{ for p; do printf '#!/bin/sh\\n' > \"$M/bin/$p\"; \
              chmod 755 \"$M/bin/$p\"; done; }}\necho \"{name} $*\" >> \"$M/calls\"\n{script}\n"
@@ -69,11 +69,11 @@ impl Machine {
     }
 
     fn program(&self, name: &str) -> PathBuf {
-        self.folder.path().join("bin").join(name)
+        self.directory.path().join("bin").join(name)
     }
 
     fn calls(&self) -> String {
-        fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default()
+        fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default()
     }
 }
 
@@ -135,9 +135,9 @@ fn ensure_both(machine: &Machine, consent: &Answer, events: &Recorder) -> Result
     ensure_on(&machine.system, &[EMULATOR, DISK_TOOL], consent, events)
 }
 
-fn whole(fault: &Fault) -> String {
-    let steps: Vec<String> = fault.next_steps().iter().map(|step| format!("-> {step}")).collect();
-    format!("{}: {}\n{}\n{}", fault.class().name(), fault.what(), fault.why().join("\n"), steps.join("\n"))
+fn whole(error: &Error) -> String {
+    let steps: Vec<String> = error.next_steps().iter().map(|step| format!("-> {step}")).collect();
+    format!("{}: {}\n{}\n{}", error.class().name(), error.what(), error.why().join("\n"), steps.join("\n"))
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn what_is_there_is_not_asked_for() {
 fn without_consent_nothing_runs_and_the_command_is_named() {
     let machine = Machine::new(DEBIAN, Privilege::Sudo).with("apt-get", WORKING_APT).with("sudo", "");
     let consent = Answer::no();
-    let fault = ensure_both(&machine, &consent, &Recorder::default()).unwrap_err();
+    let error = ensure_both(&machine, &consent, &Recorder::default()).unwrap_err();
     assert_eq!(machine.calls(), "");
     insta::assert_snapshot!(consent.1.borrow(), @r"
     This machine lacks:
@@ -160,7 +160,7 @@ fn without_consent_nothing_runs_and_the_command_is_named() {
       fake-disk-tool (package qemu-utils), which makes disks
     Install with `sudo apt-get install --no-install-recommends qemu-system-x86 qemu-utils`?
     ");
-    insta::assert_snapshot!(whole(&fault), @r"
+    insta::assert_snapshot!(whole(&error), @r"
     host: this machine lacks fake-emulator, fake-disk-tool
     fake-emulator (package qemu-system-x86), which runs the VM
     fake-disk-tool (package qemu-utils), which makes disks
@@ -216,8 +216,8 @@ fn a_password_without_a_terminal_is_a_lack() {
     let machine = Machine::new(DEBIAN, Privilege::Sudo)
         .with("apt-get", WORKING_APT)
         .with("sudo", "echo 'sudo: a password is required' >&2; exit 1");
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
-    insta::assert_snapshot!(whole(&fault), @r"
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    insta::assert_snapshot!(whole(&error), @r"
     host: cannot install qemu-system-x86, qemu-utils
     sudo asks for a password
     there is no terminal to type it on
@@ -228,9 +228,9 @@ fn a_password_without_a_terminal_is_a_lack() {
 #[test]
 fn nobody_who_cannot_be_root_installs() {
     let machine = Machine::new(DEBIAN, Privilege::Ordinary).with("apt-get", WORKING_APT);
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     assert_eq!(machine.calls(), "");
-    insta::assert_snapshot!(whole(&fault), @r"
+    insta::assert_snapshot!(whole(&error), @r"
     host: cannot install qemu-system-x86, qemu-utils
     only root can install packages
     this user is not root, and sudo is not installed
@@ -261,10 +261,10 @@ add fake-emulator fake-disk-tool"#;
 
     let script = "case \"$*\" in *update) ;; *) echo 'E: Unable to locate package qemu-utils' >&2; exit 100;; esac";
     let machine = Machine::new(DEBIAN, Privilege::Root).with("apt-get", script);
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     assert_eq!(verbs(&machine), ["install", "update", "install"]);
-    assert_eq!(fault.class(), FaultClass::Host);
-    assert_eq!(fault.why()[..2], ["`apt-get` failed with exit code 100", "E: Unable to locate package qemu-utils"]);
+    assert_eq!(error.class(), ErrorClass::Host);
+    assert_eq!(error.why()[..2], ["`apt-get` failed with exit code 100", "E: Unable to locate package qemu-utils"]);
 }
 
 /// An apt that knows the backports.
@@ -312,11 +312,11 @@ fn consent_to_an_ordinary_installation_once_made_packages_older_and_now_the_comm
         .with("apt-get", APT_WITH_A_BACKPORT)
         .with("apt-cache", "")
         .with("fake-disk-tool", "");
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     assert_eq!(verbs(&machine), ["install"], "there is no second try");
     assert!(!machine.calls().contains("downgrade"), "{}", machine.calls());
-    assert!(fault.why().contains(&"it would not fit what is installed".to_owned()), "{fault}");
-    insta::assert_snapshot!(fault.next_steps().join("\n"), @"apt-get install --no-install-recommends qemu-system-x86    # apt names what it would remove or make older, and asks");
+    assert!(error.why().contains(&"it would not fit what is installed".to_owned()), "{error}");
+    insta::assert_snapshot!(error.next_steps().join("\n"), @"apt-get install --no-install-recommends qemu-system-x86    # apt names what it would remove or make older, and asks");
 }
 
 #[test]
@@ -328,25 +328,25 @@ echo 'E: Unable to correct problems, you have held broken packages.' >&2; exit 1
         .with("apt-get", script)
         .with("apt-cache", POLICY)
         .with("fake-disk-tool", "");
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     assert_eq!(verbs(&machine), ["install", "install"]);
-    assert!(fault.why().contains(&"it would not fit what is installed".to_owned()), "{fault}");
+    assert!(error.why().contains(&"it would not fit what is installed".to_owned()), "{error}");
 }
 
 #[test]
 fn an_interrupted_dpkg_names_the_repair() {
     let script = "echo \"E: dpkg was interrupted, you must manually run 'dpkg --configure -a'\" >&2; exit 100";
     let machine = Machine::new(DEBIAN, Privilege::Root).with("apt-get", script);
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
-    assert_eq!(fault.next_steps()[0], "dpkg --configure -a");
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    assert_eq!(error.next_steps()[0], "dpkg --configure -a");
 }
 
 #[test]
-fn an_installation_that_brings_no_program_is_a_fault() {
+fn an_installation_that_brings_no_program_is_a_error() {
     let machine = Machine::new(DEBIAN, Privilege::Root).with("apt-get", "exit 0");
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
-    assert_eq!(fault.what(), "this machine lacks fake-emulator, fake-disk-tool");
-    assert_eq!(fault.why().last().unwrap(), "the packages are installed, yet the programs are not in PATH");
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    assert_eq!(error.what(), "this machine lacks fake-emulator, fake-disk-tool");
+    assert_eq!(error.why().last().unwrap(), "the packages are installed, yet the programs are not in PATH");
 }
 
 #[test]
@@ -364,8 +364,8 @@ fn the_other_families_have_their_own_commands() {
 #[test]
 fn an_unknown_system_is_told_what_it_needs() {
     let machine = Machine::new("ID=nixos\n", Privilege::Root);
-    let fault = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
-    insta::assert_snapshot!(whole(&fault), @r"
+    let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
+    insta::assert_snapshot!(whole(&error), @r"
     host: this machine lacks fake-emulator, fake-disk-tool
     fake-emulator, which runs the VM
     fake-disk-tool, which makes disks

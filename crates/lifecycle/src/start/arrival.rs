@@ -6,22 +6,22 @@ use std::time::Instant;
 use cluster::Credentials;
 use host::deadline::Deadline;
 use model::guest_image::GuestImage;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use qemu::console::ConsoleReader;
 use qemu::{Qmp, read_ahead};
 
 use super::begin::From;
 use crate::apply::{self, AppliedInputs, ApplyReport};
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::guest_watch::GuestWatch;
-use crate::launch::distribution;
-use crate::observe::Running;
-use crate::phases::{Outcome, Phases};
-use crate::readiness::{self, Access};
-use crate::saved::SavedCluster;
-use crate::services::{self, Asking, ServicesState};
-use crate::template::{self, Base, Kind};
+use crate::instance::launch::distribution;
+use crate::instance::observe::Running;
+use crate::instance::wait::readiness::{self, Access};
+use crate::instance::wait::services::{self, Asking, ServicesState};
+use crate::instance::wait::watch::GuestWatch;
+use crate::project::desired::Desired;
+use crate::saved_vm::cluster::SavedCluster;
+use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::steps::{Outcome, Steps};
 
 /// What is waited for.
 pub(super) struct Arrival<'a> {
@@ -34,7 +34,7 @@ pub(super) struct Arrival<'a> {
     /// The cluster, where the RAM was saved.
     pub(super) cluster: Option<&'a SavedCluster>,
     /// The saved VM that it was restored from.
-    pub(super) base: Option<&'a Base>,
+    pub(super) saved_vm: Option<&'a SavedVm>,
 }
 
 /// What came of it.
@@ -48,22 +48,22 @@ pub(super) enum Arrived {
 impl Arrival<'_> {
     /// Waits, applies, and keeps a new cluster for the next reset.
     /// A snapshot is left as it is: nothing is applied to it.
-    pub(super) fn run(&self, console: ConsoleReader, phases: &mut Phases<'_>) -> Result<Arrived> {
+    pub(super) fn run(&self, console: ConsoleReader, steps: &mut Steps<'_>) -> Result<Arrived> {
         let paths = self.context.paths();
         let watch = &mut GuestWatch::new(&self.running.process, console, &paths, self.context.events);
         watch.resets_end(true);
         let (access, cluster) = match self.cluster {
-            Some(cluster) => match phases.run("Waking the cluster", || self.wake(watch, cluster))? {
+            Some(cluster) => match steps.run("Waking the cluster", || self.wake(watch, cluster))? {
                 Ok(access) => (access, cluster.clone()),
                 Err(why) => return Ok(Arrived::Asleep(why)),
             },
-            None => self.wait(watch, phases)?,
+            None => self.wait(watch, steps)?,
         };
         self.allow_resets(watch);
         let (applied, state) = match self.from {
             From::Snapshot | From::SnapshotDisk => (None, self.asking(&access, cluster, || Ok(()))?.2),
             _ => {
-                let (report, state) = self.apply(watch, &access, cluster, phases)?;
+                let (report, state) = self.apply(watch, &access, cluster, steps)?;
                 (Some(report), state)
             }
         };
@@ -75,8 +75,8 @@ impl Arrival<'_> {
         watch.resets_end(false);
         let allowed =
             Qmp::connect(&self.context.paths().vm_dir(), template::QMP_DEADLINE).and_then(|mut qmp| qmp.allow_resets());
-        if let Err(fault) = allowed {
-            self.context.events.warning(format!("a reboot of the guest will end the VM: {fault}"));
+        if let Err(error) = allowed {
+            self.context.events.warning(format!("a reboot of the guest will end the VM: {error}"));
         }
     }
 
@@ -86,25 +86,25 @@ impl Arrival<'_> {
         watch: &mut GuestWatch<'_>,
         access: &Access,
         cluster: SavedCluster,
-        phases: &mut Phases<'_>,
+        steps: &mut Steps<'_>,
     ) -> Result<(ApplyReport, ServicesState)> {
-        let ports = self.running.record.ports();
+        let ports = self.running.state_file.ports();
         if cluster.applied.is_some() {
             let wait = || apply::answers(self.context, self.desired, &ports, watch, self.deadline);
-            let wait = || phases.run("Waiting for the application", wait);
+            let wait = || steps.run("Waiting for the application", wait);
             return self.asking(access, cluster, wait).map(|(report, _, state)| (report, state));
         }
         let keeps = self.context.project.config.templates;
         if keeps && self.from == From::NewDisk {
-            phases.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
+            steps.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
         }
         let inputs = AppliedInputs::without_images(self.context, self.desired)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
         let deploy =
-            || apply::deploy(self.context, self.desired, phases, watch, access, Some(ports), settings, self.deadline);
+            || apply::deploy(self.context, self.desired, steps, watch, access, Some(ports), settings, self.deadline);
         let (report, cluster, state) = self.asking(access, cluster, deploy)?;
         if keeps && matches!(self.from, From::NewDisk | From::Template) {
-            phases.run("Keeping the application for resets", || {
+            steps.run("Keeping the application for resets", || {
                 // Every reset would bring it back as it is.
                 if state.is_silent() {
                     return Ok(Outcome::Skipped((), "its Services do not answer".to_owned()));
@@ -143,8 +143,8 @@ impl Arrival<'_> {
         let limit = self.context.project.config.timeouts.restore;
         let until = if limit < self.deadline.left() { Deadline::after(limit) } else { self.deadline };
         let access = match wake(self.context, self.running, watch, cluster, until) {
-            Err(fault) if self.may_boot_instead(&fault) => {
-                return Ok(Outcome::Skipped(Err(fault.to_string()), "it does not answer".to_owned()));
+            Err(error) if self.may_boot_instead(&error) => {
+                return Ok(Outcome::Skipped(Err(error.to_string()), "it does not answer".to_owned()));
             }
             other => other?,
         };
@@ -155,16 +155,16 @@ impl Arrival<'_> {
         Ok(Outcome::Done(Ok(access), fact))
     }
 
-    /// Whether a fault of a guest that goes on from RAM says nothing of one that boots, and there is time for one.
-    fn may_boot_instead(&self, fault: &Fault) -> bool {
-        matches!(fault.class(), FaultClass::Guest | FaultClass::Timeout) && !self.deadline.left().is_zero()
+    /// Whether an error of a guest that goes on from RAM says nothing of one that boots, and there is time for one.
+    fn may_boot_instead(&self, error: &Error) -> bool {
+        matches!(error.class(), ErrorClass::Guest | ErrorClass::Timeout) && !self.deadline.left().is_zero()
     }
 
     /// The cluster boots.
-    fn wait(&self, watch: &mut GuestWatch<'_>, phases: &mut Phases<'_>) -> Result<(Access, SavedCluster)> {
+    fn wait(&self, watch: &mut GuestWatch<'_>, steps: &mut Steps<'_>) -> Result<(Access, SavedCluster)> {
         let paths = self.context.paths();
         let manifest = &self.image.manifest;
-        let admin: Credentials = phases.run("Booting the guest", || {
+        let admin: Credentials = steps.run("Booting the guest", || {
             let admin = readiness::admin_kubeconfig(watch, &paths, manifest, self.deadline)?;
             // Where it stood still or slept with its host, so did its clock.
             if matches!(self.from, From::Running | From::SuspendedRam) {
@@ -172,14 +172,15 @@ impl Arrival<'_> {
             }
             Ok(Outcome::Done(admin, manifest.operating_system.clone()))
         })?;
-        phases.run("Waiting for Kubernetes", || {
-            let ports = self.running.record.ports();
+        steps.run("Waiting for Kubernetes", || {
+            let ports = self.running.state_file.ports();
             let access = readiness::api(watch, &self.context.name, &ports, &admin, self.deadline)?;
             let node = &manifest.node_name;
             let version = readiness::node(watch, &access, node, self.deadline)?;
             readiness::ssh(watch, &paths, self.deadline)?;
             apply::write_web(self.context, &access)?;
-            let cluster = SavedCluster::pristine(&self.image.folder, &distribution(self.image), node, &version, &admin);
+            let cluster =
+                SavedCluster::pristine(&self.image.directory, &distribution(self.image), node, &version, &admin);
             cluster.write(&paths.cluster())?;
             Ok(Outcome::Done((access, cluster), format!("node {node} is Ready ({version})")))
         })
@@ -189,12 +190,12 @@ impl Arrival<'_> {
     fn keep(&self, kind: Kind, cluster: &SavedCluster) -> Result<Outcome<()>> {
         match template::make(self.context, kind, self.running, cluster) {
             Ok(kept) => {
-                let (size, stood_still) = (kept.template.disk_usage() >> 20, kept.stood_still.as_millis());
-                Ok(Outcome::Done((), format!("{size} MiB, for which the guest stood still {stood_still} ms")))
+                let (size, paused) = (kept.saved_state.disk_usage() >> 20, kept.paused.as_millis());
+                Ok(Outcome::Done((), format!("{size} MiB, the guest was paused for {paused} ms")))
             }
-            Err(fault) if fault.class() == FaultClass::Interrupted => Err(fault),
-            Err(fault) => {
-                self.context.events.warning(format!("the next reset will boot: {}", fault));
+            Err(error) if error.class() == ErrorClass::Interrupted => Err(error),
+            Err(error) => {
+                self.context.events.warning(format!("the next reset will boot: {}", error));
                 Ok(Outcome::Skipped((), "it could not be kept".to_owned()))
             }
         }
@@ -202,14 +203,14 @@ impl Arrival<'_> {
 
     /// Notes what of the saved RAM a restored cluster needs first, once for each saved VM.
     fn learn(&self) {
-        let Some(base) = self.base else { return };
-        let working_set = base.template.paths().working_set();
+        let Some(saved_vm) = self.saved_vm else { return };
+        let working_set = saved_vm.saved_state.paths().working_set();
         if working_set.exists() {
             return;
         }
-        match read_ahead::write(&working_set, self.running.process.pid(), &base.template.ram()) {
+        match read_ahead::write(&working_set, self.running.process.pid(), &saved_vm.saved_state.ram()) {
             Ok(bytes) => self.context.events.debug(format!("{bytes} bytes of RAM will be read ahead from now on")),
-            Err(fault) => self.context.events.debug(fault.to_string()),
+            Err(error) => self.context.events.debug(error.to_string()),
         }
     }
 }
@@ -217,7 +218,7 @@ impl Arrival<'_> {
 /// A guest that stood still goes on: its clock is set, and the API behind its ports proves to be ours.
 ///
 /// # Errors
-/// Timeout and Guest faults of the watch.
+/// Timeout and Guest errors of the watch.
 pub(super) fn wake(
     context: &Context<'_>,
     running: &Running,
@@ -235,7 +236,7 @@ pub(super) fn wake(
             readiness::set_clock(&paths, events);
             done("the guest agent has answered");
         });
-        let access = readiness::api(watch, &context.name, &running.record.ports(), admin, deadline);
+        let access = readiness::api(watch, &context.name, &running.state_file.ports(), admin, deadline);
         done("the API has answered");
         // It tells by events what it could not do.
         let _ = clock.join();

@@ -4,30 +4,30 @@
 use host::files;
 use model::guest_image::GuestImage;
 use model::port::Port;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
-use qemu::power::Ladder;
-use qemu::template::NotHeld;
+use qemu::power::Escalation;
+use qemu::saved_state::NotHeld;
 use qemu::{Qemu, qcow2};
 use serde::Serialize;
 
-use super::phase_count::{ANEW, BOOTING, GOING_ON, NEW, NOT_WAITING, SNAPSHOT, SNAPSHOT_DISK, WITH_APPLICATION};
+use super::step_count::{ANEW, BOOTING, GOING_ON, NEW, NOT_WAITING, SNAPSHOT, SNAPSHOT_DISK, WITH_APPLICATION};
 use crate::apply::AppliedInputs;
-use crate::awake;
+use crate::apply::images;
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::disk;
-use crate::images;
-use crate::instance_files;
-use crate::launch::{SavedRam, VmLaunch};
-use crate::observe::{Observed, Running, unexpected_end};
-use crate::phases::{Outcome, Phases};
-use crate::record::Restoring;
-use crate::saved::SavedCluster;
-use crate::stop;
-use crate::suspend;
-use crate::template::{self, Base, Kind};
+use crate::instance;
+use crate::instance::awake;
+use crate::instance::disk;
+use crate::instance::launch::{SavedRam, VmLaunch};
+use crate::instance::observe::{Observed, Running, unexpected_end};
+use crate::instance::state_file::Restoring;
+use crate::project::desired::Desired;
+use crate::saved_vm::cluster::SavedCluster;
+use crate::saved_vm::suspend;
+use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::steps::{Outcome, Steps};
+use crate::verbs::stop;
 
 /// How many times another template may take the place of the one that is to be restored.
 const MOST_REPLACED: u32 = 3;
@@ -60,7 +60,7 @@ pub(super) struct Begun {
     /// The cluster, where the RAM was saved.
     pub(super) cluster: Option<SavedCluster>,
     /// The saved VM that it was restored from.
-    pub(super) base: Option<Base>,
+    pub(super) saved_vm: Option<SavedVm>,
 }
 
 /// What is to begin.
@@ -74,7 +74,7 @@ pub(super) struct Wanted<'a> {
     /// Whether no template may be used.
     pub(super) rebuild: bool,
     /// The saved VM to go on as, and no other.
-    pub(super) saved: Option<&'a Base>,
+    pub(super) saved: Option<&'a SavedVm>,
 }
 
 /// A beginning that has been looked over: what can be refused has been, so that an old instance can be destroyed for it.
@@ -89,7 +89,7 @@ impl<'a> Begin<'a> {
     /// Looks it over.
     ///
     /// # Errors
-    /// Host where there is no QEMU; a Config fault of a machine that QEMU could not take; faults of the image's files.
+    /// Host where there is no QEMU; a Config error of a machine that QEMU could not take; errors of the image's files.
     pub(super) fn new(context: &'a Context<'a>, observed: &Observed, wanted: Wanted<'a>) -> Result<Self> {
         let runs = matches!(observed, Observed::Running(_));
         let qemu = if runs { None } else { Some(Qemu::find(&context.cache, context.events)?) };
@@ -104,29 +104,29 @@ impl<'a> Begin<'a> {
     ///
     /// # Errors
     /// Those of `destroy`.
-    pub(super) fn destroy(&self, destroy: &dyn Fn() -> Result<String>, phases: &mut Phases<'_>) -> Result<()> {
-        phases.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))
+    pub(super) fn destroy(&self, destroy: &dyn Fn() -> Result<String>, steps: &mut Steps<'_>) -> Result<()> {
+        steps.run("Destroying the old instance", || Ok(Outcome::Done((), destroy()?)))
     }
 
     pub(super) fn qemu(&self) -> Result<&Qemu> {
-        let missing = || Fault::new(FaultClass::State, "the VM ran when this start began, and does not any more");
+        let missing = || Error::new(ErrorClass::State, "the VM ran when this start began, and does not any more");
         self.qemu.as_ref().ok_or_else(|| missing().next(self.context.command("start")))
     }
 }
 
 impl Begin<'_> {
     /// Gets the VM to run.
-    pub(super) fn run(&self, observed: Observed, waits: bool, phases: &mut Phases<'_>) -> Result<Begun> {
-        let expect = |phases: &mut Phases<'_>, waiting: u32| phases.expect(if waits { waiting } else { NOT_WAITING });
+    pub(super) fn run(&self, observed: Observed, waits: bool, steps: &mut Steps<'_>) -> Result<Begun> {
+        let expect = |steps: &mut Steps<'_>, waiting: u32| steps.expect(if waits { waiting } else { NOT_WAITING });
         let is_new = match observed {
             Observed::Running(running) => {
-                expect(phases, BOOTING);
-                return phases.run("Starting the VM", || self.already(running));
+                expect(steps, BOOTING);
+                return steps.run("Starting the VM", || self.already(running));
             }
             Observed::Orphan(process) => {
-                return Err(Fault::new(
-                    FaultClass::State,
-                    format!("pid {} is a QEMU of this instance that lost its record", process.pid()),
+                return Err(Error::new(
+                    ErrorClass::State,
+                    format!("pid {} is a QEMU of this instance that lost its state_file", process.pid()),
                 )
                 .because("its state cannot be known")
                 .next(format!("{}     # powers it off; data are kept", self.context.command("stop --power-off")))
@@ -136,18 +136,18 @@ impl Begin<'_> {
             Observed::Absent => true,
         };
         let vm = self.vm(self.qemu()?);
-        if let Some(base) = self.wanted.saved {
-            return self.snapshot(&vm, base, phases, &expect);
+        if let Some(saved_vm) = self.wanted.saved {
+            return self.snapshot(&vm, saved_vm, steps, &expect);
         }
         if is_new {
-            if let Some(begun) = self.restored(&vm, phases, &expect)? {
+            if let Some(begun) = self.restored(&vm, steps, &expect)? {
                 return Ok(begun);
             }
-        } else if let Some(begun) = self.resumed(&vm, phases, &expect)? {
+        } else if let Some(begun) = self.resumed(&vm, steps, &expect)? {
             return Ok(begun);
         }
-        expect(phases, if is_new && self.context.project.config.templates { NEW } else { BOOTING });
-        phases.run("Starting the VM", || self.boot(&vm, is_new))
+        expect(steps, if is_new && self.context.project.config.templates { NEW } else { BOOTING });
+        steps.run("Starting the VM", || self.boot(&vm, is_new))
     }
 
     /// The VM that is started.
@@ -158,14 +158,15 @@ impl Begin<'_> {
 
     fn already(&self, running: Box<Running>) -> Result<Outcome<Begun>> {
         let paths = self.context.paths();
-        if running.record.ports() != self.context.ports()? {
+        if running.state_file.ports() != self.context.ports()? {
             self.context.events.note(format!(
                 "changed ports take effect after `{}` and `{}`",
                 self.context.command("stop"),
                 self.context.command("start")
             ));
         }
-        let (then, now) = (running.record.ingredients.host_access(), self.context.project.config.guest.host_access);
+        let (then, now) =
+            (running.state_file.compatibility_key.host_access(), self.context.project.config.guest.host_access);
         if then != now {
             let access = if then { "its pods still reach the host" } else { "its pods do not reach the host yet" };
             self.context.events.warning(format!(
@@ -174,11 +175,11 @@ impl Begin<'_> {
                 self.context.command("start")
             ));
         }
-        instance_files::follow_folder(&paths, &running.record.ports())?;
+        instance::files::follow_directory(&paths, &running.state_file.ports())?;
         awake::ensure(self.context)?;
         let fact = format!("it runs already, pid {}", running.process.pid());
         let console = ConsoleReader::from_end(paths.log())?;
-        Ok(Outcome::Skipped(Begun { running, console, from: From::Running, cluster: None, base: None }, fact))
+        Ok(Outcome::Skipped(Begun { running, console, from: From::Running, cluster: None, saved_vm: None }, fact))
     }
 
     /// Boots the disk; a new one if it is to be.
@@ -202,23 +203,23 @@ impl Begin<'_> {
         let (running, console) = vm.run(None)?;
         let fact = self.fact(vm, &running);
         let from = if is_new { From::NewDisk } else { From::Disk };
-        Ok(Outcome::Done(Begun { running, console, from, cluster: None, base: None }, fact))
+        Ok(Outcome::Done(Begun { running, console, from, cluster: None, saved_vm: None }, fact))
     }
 
     /// Goes on with the RAM that `stop` kept, where it fits.
     fn resumed(
         &self,
         vm: &VmLaunch<'_>,
-        phases: &mut Phases<'_>,
-        expect: &dyn Fn(&mut Phases<'_>, u32),
+        steps: &mut Steps<'_>,
+        expect: &dyn Fn(&mut Steps<'_>, u32),
     ) -> Result<Option<Begun>> {
         let paths = self.context.paths();
         let kept = paths.suspended();
-        let why = match suspend::find(&kept, &paths.disk(), &vm.ingredients()?) {
+        let why = match suspend::find(&kept, &paths.disk(), &vm.compatibility_key()?) {
             Ok(None) => return Ok(None),
             Ok(Some(suspended)) => {
-                expect(phases, if suspended.cluster.is_some() { GOING_ON } else { BOOTING });
-                let resumed = phases.run("Resuming the VM", || {
+                expect(steps, if suspended.cluster.is_some() { GOING_ON } else { BOOTING });
+                let resumed = steps.run("Resuming the VM", || {
                     let ram = SavedRam {
                         ram: suspended.ram(&kept),
                         state: suspended.state(&kept),
@@ -230,14 +231,14 @@ impl Begin<'_> {
                         Ok((running, console)) => {
                             let fact = self.fact(vm, &running);
                             let cluster = suspended.cluster;
-                            let begun = Begun { running, console, from: From::SuspendedRam, cluster, base: None };
+                            let begun = Begun { running, console, from: From::SuspendedRam, cluster, saved_vm: None };
                             Ok(Outcome::Done(Ok(begun), fact))
                         }
-                        Err(fault) if may_boot_instead(&fault) => {
-                            let why = fault.to_string();
+                        Err(error) if may_boot_instead(&error) => {
+                            let why = error.to_string();
                             Ok(Outcome::Skipped(Err(why), "it could not go on".to_owned()))
                         }
-                        Err(fault) => Err(fault),
+                        Err(error) => Err(error),
                     }
                 })?;
                 match resumed {
@@ -256,50 +257,51 @@ impl Begin<'_> {
     fn snapshot(
         &self,
         vm: &VmLaunch<'_>,
-        base: &Base,
-        phases: &mut Phases<'_>,
-        expect: &dyn Fn(&mut Phases<'_>, u32),
+        saved_vm: &SavedVm,
+        steps: &mut Steps<'_>,
+        expect: &dyn Fn(&mut Steps<'_>, u32),
     ) -> Result<Begun> {
-        let restored = match base.fits_as_snapshot(&vm.ingredients()?, self.wanted.image.manifest.certificate_days) {
-            Err(why) => Err(why),
-            Ok(()) => {
-                expect(phases, SNAPSHOT);
-                phases.run("Restoring the snapshot", || match self.launch_this(vm, base, true) {
-                    Ok(started) => {
-                        let fact = self.fact(vm, &started.0);
-                        Ok(Outcome::Done(Ok(started), fact))
-                    }
-                    Err(fault) if may_boot_instead(&fault) => {
-                        Ok(Outcome::Skipped(Err(fault.to_string()), "its RAM could not be used".to_owned()))
-                    }
-                    Err(fault) => Err(fault),
-                })?
-            }
-        };
+        let restored =
+            match saved_vm.fits_as_snapshot(&vm.compatibility_key()?, self.wanted.image.manifest.certificate_days) {
+                Err(why) => Err(why),
+                Ok(()) => {
+                    expect(steps, SNAPSHOT);
+                    steps.run("Restoring the snapshot", || match self.launch_this(vm, saved_vm, true) {
+                        Ok(started) => {
+                            let fact = self.fact(vm, &started.0);
+                            Ok(Outcome::Done(Ok(started), fact))
+                        }
+                        Err(error) if may_boot_instead(&error) => {
+                            Ok(Outcome::Skipped(Err(error.to_string()), "its RAM could not be used".to_owned()))
+                        }
+                        Err(error) => Err(error),
+                    })?
+                }
+            };
         let why = match restored {
             Ok((running, console)) => {
-                let cluster = Some(base.cluster.clone());
-                return Ok(Begun { running, console, from: From::Snapshot, cluster, base: Some(base.clone()) });
+                let cluster = Some(saved_vm.cluster.clone());
+                return Ok(Begun { running, console, from: From::Snapshot, cluster, saved_vm: Some(saved_vm.clone()) });
             }
             Err(why) => why,
         };
-        expect(phases, SNAPSHOT_DISK);
-        self.snapshot_disk(vm, base, &why, phases)
+        expect(steps, SNAPSHOT_DISK);
+        self.snapshot_disk(vm, saved_vm, &why, steps)
     }
 
     /// Boots the disk of what the user named.
     pub(super) fn snapshot_disk(
         &self,
         vm: &VmLaunch<'_>,
-        base: &Base,
+        saved_vm: &SavedVm,
         why: &str,
-        phases: &mut Phases<'_>,
+        steps: &mut Steps<'_>,
     ) -> Result<Begun> {
         self.context.events.warning(format!("the snapshot's RAM is not used: {why}; booting its disk"));
-        phases.run("Starting the VM", || {
-            let (running, console) = self.launch_this(vm, base, false)?;
+        steps.run("Starting the VM", || {
+            let (running, console) = self.launch_this(vm, saved_vm, false)?;
             let fact = self.fact(vm, &running);
-            let begun = Begun { running, console, from: From::SnapshotDisk, cluster: None, base: None };
+            let begun = Begun { running, console, from: From::SnapshotDisk, cluster: None, saved_vm: None };
             Ok(Outcome::Done(begun, fact))
         })
     }
@@ -308,8 +310,8 @@ impl Begin<'_> {
     fn restored(
         &self,
         vm: &VmLaunch<'_>,
-        phases: &mut Phases<'_>,
-        expect: &dyn Fn(&mut Phases<'_>, u32),
+        steps: &mut Steps<'_>,
+        expect: &dyn Fn(&mut Steps<'_>, u32),
     ) -> Result<Option<Begun>> {
         if !self.context.project.config.templates {
             return Ok(None);
@@ -319,21 +321,21 @@ impl Begin<'_> {
             template::remove(self.context, Kind::Ready)?;
             return Ok(None);
         }
-        let now = vm.ingredients()?;
+        let now = vm.compatibility_key()?;
         let days = self.wanted.image.manifest.certificate_days;
-        if let Ok(base) = template::find(self.context, Kind::Applied, &now, days)
-            && let Some(applied) = &base.cluster.applied
+        if let Ok(saved_vm) = template::find(self.context, Kind::Applied, &now, days)
+            && let Some(applied) = &saved_vm.cluster.applied
             && applied.manifests == self.wanted.desired.digest(self.context)
         {
-            expect(phases, WITH_APPLICATION);
-            if let Some(begun) = self.with_application(vm, &base, applied, phases)? {
+            expect(steps, WITH_APPLICATION);
+            if let Some(begun) = self.with_application(vm, &saved_vm, applied, steps)? {
                 return Ok(Some(begun));
             }
         }
         match template::find(self.context, Kind::Ready, &now, days) {
-            Ok(base) => {
-                expect(phases, ANEW);
-                phases.run("Restoring the cluster", || self.restore(vm, &base, Kind::Ready))
+            Ok(saved_vm) => {
+                expect(steps, ANEW);
+                steps.run("Restoring the cluster", || self.restore(vm, &saved_vm, Kind::Ready))
             }
             Err(why) => {
                 if self.context.project.paths.templates().join(Kind::Ready.name()).exists() {
@@ -349,22 +351,22 @@ impl Begin<'_> {
     fn with_application(
         &self,
         vm: &VmLaunch<'_>,
-        base: &Base,
+        saved_vm: &SavedVm,
         applied: &AppliedInputs,
-        phases: &mut Phases<'_>,
+        steps: &mut Steps<'_>,
     ) -> Result<Option<Begun>> {
         let (project, paths, events) = (&self.context.project, self.context.paths(), self.context.events);
-        phases.run("Restoring the cluster with the application", || {
+        steps.run("Restoring the cluster with the application", || {
             let (restored, are_as_applied) = std::thread::scope(|scope| {
                 let built = scope.spawn(|| images::are_as_applied(project, &paths, applied, events));
-                let restored = self.restore(vm, base, Kind::Applied);
-                let died = |_| Err(Fault::new(FaultClass::Failed, "the build of container images died"));
+                let restored = self.restore(vm, saved_vm, Kind::Applied);
+                let died = |_| Err(Error::new(ErrorClass::Failed, "the build of container images died"));
                 (restored, built.join().unwrap_or_else(died))
             });
             match (restored?, are_as_applied) {
                 (Outcome::Done(Some(begun), fact), Ok(true)) => Ok(Outcome::Done(Some(begun), fact)),
                 (Outcome::Done(Some(begun), _), are_as_applied) => {
-                    stop::end(&begun.running.process, &paths, &Ladder::hard(), events)?;
+                    stop::end(&begun.running.process, &paths, &Escalation::hard(), events)?;
                     files::remove(&paths.disk())?;
                     are_as_applied?;
                     Ok(Outcome::Skipped(None, "container images have changed".to_owned()))
@@ -384,13 +386,18 @@ impl Begin<'_> {
 
     /// Makes a disk on that of the saved VM, and a QEMU that resumes with its RAM or boots it. Nobody replaces or removes the
     /// saved VM until QEMU has opened all of it, so that disk, RAM and state are of one generation.
-    fn launch(&self, vm: &VmLaunch<'_>, base: &Base, with_ram: bool) -> Result<(Box<Running>, ConsoleReader), NotHeld> {
+    fn launch(
+        &self,
+        vm: &VmLaunch<'_>,
+        saved_vm: &SavedVm,
+        with_ram: bool,
+    ) -> Result<(Box<Running>, ConsoleReader), NotHeld> {
         let (paths, events) = (self.context.paths(), self.context.events);
-        files::create_private_dir(&paths.vm_dir()).map_err(NotHeld::Fault)?;
+        files::create_private_dir(&paths.vm_dir()).map_err(NotHeld::Error)?;
         // The pool first, as whoever removes saved VMs does.
-        let pool = self.context.pool().lock(events).map_err(NotHeld::Fault)?;
-        let held = base.template.hold(self.context.project.config.timeouts.lock, events)?;
-        let template = held.template();
+        let pool = self.context.pool().lock(events).map_err(NotHeld::Error)?;
+        let held = saved_vm.saved_state.hold(self.context.project.config.timeouts.lock, events)?;
+        let template = held.saved_state();
         let launch = || {
             let frozen = pool.frozen(&template.paths().disk(), template.generation())?;
             pool.overlay(&frozen, &paths.disk())?;
@@ -405,34 +412,39 @@ impl Begin<'_> {
             };
             vm.run(with_ram.then_some(&ram))
         };
-        launch().map_err(NotHeld::Fault)
+        launch().map_err(NotHeld::Error)
     }
 
     /// As [`Begin::launch`] with RAM, where nothing else may take the place of the saved VM.
-    fn launch_this(&self, vm: &VmLaunch<'_>, base: &Base, with_ram: bool) -> Result<(Box<Running>, ConsoleReader)> {
-        self.launch(vm, base, with_ram).map_err(|not_held| match not_held {
-            NotHeld::Fault(fault) | NotHeld::InUse(fault) => fault,
-            NotHeld::Replaced => Fault::new(FaultClass::State, "the saved VM was replaced or removed meanwhile"),
+    fn launch_this(
+        &self,
+        vm: &VmLaunch<'_>,
+        saved_vm: &SavedVm,
+        with_ram: bool,
+    ) -> Result<(Box<Running>, ConsoleReader)> {
+        self.launch(vm, saved_vm, with_ram).map_err(|not_held| match not_held {
+            NotHeld::Error(error) | NotHeld::InUse(error) => error,
+            NotHeld::Replaced => Error::new(ErrorClass::State, "the saved VM was replaced or removed meanwhile"),
         })
     }
 
     /// Restores the template; one that has taken its place meanwhile, as by a sibling, is as good where it fits.
-    fn restore(&self, vm: &VmLaunch<'_>, base: &Base, kind: Kind) -> Result<Outcome<Option<Begun>>> {
-        let mut base = base.clone();
+    fn restore(&self, vm: &VmLaunch<'_>, saved_vm: &SavedVm, kind: Kind) -> Result<Outcome<Option<Begun>>> {
+        let mut saved_vm = saved_vm.clone();
         let mut attempts = 0;
         let why = loop {
-            match self.launch(vm, &base, true) {
+            match self.launch(vm, &saved_vm, true) {
                 Ok((running, console)) => {
                     let fact = self.fact(vm, &running);
-                    let (cluster, base) = (Some(base.cluster.clone()), Some(base));
+                    let (cluster, saved_vm) = (Some(saved_vm.cluster.clone()), Some(saved_vm));
                     return Ok(Outcome::Done(
-                        Some(Begun { running, console, from: From::Template, cluster, base }),
+                        Some(Begun { running, console, from: From::Template, cluster, saved_vm }),
                         fact,
                     ));
                 }
-                Err(NotHeld::Fault(fault)) if may_boot_instead(&fault) => break fault.to_string(),
-                Err(NotHeld::InUse(fault)) => break fault.to_string(),
-                Err(NotHeld::Fault(fault)) => return Err(fault),
+                Err(NotHeld::Error(error)) if may_boot_instead(&error) => break error.to_string(),
+                Err(NotHeld::InUse(error)) => break error.to_string(),
+                Err(NotHeld::Error(error)) => return Err(error),
                 // What is applied in the new one, and its container images, nobody has looked at.
                 Err(NotHeld::Replaced) if kind == Kind::Applied || attempts == MOST_REPLACED => {
                     break "it was replaced meanwhile".to_owned();
@@ -442,10 +454,10 @@ impl Begin<'_> {
                     match template::find(
                         self.context,
                         kind,
-                        &vm.ingredients()?,
+                        &vm.compatibility_key()?,
                         self.wanted.image.manifest.certificate_days,
                     ) {
-                        Ok(now) => base = now,
+                        Ok(now) => saved_vm = now,
                         Err(why) => break why,
                     }
                 }
@@ -457,7 +469,7 @@ impl Begin<'_> {
     }
 }
 
-/// Whether a fault of going on from saved RAM says nothing of a boot.
-fn may_boot_instead(fault: &Fault) -> bool {
-    matches!(fault.class(), FaultClass::Guest | FaultClass::Failed | FaultClass::Timeout)
+/// Whether an error of going on from saved RAM says nothing of a boot.
+fn may_boot_instead(error: &Error) -> bool {
+    matches!(error.class(), ErrorClass::Guest | ErrorClass::Failed | ErrorClass::Timeout)
 }

@@ -3,14 +3,14 @@
 
 use host::files;
 use model::Result;
-use qemu::power::Ladder;
+use qemu::power::Escalation;
 
 use super::begin::{Begin, Begun, From};
-use super::phase_count::{BOOTING, NEW, SNAPSHOT_DISK};
-use crate::observe::Running;
-use crate::phases::Phases;
-use crate::stop;
-use crate::template::{self, Base};
+use super::step_count::{BOOTING, NEW, SNAPSHOT_DISK};
+use crate::instance::observe::Running;
+use crate::saved_vm::template::{self, SavedVm};
+use crate::steps::Steps;
+use crate::verbs::stop;
 
 impl Begin<'_> {
     /// Boots what has gone on from RAM and does not answer: a new disk, the disk, or that of the snapshot.
@@ -18,37 +18,39 @@ impl Begin<'_> {
         &self,
         running: &Running,
         from: From,
-        base: Option<&Base>,
+        saved_vm: Option<&SavedVm>,
         why: &str,
-        phases: &mut Phases<'_>,
+        steps: &mut Steps<'_>,
     ) -> Result<Begun> {
         let (paths, events) = (self.context.paths(), self.context.events);
         // What it has written to a disk that is kept, it may still get there.
-        let ladder = match from {
-            From::SuspendedRam => Ladder::with_clean(self.context.project.config.timeouts.stop),
-            _ => Ladder::hard(),
+        let escalation = match from {
+            From::SuspendedRam => Escalation::with_clean(self.context.project.config.timeouts.stop),
+            _ => Escalation::hard(),
         };
-        stop::end(&running.process, &paths, &ladder, events)?;
+        stop::end(&running.process, &paths, &escalation, events)?;
         let vm = self.vm(self.qemu()?);
-        match (from, base) {
-            (From::Snapshot, Some(base)) => {
-                phases.expect(SNAPSHOT_DISK);
-                self.snapshot_disk(&vm, base, why, phases)
+        match (from, saved_vm) {
+            (From::Snapshot, Some(saved_vm)) => {
+                steps.expect(SNAPSHOT_DISK);
+                self.snapshot_disk(&vm, saved_vm, why, steps)
             }
-            (From::Template, Some(base)) => {
+            (From::Template, Some(saved_vm)) => {
                 events.warning(format!("the kept cluster is not used: {why}; booting a new one"));
                 // Nor by the next reset.
-                if let Err(fault) = template::discard(self.context, base.template.paths().dir(), template::PATIENCE) {
-                    events.warning(fault.to_string());
+                if let Err(error) =
+                    template::discard(self.context, saved_vm.saved_state.paths().dir(), template::PATIENCE)
+                {
+                    events.warning(error.to_string());
                 }
                 files::remove(&paths.disk())?;
-                phases.expect(NEW);
-                phases.run("Starting the VM", || self.boot(&vm, true))
+                steps.expect(NEW);
+                steps.run("Starting the VM", || self.boot(&vm, true))
             }
             _ => {
                 events.warning(format!("the suspended RAM is not used: {why}; booting from the disk"));
-                phases.expect(BOOTING);
-                phases.run("Starting the VM", || self.boot(&vm, false))
+                steps.expect(BOOTING);
+                steps.run("Starting the VM", || self.boot(&vm, false))
             }
         }
     }

@@ -9,14 +9,15 @@ use qemu::accelerator::Choice;
 
 use super::node_port;
 use crate::context::Context;
-use crate::desired::Desired;
-use crate::image_users::{self, Held};
-use crate::launch::VmLaunch;
-use crate::observe::Observed;
+use crate::instance::accelerator;
+use crate::instance::disk;
+use crate::instance::image_users::{self, Held};
+use crate::instance::launch::VmLaunch;
+use crate::instance::observe::Observed;
 use crate::packages;
-use crate::phases::Outcome;
-use crate::template::{self, Base, Kind};
-use crate::{accelerator, disk};
+use crate::project::desired::Desired;
+use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::steps::Outcome;
 
 /// ssh and the tool that makes its keys.
 const SSH: [Requirement; 2] = [
@@ -52,7 +53,7 @@ pub(super) fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bo
 /// The image that a new instance would have, where it is there.
 ///
 /// # Errors
-/// Config faults; where a release of K3s is needed, that it cannot be had.
+/// Config errors; where a release of K3s is needed, that it cannot be had.
 pub(crate) fn configured_image(context: &Context<'_>) -> Result<Option<GuestImage>> {
     image::locate(&image_request(context))
 }
@@ -76,12 +77,12 @@ pub(super) fn guest_image(
     context: &Context<'_>,
     observed: &Observed,
     rebuild: bool,
-    saved: Option<&Base>,
+    saved: Option<&SavedVm>,
 ) -> Result<Outcome<(GuestImage, Held)>> {
     loop {
         let chosen = image_of(context, observed, rebuild, saved)?;
         let (Outcome::Done(image, _) | Outcome::Skipped(image, _)) = &chosen;
-        // Where it was removed a moment ago, another one is found or built, or that is the fault.
+        // Where it was removed a moment ago, another one is found or built, or that is the error.
         let Some(held) = image_users::hold(context, image)? else { continue };
         if image.manifest.distribution == "k3s" {
             context.project.config.k3s.unknown_components().into_iter().for_each(|line| context.events.warning(line));
@@ -99,10 +100,10 @@ fn image_of(
     context: &Context<'_>,
     observed: &Observed,
     rebuild: bool,
-    saved: Option<&Base>,
+    saved: Option<&SavedVm>,
 ) -> Result<Outcome<GuestImage>> {
-    if let Some(base) = saved {
-        let image = image::open(&base.cluster.image_folder, &context.cache)?;
+    if let Some(saved_vm) = saved {
+        let image = image::open(&saved_vm.cluster.image_directory, &context.cache)?;
         disk::check_image(context, &image, "the saved VM")?;
         let fact = format!("{}, as the saved VM has it", image.describe());
         return Ok(Outcome::Skipped(image, fact));
@@ -125,7 +126,7 @@ fn image_of(
                 Outcome::Done(image, fact)
             });
         }
-        Observed::Running(running) => image::open(&running.record.image_folder, &context.cache)?,
+        Observed::Running(running) => image::open(&running.state_file.image_directory, &context.cache)?,
         Observed::Stopped | Observed::Orphan(_) => disk::guest_image(context)?,
     };
     let image = match image::locate(&request) {
@@ -139,8 +140,8 @@ fn image_of(
             image
         }
         // What a new disk would need is no obstacle for the one that is there.
-        Err(fault) => {
-            context.events.warning(format!("the next `{}` will fail: {fault}", context.command("reset")));
+        Err(error) => {
+            context.events.warning(format!("the next `{}` will fail: {error}", context.command("reset")));
             image
         }
     };
@@ -151,8 +152,8 @@ fn image_of(
 /// The kept application, where it fits QEMU, the guest image and the configuration of now.
 ///
 /// # Errors
-/// Faults of the configuration, and of finding QEMU and the image.
-pub(crate) fn kept_application(context: &Context<'_>, desired: &Desired) -> Result<Option<Base>> {
+/// Errors of the configuration, and of finding QEMU and the image.
+pub(crate) fn kept_application(context: &Context<'_>, desired: &Desired) -> Result<Option<SavedVm>> {
     let Some(image) = configured_image(context)? else { return Ok(None) };
     let choice = if accelerator::is_open(context, &Observed::Absent) {
         accelerator::choose(context, &image)?.into_value()
@@ -162,5 +163,5 @@ pub(crate) fn kept_application(context: &Context<'_>, desired: &Desired) -> Resu
     let qemu = Qemu::find(&context.cache, context.events)?;
     let node_port = node_port(context, desired)?;
     let vm = VmLaunch { context, image: &image, qemu: &qemu, choice: &choice, node_port };
-    Ok(template::find(context, Kind::Applied, &vm.ingredients()?, image.manifest.certificate_days).ok())
+    Ok(template::find(context, Kind::Applied, &vm.compatibility_key()?, image.manifest.certificate_days).ok())
 }

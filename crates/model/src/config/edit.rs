@@ -5,15 +5,15 @@
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use super::PortForward;
-use crate::{Fault, FaultClass, Result};
+use crate::{Error, ErrorClass, Result};
 
 /// The text with the list `ports.forwards` changed by `change`.
 ///
 /// # Errors
-/// A Config fault where the text is no TOML, or the list stands where it cannot be changed.
+/// A Config error where the text is no TOML, or the list stands where it cannot be changed.
 pub fn change_forwards(text: &str, change: impl FnOnce(&mut Vec<PortForward>)) -> Result<String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        Fault::new(FaultClass::Config, "the configuration cannot be changed").because(error.message())
+        Error::new(ErrorClass::Config, "the configuration cannot be changed").because(error.message())
     })?;
     let empty = text.is_empty();
     let ports = document.entry("ports").or_insert_with(|| {
@@ -23,7 +23,7 @@ pub fn change_forwards(text: &str, change: impl FnOnce(&mut Vec<PortForward>)) -
         }
         Item::Table(table)
     });
-    let unknown = || Fault::new(FaultClass::Config, "ports.forwards in .k3s-vm/config.toml is not understood");
+    let unknown = || Error::new(ErrorClass::Config, "ports.forwards in .k3s-vm/config.toml is not understood");
     let ports = ports.as_table_like_mut().ok_or_else(unknown)?;
     let list = ports.entry("forwards").or_insert_with(|| Item::Value(Value::Array(Array::new())));
     let list = list.as_array_mut().ok_or_else(unknown)?;
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_told() {
-        assert_eq!(change_forwards("ports = 1", |_| ()).unwrap_err().class(), FaultClass::Config);
-        assert_eq!(change_forwards("[[[", |_| ()).unwrap_err().class(), FaultClass::Config);
+        assert_eq!(change_forwards("ports = 1", |_| ()).unwrap_err().class(), ErrorClass::Config);
+        assert_eq!(change_forwards("[[[", |_| ()).unwrap_err().class(), ErrorClass::Config);
     }
 }

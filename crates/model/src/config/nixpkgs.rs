@@ -3,8 +3,8 @@
 /// A nixpkgs of the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nixpkgs {
-    /// A folder, relative to the project.
-    Folder(String),
+    /// A directory, relative to the project.
+    Directory(String),
     /// The address of an archive.
     Archive(String),
     /// The newest archive of a channel: `nixos-26.05`.
@@ -30,9 +30,9 @@ impl Nixpkgs {
             return Ok(Nixpkgs::Archive(text.to_owned()));
         }
         if text.contains('/') || text == "." || text == ".." {
-            return Ok(Nixpkgs::Folder(text.to_owned()));
+            return Ok(Nixpkgs::Directory(text.to_owned()));
         }
-        Err("neither a folder (./nixpkgs), the address of an archive (https://…) nor channel:NAME".to_owned())
+        Err("neither a directory (./nixpkgs), the address of an archive (https://…) nor channel:NAME".to_owned())
     }
 }
 
@@ -41,11 +41,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_addresses_and_channels_are_told_apart() {
+    fn directories_addresses_and_channels_are_told_apart() {
         for (text, expected) in [
-            ("/home/me/nixpkgs", Nixpkgs::Folder("/home/me/nixpkgs".to_owned())),
-            ("./nixpkgs", Nixpkgs::Folder("./nixpkgs".to_owned())),
-            ("../my nixpkgs", Nixpkgs::Folder("../my nixpkgs".to_owned())),
+            ("/home/me/nixpkgs", Nixpkgs::Directory("/home/me/nixpkgs".to_owned())),
+            ("./nixpkgs", Nixpkgs::Directory("./nixpkgs".to_owned())),
+            ("../my nixpkgs", Nixpkgs::Directory("../my nixpkgs".to_owned())),
             ("https://example.com/n.tar.gz", Nixpkgs::Archive("https://example.com/n.tar.gz".to_owned())),
             ("channel:nixos-26.05", Nixpkgs::Channel("nixos-26.05".to_owned())),
         ] {

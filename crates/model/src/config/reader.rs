@@ -9,7 +9,7 @@ use super::key::{self, KEYS, Key, Kind};
 use super::source::{self, Origin, Overrides, Raw, Sourced, WEB_PORT};
 use crate::bind_address::BindAddress;
 use crate::port::Port;
-use crate::{Fault, FaultClass, Result};
+use crate::{Error, ErrorClass, Result};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -167,9 +167,9 @@ impl Reader<'_> {
         match value {
             Some(value) if count == 0 => Ok(value),
             _ => {
-                let fault = Fault::new(FaultClass::Config, headline);
-                let fault = self.mistakes.into_iter().fold(fault, Fault::because);
-                Err(fault.next("correct it where it stands, then run the command again"))
+                let error = Error::new(ErrorClass::Config, headline);
+                let error = self.mistakes.into_iter().fold(error, Error::because);
+                Err(error.next("correct it where it stands, then run the command again"))
             }
         }
     }

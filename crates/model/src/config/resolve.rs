@@ -35,18 +35,18 @@ pub struct Resolved {
     pub settings: Vec<Setting>,
 }
 
-/// The web application's folder alone: `WEB_PORT` may stand in it, and is needed before everything can be resolved.
-pub fn web_folder(file: Option<(&str, &str)>, overrides: &Overrides) -> String {
+/// The web application's directory alone: `WEB_PORT` may stand in it, and is needed before everything can be resolved.
+pub fn web_directory(file: Option<(&str, &str)>, overrides: &Overrides) -> String {
     let document = file.map(|(shown, text)| Document::parse(shown, text)).unwrap_or_default();
     let mut reader = Reader { overrides, document: &document, web_port: None, mistakes: Vec::new() };
-    reader.text("web.folder").unwrap_or_else(|| "web".to_owned())
+    reader.text("web.directory").unwrap_or_else(|| "web".to_owned())
 }
 
 impl Config {
     /// Reads all sources and applies the rules.
     ///
     /// # Errors
-    /// One Config fault with all mistakes of all sources as its reasons.
+    /// One Config error with all mistakes of all sources as its reasons.
     pub fn resolve(sources: Sources<'_>) -> Result<Resolved> {
         let Sources { file, overrides, web_port } = sources;
         let document = file.map(|(shown, text)| Document::parse(shown, text)).unwrap_or_default();
@@ -71,7 +71,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let image = image(reader);
     let host_access = reader.switch("guest.host_access");
     let k3s = k3s(reader);
-    let web_folder = reader.text("web.folder");
+    let web_directory = reader.text("web.directory");
     let web_service = reader.parse("web.service", web_service);
     let inject = inject(reader);
     let apply_name = reader.parse("apply.name", label);
@@ -87,7 +87,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         image: image?,
         guest: GuestConfig { host_access: host_access? },
         k3s: k3s?,
-        web_folder: web_folder?,
+        web_directory: web_directory?,
         web_service,
         manifests: reader.list("manifests"),
         inject: inject?,
@@ -132,17 +132,17 @@ fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
         reader.choice("image.provider", &[Provider::Auto, Provider::Nix, Provider::Debian, Provider::Prebuilt]);
     let distributions = [Distribution::Auto, Distribution::K3s, Distribution::Kubernetes];
     let distribution = reader.choice("image.distribution", &distributions);
-    let folder = reader.text("image.folder");
+    let directory = reader.text("image.directory");
     let disk = reader.size("image.disk");
     let nixpkgs = reader.parse("image.nixpkgs", Nixpkgs::parse);
     let offline = reader.switch("image.offline");
-    if provider == Some(Provider::Prebuilt) && folder.is_none() {
-        reader.mistakes.push("image.provider = \"prebuilt\" needs image.folder".to_owned());
+    if provider == Some(Provider::Prebuilt) && directory.is_none() {
+        reader.mistakes.push("image.provider = \"prebuilt\" needs image.directory".to_owned());
     }
     Some(ImageConfig {
         provider: provider?,
         distribution: distribution?,
-        folder,
+        directory,
         disk: disk?,
         nixpkgs,
         offline: offline?,

@@ -72,16 +72,16 @@ fn images() -> Value {
             "oneOf": [{ "required": ["archive"] }, { "required": ["files", "entrypoint"] }],
             "properties": {
                 "name": text("The image's name as manifests use it, for example local/web:dev"),
-                "build": text("A shell command that makes the archive or the files, run in the project's folder"),
+                "build": text("A shell command that makes the archive or the files, run in the project's directory"),
                 "sources": {
                     "type": "array",
-                    "description": "All files and folders that build depends on: while they are the same, it is not run again; !PATH leaves one out",
+                    "description": "All files and directories that build depends on: while they are the same, it is not run again; !PATH leaves one out",
                     "items": { "type": "string" }
                 },
                 "archive": text("A docker or OCI archive, relative to the project"),
                 "files": {
                     "type": "object",
-                    "description": "Path in the image -> file or folder of the project",
+                    "description": "Path in the image -> file or directory of the project",
                     "minProperties": 1,
                     "additionalProperties": { "type": "string" }
                 },

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::key::KEYS;
 use super::*;
-use crate::{FaultClass, Result};
+use crate::{ErrorClass, Result};
 
 const FILE: &str = ".k3s-vm/config.toml";
 
@@ -62,13 +62,13 @@ fn every_key_can_be_set_in_every_way() {
         key::Kind::List => "one,two",
     };
     for key in KEYS {
-        let base = "image.folder = \"image\"\n";
+        let base = "image.directory = \"image\"\n";
         let written = match key.kind {
             key::Kind::Port | key::Kind::Count(..) | key::Kind::Switch => value(key).to_owned(),
             key::Kind::List => format!("[\"{}\"]", value(key).replace(',', "\", \"")),
             _ => format!("\"{}\"", value(key)),
         };
-        let base = if key.name == "image.folder" { "" } else { base };
+        let base = if key.name == "image.directory" { "" } else { base };
         let file = resolve_with(&format!("{base}{} = {written}\n", key.name), Some("30080"), &Overrides::default());
         let flag = overrides(&[("--set", key.name, value(key))], &[]);
         let variable = key.variable();
@@ -76,7 +76,7 @@ fn every_key_can_be_set_in_every_way() {
         let configs: Vec<Config> =
             [file, resolve_with(base, Some("30080"), &flag), resolve_with(base, Some("30080"), &variable)]
                 .into_iter()
-                .map(|resolved| resolved.unwrap_or_else(|fault| panic!("{}: {fault}", key.name)).config)
+                .map(|resolved| resolved.unwrap_or_else(|error| panic!("{}: {error}", key.name)).config)
                 .collect();
         assert_eq!(configs[0], configs[1], "{}", key.name);
         assert_eq!(configs[0], configs[2], "{}", key.name);
@@ -119,8 +119,8 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
         &[("--ssh-port", "ports.ssh", "ssh"), ("--set", "vm.memroy", "1GiB")],
         &[("K3S_VM_TIMEOUTS_STOP", "x"), ("K3S_VM_PORT_API", "1")],
     );
-    let fault = resolve_with(text, Some("web"), &others).expect_err("mistakes");
-    insta::assert_snapshot!(fault.why().join("\n"), @r#"
+    let error = resolve_with(text, Some("web"), &others).expect_err("mistakes");
+    insta::assert_snapshot!(error.why().join("\n"), @r#"
     .k3s-vm/config.toml:16: image a: needs either archive or files
     --set vm.memroy=1GiB: there is no such key; did you mean vm.memory?
     K3S_VM_PORT_API is set: there is no such variable; did you mean K3S_VM_PORTS_API?
@@ -143,7 +143,7 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
     .k3s-vm/config.toml:10: timeouts.start = "soon": not a duration such as "90s" or "15m"
     K3S_VM_TIMEOUTS_STOP=x: not a duration such as "90s" or "15m"
     "#);
-    assert_eq!(fault.class(), FaultClass::Config);
+    assert_eq!(error.class(), ErrorClass::Config);
 }
 
 #[test]
@@ -170,8 +170,8 @@ fn templates_was_on_or_off_while_other_switches_were_booleans() {
             (overrides(&[("--set", "templates", old)], &[]), format!("--set templates={old}")),
             (overrides(&[], &[("K3S_VM_TEMPLATES", old)]), format!("K3S_VM_TEMPLATES={old}")),
         ] {
-            let fault = resolve_with("", Some("30080"), &given).expect_err("a mistake");
-            assert_eq!(fault.why(), [format!("{shown}: must be true or false: write {new}")]);
+            let error = resolve_with("", Some("30080"), &given).expect_err("a mistake");
+            assert_eq!(error.why(), [format!("{shown}: must be true or false: write {new}")]);
         }
     }
     assert_eq!(
@@ -188,8 +188,8 @@ fn kvm_test_was_written_with_a_dash_while_other_keys_had_none() {
         format!(".k3s-vm/config.toml:2: timeouts.kvm-test: {told}")
     );
     let flag = overrides(&[("--set", "timeouts.kvm-test", "1m")], &[]);
-    let fault = resolve_with("", Some("30080"), &flag).expect_err("a mistake");
-    assert_eq!(fault.why(), [format!("--set timeouts.kvm-test=1m: {told}")]);
+    let error = resolve_with("", Some("30080"), &flag).expect_err("a mistake");
+    assert_eq!(error.why(), [format!("--set timeouts.kvm-test=1m: {told}")]);
     // The variable was always written like this.
     let variable = overrides(&[], &[("K3S_VM_TIMEOUTS_KVM_TEST", "1m")]);
     let timeouts = resolve_with("", Some("30080"), &variable).expect("valid").config.timeouts;
@@ -205,8 +205,8 @@ fn an_ipv6_bind_passed_the_configuration_and_failed_after_reset_had_destroyed_th
         (overrides(&[("--set", "ports.bind", "::1")], &[]), "--set ports.bind=::1"),
         (overrides(&[], &[("K3S_VM_PORTS_BIND", "::1")]), "K3S_VM_PORTS_BIND=::1"),
     ] {
-        let fault = resolve_with("", Some("30080"), &given).expect_err("a mistake");
-        assert_eq!((fault.class(), fault.why()), (FaultClass::Config, [format!("{shown}: {told}")].as_slice()));
+        let error = resolve_with("", Some("30080"), &given).expect_err("a mistake");
+        assert_eq!((error.class(), error.why()), (ErrorClass::Config, [format!("{shown}: {told}")].as_slice()));
     }
 }
 
@@ -247,15 +247,15 @@ fn web_port_must_be_a_port_of_its_own() {
         ("ports.api = 30080", Some("30080"), "ports.api and WEB_PORT are both 30080: each needs a port of its own"),
         ("ports.ssh = 6443", Some("30080"), "ports.api and ports.ssh are both 6443: each needs a port of its own"),
     ] {
-        let fault = resolve(text, port).expect_err(expected);
-        assert_eq!(fault.why(), [expected]);
+        let error = resolve(text, port).expect_err(expected);
+        assert_eq!(error.why(), [expected]);
     }
 }
 
 #[test]
 fn mistakes_of_form_are_told_with_their_lines() {
     let text = "version = 1\nport = 1\n[ports]\nhttp = 80\napii = 6443\nssh = \"2666\"\n[vm]\ncpus = 1.5\n[vmm]\nmemory = \"2GiB\"\n\
-                [web]\nfolder = [\"web\"]\n[[images]]\nnam = \"x\"\n[[images]]\nname = 1\narchive = \"a.tar\"\n";
+                [web]\ndirectory = [\"web\"]\n[[images]]\nnam = \"x\"\n[[images]]\nname = 1\narchive = \"a.tar\"\n";
     insta::assert_snapshot!(mistakes(text), @r"
     .k3s-vm/config.toml:2: port: there is no such key; did you mean ports?
     .k3s-vm/config.toml:4: ports.http: there is no such key
@@ -263,7 +263,7 @@ fn mistakes_of_form_are_told_with_their_lines() {
     .k3s-vm/config.toml:6: ports.ssh must be a number without quotes
     .k3s-vm/config.toml:8: vm.cpus must be a number without quotes
     .k3s-vm/config.toml:9: vmm: there is no such key; did you mean vm?
-    .k3s-vm/config.toml:12: web.folder must be a text in quotes
+    .k3s-vm/config.toml:12: web.directory must be a text in quotes
     .k3s-vm/config.toml:13: an entry of images needs name
     .k3s-vm/config.toml:14: images.nam: there is no such key; did you mean name?
     .k3s-vm/config.toml:16: images.name must be a text in quotes
@@ -306,12 +306,12 @@ fn an_image_is_an_archive_or_files() {
 }
 
 #[test]
-fn the_web_folder_is_known_before_the_rest_is_right() {
-    let flag = overrides(&[("--set", "web.folder", "front")], &[]);
-    assert_eq!(web_folder(Some((FILE, "web.folder = \"app\"\nvm.cpus = 0\n")), &Overrides::default()), "app");
-    assert_eq!(web_folder(Some((FILE, "web.folder = \"app\"\n")), &flag), "front");
-    assert_eq!(web_folder(Some((FILE, "[[[")), &Overrides::default()), "web");
-    assert_eq!(web_folder(None, &Overrides::default()), "web");
+fn the_web_directory_is_known_before_the_rest_is_right() {
+    let flag = overrides(&[("--set", "web.directory", "front")], &[]);
+    assert_eq!(web_directory(Some((FILE, "web.directory = \"app\"\nvm.cpus = 0\n")), &Overrides::default()), "app");
+    assert_eq!(web_directory(Some((FILE, "web.directory = \"app\"\n")), &flag), "front");
+    assert_eq!(web_directory(Some((FILE, "[[[")), &Overrides::default()), "web");
+    assert_eq!(web_directory(None, &Overrides::default()), "web");
 }
 
 #[test]

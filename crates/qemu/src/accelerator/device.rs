@@ -46,7 +46,7 @@ pub(super) fn look(device: &Path) -> Option<Refusal> {
             let permission = permission(error.raw_os_error(), metadata.as_ref(), &names);
             Refusal::Forbidden { device, permission }
         }
-        _ => Refusal::Unusable { device, why: host::io_fault::text(&error) },
+        _ => Refusal::Unusable { device, why: host::io_error::text(&error) },
     })
 }
 
@@ -105,8 +105,8 @@ mod tests {
         assert_eq!(look(file.path()), None);
         let nowhere = Refusal::NoDevice { device: "/nonexistent/kvm".to_owned() };
         assert_eq!(look(Path::new("/nonexistent/kvm")), Some(nowhere));
-        let folder = Refusal::Unusable { device: "/tmp".to_owned(), why: "Is a directory".to_owned() };
-        assert_eq!(look(Path::new("/tmp")), Some(folder));
+        let directory = Refusal::Unusable { device: "/tmp".to_owned(), why: "Is a directory".to_owned() };
+        assert_eq!(look(Path::new("/tmp")), Some(directory));
         // The kernel lets nobody write there, not even root.
         let closed = Path::new("/proc/sys/kernel/random/boot_id");
         let refused = Refusal::Forbidden { device: closed.display().to_string(), permission: Permission::Mode(0o444) };

@@ -38,7 +38,7 @@ pub(super) fn initrd(nonce: &str) -> Vec<u8> {
     let mut archive = Archive::default();
     // Where the kernel opens the console for its first program; kernels bring it themselves, unless they were built not
     // to.
-    archive.folder("dev");
+    archive.directory("dev");
     archive.character_device("dev/console", 5, 1);
     archive.program("init", &program(&format!("\r\n{nonce}\r\n")));
     archive.finish()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use host::command::Command;
 use host::files::{self, Mode};
-use model::{EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, EventSink, Result};
 
 use super::{Accelerator, guest};
 use crate::{Qemu, Version, argv};
@@ -73,17 +73,17 @@ impl Probe<'_> {
     /// Runs it.
     ///
     /// # Errors
-    /// Interrupted, or a Host fault where QEMU cannot be started or its files cannot be written.
+    /// Interrupted, or a Host error where QEMU cannot be started or its files cannot be written.
     pub fn run(&self, events: &dyn EventSink) -> Result<Finding> {
-        let folder = tempfile::tempdir()
-            .map_err(|error| Fault::new(FaultClass::Host, "cannot make a temporary folder").because(error))?;
+        let directory = tempfile::tempdir()
+            .map_err(|error| Error::new(ErrorClass::Host, "cannot make a temporary directory").because(error))?;
         let nonce = format!("{NONCE}{}", uuid::Uuid::new_v4());
-        let initrd = folder.path().join(ProbeMachine::INITRD);
+        let initrd = directory.path().join(ProbeMachine::INITRD);
         files::write_atomic(&initrd, &guest::initrd(&nonce), Mode::Exactly(0o600))?;
 
         let begin = Instant::now();
         let (mut printed, mut lines) = (None, Vec::new());
-        let ended = self.command(folder.path()).run_streaming(events, &mut |line| {
+        let ended = self.command(directory.path()).run_streaming(events, &mut |line| {
             if line.contains(&nonce) {
                 printed.get_or_insert(begin.elapsed());
             } else if !line.trim().is_empty() && !line.contains(ENDED_BY_US) {
@@ -94,23 +94,23 @@ impl Probe<'_> {
                 lines.push(line.trim().to_owned());
             }
         });
-        if let Err(fault) = &ended {
+        if let Err(error) = &ended {
             // A process that could not be ended is named here.
-            events.debug(fault.to_string());
+            events.debug(error.to_string());
         }
         let name = self.machine.accelerator.name();
         match (printed, ended) {
-            (_, Err(fault)) if fault.class() == FaultClass::Interrupted => {
-                Err(Fault::new(FaultClass::Interrupted, format!("interrupted while {name} was tested")))
+            (_, Err(error)) if error.class() == ErrorClass::Interrupted => {
+                Err(Error::new(ErrorClass::Interrupted, format!("interrupted while {name} was tested")))
             }
-            (_, Err(fault)) if !matches!(fault.class(), FaultClass::Timeout | FaultClass::Failed) => Err(fault),
+            (_, Err(error)) if !matches!(error.class(), ErrorClass::Timeout | ErrorClass::Failed) => Err(error),
             (Some(after), _) => Ok(Finding::Printed(after)),
-            (None, Err(fault)) if fault.class() == FaultClass::Timeout => Ok(Finding::Silent(lines)),
+            (None, Err(error)) if error.class() == ErrorClass::Timeout => Ok(Finding::Silent(lines)),
             (None, _) => Ok(Finding::Ended(lines)),
         }
     }
 
-    fn command(&self, folder: &Path) -> Command {
+    fn command(&self, directory: &Path) -> Command {
         let program = &self.qemu.program;
         // A QEMU whose guest hangs ends by nobody but us. Should this very program be killed, timeout(1) is left.
         let command = match host::tools::find("timeout") {
@@ -120,6 +120,6 @@ impl Probe<'_> {
             }
             None => Command::new(program),
         };
-        command.args(argv::probe_arguments(&self.machine)).current_dir(folder).alone().deadline(self.deadline)
+        command.args(argv::probe_arguments(&self.machine)).current_dir(directory).alone().deadline(self.deadline)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use model::fault::LogTail;
-use model::{Fault, FaultClass};
+use model::error::LogTail;
+use model::{Error, ErrorClass};
 use serde::{Deserialize, Serialize};
 
 use super::Permission;
@@ -118,28 +118,28 @@ impl Refusal {
     }
 
     /// For a user who wants KVM and nothing else.
-    pub fn fault(&self) -> Fault {
-        let mut fault = Fault::new(FaultClass::Host, format!("KVM cannot be used: {}", self.reason()));
+    pub fn error(&self) -> Error {
+        let mut error = Error::new(ErrorClass::Host, format!("KVM cannot be used: {}", self.reason()));
         if let Some(detail) = self.detail() {
-            fault = fault.because(detail);
+            error = error.because(detail);
         }
         if let Refusal::Hangs { console, .. } | Refusal::Dies { console, .. } = self
             && !console.is_empty()
         {
             let source = "the test guest's console".to_owned();
-            fault = fault.with_log(LogTail { source, lines: console.clone() });
+            error = error.with_log(LogTail { source, lines: console.clone() });
         }
         if let Some((step, word)) = self.advice() {
-            fault = fault.next(format!("{step}    # {word}"));
+            error = error.next(format!("{step}    # {word}"));
         }
-        fault = match self {
+        error = match self {
             Refusal::Hangs { .. } => {
-                fault.next("k3s-vm start --set timeouts.kvm_test=1m    # tests again with more time, for a slow host")
+                error.next("k3s-vm start --set timeouts.kvm_test=1m    # tests again with more time, for a slow host")
             }
-            Refusal::Dies { .. } => fault.next("k3s-vm --debug start    # tests again and shows the command"),
-            _ => fault,
+            Refusal::Dies { .. } => error.next("k3s-vm --debug start    # tests again and shows the command"),
+            _ => error,
         };
-        fault.next("k3s-vm start --accel auto    # emulates where KVM does not work")
+        error.next("k3s-vm start --accel auto    # emulates where KVM does not work")
     }
 
     /// Whether it holds until the host boots anew. What is quick to see again, or may pass by itself, does not.
@@ -159,9 +159,9 @@ mod tests {
     use super::*;
 
     fn told(refusal: &Refusal) -> String {
-        let fault = refusal.fault();
-        let steps: String = fault.next_steps().iter().map(|step| format!("\n-> {step}")).collect();
-        format!("{fault}{steps}\nNote: {}", refusal.note())
+        let error = refusal.error();
+        let steps: String = error.next_steps().iter().map(|step| format!("\n-> {step}")).collect();
+        format!("{error}{steps}\nNote: {}", refusal.note())
     }
 
     fn forbidden(permission: Permission) -> Refusal {

@@ -61,7 +61,7 @@ impl SelfTest<'_> {
     /// The device is looked at every time, since a user joins a group and a module is loaded without a reboot.
     ///
     /// # Errors
-    /// Interrupted, or a fault of starting QEMU or of the cache's files.
+    /// Interrupted, or an error of starting QEMU or of the cache's files.
     pub fn run(&self, again: bool, events: &dyn EventSink) -> Result<Tested> {
         if let Some(refusal) = device::look(self.device) {
             return Ok(Tested { refusal: Some(refusal), source: Source::Device });
@@ -118,7 +118,7 @@ impl SelfTest<'_> {
                 events.debug(format!("the guest printed its line after {} ms", after.as_millis()));
                 None
             }
-            // KVM's own fault stops the guest and leaves QEMU running.
+            // KVM's own error stops the guest and leaves QEMU running.
             Finding::Silent(console) => match console.iter().find(|line| line.contains("KVM internal error")) {
                 Some(line) => Some(Refusal::Dies { words: line.clone(), console }),
                 None => Some(Refusal::Hangs { waited: self.deadline, console }),

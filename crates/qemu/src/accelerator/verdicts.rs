@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use host::files::{self, Mode};
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Probe, Refusal};
@@ -59,7 +59,7 @@ impl Subject {
     /// That of a run.
     ///
     /// # Errors
-    /// A fault when QEMU or the kernel cannot be looked at.
+    /// An error when QEMU or the kernel cannot be looked at.
     pub(super) fn of(probe: &Probe<'_>) -> Result<Self> {
         let text = |word: OsString| word.to_string_lossy().into_owned();
         Ok(Subject {
@@ -75,7 +75,7 @@ impl Subject {
 impl FileIdentity {
     fn of(path: &Path) -> Result<Self> {
         let look = || path.canonicalize().and_then(|path| path.metadata().map(|metadata| (path, metadata)));
-        let (path, metadata) = look().map_err(|error| host::io_fault::at_path("look at", path, &error))?;
+        let (path, metadata) = look().map_err(|error| host::io_error::at_path("look at", path, &error))?;
         Ok(FileIdentity {
             path,
             device: metadata.dev(),
@@ -95,13 +95,13 @@ pub(super) fn find(path: &Path, subject: &Subject) -> Option<Verdict> {
 /// Keeps a verdict and drops those of former boots.
 ///
 /// # Errors
-/// A fault of writing the file.
+/// An error of writing the file.
 pub(super) fn keep(path: &Path, subject: &Subject, verdict: &Verdict) -> Result<()> {
     let mut file = read(path);
     file.verdicts.retain(|entry| entry.subject.boot_id == subject.boot_id && entry.subject != *subject);
     file.verdicts.push(Entry { subject: subject.clone(), verdict: verdict.clone() });
     let text = serde_json::to_vec_pretty(&file)
-        .map_err(|error| Fault::new(FaultClass::Failed, "cannot write the verdict on KVM").because(error))?;
+        .map_err(|error| Error::new(ErrorClass::Failed, "cannot write the verdict on KVM").because(error))?;
     files::create_dir(path.parent().unwrap_or(Path::new(".")))?;
     files::write_atomic(path, &text, Mode::Keep)
 }
@@ -120,18 +120,18 @@ mod tests {
     use crate::{Accelerator, Qemu};
 
     struct Files {
-        folder: tempfile::TempDir,
+        directory: tempfile::TempDir,
         qemu: Qemu,
     }
 
     impl Files {
         fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
+            let directory = tempfile::tempdir().unwrap();
             for name in ["qemu", "kernel"] {
-                std::fs::write(folder.path().join(name), name).unwrap();
+                std::fs::write(directory.path().join(name), name).unwrap();
             }
-            let qemu = Qemu { program: folder.path().join("qemu"), version: Version::new(7, 2, 22), sandbox: true };
-            Files { folder, qemu }
+            let qemu = Qemu { program: directory.path().join("qemu"), version: Version::new(7, 2, 22), sandbox: true };
+            Files { directory, qemu }
         }
 
         fn subject(&self) -> Subject {
@@ -139,7 +139,7 @@ mod tests {
         }
 
         fn subject_with(&self, cpus: u32, kernel_command_line: &str) -> Subject {
-            let kernel = self.folder.path().join("kernel");
+            let kernel = self.directory.path().join("kernel");
             let machine = ProbeMachine {
                 version: self.qemu.version,
                 sandbox: true,
@@ -152,7 +152,7 @@ mod tests {
         }
 
         fn verdicts(&self) -> PathBuf {
-            self.folder.path().join("cache/accelerator.json")
+            self.directory.path().join("cache/accelerator.json")
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(find(&files.subject(), &files), None, "another version");
         files.qemu.version = Version::new(7, 2, 22);
         assert_eq!(find(&files.subject(), &files), Some(Verdict::Works));
-        std::fs::write(files.folder.path().join("kernel"), "another kernel").unwrap();
+        std::fs::write(files.directory.path().join("kernel"), "another kernel").unwrap();
         assert_eq!(find(&files.subject(), &files), None, "another kernel");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use host::wait::{Look, Wait};
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -135,7 +135,7 @@ impl Agent {
         let what = format!("`{}` in the guest", command.display());
         let Object(Started { pid }) = self
             .call("guest-exec", command.request(), SMALL, end)
-            .map_err(|fault| fault.context(format!("{what} failed")))?;
+            .map_err(|error| error.context(format!("{what} failed")))?;
         let wait = Wait { what: &what, deadline, interval: Duration::from_millis(50) };
         let ended = wait.until(|left| {
             // The last look comes with little time left; a healthy agent must not seem dead for that.
@@ -147,13 +147,13 @@ impl Agent {
         // `kill` would take 0 for all processes of its group.
         if ended.is_err() && pid > 0 {
             let kill = GuestCommand::new("/bin/kill", ["-KILL".to_owned(), pid.to_string()]);
-            // The fault at hand tells more than one of this attempt could.
+            // The error at hand tells more than one of this attempt could.
             let _ = self.call::<Object<Started>>("guest-exec", kill.request(), SMALL, after(Duration::from_secs(2)));
         }
         ended
     }
 
-    /// [`Agent::exec`]; a non-zero exit is a fault with the end of its stderr. Returns standard output as text
+    /// [`Agent::exec`]; a non-zero exit is an error with the end of its stderr. Returns standard output as text
     /// (invalid UTF-8 replaced).
     ///
     /// # Errors
@@ -167,15 +167,15 @@ impl Agent {
         let mut last: Vec<&str> = stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(5).collect();
         last.reverse();
         let what = format!("`{}` in the guest exited with {}", command.display(), output.code);
-        let fault = Fault::new(FaultClass::Failed, what);
-        Err(if last.is_empty() { fault } else { fault.because(last.join("\n")) })
+        let error = Error::new(ErrorClass::Failed, what);
+        Err(if last.is_empty() { error } else { error.because(last.join("\n")) })
     }
 }
 
 fn output(status: Status) -> Result<GuestOutput> {
     let bytes = |text: Option<String>| {
         BASE64.decode(text.unwrap_or_default()).map_err(|_| {
-            Fault::new(FaultClass::Failed, "the guest agent cannot be used").because("a program's output is no base64")
+            Error::new(ErrorClass::Failed, "the guest agent cannot be used").because("a program's output is no base64")
         })
     };
     let code = match (status.signal, status.exitcode) {

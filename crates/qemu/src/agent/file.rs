@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -30,11 +30,11 @@ impl Agent {
     /// Failed when it has more than `limit` bytes or the guest refuses; Timeout; Guest when QEMU is gone.
     pub fn read_file(&mut self, path: &str, limit: usize, deadline: Duration) -> Result<Option<Vec<u8>>> {
         let end = after(deadline);
-        let told = |fault: Fault| fault.context(format!("cannot read {path} in the guest"));
+        let told = |error: Error| error.context(format!("cannot read {path} in the guest"));
         let handle: i64 = match self.call("guest-file-open", json!({"path": path, "mode": "rb"}), SMALL, end) {
             Ok(handle) => handle,
-            Err(fault) if fault.why().iter().any(|why| why.ends_with("No such file or directory")) => return Ok(None),
-            Err(fault) => return Err(told(fault)),
+            Err(error) if error.why().iter().any(|why| why.ends_with("No such file or directory")) => return Ok(None),
+            Err(error) => return Err(told(error)),
         };
         let content = self.read_handle(handle, limit, end).map_err(told);
         let closed = self.call::<Object<Nothing>>("guest-file-close", json!({"handle": handle}), SMALL, end);
@@ -44,7 +44,7 @@ impl Agent {
     }
 
     fn read_handle(&mut self, handle: i64, limit: usize, end: Instant) -> Result<Vec<u8>> {
-        let failed = |why: &str| Err(Fault::new(FaultClass::Failed, why));
+        let failed = |why: &str| Err(Error::new(ErrorClass::Failed, why));
         let mut content = Vec::new();
         loop {
             // One byte more tells a file that is too large.

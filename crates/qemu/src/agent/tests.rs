@@ -16,7 +16,7 @@ type Answers = Vec<(&'static str, Vec<u8>)>;
 
 /// An agent that answers some commands with lines of its own, and all others as they should be.
 struct HostileAgent {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl HostileAgent {
@@ -25,19 +25,19 @@ impl HostileAgent {
     }
 
     fn of(answers: Answers) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join(InstancePaths::AGENT_SOCKET)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join(InstancePaths::AGENT_SOCKET)).unwrap();
         // It ends with the test.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(std::result::Result::ok) {
                 let _ = converse(stream, &answers);
             }
         });
-        HostileAgent { folder }
+        HostileAgent { directory }
     }
 
     fn connect(&self) -> Agent {
-        Agent::connect(self.folder.path(), LONG).unwrap()
+        Agent::connect(self.directory.path(), LONG).unwrap()
     }
 }
 
@@ -109,8 +109,8 @@ fn an_answer_that_is_a_list_did_panic() {
             let agent = HostileAgent::new(command, *line);
             let mut agent = agent.connect();
             let shown = String::from_utf8_lossy(&line[..line.len().min(40)]).into_owned();
-            let fault = call(&mut agent, command, LONG).expect_err(&format!("{command}: {shown}"));
-            assert_eq!(fault.class(), FaultClass::Failed, "{command}: {shown}: {fault}");
+            let error = call(&mut agent, command, LONG).expect_err(&format!("{command}: {shown}"));
+            assert_eq!(error.class(), ErrorClass::Failed, "{command}: {shown}: {error}");
         }
     }
 }
@@ -135,8 +135,8 @@ fn numbers_and_texts_out_of_their_range_are_refused() {
         ("guest-file-read", r#"{"buf-b64": "AAAA", "eof": false}"#),
     ] {
         let agent = HostileAgent::new(command, format!(r#"{{"return": {value}}}"#));
-        let fault = call(&mut agent.connect(), command, LONG).expect_err(value);
-        assert_eq!(fault.class(), FaultClass::Failed, "{value}: {fault}");
+        let error = call(&mut agent.connect(), command, LONG).expect_err(value);
+        assert_eq!(error.class(), ErrorClass::Failed, "{value}: {error}");
     }
 }
 
@@ -148,16 +148,16 @@ fn a_clock_at_the_end_of_time_did_overflow() {
             ("guest-set-time", refusal.into()),
             ("guest-get-time", format!(r#"{{"return": {time}}}"#).into()),
         ]);
-        let fault = agent.connect().set_time(SystemTime::now(), LONG).unwrap_err();
-        assert!(fault.to_string().contains("hwclock"), "{fault}");
+        let error = agent.connect().set_time(SystemTime::now(), LONG).unwrap_err();
+        assert!(error.to_string().contains("hwclock"), "{error}");
     }
 }
 
 #[test]
 fn an_answer_that_never_ends_is_no_memory_without_end() {
     let endless = HostileAgent::new("guest-file-open", vec![b'['; 3 << 20]);
-    let fault = call(&mut endless.connect(), "guest-file-open", LONG).unwrap_err();
-    insta::assert_snapshot!(fault, @"cannot read /etc/hostname in the guest: the guest agent cannot be reached (guest-file-open): its answer has more than 65536 bytes");
+    let error = call(&mut endless.connect(), "guest-file-open", LONG).unwrap_err();
+    insta::assert_snapshot!(error, @"cannot read /etc/hostname in the guest: the guest agent cannot be reached (guest-file-open): its answer has more than 65536 bytes");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn machine() -> Machine {
         name: InstanceName::default(),
         uuid: "6f1b9f0a-7a0e-4f0e-8f5e-0123456789ab".to_owned(),
         pid_file: "/home/ada/shop/.k3s-vm/vm.pid".into(),
-        folder: "/home/ada/shop/.k3s-vm/vm".into(),
+        directory: "/home/ada/shop/.k3s-vm/vm".into(),
         version: Version::new(7, 2, 22),
         sandbox: true,
         accelerator: Accelerator::Tcg,
@@ -188,12 +188,12 @@ fn the_guest_that_proves_kvm_has_the_same_board_and_no_port_disk_or_socket() {
 
 #[test]
 fn awkward_paths_stay_whole() {
-    let folder = "/tmp/a, b=c/\"quoted\" 'x' \\ ümläut 网";
+    let directory = "/tmp/a, b=c/\"quoted\" 'x' \\ ümläut 网";
     let mut machine = machine();
-    machine.pid_file = format!("{folder}/vm.pid").into();
-    machine.kernel = format!("{folder}/kernel").into();
-    machine.disk = format!("{folder}/disk.qcow2").into();
-    machine.firmware_files[0].path = format!("{folder}/keys").into();
+    machine.pid_file = format!("{directory}/vm.pid").into();
+    machine.kernel = format!("{directory}/kernel").into();
+    machine.disk = format!("{directory}/disk.qcow2").into();
+    machine.firmware_files[0].path = format!("{directory}/keys").into();
     insta::assert_snapshot!(value(&machine, "-pidfile", ""), @r#"/tmp/a, b=c/"quoted" 'x' \ ümläut 网/vm.pid"#);
     insta::assert_snapshot!(value(&machine, "-kernel", ""), @r#"/tmp/a, b=c/"quoted" 'x' \ ümläut 网/kernel"#);
     insta::assert_snapshot!(value(&machine, "-blockdev", "disk-file"), @r#"{"driver":"file","node-name":"disk-file","filename":"/tmp/a, b=c/\"quoted\" 'x' \\ ümläut 网/disk.qcow2","discard":"unmap","cache":{"direct":false,"no-flush":false}}"#);

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use host::process_table::{ProcessInfo, processes};
-use model::fault::LogTail;
+use model::error::LogTail;
 use model::port::Port;
-use model::{Fault, FaultClass};
+use model::{Error, ErrorClass};
 
-use crate::{Machine, last_words, port_fault};
+use crate::{Machine, last_words, port_error};
 
-/// How many lines of the log a fault carries.
+/// How many lines of the log an error carries.
 const LINES: usize = 20;
 
 /// What QEMU's last lines mean.
@@ -30,8 +30,8 @@ enum Cause {
     Other(String),
 }
 
-/// The fault for a QEMU that ended with `status`; its output begins at byte `begin` of the log.
-pub(super) fn fault(machine: &Machine, log: &Path, begin: u64, status: ExitStatus) -> Fault {
+/// The error for a QEMU that ended with `status`; its output begins at byte `begin` of the log.
+pub(super) fn error(machine: &Machine, log: &Path, begin: u64, status: ExitStatus) -> Error {
     let lines = last_lines(log, begin);
     let cause = cause(&lines);
     let others = if cause == Cause::AnotherRuns { others(machine) } else { Vec::new() };
@@ -39,12 +39,12 @@ pub(super) fn fault(machine: &Machine, log: &Path, begin: u64, status: ExitStatu
 }
 
 /// Adds the end of this run's output.
-pub(super) fn with_log(fault: Fault, log: &Path, begin: u64) -> Fault {
-    attach(fault, log, last_lines(log, begin))
+pub(super) fn with_log(error: Error, log: &Path, begin: u64) -> Error {
+    attach(error, log, last_lines(log, begin))
 }
 
-fn attach(fault: Fault, log: &Path, lines: Vec<String>) -> Fault {
-    if lines.is_empty() { fault } else { fault.with_log(LogTail { source: log.display().to_string(), lines }) }
+fn attach(error: Error, log: &Path, lines: Vec<String>) -> Error {
+    if lines.is_empty() { error } else { error.with_log(LogTail { source: log.display().to_string(), lines }) }
 }
 
 fn last_lines(log: &Path, begin: u64) -> Vec<String> {
@@ -96,28 +96,28 @@ fn others(machine: &Machine) -> Vec<ProcessInfo> {
     found
 }
 
-fn told(cause: &Cause, machine: &Machine, others: &[ProcessInfo], status: &str) -> Fault {
+fn told(cause: &Cause, machine: &Machine, others: &[ProcessInfo], status: &str) -> Error {
     match cause {
-        Cause::PortTaken(bind, port) => port_fault::taken(*bind, *port),
+        Cause::PortTaken(bind, port) => port_error::taken(*bind, *port),
         Cause::AnotherRuns => {
-            let mut fault = Fault::new(FaultClass::State, format!("another QEMU runs on the disk of {}", machine.name));
+            let mut error = Error::new(ErrorClass::State, format!("another QEMU runs on the disk of {}", machine.name));
             for other in others {
-                fault = fault.because(format!("pid {} of user {}", other.pid, other.user));
+                error = error.because(format!("pid {} of user {}", other.pid, other.user));
             }
             if others.is_empty() {
-                fault = fault.because("its process is not seen; it may be another user's");
+                error = error.because("its process is not seen; it may be another user's");
             }
-            fault.next("k3s-vm stop").next("k3s-vm reset    # also ends VMs that were left behind; destroys the disk")
+            error.next("k3s-vm stop").next("k3s-vm reset    # also ends VMs that were left behind; destroys the disk")
         }
-        Cause::Kvm(line) => Fault::new(FaultClass::Host, "KVM cannot be used")
+        Cause::Kvm(line) => Error::new(ErrorClass::Host, "KVM cannot be used")
             .because(line)
             .next("k3s-vm start --accel tcg    # slower, works everywhere"),
         Cause::NoMemory => {
             let mebibytes = machine.memory / (1024 * 1024);
-            Fault::new(FaultClass::Host, format!("the host has no {mebibytes} MiB of memory for the VM"))
+            Error::new(ErrorClass::Host, format!("the host has no {mebibytes} MiB of memory for the VM"))
                 .next("set a smaller memory under [vm] in .k3s-vm/config.toml")
         }
-        Cause::Other(line) => Fault::new(FaultClass::Guest, format!("QEMU ended at once ({status})")).because(line),
+        Cause::Other(line) => Error::new(ErrorClass::Guest, format!("QEMU ended at once ({status})")).because(line),
     }
 }
 

@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::io_fault::at_path;
-use model::{EventSink, Fault, FaultClass, Result};
+use host::io_error::at_path;
+use model::{Error, ErrorClass, EventSink, Result};
 
 use super::{Launch, Launched, early_death};
 use crate::machine::MemoryBackend;
@@ -16,7 +16,7 @@ use crate::{Qmp, argv, read_ahead};
 /// A restore: a start whose machine has its RAM in the saved file, and the device state.
 #[derive(Debug)]
 pub struct Restore<'a> {
-    /// The start. Its machine must be the saved one but for names, paths and ports: QEMU does not notice every difference ([`crate::template::Ingredients`] does).
+    /// The start. Its machine must be the saved one but for names, paths and ports: QEMU does not notice every difference ([`crate::saved_state::CompatibilityKey`] does).
     pub launch: Launch<'a>,
     /// The device state.
     pub state: &'a Path,
@@ -38,9 +38,9 @@ impl Restore<'_> {
         let mut steps = Steps::begin("restore", events);
         let machine = self.launch.machine;
         let MemoryBackend::File(path) = &machine.memory_backend else {
-            return Err(Fault::new(FaultClass::Failed, "a VM without a RAM file cannot be restored"));
+            return Err(Error::new(ErrorClass::Failed, "a VM without a RAM file cannot be restored"));
         };
-        let ram = machine.folder.join(path);
+        let ram = machine.directory.join(path);
         check_size(&ram, machine.memory)?;
         let state = File::open(self.state).map_err(|error| at_path("read", self.state, &error))?;
         if let Some(working_set) = &self.working_set {
@@ -65,9 +65,9 @@ impl Restore<'_> {
                 steps.done("guest goes on");
                 Ok(launched)
             }
-            Err(fault) => {
+            Err(error) => {
                 launched.kill();
-                Err(early_death::with_log(fault, &self.launch.log, begin))
+                Err(early_death::with_log(error, &self.launch.log, begin))
             }
         }
     }
@@ -76,7 +76,7 @@ impl Restore<'_> {
         let version = self.launch.machine.version;
         qmp.prepare_migration()
             .and_then(|()| qmp.migrate_from(state.as_fd(), version, self.deadline))
-            .map_err(|fault| fault.context("the saved VM could not be loaded"))?;
+            .map_err(|error| error.context("the saved VM could not be loaded"))?;
         steps.done("device state loaded");
         Ok(())
     }
@@ -88,6 +88,6 @@ fn check_size(ram: &Path, memory: u64) -> Result<()> {
     if size == memory {
         return Ok(());
     }
-    Err(Fault::new(FaultClass::Host, format!("{} is no RAM of this VM", ram.display()))
+    Err(Error::new(ErrorClass::Host, format!("{} is no RAM of this VM", ram.display()))
         .because(format!("it has {size} bytes, the VM has {memory}")))
 }

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn in_folder() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().canonicalize().unwrap();
-    (folder, path)
+fn in_directory() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().canonicalize().unwrap();
+    (directory, path)
 }
 
 proptest! {
@@ -19,8 +19,8 @@ proptest! {
         name in "/[^\0]{0,200}",
         other in "/[^\0]{0,200}",
     ) {
-        let (_folder, folder) = in_folder();
-        let (overlay, size) = (folder.join("overlay"), size / 512 * 512);
+        let (_directory, directory) = in_directory();
+        let (overlay, size) = (directory.join("overlay"), size / 512 * 512);
         create_overlay(&overlay, Path::new(&name), size).unwrap();
         let said = header(&overlay).unwrap();
         prop_assert_eq!(&said, &Header { backing_file: Some(name.into()), virtual_size: size, ..said.clone() });
@@ -34,8 +34,8 @@ proptest! {
 
 #[test]
 fn a_generation_is_exchanged_in_place_and_no_two_overlays_have_the_same() {
-    let (_folder, folder) = in_folder();
-    let (one, two) = (folder.join("one"), folder.join("two"));
+    let (_directory, directory) = in_directory();
+    let (one, two) = (directory.join("one"), directory.join("two"));
     for overlay in [&one, &two] {
         create_overlay(overlay, Path::new("/base"), 1 << 30).unwrap();
     }
@@ -50,8 +50,8 @@ fn a_generation_is_exchanged_in_place_and_no_two_overlays_have_the_same() {
 
 #[test]
 fn a_disk_of_a_former_version_could_not_be_started_any_more_since_its_header_had_no_generation() {
-    let (_folder, folder) = in_folder();
-    let disk = folder.join("disk");
+    let (_directory, directory) = in_directory();
+    let disk = directory.join("disk");
     create_overlay(&disk, Path::new("/the base"), 1 << 30).unwrap();
     let with = header(&disk).unwrap();
     // As it was written then: the same without the extension.
@@ -73,8 +73,8 @@ fn a_disk_of_a_former_version_could_not_be_started_any_more_since_its_header_had
 
 #[test]
 fn a_write_protected_image_takes_another_name_and_stays_protected() {
-    let (_folder, folder) = in_folder();
-    let overlay = folder.join("overlay");
+    let (_directory, directory) = in_directory();
+    let overlay = directory.join("overlay");
     create_overlay(&overlay, Path::new("/base"), 1 << 30).unwrap();
     std::fs::set_permissions(&overlay, Permissions::from_mode(0o400)).unwrap();
     rename_base(&overlay, Path::new("/a longer name")).unwrap();
@@ -84,10 +84,10 @@ fn a_write_protected_image_takes_another_name_and_stays_protected() {
 
 #[test]
 fn what_is_no_qcow2_image_is_told_with_its_path() {
-    let (_folder, folder) = in_folder();
+    let (_directory, directory) = in_directory();
     let said = |bytes: &[u8]| {
-        std::fs::write(folder.join("disk"), bytes).unwrap();
-        header(&folder.join("disk")).unwrap_err().to_string().replace(folder.to_str().unwrap(), "")
+        std::fs::write(directory.join("disk"), bytes).unwrap();
+        header(&directory.join("disk")).unwrap_err().to_string().replace(directory.to_str().unwrap(), "")
     };
     assert_eq!(said(b""), "cannot read the disk /disk: it is no qcow2 image");
     assert_eq!(said(&[7; 4096]), "cannot read the disk /disk: it is no qcow2 image");
@@ -102,22 +102,22 @@ fn what_is_no_qcow2_image_is_told_with_its_path() {
 
 #[test]
 fn names_and_sizes_that_the_format_cannot_hold_are_refused() {
-    let (_folder, folder) = in_folder();
-    let overlay = folder.join("overlay");
+    let (_directory, directory) = in_directory();
+    let overlay = directory.join("overlay");
     let long = format!("/{}", "n".repeat(LONGEST_NAME));
     for (base, size) in [(long.as_str(), 512), ("relative", 512), ("/base", 1 << 62)] {
-        let fault = create_overlay(&overlay, Path::new(base), size).unwrap_err();
-        assert!(fault.to_string().starts_with("cannot make the disk "), "{fault}");
+        let error = create_overlay(&overlay, Path::new(base), size).unwrap_err();
+        assert!(error.to_string().starts_with("cannot make the disk "), "{error}");
         assert!(!overlay.exists());
     }
 }
 
 #[test]
-fn a_relative_name_is_taken_from_the_folder_of_the_image() {
-    let (_folder, folder) = in_folder();
-    let overlay = folder.join("overlay");
+fn a_relative_name_is_taken_from_the_directory_of_the_image() {
+    let (_directory, directory) = in_directory();
+    let overlay = directory.join("overlay");
     std::fs::write(&overlay, empty_overlay(b"../base", 1 << 30, &new_generation()).unwrap()).unwrap();
-    assert_eq!(header(&overlay).unwrap().backing_file, Some(folder.join("../base")));
+    assert_eq!(header(&overlay).unwrap().backing_file, Some(directory.join("../base")));
     std::fs::write(&overlay, empty_overlay(b"", 1 << 30, &new_generation()).unwrap()).unwrap();
     let without = std::fs::read(&overlay).unwrap();
     std::fs::write(&overlay, [&without[..8], &[0; 8], &without[16..]].concat()).unwrap();

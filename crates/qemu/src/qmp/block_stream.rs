@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use host::deadline::moment_after;
 use host::interrupt;
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use model::event::Silent;
-use model::{Event, EventSink, Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Event, EventSink, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ impl Qmp {
         let top = self.top_of_root_disk()?.name;
         let images = self.images()?;
         let Some((base_node, _)) = images.iter().find(|(_, file)| Path::new(file) == base) else {
-            return Err(Fault::new(FaultClass::Failed, format!("QEMU has not opened {}", base.display())));
+            return Err(Error::new(ErrorClass::Failed, format!("QEMU has not opened {}", base.display())));
         };
         let arguments = json!({
             "job-id": JOB, "device": top, "base-node": base_node, "backing-file": base.to_string_lossy(),
@@ -59,7 +59,7 @@ impl Qmp {
         events.emit(Event::TaskFinished { task: TASK.to_owned() });
         if merged.is_err() && !self.closed {
             let _deferred = interrupt::defer();
-            // The first fault is the one to tell.
+            // The first error is the one to tell.
             let _ = self.cancel_stream();
         }
         merged?;
@@ -93,7 +93,7 @@ impl Qmp {
         // One that ends by itself this moment is as good.
         let _ = self.execute("job-cancel", json!({"id": JOB}));
         match self.until_job_is(End::Gone, "a former work on the disk to end", CANCELLED, &Silent) {
-            Err(fault) if fault.class() == FaultClass::Failed => Ok(()),
+            Err(error) if error.class() == ErrorClass::Failed => Ok(()),
             ended => ended,
         }
     }
@@ -104,7 +104,7 @@ impl Qmp {
         // The one that is pending is told by another key.
         let is_ours = |event: &QmpEvent| ["device", "id"].iter().any(|key| event.text(key) == Some(JOB));
         let failed =
-            |why: &str| Err(Fault::new(FaultClass::Failed, "QEMU could not merge the disk's layers").because(why));
+            |why: &str| Err(Error::new(ErrorClass::Failed, "QEMU could not merge the disk's layers").because(why));
         loop {
             let left = end.saturating_duration_since(Instant::now());
             // A job that is gone has told its end before.
@@ -129,12 +129,12 @@ impl Qmp {
                 Some(job) => job,
             };
             if self.closed {
-                return Err(Fault::new(FaultClass::Guest, format!("QEMU ended while we waited for {what}")));
+                return Err(Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}")));
             }
             if left.is_zero() {
                 let limit = humantime::format_duration(deadline);
-                let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {what} after {limit}"));
-                return Err(fault.because(job.text()));
+                let error = Error::new(ErrorClass::Timeout, format!("gave up waiting for {what} after {limit}"));
+                return Err(error.because(job.text()));
             }
             sink.emit(job.event());
         }

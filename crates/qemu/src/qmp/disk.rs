@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ impl Qmp {
             Some(Object(Inserted { name: Some(name), image: Object(image) })) => {
                 Ok(TopNode { name, virtual_size: image.virtual_size })
             }
-            _ => Err(Fault::new(FaultClass::Failed, "QEMU does not tell what its root disk writes into")),
+            _ => Err(Error::new(ErrorClass::Failed, "QEMU does not tell what its root disk writes into")),
         }
     }
 

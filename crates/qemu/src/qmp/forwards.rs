@@ -2,12 +2,12 @@
 //!
 //! There are no QMP commands for it, only those of the human monitor (hmp-commands.hx of QEMU).
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 
 use super::Qmp;
 use crate::argv::NETDEV;
 use crate::user_network::UserNetwork;
-use crate::{Forward, port_fault};
+use crate::{Forward, port_error};
 
 impl Qmp {
     /// Opens a port of the host into the running guest.
@@ -17,7 +17,7 @@ impl Qmp {
     pub fn add_forward(&mut self, forward: &Forward) -> Result<()> {
         match self.human(&format!("hostfwd_add {NETDEV} {forward}"))?.as_str() {
             "" => Ok(()),
-            text => Err(port_fault::taken(forward.bind.ip(), forward.host).because(format!("QEMU says: {text}"))),
+            text => Err(port_error::taken(forward.bind.ip(), forward.host).because(format!("QEMU says: {text}"))),
         }
     }
 
@@ -31,7 +31,7 @@ impl Qmp {
         if text.ends_with("removed") || text.ends_with("not found") {
             Ok(())
         } else {
-            Err(Fault::new(FaultClass::Failed, format!("port {} was not closed", forward.host)).because(text))
+            Err(Error::new(ErrorClass::Failed, format!("port {} was not closed", forward.host)).because(text))
         }
     }
 
@@ -42,7 +42,7 @@ impl Qmp {
     pub fn user_network(&mut self) -> Result<UserNetwork> {
         let text = self.human("info usernet")?;
         UserNetwork::parse(&text).ok_or_else(|| {
-            Fault::new(FaultClass::Failed, "QEMU's list of connections is not understood")
+            Error::new(ErrorClass::Failed, "QEMU's list of connections is not understood")
                 .because(text.replace('\r', ""))
         })
     }

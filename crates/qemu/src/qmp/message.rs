@@ -1,6 +1,6 @@
 //! A line of QMP, read as far as is needed to know what it is. Pure.
 
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -32,7 +32,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Message<'_>> {
 }
 
 /// That it is none.
-pub(super) fn not_qmp(line: &[u8]) -> Fault {
+pub(super) fn not_qmp(line: &[u8]) -> Error {
     let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
-    Fault::new(FaultClass::Failed, "what answers on the QMP socket is not QEMU").because(format!("it says: {shown}"))
+    Error::new(ErrorClass::Failed, "what answers on the QMP socket is not QEMU").because(format!("it says: {shown}"))
 }

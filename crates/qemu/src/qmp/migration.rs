@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use host::deadline::moment_after;
 use host::interrupt;
-use model::{Fault, FaultClass, Result};
+use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -59,10 +59,10 @@ impl Qmp {
         let uri = self.pass(target)?;
         self.execute("migrate", json!({"uri": uri}))?;
         let ended = self.until_migrated("the VM's state to be written", deadline, true);
-        let goes_on = |fault: &Fault| matches!(fault.class(), FaultClass::Timeout | FaultClass::Interrupted);
+        let goes_on = |error: &Error| matches!(error.class(), ErrorClass::Timeout | ErrorClass::Interrupted);
         if ended.as_ref().is_err_and(goes_on) && !self.closed {
             let _deferred = interrupt::defer();
-            // Only then QEMU lets go of the descriptor and lets the VM run again. The first fault is the one to tell.
+            // Only then QEMU lets go of the descriptor and lets the VM run again. The first error is the one to tell.
             let _ = self.execute("migrate_cancel", Value::Null);
             let _ = self.until_migrated("the cancelled transfer to end", self.deadline, false);
         }
@@ -115,7 +115,7 @@ impl Qmp {
             let left = end.saturating_duration_since(Instant::now());
             let news = match self.events(left.min(SLICE)) {
                 Ok(news) => news,
-                Err(fault) => break Err(fault),
+                Err(error) => break Err(error),
             };
             let mut completed = None;
             for event in news {
@@ -130,11 +130,11 @@ impl Qmp {
             }
             match completed {
                 Some(true) => break Ok(()),
-                Some(false) => break Err(self.migration_fault()),
+                Some(false) => break Err(self.migration_error()),
                 None => {}
             }
             if self.closed {
-                break Err(Fault::new(FaultClass::Guest, format!("QEMU ended while we waited for {what}")));
+                break Err(Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}")));
             }
             // This is the part that can take minutes, and it can be cancelled.
             if gives_up && interrupt::pending() {
@@ -142,8 +142,8 @@ impl Qmp {
             }
             if left.is_zero() {
                 let limit = humantime::format_duration(deadline);
-                let fault = Fault::new(FaultClass::Timeout, format!("gave up waiting for {what} after {limit}"));
-                break Err(fault.because(last));
+                let error = Error::new(ErrorClass::Timeout, format!("gave up waiting for {what} after {limit}"));
+                break Err(error.because(last));
             }
         };
         self.events.splice(0..0, others);
@@ -151,10 +151,10 @@ impl Qmp {
     }
 
     /// What QEMU says of a migration that failed.
-    fn migration_fault(&mut self) -> Fault {
+    fn migration_error(&mut self) -> Error {
         let told = self.ask::<Object<MigrationInfo>>("query-migrate", Value::Null).ok();
         let why = told.and_then(|Object(told)| told.why);
         let why = why.map_or_else(|| "it gave no reason".to_owned(), |why| shown(&why));
-        Fault::new(FaultClass::Failed, "QEMU could not transfer the VM's state").because(why)
+        Error::new(ErrorClass::Failed, "QEMU could not transfer the VM's state").because(why)
     }
 }

@@ -14,14 +14,14 @@ const SHORT: Duration = Duration::from_millis(60);
 
 /// A QEMU that answers `command` with the value `answer`, or with the bytes as they are, and all others with `{}`.
 fn hostile(command: &'static str, answer: Vec<u8>, as_value: bool, deadline: Duration) -> Qmp {
-    let folder = tempfile::tempdir().unwrap();
-    let listener = UnixListener::bind(folder.path().join(InstancePaths::QMP_SOCKET)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(directory.path().join(InstancePaths::QMP_SOCKET)).unwrap();
     // It ends with the connection.
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let _ = converse(stream, command, &answer, as_value);
     });
-    let mut qmp = Qmp::connect(folder.path(), LONG).unwrap();
+    let mut qmp = Qmp::connect(directory.path(), LONG).unwrap();
     qmp.deadline = deadline;
     qmp
 }
@@ -105,21 +105,21 @@ fn lines_that_are_no_messages_are_refused() {
         ["[]", "7", "{", "{\"id\": -1}", "{\"event\": 7}", "{\"error\": []}", "{\"event\": \"A\", \"data\": 1e999}"]
     {
         let mut qmp = hostile("cont", line.as_bytes().to_vec(), false, LONG);
-        let fault = qmp.cont().expect_err(line);
-        assert_eq!(fault.class(), FaultClass::Failed, "{line}: {fault}");
+        let error = qmp.cont().expect_err(line);
+        assert_eq!(error.class(), ErrorClass::Failed, "{line}: {error}");
     }
 }
 
 #[test]
 fn a_long_line_becomes_no_tree() {
     let long = vec![b'['; 5 << 20];
-    let fault = hostile("cont", long.clone(), false, LONG).cont().unwrap_err();
-    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (cont): its answer has more than 65536 bytes");
-    let fault = hostile("human-monitor-command", long, false, LONG).user_network().unwrap_err();
-    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (human-monitor-command): its answer has more than 4194304 bytes");
+    let error = hostile("cont", long.clone(), false, LONG).cont().unwrap_err();
+    insta::assert_snapshot!(error, @"QEMU cannot be reached through QMP (cont): its answer has more than 65536 bytes");
+    let error = hostile("human-monitor-command", long, false, LONG).user_network().unwrap_err();
+    insta::assert_snapshot!(error, @"QEMU cannot be reached through QMP (human-monitor-command): its answer has more than 4194304 bytes");
     let event = format!("{{\"event\": \"A\", \"data\": [{}0]}}", "0,".repeat(100_000));
-    let fault = hostile("human-monitor-command", event.into_bytes(), false, LONG).user_network().unwrap_err();
-    insta::assert_snapshot!(fault, @"QEMU's events are too many or too large to be kept");
+    let error = hostile("human-monitor-command", event.into_bytes(), false, LONG).user_network().unwrap_err();
+    insta::assert_snapshot!(error, @"QEMU's events are too many or too large to be kept");
 }
 
 #[test]

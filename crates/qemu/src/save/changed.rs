@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::direct_writer::{self, DirectWriter};
-use host::io_fault::at_path;
+use host::io_error::at_path;
 use host::{memory, sparse_copy};
 use model::Result;
 

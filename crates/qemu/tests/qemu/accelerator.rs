@@ -11,8 +11,8 @@ use crate::vm::LONG;
 
 /// A kernel with a serial console: of a guest image in the user's cache, or this host's own.
 fn kernel() -> Option<PathBuf> {
-    let in_folder = |folder: PathBuf, wanted: fn(&Path) -> Option<PathBuf>| {
-        std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| wanted(&entry.path()))
+    let in_directory = |directory: PathBuf, wanted: fn(&Path) -> Option<PathBuf>| {
+        std::fs::read_dir(directory).ok()?.flatten().find_map(|entry| wanted(&entry.path()))
     };
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -20,10 +20,10 @@ fn kernel() -> Option<PathBuf> {
     let readable = |path: &PathBuf| std::fs::File::open(path).is_ok();
     cache
         .and_then(|cache| {
-            in_folder(cache.join("k3s-vm/images"), |image| Some(image.join("kernel")).filter(|k| k.is_file()))
+            in_directory(cache.join("k3s-vm/images"), |image| Some(image.join("kernel")).filter(|k| k.is_file()))
         })
         .or_else(|| {
-            in_folder("/boot".into(), |file| {
+            in_directory("/boot".into(), |file| {
                 file.file_name()?.to_str()?.starts_with("vmlinuz").then(|| file.to_path_buf())
             })
         })

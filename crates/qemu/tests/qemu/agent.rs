@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use model::FaultClass;
+use model::ErrorClass;
 use qemu::Agent;
 use qemu::agent::{GuestCommand, GuestOutput, GuestScript};
 use testkit::Script;
@@ -24,7 +24,7 @@ fn programs(programs: Vec<Program>) -> (Vm, Agent) {
 }
 
 fn connect(vm: &Vm) -> Agent {
-    Agent::connect(&vm.machine.folder, LONG).unwrap()
+    Agent::connect(&vm.machine.directory, LONG).unwrap()
 }
 
 #[test]
@@ -36,17 +36,17 @@ fn connections_made_too_early_are_given_up() {
 #[test]
 fn an_agent_that_never_answers_is_a_timeout() {
     let vm = with(AgentScript { absent: true, ..AgentScript::default() });
-    let fault = Agent::connect(&vm.machine.folder, SHORT).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
-    insta::assert_snapshot!(fault, @"gave up waiting for the guest agent after 300ms: it does not answer");
+    let error = Agent::connect(&vm.machine.directory, SHORT).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    insta::assert_snapshot!(error, @"gave up waiting for the guest agent after 300ms: it does not answer");
 }
 
 #[test]
 fn without_qemu_it_fails_at_once() {
     let vm = Vm::new(&Script::default());
-    let fault = Agent::connect(&vm.machine.folder, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Guest);
-    insta::assert_snapshot!(fault, @"the guest agent cannot be reached (connecting): QEMU does not run: nobody listens on its socket");
+    let error = Agent::connect(&vm.machine.directory, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Guest);
+    insta::assert_snapshot!(error, @"the guest agent cannot be reached (connecting): QEMU does not run: nobody listens on its socket");
 }
 
 #[test]
@@ -83,19 +83,19 @@ fn a_signal_counts_as_in_a_shell() {
 #[test]
 fn a_program_that_is_not_there() {
     let (_vm, mut agent) = programs(Vec::new());
-    let fault = agent.exec(&GuestCommand::new("/bin/none", ["-x"]), LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Failed);
-    insta::assert_snapshot!(fault, @"`/bin/none -x` in the guest failed: the guest agent refused guest-exec: Failed to execute child process “/bin/none” (No such file or directory)");
+    let error = agent.exec(&GuestCommand::new("/bin/none", ["-x"]), LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Failed);
+    insta::assert_snapshot!(error, @"`/bin/none -x` in the guest failed: the guest agent refused guest-exec: Failed to execute child process “/bin/none” (No such file or directory)");
 }
 
 #[test]
 fn a_program_that_hangs_is_killed_at_the_deadline_and_the_agent_still_serves() {
     let (vm, mut agent) =
         programs(vec![Program { command: "sleep".to_owned(), looks: Program::FOREVER, ..Program::default() }]);
-    let fault = agent.exec(&GuestCommand::new("/bin/sleep", ["9"]), Duration::from_secs(2)).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
-    insta::assert_snapshot!(fault, @"gave up waiting for `/bin/sleep 9` in the guest after 2s: it still runs");
-    let killed = Script::received(&vm.machine.folder)
+    let error = agent.exec(&GuestCommand::new("/bin/sleep", ["9"]), Duration::from_secs(2)).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    insta::assert_snapshot!(error, @"gave up waiting for `/bin/sleep 9` in the guest after 2s: it still runs");
+    let killed = Script::received(&vm.machine.directory)
         .into_iter()
         .any(|call| call["execute"] == "guest-exec" && call["arguments"]["path"] == "/bin/kill");
     assert!(killed);

@@ -33,11 +33,11 @@ fn inode(path: &Path) -> Option<u64> {
 /// Freezes the disk of a VM whose QEMU follows the script, by a connection of this deadline; the guest runs again after it.
 fn freeze(script: Script, deadline: Duration) -> Frozen {
     let (vm, launched) = Vm::started(&script);
-    let disk = vm.machine.folder.join("disk.qcow2");
-    let frozen = vm.machine.folder.join("frozen.qcow2");
+    let disk = vm.machine.directory.join("disk.qcow2");
+    let frozen = vm.machine.directory.join("frozen.qcow2");
     qcow2::create_overlay(&disk, Path::new("/base.qcow2"), 1 << 30).unwrap();
     let before = inode(&disk).unwrap();
-    let mut qmp = Qmp::connect(&vm.machine.folder, deadline).unwrap();
+    let mut qmp = Qmp::connect(&vm.machine.directory, deadline).unwrap();
     let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
     let result = disk::freeze(&mut guest, &disk, &frozen, &vm.events);
     drop(guest);
@@ -106,7 +106,7 @@ fn a_freeze_of_which_qemu_tells_nothing_leaves_a_disk_that_has_everything() {
 fn a_guest_that_was_stopped_resumes_also_where_the_answer_is_late() {
     let late = BTreeMap::from([("cont".to_owned(), 700), ("stop".to_owned(), 100)]);
     let (vm, _launched) = Vm::started(&Script { late_ms: late, ..Script::default() });
-    let mut qmp = Qmp::connect(&vm.machine.folder, SHORT).unwrap();
+    let mut qmp = Qmp::connect(&vm.machine.directory, SHORT).unwrap();
     let guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
     guest.resume().unwrap();
     drop(qmp);
@@ -114,7 +114,7 @@ fn a_guest_that_was_stopped_resumes_also_where_the_answer_is_late() {
     // A stop without an answer may have happened: it is taken back.
     let unanswered = BTreeMap::from([("stop".to_owned(), true)]);
     let (vm, _launched) = Vm::started(&Script { unanswered, ..Script::default() });
-    let mut qmp = Qmp::connect(&vm.machine.folder, SHORT).unwrap();
+    let mut qmp = Qmp::connect(&vm.machine.directory, SHORT).unwrap();
     assert!(StoppedGuest::stop(&mut qmp, &vm.events).is_err());
     drop(qmp);
     assert_eq!(vm.qmp().status().unwrap(), RunState::Running);

@@ -1,4 +1,4 @@
-//! The start: what a good one leaves, and the fault of each bad one.
+//! The start: what a good one leaves, and the error of each bad one.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::ffi::OsStringExt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host::identity::{ProcessHandle, ProcessIdentity};
 use model::port::Port;
-use model::{Fault, FaultClass};
+use model::{Error, ErrorClass};
 use qemu::console::ConsoleReader;
 use qemu::{Launch, Qemu, Version};
 use testkit::Script;
@@ -18,7 +18,7 @@ fn dies(stderr: &str) -> Script {
     Script { die: Some(Death { stderr: stderr.to_owned(), code: 1 }), ..Script::default() }
 }
 
-fn fault(vm: &mut Vm, deadline: Duration) -> Fault {
+fn error(vm: &mut Vm, deadline: Duration) -> Error {
     vm.launch(deadline).expect_err("it must not come up")
 }
 
@@ -54,9 +54,9 @@ fn outlives_the_launch_and_its_console_is_in_the_log() {
 }
 
 #[test]
-fn a_folder_that_is_long_and_hard_to_quote_changes_nothing() {
+fn a_directory_that_is_long_and_hard_to_quote_changes_nothing() {
     let name = format!("a, b=c \"d\" 'e' ü {}", "long-".repeat(25));
-    let mut vm = Vm::in_folder(&name, &Script::default());
+    let mut vm = Vm::in_directory(&name, &Script::default());
     vm.launch(LONG).unwrap();
     assert!(vm.process().is_alive());
 }
@@ -65,11 +65,11 @@ fn a_folder_that_is_long_and_hard_to_quote_changes_nothing() {
 fn an_early_death_is_told_with_its_last_lines() {
     let mut vm = Vm::new(&dies("qemu-system-x86_64: could not load kernel 'kernel': No such file or directory"));
     std::fs::write(vm.log(), "Could not set up host forwarding rule 'tcp:127.0.0.1:1-:1' in the run before\n").unwrap();
-    let fault = fault(&mut vm, LONG);
-    assert_eq!(fault.class(), FaultClass::Guest);
-    insta::assert_snapshot!(fault, @"QEMU ended at once (exit status: 1): could not load kernel 'kernel': No such file or directory");
+    let error = error(&mut vm, LONG);
+    assert_eq!(error.class(), ErrorClass::Guest);
+    insta::assert_snapshot!(error, @"QEMU ended at once (exit status: 1): could not load kernel 'kernel': No such file or directory");
     assert_eq!(
-        fault.log().unwrap().lines,
+        error.log().unwrap().lines,
         ["qemu-system-x86_64: could not load kernel 'kernel': No such file or directory"]
     );
 }
@@ -77,14 +77,14 @@ fn an_early_death_is_told_with_its_last_lines() {
 #[test]
 fn a_death_without_a_word_is_told_too() {
     let mut vm = Vm::new(&Script { die: Some(Death { stderr: String::new(), code: 7 }), ..Script::default() });
-    insta::assert_snapshot!(fault(&mut vm, LONG), @"QEMU ended at once (exit status: 7): it wrote nothing");
+    insta::assert_snapshot!(error(&mut vm, LONG), @"QEMU ended at once (exit status: 7): it wrote nothing");
 }
 
 #[test]
 fn a_death_between_socket_and_greeting_is_no_timeout() {
     let script = Script { greeting: Greeting::Hang, exit_after: Some(Exit { ms: 50, code: 3 }), ..Script::default() };
-    let fault = fault(&mut Vm::new(&script), LONG);
-    insta::assert_snapshot!(fault, @"QEMU ended at once (exit status: 3): it wrote nothing");
+    let error = error(&mut Vm::new(&script), LONG);
+    insta::assert_snapshot!(error, @"QEMU ended at once (exit status: 3): it wrote nothing");
 }
 
 #[test]
@@ -93,21 +93,21 @@ fn a_taken_port_names_its_holder() {
     let port = Port::new(listener.local_addr().unwrap().port()).unwrap();
     let mut vm = Vm::new(&Script { listen: true, ..Script::default() });
     vm.forward(port, 6443);
-    let fault = fault(&mut vm, LONG);
-    assert_eq!(fault.class(), FaultClass::Port);
-    assert_eq!(fault.what(), format!("port {port} on 127.0.0.1 is taken"));
+    let error = error(&mut vm, LONG);
+    assert_eq!(error.class(), ErrorClass::Port);
+    assert_eq!(error.what(), format!("port {port} on 127.0.0.1 is taken"));
     let us = format!("pid {} of user ", std::process::id());
-    assert!(fault.why().iter().any(|why| why.starts_with(&us)), "{fault}");
-    assert!(fault.next_steps().iter().any(|step| step.contains(".k3s-vm/config.toml")), "{fault:?}");
+    assert!(error.why().iter().any(|why| why.starts_with(&us)), "{error}");
+    assert!(error.next_steps().iter().any(|step| step.contains(".k3s-vm/config.toml")), "{error:?}");
 }
 
 #[test]
 fn a_second_qemu_of_the_same_instance_names_the_first() {
     let (mut vm, first) = Vm::started(&Script::default());
     let pid = first.identity().pid;
-    let fault = fault(&mut vm, LONG);
-    assert_eq!(fault.class(), FaultClass::State);
-    assert!(fault.to_string().contains(&format!("pid {pid} of user ")), "{fault}");
+    let error = error(&mut vm, LONG);
+    assert_eq!(error.class(), ErrorClass::State);
+    assert!(error.to_string().contains(&format!("pid {pid} of user ")), "{error}");
     assert!(vm.process().is_alive(), "the first one was not touched");
 }
 
@@ -115,10 +115,10 @@ fn a_second_qemu_of_the_same_instance_names_the_first() {
 fn a_disk_that_another_qemu_holds() {
     let text = "qemu-system-x86_64: -blockdev {}: Failed to get \"write\" lock\n\
                 Is another process using the image [disk.qcow2]?";
-    let fault = fault(&mut Vm::new(&dies(text)), LONG);
-    assert_eq!(fault.class(), FaultClass::State);
-    insta::assert_snapshot!(fault, @"another QEMU runs on the disk of k3s-vm: its process is not seen; it may be another user's");
-    insta::assert_snapshot!(fault.next_steps().join("\n"), @r"
+    let error = error(&mut Vm::new(&dies(text)), LONG);
+    assert_eq!(error.class(), ErrorClass::State);
+    insta::assert_snapshot!(error, @"another QEMU runs on the disk of k3s-vm: its process is not seen; it may be another user's");
+    insta::assert_snapshot!(error.next_steps().join("\n"), @r"
     k3s-vm stop
     k3s-vm reset    # also ends VMs that were left behind; destroys the disk
     ");
@@ -126,44 +126,44 @@ fn a_disk_that_another_qemu_holds() {
 
 #[test]
 fn kvm_that_worked_when_it_was_tested_and_does_not_now() {
-    let fault =
-        fault(&mut Vm::new(&dies("qemu-system-x86_64: failed to initialize kvm: Device or resource busy")), LONG);
-    assert_eq!(fault.class(), FaultClass::Host);
-    insta::assert_snapshot!(fault, @"KVM cannot be used: failed to initialize kvm: Device or resource busy");
-    insta::assert_snapshot!(fault.next_steps().join("\n"), @"k3s-vm start --accel tcg    # slower, works everywhere");
+    let error =
+        error(&mut Vm::new(&dies("qemu-system-x86_64: failed to initialize kvm: Device or resource busy")), LONG);
+    assert_eq!(error.class(), ErrorClass::Host);
+    insta::assert_snapshot!(error, @"KVM cannot be used: failed to initialize kvm: Device or resource busy");
+    insta::assert_snapshot!(error.next_steps().join("\n"), @"k3s-vm start --accel tcg    # slower, works everywhere");
 }
 
 #[test]
 fn silence_is_a_timeout_and_leaves_no_process() {
     let mut vm = Vm::new(&Script { greeting: Greeting::Hang, ignore_sigterm: true, ..Script::default() });
-    let fault = fault(&mut vm, Duration::from_secs(5));
-    assert_eq!(fault.class(), FaultClass::Timeout);
-    insta::assert_snapshot!(fault, @"QEMU was started and does not answer: QEMU cannot be reached through QMP (the greeting): no answer in time; QMP serves one client at a time, so another one may be connected");
+    let error = error(&mut vm, Duration::from_secs(5));
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    insta::assert_snapshot!(error, @"QEMU was started and does not answer: QEMU cannot be reached through QMP (the greeting): no answer in time; QMP serves one client at a time, so another one may be connected");
     let pid: u32 = vm.project.read(".k3s-vm/vm.pid").trim().parse().unwrap();
     assert_eq!(ProcessIdentity::of(pid).unwrap(), None);
 }
 
 #[test]
 fn garbage_is_not_qmp() {
-    let fault =
-        fault(&mut Vm::new(&Script { greeting: Greeting::Garbage("SSH-2.0-x".to_owned()), ..Script::default() }), LONG);
-    assert_eq!(fault.class(), FaultClass::Failed);
-    insta::assert_snapshot!(fault, @"QEMU was started and does not answer: what answers on the QMP socket is not QEMU: it says: SSH-2.0-x");
+    let error =
+        error(&mut Vm::new(&Script { greeting: Greeting::Garbage("SSH-2.0-x".to_owned()), ..Script::default() }), LONG);
+    assert_eq!(error.class(), ErrorClass::Failed);
+    insta::assert_snapshot!(error, @"QEMU was started and does not answer: what answers on the QMP socket is not QEMU: it says: SSH-2.0-x");
 }
 
 #[test]
 fn a_socket_that_is_not_the_new_qemus_does_not_count() {
     let mut vm = Vm::new(&dies("qemu-system-x86_64: it ends"));
     // Somebody answers at the place, but it is not the process that was started.
-    let _other = std::os::unix::net::UnixListener::bind(vm.machine.folder.join("qmp.sock")).unwrap();
-    assert_eq!(fault(&mut vm, LONG).class(), FaultClass::Guest);
+    let _other = std::os::unix::net::UnixListener::bind(vm.machine.directory.join("qmp.sock")).unwrap();
+    assert_eq!(error(&mut vm, LONG).class(), ErrorClass::Guest);
 }
 
 #[test]
 fn what_qemu_could_not_do_is_refused_before_it_starts() {
     let mut vm = Vm::new(&Script::default());
     vm.machine.disk = std::ffi::OsString::from_vec(b"\xff.qcow2".to_vec()).into();
-    assert_eq!(fault(&mut vm, LONG).class(), FaultClass::Config);
+    assert_eq!(error(&mut vm, LONG).class(), ErrorClass::Config);
     assert!(!vm.log().exists());
 }
 
@@ -173,9 +173,9 @@ fn a_program_that_is_not_there() {
     let missing =
         Qemu { program: "/nonexistent/qemu-system-x86_64".into(), version: Version::new(7, 2, 0), sandbox: false };
     let launch = Launch { qemu: &missing, machine: &vm.machine, log: vm.log(), deadline: LONG };
-    let fault = launch.run(&vm.events).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Host);
-    insta::assert_snapshot!(fault, @"cannot start /nonexistent/qemu-system-x86_64");
-    assert!(fault.log().unwrap().lines[0].contains("No such file or directory"), "{fault:?}");
-    assert_eq!(Qemu::at(missing.program).unwrap_err().class(), FaultClass::Host);
+    let error = launch.run(&vm.events).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Host);
+    insta::assert_snapshot!(error, @"cannot start /nonexistent/qemu-system-x86_64");
+    assert!(error.log().unwrap().lines[0].contains("No such file or directory"), "{error:?}");
+    assert_eq!(Qemu::at(missing.program).unwrap_err().class(), ErrorClass::Host);
 }

@@ -1,8 +1,8 @@
-//! The stop ladder: each rung, and who ended it.
+//! The stop escalation: each stage, and who ended it.
 
 use std::time::Duration;
 
-use qemu::power::{Ladder, Rung, Stopped};
+use qemu::power::{Escalation, Stage, Stopped};
 use qemu::{Launched, Qmp};
 use testkit::Script;
 use testkit::script::{AgentScript, PowerButton};
@@ -12,8 +12,8 @@ use crate::vm::{LONG, Vm};
 const SHORT: Duration = Duration::from_millis(150);
 
 /// Gives up soon on what will not work, never on what will.
-fn ladder() -> Ladder {
-    Ladder { power_off: LONG, press_again: SHORT, quit: LONG, terminate: LONG, kill: LONG }
+fn escalation() -> Escalation {
+    Escalation { power_off: LONG, press_again: SHORT, quit: LONG, terminate: LONG, kill: LONG }
 }
 
 fn refusing() -> Script {
@@ -24,9 +24,9 @@ fn refusing() -> Script {
     }
 }
 
-fn stop(vm: &Vm, mut launched: Launched, ladder: Ladder) -> Stopped {
+fn stop(vm: &Vm, mut launched: Launched, escalation: Escalation) -> Stopped {
     let process = vm.process();
-    let stopped = ladder.stop(&process, &vm.machine.folder, &vm.events).unwrap();
+    let stopped = escalation.stop(&process, &vm.machine.directory, &vm.events).unwrap();
     assert!(!process.is_alive());
     assert!(launched.ended().is_some());
     stopped
@@ -35,7 +35,7 @@ fn stop(vm: &Vm, mut launched: Launched, ladder: Ladder) -> Stopped {
 #[test]
 fn the_guest_powers_off_at_the_button() {
     let (vm, launched) = Vm::started(&Script { power_off_ms: 300, ..Script::default() });
-    assert_eq!(stop(&vm, launched, ladder()), Stopped { rung: Rung::PowerOff, clean: true });
+    assert_eq!(stop(&vm, launched, escalation()), Stopped { stage: Stage::PowerOff, clean: true });
     assert!(vm.count("system_powerdown") >= 1);
     assert!(!vm.project.root().join(".k3s-vm/vm.pid").exists());
 }
@@ -44,67 +44,67 @@ fn the_guest_powers_off_at_the_button() {
 fn a_guest_early_in_its_boot_is_asked_again() {
     let agent = AgentScript { absent: true, ..AgentScript::default() };
     let (vm, launched) = Vm::started(&Script { power_button: PowerButton::IgnoreFirst(2), agent, ..Script::default() });
-    assert_eq!(stop(&vm, launched, ladder()), Stopped { rung: Rung::PowerOff, clean: true });
+    assert_eq!(stop(&vm, launched, escalation()), Stopped { stage: Stage::PowerOff, clean: true });
     assert_eq!(vm.count("system_powerdown"), 3);
 }
 
 #[test]
 fn the_agent_serves_where_the_button_does_not() {
     let (vm, launched) = Vm::started(&Script { power_button: PowerButton::Ignore, ..Script::default() });
-    assert_eq!(stop(&vm, launched, ladder()), Stopped { rung: Rung::PowerOff, clean: true });
+    assert_eq!(stop(&vm, launched, escalation()), Stopped { stage: Stage::PowerOff, clean: true });
     assert_eq!(vm.count("guest-shutdown"), 1);
 }
 
 #[test]
 fn a_guest_that_refuses_is_ended_by_quit() {
     let (vm, launched) = Vm::started(&refusing());
-    let stopped = stop(&vm, launched, Ladder { power_off: SHORT, ..ladder() });
-    assert_eq!(stopped, Stopped { rung: Rung::Quit, clean: false });
+    let stopped = stop(&vm, launched, Escalation { power_off: SHORT, ..escalation() });
+    assert_eq!(stopped, Stopped { stage: Stage::Quit, clean: false });
     assert_eq!((vm.count("system_powerdown"), vm.count("quit")), (1, 1));
 }
 
 #[test]
 fn a_qemu_that_ignores_quit_is_ended_by_sigterm() {
     let (vm, launched) = Vm::started(&Script { ignore_quit: true, ..refusing() });
-    let stopped = stop(&vm, launched, Ladder { power_off: SHORT, quit: SHORT, ..ladder() });
-    assert_eq!(stopped, Stopped { rung: Rung::Terminate, clean: false });
+    let stopped = stop(&vm, launched, Escalation { power_off: SHORT, quit: SHORT, ..escalation() });
+    assert_eq!(stopped, Stopped { stage: Stage::Terminate, clean: false });
     assert_eq!(vm.count("quit"), 1);
 }
 
 #[test]
 fn a_qemu_that_ignores_all_is_ended_by_sigkill() {
     let (vm, launched) = Vm::started(&Script { ignore_quit: true, ignore_sigterm: true, ..refusing() });
-    let stopped = stop(&vm, launched, Ladder { power_off: SHORT, quit: SHORT, terminate: SHORT, ..ladder() });
-    assert_eq!(stopped, Stopped { rung: Rung::Kill, clean: false });
+    let stopped = stop(&vm, launched, Escalation { power_off: SHORT, quit: SHORT, terminate: SHORT, ..escalation() });
+    assert_eq!(stopped, Stopped { stage: Stage::Kill, clean: false });
 }
 
 #[test]
-fn an_occupied_qmp_does_not_hold_the_ladder_up() {
+fn an_occupied_qmp_does_not_hold_the_escalation_up() {
     let (vm, launched) = Vm::started(&refusing());
-    let _occupied = Qmp::connect(&vm.machine.folder, LONG).unwrap();
-    let stopped = stop(&vm, launched, Ladder { power_off: SHORT, ..ladder() });
-    assert_eq!(stopped, Stopped { rung: Rung::Terminate, clean: false });
+    let _occupied = Qmp::connect(&vm.machine.directory, LONG).unwrap();
+    let stopped = stop(&vm, launched, Escalation { power_off: SHORT, ..escalation() });
+    assert_eq!(stopped, Stopped { stage: Stage::Terminate, clean: false });
     assert_eq!(vm.count("quit"), 0);
 }
 
 #[test]
 fn a_paused_guest_goes_on_to_power_off() {
     let (vm, launched) = Vm::started(&Script::default());
-    Qmp::connect(&vm.machine.folder, LONG).unwrap().stop().unwrap();
-    assert_eq!(stop(&vm, launched, ladder()), Stopped { rung: Rung::PowerOff, clean: true });
+    Qmp::connect(&vm.machine.directory, LONG).unwrap().stop().unwrap();
+    assert_eq!(stop(&vm, launched, escalation()), Stopped { stage: Stage::PowerOff, clean: true });
     assert_eq!(vm.count("cont"), 1);
 }
 
 #[test]
 fn a_panicked_guest_is_not_waited_for() {
     let (vm, launched) = Vm::started(&Script { status: "guest-panicked".to_owned(), ..Script::default() });
-    assert_eq!(stop(&vm, launched, ladder()), Stopped { rung: Rung::Quit, clean: false });
+    assert_eq!(stop(&vm, launched, escalation()), Stopped { stage: Stage::Quit, clean: false });
     assert_eq!(vm.count("system_powerdown"), 0);
 }
 
 #[test]
-fn the_hard_ladder_asks_no_guest() {
+fn the_hard_escalation_asks_no_guest() {
     let (vm, launched) = Vm::started(&Script::default());
-    assert_eq!(stop(&vm, launched, Ladder::hard()), Stopped { rung: Rung::Kill, clean: false });
+    assert_eq!(stop(&vm, launched, Escalation::hard()), Stopped { stage: Stage::Kill, clean: false });
     assert_eq!((vm.count("system_powerdown"), vm.count("guest-shutdown")), (0, 0));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::FaultClass;
+use model::ErrorClass;
 use qemu::Qmp;
 use qemu::qmp::RunState;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::vm::{LONG, Vm};
 const SHORT: Duration = Duration::from_millis(150);
 
 fn qmp(vm: &Vm) -> Qmp {
-    Qmp::connect(&vm.machine.folder, LONG).unwrap()
+    Qmp::connect(&vm.machine.directory, LONG).unwrap()
 }
 
 #[test]
@@ -47,35 +47,35 @@ fn an_end_is_an_event_and_a_closed_connection() {
 #[test]
 fn a_refusal_carries_qemus_reason() {
     let (vm, _launched) = Vm::started(&Script::default());
-    let fault = qmp(&vm).execute("nonsense", Value::Null).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Failed);
-    insta::assert_snapshot!(fault, @"QEMU refused the command nonsense: The command nonsense has not been found");
+    let error = qmp(&vm).execute("nonsense", Value::Null).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Failed);
+    insta::assert_snapshot!(error, @"QEMU refused the command nonsense: The command nonsense has not been found");
 }
 
 #[test]
 fn an_occupied_server_is_a_timeout_that_says_so() {
     let (vm, _launched) = Vm::started(&Script::default());
     let _first = qmp(&vm);
-    let fault = Qmp::connect(&vm.machine.folder, SHORT).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
-    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (the greeting): no answer in time; QMP serves one client at a time, so another one may be connected");
+    let error = Qmp::connect(&vm.machine.directory, SHORT).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    insta::assert_snapshot!(error, @"QEMU cannot be reached through QMP (the greeting): no answer in time; QMP serves one client at a time, so another one may be connected");
 }
 
 #[test]
 fn a_qemu_that_is_gone_is_told_as_such() {
     let vm = Vm::new(&Script::default());
-    let fault = Qmp::connect(&vm.machine.folder, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Guest);
-    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (connecting): nobody listens on its QMP socket");
+    let error = Qmp::connect(&vm.machine.directory, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Guest);
+    insta::assert_snapshot!(error, @"QEMU cannot be reached through QMP (connecting): nobody listens on its QMP socket");
 
     let (vm, _launched) = Vm::started(&Script::default());
     let mut qmp = qmp(&vm);
     let process = vm.process();
     process.kill().unwrap();
     assert!(process.wait(LONG).unwrap());
-    let fault = qmp.status().unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Guest);
-    insta::assert_snapshot!(fault, @"QEMU cannot be reached through QMP (query-status): it closed the connection");
+    let error = qmp.status().unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Guest);
+    insta::assert_snapshot!(error, @"QEMU cannot be reached through QMP (query-status): it closed the connection");
 }
 
 #[test]

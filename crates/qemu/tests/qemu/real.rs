@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::wait::{Look, Wait};
-use model::FaultClass;
+use model::ErrorClass;
 use model::port::Port;
 use qemu::machine::FirmwareFile;
-use qemu::power::{Ladder, Rung};
+use qemu::power::{Escalation, Stage};
 use qemu::qcow2;
 use qemu::qmp::RunState;
 use qemu::{Qemu, Qmp};
@@ -51,25 +51,25 @@ fn printing(text: &str) -> Vec<u8> {
     code
 }
 
-/// A VM that the real QEMU can start, in a folder that is hard to quote.
+/// A VM that the real QEMU can start, in a directory that is hard to quote.
 fn prepared(qemu: &Qemu) -> Vm {
     prepared_with(qemu, &printing("the guest speaks\r\n"))
 }
 
 /// The same, whose guest runs `code`.
 pub(crate) fn prepared_with(qemu: &Qemu, code: &[u8]) -> Vm {
-    let mut vm = Vm::in_folder("a, b \"c\" ü", &Script::default());
-    let folder = vm.machine.folder.clone();
-    make_base(&folder.join("base, 1.qcow2"));
-    qcow2::create_overlay(&folder.join("disk.qcow2"), &folder.join("base, 1.qcow2"), 64 << 20).unwrap();
-    std::fs::write(folder.join("kernel"), boot_sector::with(code)).unwrap();
-    std::fs::write(folder.join("initrd"), b"nothing").unwrap();
-    std::fs::write(folder.join("keys"), b"keys").unwrap();
+    let mut vm = Vm::in_directory("a, b \"c\" ü", &Script::default());
+    let directory = vm.machine.directory.clone();
+    make_base(&directory.join("base, 1.qcow2"));
+    qcow2::create_overlay(&directory.join("disk.qcow2"), &directory.join("base, 1.qcow2"), 64 << 20).unwrap();
+    std::fs::write(directory.join("kernel"), boot_sector::with(code)).unwrap();
+    std::fs::write(directory.join("initrd"), b"nothing").unwrap();
+    std::fs::write(directory.join("keys"), b"keys").unwrap();
     vm.machine.version = qemu.version;
     vm.machine.sandbox = qemu.sandbox;
-    vm.machine.kernel = folder.join("kernel");
-    vm.machine.initrd = folder.join("initrd");
-    let keys = FirmwareFile { name: "opt/k3s-vm/authorized_keys".to_owned(), path: folder.join("keys") };
+    vm.machine.kernel = directory.join("kernel");
+    vm.machine.initrd = directory.join("initrd");
+    let keys = FirmwareFile { name: "opt/k3s-vm/authorized_keys".to_owned(), path: directory.join("keys") };
     vm.machine.firmware_files.push(keys);
     vm
 }
@@ -89,17 +89,17 @@ fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
     })
     .unwrap();
 
-    let mut qmp = Qmp::connect(&vm.machine.folder, LONG).unwrap();
+    let mut qmp = Qmp::connect(&vm.machine.directory, LONG).unwrap();
     assert_eq!(qmp.status().unwrap(), RunState::Running);
     qmp.stop().unwrap();
     assert_eq!(qmp.status().unwrap(), RunState::Paused);
     qmp.cont().unwrap();
     assert_eq!(qmp.events(LONG).unwrap().iter().filter(|event| event.name == "STOP").count(), 1);
 
-    let fault = qmp.add_forward(&forward).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Port);
+    let error = qmp.add_forward(&forward).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Port);
     let pid = launched.identity().pid;
-    assert!(fault.to_string().contains(&format!("pid {pid} of user ")), "{fault}");
+    assert!(error.to_string().contains(&format!("pid {pid} of user ")), "{error}");
     let other = qemu::Forward { host: testkit::port::free(), ..forward };
     qmp.add_forward(&other).unwrap();
     drop(std::net::TcpStream::connect(other.bind.socket(other.host)).unwrap());
@@ -108,9 +108,9 @@ fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
     drop(qmp);
 
     let process = vm.process();
-    let ladder = Ladder { power_off: Duration::from_millis(100), ..Ladder::with_clean(LONG) };
-    let stopped = ladder.stop(&process, &vm.machine.folder, &vm.events).unwrap();
-    assert_eq!((stopped.rung, stopped.clean), (Rung::Quit, false));
+    let escalation = Escalation { power_off: Duration::from_millis(100), ..Escalation::with_clean(LONG) };
+    let stopped = escalation.stop(&process, &vm.machine.directory, &vm.events).unwrap();
+    assert_eq!((stopped.stage, stopped.clean), (Stage::Quit, false));
     assert_eq!(launched.ended().as_deref(), Some("exit status: 0"));
     assert!(!vm.machine.pid_file.exists());
 }
@@ -128,29 +128,29 @@ fn the_real_qemus_refusals_are_understood() {
     // Its port.
     let mut second = prepared(&qemu);
     second.forward(port, 22);
-    let fault = second.launch_with(&qemu, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Port);
-    assert_eq!(fault.what(), format!("port {port} on 127.0.0.1 is taken"));
-    assert!(fault.to_string().contains(&of_first), "{fault}");
+    let error = second.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Port);
+    assert_eq!(error.what(), format!("port {port} on 127.0.0.1 is taken"));
+    assert!(error.to_string().contains(&of_first), "{error}");
 
     // Its disk, under another pid file.
     second.machine.forwards.clear();
-    second.machine.disk = first.machine.folder.join("disk.qcow2");
-    let fault = second.launch_with(&qemu, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::State, "{fault}");
+    second.machine.disk = first.machine.directory.join("disk.qcow2");
+    let error = second.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::State, "{error}");
 
     // Its pid file.
     second.machine.pid_file = first.machine.pid_file.clone();
-    let fault = second.launch_with(&qemu, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::State);
-    assert!(fault.to_string().contains(&of_first), "{fault}");
+    let error = second.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::State);
+    assert!(error.to_string().contains(&of_first), "{error}");
 
     // No kernel.
     let mut third = prepared(&qemu);
     third.machine.kernel = "/nonexistent/kernel".into();
-    let fault = third.launch_with(&qemu, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Guest);
-    assert!(fault.to_string().contains("could not open kernel file '/nonexistent/kernel'"), "{fault}");
+    let error = third.launch_with(&qemu, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Guest);
+    assert!(error.to_string().contains("could not open kernel file '/nonexistent/kernel'"), "{error}");
 
     assert!(first.process().is_alive(), "the first one was not touched");
 }
@@ -212,9 +212,9 @@ fn disk_images() {
         return;
     }
     let holder = tempfile::tempdir().unwrap();
-    let folder = holder.path().join("a, b:c \"d\" ü");
-    std::fs::create_dir(&folder).unwrap();
-    let (base, disk) = (folder.join("base, 1.qcow2"), folder.join("disk.qcow2"));
+    let directory = holder.path().join("a, b:c \"d\" ü");
+    std::fs::create_dir(&directory).unwrap();
+    let (base, disk) = (directory.join("base, 1.qcow2"), directory.join("disk.qcow2"));
     make_base(&base);
     qcow2::create_overlay(&disk, &base, 96 << 20).unwrap();
     let info = image_info(&disk);

@@ -29,14 +29,14 @@ impl Layered {
     fn start() -> Option<Self> {
         let qemu = real_qemu()?;
         let mut vm = prepared_with(&qemu, COUNTING);
-        let folder = vm.machine.folder.clone();
-        let (disk, base) = (folder.join("disk.qcow2"), folder.join("base, 1.qcow2"));
+        let directory = vm.machine.directory.clone();
+        let (disk, base) = (directory.join("disk.qcow2"), directory.join("base, 1.qcow2"));
         vm.machine.disk = disk.clone();
         io(&base, "write -P 9 0 16M");
         let mut frozen = Vec::new();
         for layer in 1..=LAYERS {
             io(&disk, &format!("write -P {layer} {layer}M 1M"));
-            let name = folder.join(format!("frozen, {layer}"));
+            let name = directory.join(format!("frozen, {layer}"));
             overlay_on(&disk, &name);
             frozen.push(name);
         }
@@ -49,7 +49,7 @@ impl Layered {
 
     /// Freezes it under the running VM, which so opens disks by name.
     fn freeze(&mut self) {
-        let name = self.vm.machine.folder.join(format!("frozen: {}", self.freezes));
+        let name = self.vm.machine.directory.join(format!("frozen: {}", self.freezes));
         let mut qmp = self.vm.qmp();
         let mut guest = StoppedGuest::stop(&mut qmp, &self.vm.events).unwrap();
         disk::freeze(&mut guest, &self.disk, &name, &self.vm.events).unwrap();
@@ -72,9 +72,9 @@ impl Layered {
     fn open(&self) -> usize {
         use std::os::unix::fs::MetadataExt;
 
-        let folder = format!("/proc/{}/fd", self.running.identity().pid);
+        let directory = format!("/proc/{}/fd", self.running.identity().pid);
         let inode = |path: &Path| path.metadata().map_or(0, |metadata| metadata.ino());
-        let open: Vec<u64> = std::fs::read_dir(folder).unwrap().map(|file| inode(&file.unwrap().path())).collect();
+        let open: Vec<u64> = std::fs::read_dir(directory).unwrap().map(|file| inode(&file.unwrap().path())).collect();
         self.frozen.iter().filter(|disk| open.contains(&inode(disk))).count()
     }
 
@@ -140,9 +140,9 @@ fn a_merge_whose_program_was_killed_is_in_nobodys_way() {
     layered.freeze();
     layered.assert_long();
     layered.begin_and_die();
-    let folder = &layered.vm.machine.folder;
-    let (ram, state) = (folder.join("ram"), folder.join("state"));
-    let save = Save { begun_from: &folder.join("none"), ram: &ram, state: &state, deadline: LONG };
+    let directory = &layered.vm.machine.directory;
+    let (ram, state) = (directory.join("ram"), directory.join("state"));
+    let save = Save { begun_from: &directory.join("none"), ram: &ram, state: &state, deadline: LONG };
     let mut qmp = layered.vm.qmp();
     let prepared = save.prepare(&mut qmp, &layered.vm.events).unwrap();
     let _ = prepared.write(&mut StoppedGuest::stop(&mut qmp, &layered.vm.events).unwrap()).unwrap();

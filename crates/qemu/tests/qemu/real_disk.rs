@@ -30,11 +30,11 @@ pub(crate) fn overlay_on(disk: &Path, frozen: &Path) {
     qcow2::create_overlay(disk, frozen, qcow2::header(frozen).unwrap().virtual_size).unwrap();
 }
 
-fn folder() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().canonicalize().unwrap().join("a, b: \"ü\"");
+fn directory() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().canonicalize().unwrap().join("a, b: \"ü\"");
     std::fs::create_dir(&path).unwrap();
-    (folder, path)
+    (directory, path)
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
     if !has_programs(&["qemu-img", "qemu-io"]) {
         return;
     }
-    let (_folder, folder) = folder();
-    let (base, overlay) = (folder.join("base.qcow2"), folder.join("overlay.qcow2"));
+    let (_directory, directory) = directory();
+    let (base, overlay) = (directory.join("base.qcow2"), directory.join("overlay.qcow2"));
     for size in [1 << 20, 20 * GIB, 4096 * GIB + 512, 40_000 * GIB] {
         for file in [&base, &overlay] {
             host::files::remove(file).unwrap();
@@ -86,8 +86,8 @@ fn a_base_that_has_moved_gets_its_new_name_also_in_an_image_of_qemu_img_s() {
     if !has_programs(&["qemu-img", "qemu-io"]) {
         return;
     }
-    let (_folder, folder) = folder();
-    let (old, new, overlay) = (folder.join("b"), folder.join("a new and longer name"), folder.join("overlay"));
+    let (_directory, directory) = directory();
+    let (old, new, overlay) = (directory.join("b"), directory.join("a new and longer name"), directory.join("overlay"));
     create(&old, GIB);
     io(&old, "write -P 1 0 1M");
     let words = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use host::wait::{Look, Wait};
 use model::event::Silent;
-use qemu::template::{Ingredients, Unsealed};
+use qemu::saved_state::{CompatibilityKey, NewSavedState};
 use qemu::{Launched, Machine, MemoryBackend, Qemu, Qmp, Save, Saved, StoppedGuest, disk, qcow2, qemu_img};
 
 use crate::boot_sector::COUNTING;
@@ -50,7 +50,7 @@ fn counts(vm: &Vm, least: usize) -> Vec<Line> {
 fn counting(qemu: &Qemu, byte: u8, ram: &Path) -> Vm {
     let mut vm = prepared_with(qemu, COUNTING);
     vm.machine.uuid.replace_range(34.., &format!("{byte:02x}"));
-    vm.machine.disk = vm.machine.folder.join("disk.qcow2");
+    vm.machine.disk = vm.machine.directory.join("disk.qcow2");
     vm.machine.memory_backend = MemoryBackend::File(ram.to_owned());
     vm
 }
@@ -82,43 +82,45 @@ fn goes_on(before: Line, restored: &[Line], byte: u8) {
 #[test]
 fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     let Some(qemu) = real_qemu() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let unsealed = Unsealed::begin(&folder.path().join("the template, \"a\" ü")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let new_state = NewSavedState::begin(&directory.path().join("the saved_state, \"a\" ü")).unwrap();
     let (saved, running) = booted(&qemu);
     let mut qmp = saved.qmp();
     qmp.stop().unwrap();
     let mut guest = StoppedGuest::stop(&mut qmp, &saved.events).unwrap();
-    let frozen = saved.machine.folder.join("frozen.qcow2");
+    let frozen = saved.machine.directory.join("frozen.qcow2");
     disk::freeze(&mut guest, &saved.machine.disk, &frozen, &saved.events).unwrap();
     drop(guest);
-    let written = save(&saved, &mut qmp, &unsealed.ram(), &unsealed.state());
+    let written = save(&saved, &mut qmp, &new_state.ram(), &new_state.state());
     assert!(written.ram > 0 && (1..4 << 20).contains(&written.state), "{written:?}");
     quit(qmp, running);
     let before = *lines(&saved).last().unwrap();
 
-    unsealed.link_disk(&frozen).unwrap();
-    let base = saved.machine.folder.join("base, 1.qcow2");
-    let ingredients = |machine: &Machine| {
+    new_state.link_disk(&frozen).unwrap();
+    let base = saved.machine.directory.join("base, 1.qcow2");
+    let compatibility_key = |machine: &Machine| {
         // All VMs of the test boot the same code; that each has a copy of it is the test's doing.
         let (kernel, initrd) = (saved.machine.kernel.clone(), saved.machine.initrd.clone());
-        Ingredients::of(&qemu, &Machine { kernel, initrd, ..machine.clone() }, &base, "counting 1").unwrap()
+        CompatibilityKey::of(&qemu, &Machine { kernel, initrd, ..machine.clone() }, &base, "counting 1").unwrap()
     };
-    let template = unsealed.replace(saved.machine.memory, &ingredients(&saved.machine), LONG, &Silent).unwrap();
-    let content =
-        || [template.ram(), template.state(), template.paths().disk()].map(|path| std::fs::read(path).unwrap());
+    let saved_state =
+        new_state.replace(saved.machine.memory, &compatibility_key(&saved.machine), LONG, &Silent).unwrap();
+    let content = || {
+        [saved_state.ram(), saved_state.state(), saved_state.paths().disk()].map(|path| std::fs::read(path).unwrap())
+    };
     let sealed = content();
 
-    let mut clones = [counting(&qemu, 5, &template.ram()), counting(&qemu, 9, &template.ram())];
+    let mut clones = [counting(&qemu, 5, &saved_state.ram()), counting(&qemu, 9, &saved_state.ram())];
     for (clone, byte) in clones.iter_mut().zip([5, 9]) {
-        let disk = clone.machine.folder.join("disk.qcow2");
-        let size = qcow2::header(&template.paths().disk()).unwrap().virtual_size;
-        qcow2::create_overlay(&disk, &template.paths().disk(), size).unwrap();
-        assert_eq!(template.fits(&ingredients(&clone.machine)), Ok(()));
+        let disk = clone.machine.directory.join("disk.qcow2");
+        let size = qcow2::header(&saved_state.paths().disk()).unwrap().virtual_size;
+        qcow2::create_overlay(&disk, &saved_state.paths().disk(), size).unwrap();
+        assert_eq!(saved_state.fits(&compatibility_key(&clone.machine)), Ok(()));
         let forward = clone.forward(testkit::port::free(), 80);
         clone.machine.forwards.clear();
         clone
-            .restore_with(&qemu, &template.state(), |qmp| {
-                // Also one that the template had not.
+            .restore_with(&qemu, &saved_state.state(), |qmp| {
+                // Also one that the saved_state had not.
                 qmp.add_forward(&forward)
             })
             .unwrap();
@@ -128,14 +130,14 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     let [first, second] = &clones;
     assert_ne!(counts(first, 4)[3].sum, counts(second, 4)[3].sum, "each has RAM of its own");
     drop(clones);
-    assert!(sealed == content(), "the template was written to");
+    assert!(sealed == content(), "the saved_state was written to");
 }
 
 #[test]
 fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
     let Some(qemu) = real_qemu() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let (ram, state) = (folder.path().join("ram"), folder.path().join("state"));
+    let directory = tempfile::tempdir().unwrap();
+    let (ram, state) = (directory.path().join("ram"), directory.path().join("state"));
     let (saved, running) = booted(&qemu);
     let mut qmp = saved.qmp();
     let _ = save(&saved, &mut qmp, &ram, &state);
@@ -143,15 +145,15 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
 
     let mut other = counting(&qemu, 5, &ram);
     other.machine.cpus = 2;
-    let fault = other.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
-    assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
-    assert!(fault.log().unwrap().lines.iter().any(|line| line.contains("load of migration failed")), "{fault:?}");
+    let error = other.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
+    assert!(error.to_string().starts_with("the saved VM could not be loaded: "), "{error}");
+    assert!(error.log().unwrap().lines.iter().any(|line| line.contains("load of migration failed")), "{error:?}");
 
     let bytes = std::fs::read(&state).unwrap();
     std::fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
     let mut clone = counting(&qemu, 5, &ram);
-    let fault = clone.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
-    assert!(fault.to_string().starts_with("the saved VM could not be loaded: "), "{fault}");
+    let error = clone.restore_with(&qemu, &state, |_| Ok(())).unwrap_err();
+    assert!(error.to_string().starts_with("the saved VM could not be loaded: "), "{error}");
     std::fs::write(&state, &bytes).unwrap();
     clone.restore_with(&qemu, &state, |_| Ok(())).expect("nothing is in the way of a good one");
 }
@@ -168,8 +170,8 @@ fn booted(qemu: &Qemu) -> (Vm, Launched) {
 #[test]
 fn ram_is_saved_and_mapped() {
     let Some(qemu) = real_qemu() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let name = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let name = |name: &str| directory.path().join(name);
     let (first, running) = booted(&qemu);
     let mut qmp = first.qmp();
     let written = save(&first, &mut qmp, &name("ram"), &name("1"));
@@ -194,8 +196,8 @@ fn was_read(vm: &Vm) -> bool {
 #[test]
 fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
     let Some(qemu) = real_qemu() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let name = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let name = |name: &str| directory.path().join(name);
     let (first, running) = booted(&qemu);
     let mut qmp = first.qmp();
     let mut save_later = |begun_from: &str, into: &str, state: &str| {
@@ -227,8 +229,8 @@ fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
 #[test]
 fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
     let Some(qemu) = real_qemu() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let name = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let name = |name: &str| directory.path().join(name);
     let (first, running) = booted(&qemu);
     let (mut qmp, state) = (first.qmp(), name("1"));
     // It was not restored, so all of its RAM is asked for.
@@ -260,12 +262,12 @@ fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
 fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
     let Some(qemu) = real_qemu() else { return };
     let mut vm = prepared_with(&qemu, COUNTING);
-    let folder = vm.machine.folder.clone();
-    let disk = folder.join("disk.qcow2");
+    let directory = vm.machine.directory.clone();
+    let disk = directory.join("disk.qcow2");
     vm.machine.disk = disk.clone();
     let running = vm.launch_with(&qemu, LONG).unwrap();
     let mut qmp = vm.qmp();
-    let (first, second) = (folder.join("frozen, 1"), folder.join("frozen: \"2\""));
+    let (first, second) = (directory.join("frozen, 1"), directory.join("frozen: \"2\""));
     for frozen in [&first, &second] {
         let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
         disk::freeze(&mut guest, &disk, frozen, &vm.events).unwrap();
@@ -286,7 +288,7 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
     quit(vm.qmp(), running);
     assert!(before == std::fs::read(&second).unwrap());
 
-    let base = folder.join("base, 1.qcow2");
+    let base = directory.join("base, 1.qcow2");
     qemu_img::rebase(&disk, &base, Duration::from_secs(600)).unwrap();
     assert_eq!(image_info(&disk).backing_file.as_deref(), Some(base.as_path()));
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{Fault, FaultClass};
+use model::{Error, ErrorClass};
 use qemu::qmp::RunState;
 use qemu::{Launched, MemoryBackend, Save, StoppedGuest, Version};
 use serde_json::json;
@@ -21,7 +21,7 @@ fn script(migration: Migration) -> Script {
 /// A VM whose RAM is in a file.
 fn vm(script: &Script) -> Vm {
     let mut vm = Vm::new(script);
-    let ram = vm.machine.folder.join("ram");
+    let ram = vm.machine.directory.join("ram");
     std::fs::File::create(&ram).unwrap().set_len(vm.machine.memory).unwrap();
     vm.machine.memory_backend = MemoryBackend::File(ram);
     vm
@@ -34,11 +34,11 @@ fn running(script: &Script) -> (Vm, Launched) {
 }
 
 fn file(vm: &Vm, name: &str) -> PathBuf {
-    vm.machine.folder.join(name)
+    vm.machine.directory.join(name)
 }
 
 /// Into `state` and `saved ram`.
-fn save(vm: &Vm, deadline: Duration) -> Result<qemu::Saved, Fault> {
+fn save(vm: &Vm, deadline: Duration) -> Result<qemu::Saved, Error> {
     let (begun_from, ram, state) = (file(vm, "none"), file(vm, "saved ram"), file(vm, "state"));
     let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline };
     let mut qmp = vm.qmp();
@@ -101,7 +101,7 @@ fn newer_versions_get_a_file_and_older_ones_a_descriptor() {
         let state = file(&vm, "the state");
         std::fs::write(&state, "QEVM\0\0\0\u{3}").unwrap();
         vm.restore_with(&crate::vm::fake(), &state, |_| Ok(())).unwrap();
-        let calls = Script::received(&vm.machine.folder);
+        let calls = Script::received(&vm.machine.directory);
         let migrate = calls.iter().find(|call| call["execute"] == "migrate-incoming").unwrap();
         assert_eq!(migrate["arguments"], json!({"uri": expected}));
     }
@@ -110,9 +110,9 @@ fn newer_versions_get_a_file_and_older_ones_a_descriptor() {
 #[test]
 fn after_a_failed_save_the_guest_goes_on_and_no_file_is_left() {
     let (vm, _launched) = running(&script(Migration::Fail("Unable to write: No space left".to_owned())));
-    let fault = save(&vm, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Failed);
-    insta::assert_snapshot!(fault, @"the VM was not saved: QEMU could not transfer the VM's state: Unable to write: No space left");
+    let error = save(&vm, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Failed);
+    insta::assert_snapshot!(error, @"the VM was not saved: QEMU could not transfer the VM's state: Unable to write: No space left");
     assert_eq!(vm.qmp().status().unwrap(), RunState::Running);
     assert!(!file(&vm, "saved ram").exists() && !file(&vm, "state").exists());
 }
@@ -129,8 +129,8 @@ fn a_guest_that_stood_still_before_stands_still_after_a_failed_save() {
 fn a_file_that_exists_is_not_overwritten() {
     let (vm, _launched) = running(&Script::default());
     std::fs::write(file(&vm, "state"), "precious").unwrap();
-    let fault = save(&vm, LONG).unwrap_err();
-    assert!(fault.to_string().contains("File exists"), "{fault}");
+    let error = save(&vm, LONG).unwrap_err();
+    assert!(error.to_string().contains("File exists"), "{error}");
     assert_eq!(std::fs::read_to_string(file(&vm, "state")).unwrap(), "precious");
     assert_eq!(vm.count("stop"), 0);
 
@@ -146,10 +146,10 @@ fn a_file_that_exists_is_not_overwritten() {
 #[test]
 fn a_save_that_hangs_is_cancelled_at_its_deadline() {
     let (vm, _launched) = running(&script(Migration::Hang));
-    let fault = save(&vm, SHORT).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
+    let error = save(&vm, SHORT).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
     assert_eq!(
-        fault.to_string(),
+        error.to_string(),
         "the VM was not saved: gave up waiting for the VM's state to be written after 300ms: QEMU says: active"
     );
     assert_eq!(vm.count("migrate_cancel"), 1);
@@ -161,39 +161,39 @@ fn a_save_that_hangs_is_cancelled_at_its_deadline() {
 fn a_qemu_that_dies_while_it_saves_is_told_and_leaves_no_file() {
     let death = Death { stderr: "qemu-system-x86_64: oh".to_owned(), code: 1 };
     let (vm, _launched) = running(&script(Migration::Die(death)));
-    let fault = save(&vm, LONG).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Guest);
-    assert_eq!(fault.to_string(), "the VM was not saved: QEMU ended while we waited for the VM's state to be written");
+    let error = save(&vm, LONG).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Guest);
+    assert_eq!(error.to_string(), "the VM was not saved: QEMU ended while we waited for the VM's state to be written");
     assert!(!file(&vm, "saved ram").exists() && !file(&vm, "state").exists());
 }
 
-/// The fault of a restore that must fail; nothing may run after it.
-fn not_restored(vm: &mut Vm, state: &str) -> Fault {
+/// The error of a restore that must fail; nothing may run after it.
+fn not_restored(vm: &mut Vm, state: &str) -> Error {
     let path = file(vm, "the state");
     std::fs::write(&path, state).unwrap();
-    let fault = vm.restore_with(&crate::vm::fake(), &path, |_| Ok(())).unwrap_err();
+    let error = vm.restore_with(&crate::vm::fake(), &path, |_| Ok(())).unwrap_err();
     let pid = std::fs::read_to_string(&vm.machine.pid_file).unwrap_or_default();
     if let Ok(pid) = pid.trim().parse() {
         assert_eq!(host::identity::ProcessIdentity::of(pid).unwrap(), None, "a QEMU is left");
     }
-    fault
+    error
 }
 
 #[test]
 fn a_state_that_qemu_does_not_take_is_told_in_its_words() {
     let mut vm = self::vm(&Script::default());
-    let fault = not_restored(&mut vm, "no stream");
-    assert_eq!(fault.class(), FaultClass::Guest);
-    insta::assert_snapshot!(fault, @"the saved VM could not be loaded: QEMU ended while we waited for the VM's state to be read");
-    insta::assert_snapshot!(fault.log().unwrap().lines.join("\n"), @r"
+    let error = not_restored(&mut vm, "no stream");
+    assert_eq!(error.class(), ErrorClass::Guest);
+    insta::assert_snapshot!(error, @"the saved VM could not be loaded: QEMU ended while we waited for the VM's state to be read");
+    insta::assert_snapshot!(error.log().unwrap().lines.join("\n"), @r"
     qemu-system-x86_64: Not a migration stream
     qemu-system-x86_64: load of migration failed: Invalid argument
     ");
 
     let text = "qemu-system-x86_64: Unknown savevm section or instance '0000:00:06.0/virtio-net' 0";
     let mut vm = self::vm(&script(Migration::Die(Death { stderr: text.to_owned(), code: 1 })));
-    let fault = not_restored(&mut vm, "QEVM");
-    assert_eq!(fault.log().unwrap().lines, [text]);
+    let error = not_restored(&mut vm, "QEVM");
+    assert_eq!(error.log().unwrap().lines, [text]);
 
     let mut vm = self::vm(&script(Migration::Fail("Channel error".to_owned())));
     insta::assert_snapshot!(not_restored(&mut vm, "QEVM"), @"the saved VM could not be loaded: QEMU could not transfer the VM's state: Channel error");
@@ -207,8 +207,8 @@ fn a_restore_that_hangs_ends_at_its_deadline_and_leaves_no_qemu() {
     let fake = crate::vm::fake();
     let launch = qemu::Launch { qemu: &fake, machine: &vm.machine, log: vm.log(), deadline: LONG };
     let restore = qemu::Restore { launch, state: &path, deadline: SHORT, working_set: None };
-    let fault = restore.run(&vm.events, |_| Ok(())).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Timeout);
+    let error = restore.run(&vm.events, |_| Ok(())).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Timeout);
     vm.launch(LONG).expect("the pid file is free");
 }
 
@@ -217,14 +217,14 @@ fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_make_it_anew() {
     let mut vm = self::vm(&Script::default());
     let ram = file(&vm, "ram");
     std::fs::File::options().write(true).open(&ram).unwrap().set_len(4096).unwrap();
-    let fault = not_restored(&mut vm, "QEVM");
+    let error = not_restored(&mut vm, "QEVM");
     assert!(
-        fault.to_string().ends_with("ram is no RAM of this VM: it has 4096 bytes, the VM has 134217728"),
-        "{fault}"
+        error.to_string().ends_with("ram is no RAM of this VM: it has 4096 bytes, the VM has 134217728"),
+        "{error}"
     );
     std::fs::remove_file(&ram).unwrap();
-    let fault = not_restored(&mut vm, "QEVM");
-    assert!(fault.to_string().ends_with("ram: No such file or directory"), "{fault}");
+    let error = not_restored(&mut vm, "QEVM");
+    assert!(error.to_string().ends_with("ram: No such file or directory"), "{error}");
     assert!(!ram.exists() && !vm.log().exists(), "no QEMU was started");
 }
 
@@ -233,9 +233,9 @@ fn what_fails_before_the_guest_goes_on_ends_the_restore() {
     let mut vm = self::vm(&Script::default());
     let path = file(&vm, "the state");
     std::fs::write(&path, "QEVM\0\0\0\u{3}").unwrap();
-    let refuse = |_: &mut qemu::Qmp| Err(Fault::new(FaultClass::Port, "a port is taken"));
-    let fault = vm.restore_with(&crate::vm::fake(), &path, refuse).unwrap_err();
-    assert_eq!((fault.class(), fault.what()), (FaultClass::Port, "a port is taken"));
+    let refuse = |_: &mut qemu::Qmp| Err(Error::new(ErrorClass::Port, "a port is taken"));
+    let error = vm.restore_with(&crate::vm::fake(), &path, refuse).unwrap_err();
+    assert_eq!((error.class(), error.what()), (ErrorClass::Port, "a port is taken"));
     assert_eq!(vm.count("cont"), 0);
     vm.launch(LONG).expect("the pid file is free");
 }
@@ -259,13 +259,13 @@ fn ports_are_opened_when_the_state_is_loaded_and_a_taken_one_is_told_before_anyt
     second.forward(testkit::port::free(), 80);
     second.forward(port, 81);
     let mut was_given_up = false;
-    let fault = second.restore_with(&crate::vm::fake(), &state, |_| {
+    let error = second.restore_with(&crate::vm::fake(), &state, |_| {
         was_given_up = true;
         Ok(())
     });
-    let fault = fault.unwrap_err();
-    assert_eq!((fault.class(), was_given_up), (FaultClass::Port, false));
-    assert_eq!(fault.what(), format!("port {port} on 127.0.0.1 is taken"));
+    let error = error.unwrap_err();
+    assert_eq!((error.class(), was_given_up), (ErrorClass::Port, false));
+    assert_eq!(error.what(), format!("port {port} on 127.0.0.1 is taken"));
     drop(holder);
     second.launch(LONG).expect("no QEMU is left");
 }

@@ -26,10 +26,10 @@ pub(crate) struct Vm {
 impl Vm {
     /// Prepared, not started.
     pub(crate) fn new(script: &Script) -> Self {
-        Self::in_folder("project", script)
+        Self::in_directory("project", script)
     }
 
-    pub(crate) fn in_folder(name: &str, script: &Script) -> Self {
+    pub(crate) fn in_directory(name: &str, script: &Script) -> Self {
         let project = TempProject::named(name, Port::literal(30080));
         let paths = project.paths().instance(&InstanceName::default());
         std::fs::create_dir_all(paths.vm_dir()).unwrap();
@@ -39,7 +39,7 @@ impl Vm {
             // A process is looked for by it, so two tests must not share one.
             uuid: uuid(&paths),
             pid_file: paths.pid(),
-            folder: paths.vm_dir(),
+            directory: paths.vm_dir(),
             version: qemu::version::LEAST,
             sandbox: false,
             accelerator: Accelerator::Tcg,
@@ -90,7 +90,7 @@ impl Vm {
     }
 
     pub(crate) fn qmp(&self) -> Qmp {
-        Qmp::connect(&self.machine.folder, LONG).unwrap()
+        Qmp::connect(&self.machine.directory, LONG).unwrap()
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -109,7 +109,7 @@ impl Vm {
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {
-        Script::calls(&self.machine.folder)
+        Script::calls(&self.machine.directory)
     }
 
     /// How often a command came.
@@ -144,7 +144,7 @@ pub(crate) fn fake() -> Qemu {
     FAKE.get_or_init(|| Qemu::at(testkit::fake_qemu::program().to_owned()).unwrap()).clone()
 }
 
-/// A uuid that is the folder's own: temporary folders have distinct names.
+/// A uuid that is the directory's own: temporary directories have distinct names.
 fn uuid(paths: &InstancePaths) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use host::wait::{Look, Wait};
-use model::FaultClass;
+use model::ErrorClass;
 use qemu::qmp::RunState;
 use qemu::wake_line::{Call, disarm};
 use qemu::{Qmp, Save, StoppedGuest, WakeLine};
@@ -54,11 +54,11 @@ fn connect(vm: &Vm) -> TcpStream {
 }
 
 fn is_woken_by_a_connection(vm: &Vm) -> TcpStream {
-    let folder = vm.machine.folder.clone();
+    let directory = vm.machine.directory.clone();
     let line = armed(vm);
     let waiting = std::thread::spawn(move || {
-        let call = line.wait(&folder).unwrap();
-        (call, line.answer(&folder).unwrap())
+        let call = line.wait(&directory).unwrap();
+        (call, line.answer(&directory).unwrap())
     });
     let stream = connect(vm);
     assert_eq!(waiting.join().unwrap(), (Call::Wanted, true));
@@ -66,8 +66,8 @@ fn is_woken_by_a_connection(vm: &Vm) -> TcpStream {
     assert_eq!(qmp.status().unwrap(), RunState::Running);
     // Nothing of the line is left in the VM.
     for (command, id) in [("object-del", "wake-filter"), ("chardev-remove", "wake-line")] {
-        let fault = qmp.execute(command, json!({"id": id})).unwrap_err();
-        assert!(fault.to_string().ends_with("not found"), "{fault}");
+        let error = qmp.execute(command, json!({"id": id})).unwrap_err();
+        assert!(error.to_string().ends_with("not found"), "{error}");
     }
     stream
 }
@@ -101,8 +101,8 @@ fn finds_who_came_before_the_line(vm: &Vm) {
     wait.until(|_| Ok(if look(&mut qmp)? > 0 { Look::Ready(()) } else { Look::NotYet(String::new()) })).unwrap();
     let line = WakeLine::arm(&mut qmp).unwrap();
     drop(qmp);
-    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Wanted);
-    assert!(line.answer(&vm.machine.folder).unwrap());
+    assert_eq!(line.wait(&vm.machine.directory).unwrap(), Call::Wanted);
+    assert!(line.answer(&vm.machine.directory).unwrap());
 }
 
 #[test]
@@ -118,13 +118,13 @@ fn is_cut_by_whoever_lets_the_guest_go_on(vm: &Vm) {
     let mut qmp = vm.qmp();
     disarm(&mut qmp).unwrap();
     drop(qmp);
-    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);
-    assert!(!line.answer(&vm.machine.folder).unwrap(), "who cut it knows why the guest stands still");
+    assert_eq!(line.wait(&vm.machine.directory).unwrap(), Call::Cut);
+    assert!(!line.answer(&vm.machine.directory).unwrap(), "who cut it knows why the guest stands still");
     assert_eq!(vm.qmp().status().unwrap(), RunState::Paused);
     // A second line cuts the first.
     let (first, second) = (armed(vm), armed(vm));
-    assert_eq!(first.wait(&vm.machine.folder).unwrap(), Call::Cut);
-    assert!(second.answer(&vm.machine.folder).unwrap());
+    assert_eq!(first.wait(&vm.machine.directory).unwrap(), Call::Cut);
+    assert!(second.answer(&vm.machine.directory).unwrap());
     // One whose owner was killed is no obstacle.
     drop(armed(vm));
     drop(armed(vm));
@@ -143,16 +143,16 @@ fn a_line_is_cut_by_whoever_lets_the_guest_go_on() {
 fn a_save_leaves_nothing_of_a_line() {
     let Some(vm) = real() else { return };
     let line = armed(&vm);
-    let (state, ram) = (vm.machine.folder.join("state"), vm.machine.folder.join("ram"));
-    let begun_from = vm.machine.folder.join("none");
+    let (state, ram) = (vm.machine.directory.join("state"), vm.machine.directory.join("ram"));
+    let begun_from = vm.machine.directory.join("none");
     let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline: LONG };
     let mut qmp = vm.qmp();
     let prepared = save.prepare(&mut qmp, &vm.events).unwrap();
     let _ = prepared.write(&mut StoppedGuest::stop(&mut qmp, &vm.events).unwrap()).unwrap();
     assert_eq!(qmp.status().unwrap(), RunState::Paused);
     drop(qmp);
-    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);
-    assert!(!line.answer(&vm.machine.folder).unwrap());
+    assert_eq!(line.wait(&vm.machine.directory).unwrap(), Call::Cut);
+    assert!(!line.answer(&vm.machine.directory).unwrap());
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_qemu_that_ends_cuts_the_line() {
     let process = vm.process();
     process.kill().unwrap();
     assert!(process.wait(LONG).unwrap());
-    assert_eq!(line.wait(&vm.machine.folder).unwrap(), Call::Cut);
+    assert_eq!(line.wait(&vm.machine.directory).unwrap(), Call::Cut);
 }
 
 #[test]
@@ -170,9 +170,9 @@ fn a_qemu_that_cannot_tell_is_left_without_a_line() {
     let refusal = json!({"error": {"class": "GenericError", "desc": "invalid object type: filter-mirror"}});
     let script = Script { qmp: [("object-add".to_owned(), refusal)].into(), ..Script::default() };
     let (vm, _launched) = Vm::started(&script);
-    let fault = WakeLine::arm(&mut vm.qmp()).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Failed);
-    insta::assert_snapshot!(fault, @"QEMU cannot tell who wants a guest that stands still: QEMU refused the command object-add: invalid object type: filter-mirror");
-    let fault = vm.qmp().execute("chardev-remove", json!({"id": "wake-line"})).unwrap_err();
-    assert!(fault.to_string().ends_with("Chardev 'wake-line' not found"), "{fault}");
+    let error = WakeLine::arm(&mut vm.qmp()).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Failed);
+    insta::assert_snapshot!(error, @"QEMU cannot tell who wants a guest that stands still: QEMU refused the command object-add: invalid object type: filter-mirror");
+    let error = vm.qmp().execute("chardev-remove", json!({"id": "wake-line"})).unwrap_err();
+    assert!(error.to_string().ends_with("Chardev 'wake-line' not found"), "{error}");
 }

@@ -37,7 +37,7 @@ func main() {
 		err = metricsserver.NewMetricsServerCommand(ctx.Done()).Execute()
 	case "local-path-provisioner":
 		flags := flag.NewFlagSet(name, flag.ExitOnError)
-		directory := flags.String("directory", "", "folder on the node that holds all volumes")
+		directory := flags.String("directory", "", "directory on the node that holds all volumes")
 		_ = flags.Parse(os.Args[1:])
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()

@@ -17,7 +17,7 @@ import (
 
 func main() {
 	root := flag.String("root", "", "the guest tree")
-	bin := flag.String("bin", "", "folder with the built programs addons and pause")
+	bin := flag.String("bin", "", "directory with the built programs addons and pause")
 	flag.Parse()
 	// containerd's packages warn about what the host's filesystem lacks, which means nothing for the guest.
 	_ = log.SetLevel("error")

@@ -24,7 +24,7 @@ const (
 
 	// AdminKubeconfig is what hosts and users of the guest read.
 	AdminKubeconfig = "/etc/kubernetes/admin.conf"
-	// StateDir is all that must survive a boot, apart from containerd's and the kubelet's own folders.
+	// StateDir is all that must survive a boot, apart from containerd's and the kubelet's own directories.
 	StateDir   = "/var/lib/kubernetes"
 	PKIDir     = StateDir + "/pki"
 	ClientsDir = StateDir + "/clients"

@@ -52,7 +52,7 @@ type leaf struct {
 	client bool
 }
 
-// store makes pairs in one folder, as seen at one moment.
+// store makes pairs in one directory, as seen at one moment.
 type store struct {
 	dir string
 	now time.Time

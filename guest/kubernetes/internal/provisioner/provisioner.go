@@ -1,4 +1,4 @@
-// Package provisioner makes the volumes of the StorageClass local-path: one folder for each claim, on the node's own disk,
+// Package provisioner makes the volumes of the StorageClass local-path: one directory for each claim, on the node's own disk,
 // removed together with the claim.
 package provisioner
 
@@ -18,12 +18,12 @@ import (
 // Name is what StorageClasses call this provisioner.
 const Name = "rancher.io/local-path"
 
-// Local makes volumes in the folder Root, which is the same inside and outside the provisioner's container.
+// Local makes volumes in the directory Root, which is the same inside and outside the provisioner's container.
 type Local struct{ Root string }
 
 var _ controller.Provisioner = Local{}
 
-// Provision makes the claim's folder and describes it as a volume that is tied to the node.
+// Provision makes the claim's directory and describes it as a volume that is tied to the node.
 func (l Local) Provision(_ context.Context, options controller.ProvisionOptions) (*v1.PersistentVolume, controller.ProvisioningState, error) {
 	claim := options.PVC
 	if err := supported(claim); err != nil {
@@ -32,7 +32,7 @@ func (l Local) Provision(_ context.Context, options controller.ProvisionOptions)
 	if options.SelectedNodeName == "" {
 		return nil, controller.ProvisioningFinished, errors.New("the StorageClass must have volumeBindingMode WaitForFirstConsumer: no node is selected")
 	}
-	path, err := l.path(folderName(options.PVName, claim.Namespace, claim.Name))
+	path, err := l.path(directoryName(options.PVName, claim.Namespace, claim.Name))
 	if err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
@@ -66,7 +66,7 @@ func (l Local) Provision(_ context.Context, options controller.ProvisionOptions)
 	}, controller.ProvisioningFinished, nil
 }
 
-// Delete removes the folder and all that is in it.
+// Delete removes the directory and all that is in it.
 func (l Local) Delete(_ context.Context, volume *v1.PersistentVolume) error {
 	if volume.Spec.HostPath == nil {
 		return fmt.Errorf("volume %s has no host path", volume.Name)
@@ -77,25 +77,25 @@ func (l Local) Delete(_ context.Context, volume *v1.PersistentVolume) error {
 	}
 	// A volume's path is data that users can write: nothing but a direct child of Root may ever be removed.
 	if filepath.Clean(volume.Spec.HostPath.Path) != path {
-		return fmt.Errorf("volume %s: %s is not a folder of %s", volume.Name, volume.Spec.HostPath.Path, l.Root)
+		return fmt.Errorf("volume %s: %s is not a directory of %s", volume.Name, volume.Spec.HostPath.Path, l.Root)
 	}
 	return os.RemoveAll(path)
 }
 
-// path returns the path of a volume's folder, or an error if the name would lead out of Root.
+// path returns the path of a volume's directory, or an error if the name would lead out of Root.
 func (l Local) path(name string) (string, error) {
 	if name == "" || name == "." || name == ".." || strings.ContainsRune(name, filepath.Separator) {
-		return "", fmt.Errorf("%q is no name for a folder", name)
+		return "", fmt.Errorf("%q is no name for a directory", name)
 	}
 	return filepath.Join(l.Root, name), nil
 }
 
-// folderName lets a person find a claim's data; the volume's name alone makes it unique.
-func folderName(volume, namespace, claim string) string {
+// directoryName lets a person find a claim's data; the volume's name alone makes it unique.
+func directoryName(volume, namespace, claim string) string {
 	return strings.Join([]string{volume, namespace, claim}, "_")
 }
 
-// supported refuses what a folder cannot be.
+// supported refuses what a directory cannot be.
 func supported(claim *v1.PersistentVolumeClaim) error {
 	if claim.Spec.Selector != nil {
 		return errors.New("claims with a selector are not supported")

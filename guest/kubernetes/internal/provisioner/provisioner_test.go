@@ -26,7 +26,7 @@ func request() controller.ProvisionOptions {
 	}
 }
 
-func TestVolumeIsAFolderThatGoesWithIt(t *testing.T) {
+func TestVolumeIsADirectoryThatGoesWithIt(t *testing.T) {
 	l := Local{Root: t.TempDir()}
 	volume, _, err := l.Provision(context.Background(), request())
 	if err != nil {
@@ -71,7 +71,7 @@ func TestNothingOutsideTheRootIsDeleted(t *testing.T) {
 	}
 }
 
-func TestWhatAFolderCannotBeIsRefused(t *testing.T) {
+func TestWhatADirectoryCannotBeIsRefused(t *testing.T) {
 	l := Local{Root: t.TempDir()}
 	block := v1.PersistentVolumeBlock
 	for name, change := range map[string]func(*controller.ProvisionOptions){

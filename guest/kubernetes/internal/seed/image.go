@@ -27,13 +27,13 @@ type Image struct {
 	Entrypoint []string
 	// Files maps a path in the image to a file of the host.
 	Files map[string]string
-	// Dirs are empty folders, with their modes.
+	// Dirs are empty directories, with their modes.
 	Dirs map[string]os.FileMode
 	// Pinned images are never removed to make room.
 	Pinned bool
 }
 
-// entry is one file or folder of a layer.
+// entry is one file or directory of a layer.
 type entry struct {
 	path   string
 	source string

@@ -21,7 +21,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Where containerd keeps things below its root folder: names of plugins, so part of its stable layout.
+// Where containerd keeps things below its root directory: names of plugins, so part of its stable layout.
 const (
 	contentDir     = "io.containerd.content.v1.content"
 	snapshotterDir = "io.containerd.snapshotter.v1.overlayfs"
@@ -40,7 +40,7 @@ type Store struct {
 	ctx   context.Context
 }
 
-// Open opens or makes the state below root, containerd's root folder.
+// Open opens or makes the state below root, containerd's root directory.
 func Open(ctx context.Context, root string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(root, filepath.Dir(metadataFile)), 0o700); err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (s *Store) snapshot(name string, image Image) error {
 	if err != nil {
 		return err
 	}
-	// A snapshot without a parent is one plain folder that would be bound somewhere; it can be written where it is.
+	// A snapshot without a parent is one plain directory that would be bound somewhere; it can be written where it is.
 	if len(mounts) != 1 || mounts[0].Type != "bind" {
 		return fmt.Errorf("snapshot of %s: expected one bind mount, got %v", image.Name, mounts)
 	}

@@ -20,7 +20,7 @@ const MEMORY_AFTER: Duration = Duration::from_secs(10);
 pub(super) fn runs(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
     for _ in 0..runs {
         let timed = timing::verb(project, &FORK)?;
-        figures.add("run -- true, to /readyz", Unit::Seconds, timed.phases.end_of(AWAKE)?);
+        figures.add("run -- true, to /readyz", Unit::Seconds, timed.steps.end_of(AWAKE)?);
         figures.add("run -- true, whole", Unit::Seconds, timed.seconds);
     }
     for _ in 0..runs {
@@ -29,7 +29,7 @@ pub(super) fn runs(project: &BenchProject, runs: usize, figures: &mut Figures) -
             (timing::verb(project, &FORK), other.join())
         });
         let (one, other) = (one?, other.map_err(|_| anyhow!("a run panicked"))??);
-        let awake = one.phases.end_of(AWAKE)?.max(other.phases.end_of(AWAKE)?);
+        let awake = one.steps.end_of(AWAKE)?.max(other.steps.end_of(AWAKE)?);
         figures.add("two at once, until both are at /readyz", Unit::Seconds, awake);
         figures.add("two at once, until both have ended", Unit::Seconds, one.seconds.max(other.seconds));
     }

@@ -33,11 +33,11 @@ fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures
         text("api")?.rsplit(':').next().unwrap_or_default().parse().context("the API's address has no port")?;
     let api = Api::new(&PathBuf::from(text("kubeconfig")?), port)?;
     let process = PathBuf::from(format!("/proc/{}", report["pid"].as_u64().context("clone tells no pid")?));
-    let folder = project.root().join(".k3s-vm/instances").join(NAME).join("vm");
+    let directory = project.root().join(".k3s-vm/instances").join(NAME).join("vm");
     let mut words = command_line(&fs::read_to_string(process.join("cmdline"))?, port)?;
     words.extend(["-loadvm".to_owned(), NAME.to_owned()]);
     api.wait()?;
-    let mut monitor = Monitor::connect(&folder.join("qmp.sock"))?;
+    let mut monitor = Monitor::connect(&directory.join("qmp.sock"))?;
     forget_capabilities(&mut monitor)?;
     let begin = Instant::now();
     monitor.human(&format!("savevm {NAME}"))?;
@@ -47,13 +47,13 @@ fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures
     outside::until("the end of QEMU", || Ok(fs::read_link(process.join("cwd")).is_err()))?;
     for _ in 0..runs {
         let begin = Instant::now();
-        let mut machine = Machine::start(&words, &folder)?;
+        let mut machine = Machine::start(&words, &directory)?;
         outside::until("the API after loadvm", || {
             ensure!(machine.0.try_wait()?.is_none(), "QEMU ended at loadvm, see above");
             api.is_ready()
         })?;
         figures.add(LOADVM, Unit::Seconds, begin.elapsed().as_secs_f64());
-        machine.quit(&folder)?;
+        machine.quit(&directory)?;
     }
     Ok(())
 }
@@ -72,16 +72,16 @@ fn forget_capabilities(monitor: &mut Monitor<UnixStream>) -> Result<()> {
 struct Machine(Child);
 
 impl Machine {
-    fn start(words: &[String], folder: &Path) -> Result<Self> {
+    fn start(words: &[String], directory: &Path) -> Result<Self> {
         let (program, arguments) = words.split_first().context("QEMU has no command line")?;
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null());
         Ok(Machine(command.spawn().with_context(|| format!("cannot run {program}"))?))
     }
 
     /// Ends it so that its disk is whole.
-    fn quit(&mut self, folder: &Path) -> Result<()> {
-        Monitor::connect(&folder.join("qmp.sock"))?.execute("quit", &json!({}))?;
+    fn quit(&mut self, directory: &Path) -> Result<()> {
+        Monitor::connect(&directory.join("qmp.sock"))?.execute("quit", &json!({}))?;
         let status = self.0.wait()?;
         ensure!(status.success(), "QEMU ended with {status}");
         Ok(())

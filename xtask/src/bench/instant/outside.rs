@@ -35,7 +35,7 @@ impl Api {
     /// One behind `port`, with the identity of a kubeconfig.
     pub(super) fn new(kubeconfig: &PathBuf, port: u16) -> Result<Self> {
         let text = fs::read_to_string(kubeconfig).with_context(|| format!("cannot read {}", kubeconfig.display()))?;
-        // Only this user can look into the folder.
+        // Only this user can look into the directory.
         let identity = tempfile::tempdir()?;
         for (key, file) in [("client-certificate-data", "certificate"), ("client-key-data", "key")] {
             let data = value(&text, key).with_context(|| format!("{} has no {key}", kubeconfig.display()))?;

@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
-/// Lets the host forget what it holds in memory of the files below these folders; how many bytes they have. Pages that
+/// Lets the host forget what it holds in memory of the files below these directories; how many bytes they have. Pages that
 /// a process has mapped stay (posix_fadvise(2)), so no VM may run.
-pub(super) fn evict(folders: &[&Path]) -> Result<u64> {
+pub(super) fn evict(directories: &[&Path]) -> Result<u64> {
     let mut bytes = 0;
-    for folder in folders {
-        let Ok(entries) = fs::read_dir(folder) else { continue };
+    for directory in directories {
+        let Ok(entries) = fs::read_dir(directory) else { continue };
         for entry in entries {
             let path = entry?.path();
             let metadata = path.symlink_metadata()?;
@@ -35,12 +35,12 @@ mod tests {
 
     #[test]
     fn files_of_all_depths_are_met_and_stay_as_they_are() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("a")).unwrap();
-        fs::write(folder.path().join("a/b"), "12345").unwrap();
-        fs::write(folder.path().join("c"), "678").unwrap();
-        std::os::unix::fs::symlink("/nowhere", folder.path().join("d")).unwrap();
-        assert_eq!(evict(&[folder.path(), Path::new("/nowhere")]).unwrap(), 8);
-        assert_eq!(fs::read_to_string(folder.path().join("a/b")).unwrap(), "12345");
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("a")).unwrap();
+        fs::write(directory.path().join("a/b"), "12345").unwrap();
+        fs::write(directory.path().join("c"), "678").unwrap();
+        std::os::unix::fs::symlink("/nowhere", directory.path().join("d")).unwrap();
+        assert_eq!(evict(&[directory.path(), Path::new("/nowhere")]).unwrap(), 8);
+        assert_eq!(fs::read_to_string(directory.path().join("a/b")).unwrap(), "12345");
     }
 }

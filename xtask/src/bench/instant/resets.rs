@@ -20,7 +20,7 @@ pub(super) const COLD_BOOT: &str = "cold boot to Ready";
 pub(super) const RESET: &str = "reset to /readyz";
 /// The same as somebody else sees it.
 pub(super) const RESET_OUTSIDE: &str = "reset to /readyz, from outside";
-/// The phase that ends when the API has proved to be ours and ready.
+/// The step that ends when the API has proved to be ours and ready.
 pub(super) const AWAKE: &str = "Waking the cluster";
 /// After this many resets all is there that one leaves for the next: rotated logs, notes about templates.
 const SETTLED: usize = 5;
@@ -30,7 +30,7 @@ pub(super) fn cold_boots(project: &BenchProject, runs: usize, figures: &mut Figu
     for _ in 0..runs {
         project.make_cold()?;
         let timed = timing::verb(project, &["start"])?;
-        figures.add(COLD_BOOT, Unit::Seconds, timed.phases.end_of("Waiting for Kubernetes")?);
+        figures.add(COLD_BOOT, Unit::Seconds, timed.steps.end_of("Waiting for Kubernetes")?);
         figures.add("cold boot to the application", Unit::Seconds, timed.seconds);
     }
     Ok(())
@@ -44,7 +44,7 @@ pub(super) fn warm(project: &BenchProject, runs: usize, figures: &mut Figures) -
         let begin = Instant::now();
         let timed = reset(project)?;
         outside::wait_for_web(project.web_port())?;
-        figures.add(RESET, Unit::Seconds, timed.phases.end_of(AWAKE)?);
+        figures.add(RESET, Unit::Seconds, timed.steps.end_of(AWAKE)?);
         figures.add("reset to the application", Unit::Seconds, begin.elapsed().as_secs_f64());
     }
     for _ in 0..runs {
@@ -65,7 +65,7 @@ pub(super) fn cold_cache(project: &BenchProject, runs: usize, figures: &mut Figu
         let begin = Instant::now();
         let timed = reset(project)?;
         outside::wait_for_web(project.web_port())?;
-        figures.add("reset to /readyz, cold page cache", Unit::Seconds, timed.phases.end_of(AWAKE)?);
+        figures.add("reset to /readyz, cold page cache", Unit::Seconds, timed.steps.end_of(AWAKE)?);
         figures.add("reset to the application, cold page cache", Unit::Seconds, begin.elapsed().as_secs_f64());
     }
     Ok(())
@@ -73,28 +73,28 @@ pub(super) fn cold_cache(project: &BenchProject, runs: usize, figures: &mut Figu
 
 /// Resets in a row; fails when one is not Ready or something grew.
 pub(super) fn in_a_row(project: &BenchProject, count: usize, figures: &mut Figures) -> Result<()> {
-    let folders = [project.root().join(".k3s-vm"), project::images()?];
+    let directories = [project.root().join(".k3s-vm"), project::images()?];
     let mut before = None;
     for number in 1..=count {
         let timed = reset(project).with_context(|| format!("reset {number} of {count}"))?;
-        figures.add("resets in a row, to /readyz", Unit::Seconds, timed.phases.end_of(AWAKE)?);
+        figures.add("resets in a row, to /readyz", Unit::Seconds, timed.steps.end_of(AWAKE)?);
         if number == SETTLED.min(count) {
-            before = Some(Tally::take(&folders, &project.root())?);
+            before = Some(Tally::take(&directories, &project.root())?);
         }
     }
     let Some(before) = before else { return Ok(()) };
-    let growth = settled_growth(&before, &folders, &project.root())?;
+    let growth = settled_growth(&before, &directories, &project.root())?;
     ensure!(growth.is_empty(), "{count} resets left something behind\n{}", growth.join("\n"));
     Ok(())
 }
 
 /// What grew and stays so: a process that is about to end is no growth.
-fn settled_growth(before: &Tally, folders: &[PathBuf], root: &Path) -> Result<Vec<String>> {
-    let mut after = Tally::take(folders, root)?;
+fn settled_growth(before: &Tally, directories: &[PathBuf], root: &Path) -> Result<Vec<String>> {
+    let mut after = Tally::take(directories, root)?;
     let begin = Instant::now();
     while !before.growth(&after).is_empty() && begin.elapsed().as_secs() < 10 {
         std::thread::sleep(std::time::Duration::from_millis(200));
-        after = Tally::take(folders, root)?;
+        after = Tally::take(directories, root)?;
     }
     println!("  before: {before}\n  after:  {after}");
     Ok(before.growth(&after))
@@ -103,7 +103,7 @@ fn settled_growth(before: &Tally, folders: &[PathBuf], root: &Path) -> Result<Ve
 /// A reset that restored a template; another would be a figure of something else.
 fn reset(project: &BenchProject) -> Result<Timed> {
     let timed = timing::verb(project, &["reset"])?;
-    timed.phases.end_of(AWAKE).context("reset did not restore the cluster with its RAM")?;
+    timed.steps.end_of(AWAKE).context("reset did not restore the cluster with its RAM")?;
     Ok(timed)
 }
 

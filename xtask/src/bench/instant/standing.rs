@@ -19,7 +19,7 @@ pub(super) fn suspend(project: &BenchProject, runs: usize, figures: &mut Figures
     for _ in 0..runs {
         figures.add("stop (suspend)", Unit::Seconds, timing::verb(project, &["stop"])?.seconds);
         let timed = timing::verb(project, &["start"])?;
-        let awake = timed.phases.end_of(AWAKE).context("the suspended VM did not go on")?;
+        let awake = timed.steps.end_of(AWAKE).context("the suspended VM did not go on")?;
         figures.add("start (resume) to /readyz", Unit::Seconds, awake);
         figures.add("start (resume), whole", Unit::Seconds, timed.seconds);
     }
@@ -53,7 +53,7 @@ pub(super) fn save(project: &BenchProject, runs: usize, figures: &mut Figures) -
         let begin = Instant::now();
         let report = project.report(&["snapshot", "save", "bench", "--replace"])?;
         figures.add("snapshot save, whole", Unit::Seconds, begin.elapsed().as_secs_f64());
-        let still = report["stood-still"].as_f64().context("snapshot save does not tell how long the guest stood")?;
+        let still = report["paused-ms"].as_f64().context("snapshot save does not tell how long the guest stood")?;
         figures.add("snapshot save, the guest stands still", Unit::Milliseconds, still);
         let size = report["size"].as_f64().context("snapshot save tells no size")?;
         figures.add("the snapshot on the disk", Unit::Mebibytes, size / f64::from(1 << 20));

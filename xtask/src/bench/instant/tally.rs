@@ -13,7 +13,7 @@ const UNEQUAL_BYTES: u64 = 16 << 20;
 /// Counts at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Names in the folders.
+    /// Names in the directories.
     pub(super) files: u64,
     /// What they take on the disk, each file once.
     pub(super) bytes: u64,
@@ -28,12 +28,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts the files below `folders`, and the processes that work below `project`.
-    pub(super) fn take(folders: &[PathBuf], project: &Path) -> Result<Self> {
+    /// Counts the files below `directories`, and the processes that work below `project`.
+    pub(super) fn take(directories: &[PathBuf], project: &Path) -> Result<Self> {
         let mut tally = Tally::default();
         let mut seen = HashSet::new();
-        for folder in folders {
-            tally.count_files(folder, &mut seen);
+        for directory in directories {
+            tally.count_files(directory, &mut seen);
         }
         let listening = listening_sockets(&fs::read_to_string("/proc/net/tcp")?);
         for entry in fs::read_dir("/proc")?.filter_map(Result::ok) {
@@ -43,8 +43,8 @@ impl Tally {
         Ok(tally)
     }
 
-    fn count_files(&mut self, folder: &Path, seen: &mut HashSet<(u64, u64)>) {
-        for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+    fn count_files(&mut self, directory: &Path, seen: &mut HashSet<(u64, u64)>) {
+        for entry in fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
             let Ok(metadata) = entry.metadata() else { continue };
             self.files += 1;
             if metadata.is_dir() {
@@ -141,11 +141,11 @@ mod tests {
 
     #[test]
     fn a_file_of_two_names_takes_its_bytes_once() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("a"), vec![1; 4096]).unwrap();
-        let one = Tally::take(&[folder.path().into()], folder.path()).unwrap();
-        fs::hard_link(folder.path().join("a"), folder.path().join("b")).unwrap();
-        let two = Tally::take(&[folder.path().into()], folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a"), vec![1; 4096]).unwrap();
+        let one = Tally::take(&[directory.path().into()], directory.path()).unwrap();
+        fs::hard_link(directory.path().join("a"), directory.path().join("b")).unwrap();
+        let two = Tally::take(&[directory.path().into()], directory.path()).unwrap();
         assert_eq!((two.files, two.bytes), (one.files + 1, one.bytes));
     }
 }

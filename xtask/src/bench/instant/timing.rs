@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::bench::events::Phases;
+use crate::bench::events::Steps;
 use crate::bench::project::BenchProject;
 
 /// A command that succeeded.
 pub(super) struct Timed {
     /// Seconds from its start to its end.
     pub(super) seconds: f64,
-    /// Its phases, in seconds after its start.
-    pub(super) phases: Phases,
+    /// Its steps, in seconds after its start.
+    pub(super) steps: Steps,
 }
 
 /// Runs a verb and wants success.
@@ -52,7 +52,7 @@ fn run(command: &mut Command, mut told: impl FnMut(Instant, &str)) -> Result<Tim
     if !status.success() {
         bail!("ended with {status}\n{}", lines.last().map(|(_, line)| line.as_str()).unwrap_or_default());
     }
-    Ok(Timed { seconds, phases: Phases::arrived(&lines) })
+    Ok(Timed { seconds, steps: Steps::arrived(&lines) })
 }
 
 #[cfg(test)]
@@ -65,10 +65,10 @@ mod tests {
 
     #[test]
     fn lines_are_events_and_the_end_comes_after_them() {
-        let line = r#"{"at":0,"event":"phase-EVENT","title":"Booting"}"#;
+        let line = r#"{"at":0,"event":"step-EVENT","title":"Booting"}"#;
         let script = ["started", "finished"].map(|event| format!("echo '{}' >&2\n", line.replace("EVENT", event)));
         let timed = shell(&script.concat()).unwrap();
-        assert!(timed.phases.end_of("Booting").unwrap() <= timed.seconds);
+        assert!(timed.steps.end_of("Booting").unwrap() <= timed.seconds);
     }
 
     #[test]

@@ -37,10 +37,10 @@ fn manifest(config: &str, layers: &[&str]) -> Vec<u8> {
 
 fn refusal(tar: &[u8]) -> String {
     let told = match read(tar, None) {
-        Err(fault) => fault,
+        Err(error) => error,
         Ok(archive) => archive.write_normalized(&mut std::io::sink()).unwrap_err(),
     };
-    assert_eq!(told.class(), FaultClass::Config, "{told}");
+    assert_eq!(told.class(), ErrorClass::Config, "{told}");
     told.to_string().replace("standard input is no archive of container images: ", "")
 }
 
@@ -280,22 +280,22 @@ fn an_index_that_names_one_missing_thing_a_thousand_times_in_levels_occupied_the
 
 #[test]
 fn a_stream_without_an_end_stops_at_the_limit_and_leaves_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let limit = SizeLimit {
         bytes: 3 << 20,
         why: "the guest's disk has 3 MiB".to_owned(),
         next: "k3s-vm reset --disk 40GiB".to_owned(),
     };
-    let fault = ImageArchive::from_reader(&mut std::io::repeat(7), folder.path(), &limit, None).unwrap_err();
-    assert_eq!(fault.class(), FaultClass::Host);
-    insta::assert_snapshot!(fault, @r#"the archive from standard input is larger than 3.0 MiB: the guest's disk has 3 MiB"#);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let error = ImageArchive::from_reader(&mut std::io::repeat(7), directory.path(), &limit, None).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Host);
+    insta::assert_snapshot!(error, @r#"the archive from standard input is larger than 3.0 MiB: the guest's disk has 3 MiB"#);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
-    let fault = ImageArchive::open(Path::new("/dev/zero"), None).unwrap_err();
-    insta::assert_snapshot!(fault, @r#"/dev/zero is no archive of container images: it is no file"#);
+    let error = ImageArchive::open(Path::new("/dev/zero"), None).unwrap_err();
+    insta::assert_snapshot!(error, @r#"/dev/zero is no archive of container images: it is no file"#);
 }
 
 proptest::proptest! {

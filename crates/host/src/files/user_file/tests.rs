@@ -32,8 +32,8 @@ impl Place {
     fn content(&self) -> String {
         fs::read_to_string(self.env()).unwrap()
     }
-    fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.path(folder)).unwrap();
+    fn names(&self, directory: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(directory)).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
@@ -92,16 +92,16 @@ fn a_mount_of_one_file_could_not_be_renamed_over_and_is_written_in_place() {
 }
 
 #[test]
-fn a_folder_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same() {
+fn a_directory_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same() {
     where_one_may_mount(
-        "a_folder_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same",
+        "a_directory_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same",
         || {
             let place = Place::new();
             mount(&["-t".as_ref(), "tmpfs".as_ref(), "tmpfs".as_ref(), place.path("web").as_ref()]);
             fs::write(place.env(), "A=1\n").unwrap();
             assert_eq!(place.write("A=2\n").unwrap(), Written::Replaced);
             place.is("A=2\n");
-            // A folder mounted read-only with one file in it that is not.
+            // A directory mounted read-only with one file in it that is not.
             fs::write(place.path("mounted"), "A=1\n").unwrap();
             mount(&["--bind".as_ref(), place.path("mounted").as_ref(), place.env().as_ref()]);
             mount(&["-o".as_ref(), "remount,ro".as_ref(), place.path("web").as_ref()]);
@@ -120,8 +120,8 @@ fn a_disk_that_fills_while_a_file_is_written_in_place_leaves_its_former_content(
         fs::write(place.env(), "A=1\n").unwrap();
         // Two names, which rules a replacement out.
         fs::hard_link(place.env(), place.path("web/other")).unwrap();
-        let fault = place.write(&"B=2\n".repeat(20_000)).unwrap_err();
-        assert!(fault.to_string().contains("No space left on device"), "{fault}");
+        let error = place.write(&"B=2\n".repeat(20_000)).unwrap_err();
+        assert!(error.to_string().contains("No space left on device"), "{error}");
         assert_eq!(place.content(), "A=1\n");
         assert!(place.names("scratch").is_empty());
     });
@@ -143,8 +143,8 @@ fn hard_links_and_symbolic_links_stay_what_they_are() {
 
     let scratch = place.path("scratch");
     let env = place.env();
-    let fault = UserFile { follow: false, ..UserFile::new(&env, &scratch) }.write(b"", Mode::Keep).unwrap_err();
-    assert_eq!(fault.why(), ["it is no ordinary file"]);
+    let error = UserFile { follow: false, ..UserFile::new(&env, &scratch) }.write(b"", Mode::Keep).unwrap_err();
+    assert_eq!(error.why(), ["it is no ordinary file"]);
     place.is("A=3\n");
 }
 
@@ -172,7 +172,7 @@ fn an_access_control_list_and_attributes_were_lost_by_a_rename() {
     if set(&place.env(), list_name, &list(12_345)).is_err() || set(&place.env(), own, b"vault").is_err() {
         return skip("this filesystem has neither lists nor attributes");
     }
-    // What folders give to all new files is not for this one.
+    // What directories give to all new files is not for this one.
     set(&place.path("scratch"), "system.posix_acl_default", &list(54_321)).unwrap();
     assert_eq!(place.write("A=2\n").unwrap(), Written::Replaced);
     place.is("A=2\n");
@@ -204,9 +204,11 @@ fn a_run_that_was_killed_left_secrets_beside_dot_env() {
     const TEST: &str = "files::user_file::tests::a_run_that_was_killed_left_secrets_beside_dot_env";
     /// Names the place to the process that is killed.
     const INSIDE: &str = "K3S_TEST_KILLED_IN";
-    if let Some(folder) = std::env::var_os(INSIDE) {
-        let folder = PathBuf::from(folder);
-        UserFile::new(&folder.join("web/.env"), &folder.join("scratch")).write(b"SECRET=1\n", Mode::Keep).unwrap();
+    if let Some(directory) = std::env::var_os(INSIDE) {
+        let directory = PathBuf::from(directory);
+        UserFile::new(&directory.join("web/.env"), &directory.join("scratch"))
+            .write(b"SECRET=1\n", Mode::Keep)
+            .unwrap();
         return;
     }
     for exists in [true, false] {
@@ -244,12 +246,12 @@ fn what_killed_runs_left_is_removed_and_nothing_else() {
 }
 
 #[test]
-fn names_in_an_open_folder_lead_there_whatever_its_name_becomes() {
+fn names_in_an_open_directory_lead_there_whatever_its_name_becomes() {
     let place = Place::new();
-    let folder = File::open(place.path("web")).unwrap();
+    let directory = File::open(place.path("web")).unwrap();
     fs::rename(place.path("web"), place.path("moved")).unwrap();
     symlink("/nowhere", place.path("web")).unwrap();
-    let (path, scratch) = (in_open_folder(&folder, ".env"), place.path("scratch"));
+    let (path, scratch) = (in_open_directory(&directory, ".env"), place.path("scratch"));
     let file = UserFile { follow: false, ..UserFile::new(&path, &scratch) };
     assert_eq!(file.write(b"A=2\n", Mode::Keep).unwrap(), Written::Replaced);
     assert_eq!(fs::read_to_string(place.path("moved/.env")).unwrap(), "A=2\n");

@@ -1,0 +1,113 @@
+//! System errors about a path, told as errors: the path, the system's text, and a next step where one is known.
+//!
+//! It decides words and class only; it performs no operation.
+
+use std::io;
+use std::path::Path;
+
+use model::{Error, ErrorClass};
+use rustix::io::Errno;
+
+/// The error of "cannot `action` `path`" ("write", "read", "create the directory").
+///
+/// Lack of space or permission is of class Host, everything else of class Failed.
+pub fn at_path(action: &str, path: &Path, error: &io::Error) -> Error {
+    let class = if is_lack_of_the_host(error) { ErrorClass::Host } else { ErrorClass::Failed };
+    let told = Error::new(class, format!("cannot {action} {}", path.display())).because(text(error));
+    match next_step(path, error) {
+        Some(step) => told.next(step),
+        None => told,
+    }
+}
+
+/// The system's words without the "(os error N)" that only programmers read.
+pub fn text(error: &io::Error) -> String {
+    let whole = error.to_string();
+    match whole.rfind(" (os error ") {
+        Some(end) => whole[..end].to_owned(),
+        None => whole,
+    }
+}
+
+fn errno(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+fn is_lack_of_the_host(error: &io::Error) -> bool {
+    matches!(
+        errno(error),
+        Some(Errno::NOSPC | Errno::DQUOT | Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::MFILE | Errno::NFILE)
+    )
+}
+
+fn next_step(path: &Path, error: &io::Error) -> Option<String> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    };
+    let (directory, path) = (quoted(directory), quoted(path));
+    Some(match errno(error)? {
+        Errno::NOSPC => {
+            format!("free some space, then run the command again; `df -h {directory}` shows how much there is")
+        }
+        Errno::DQUOT => "free some space within your quota, then run the command again; `quota -s` shows it".to_owned(),
+        Errno::ACCESS | Errno::PERM => {
+            format!("`ls -ld {directory} {path}` shows whose it is; become its owner or change its permissions")
+        }
+        Errno::ROFS => {
+            format!("`findmnt -T {directory}` shows the mount; make it writable or work in another directory")
+        }
+        Errno::MFILE | Errno::NFILE => "allow more open files with `ulimit -n 4096`".to_owned(),
+        _ => return None,
+    })
+}
+
+fn quoted(path: &Path) -> String {
+    crate::command::quote(path.as_os_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(errno: Errno) -> String {
+        let error = at_path("write", Path::new("/data/my project/.env"), &errno.into());
+        format!("{}\n{error}\n{}", error.class().name(), error.next_steps().join("\n"))
+    }
+
+    #[test]
+    fn a_full_disk_names_the_directory_to_look_at() {
+        insta::assert_snapshot!(shown(Errno::NOSPC), @"
+        host
+        cannot write /data/my project/.env: No space left on device
+        free some space, then run the command again; `df -h '/data/my project'` shows how much there is
+        ");
+    }
+
+    #[test]
+    fn a_refusal_says_where_to_look_for_the_owner() {
+        insta::assert_snapshot!(shown(Errno::ACCESS), @"
+        host
+        cannot write /data/my project/.env: Permission denied
+        `ls -ld '/data/my project' '/data/my project/.env'` shows whose it is; become its owner or change its permissions
+        ");
+    }
+
+    #[test]
+    fn a_read_only_filesystem_says_how_to_see_the_mount() {
+        insta::assert_snapshot!(shown(Errno::ROFS), @"
+        host
+        cannot write /data/my project/.env: Read-only file system
+        `findmnt -T '/data/my project'` shows the mount; make it writable or work in another directory
+        ");
+    }
+
+    #[test]
+    fn other_errors_are_failures_without_a_guess() {
+        insta::assert_snapshot!(shown(Errno::ISDIR), @"
+        failed
+        cannot write /data/my project/.env: Is a directory
+        ");
+    }
+}

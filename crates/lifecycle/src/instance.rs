@@ -1,0 +1,19 @@
+//! One VM of a project: its lock, its observed state, its files and ports, its launch, and what is waited for in it.
+
+pub(crate) mod accelerator;
+pub(crate) mod awake;
+pub(crate) mod disk;
+pub(crate) mod files;
+pub(crate) mod image_users;
+pub(crate) mod launch;
+pub(crate) mod launch_error;
+pub(crate) mod lock;
+pub(crate) mod machine;
+pub mod observe;
+pub mod orphans;
+pub mod ownership;
+pub(crate) mod ports;
+pub mod registry;
+pub(crate) mod state_file;
+pub(crate) mod vm_log;
+pub mod wait;

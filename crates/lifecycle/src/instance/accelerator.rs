@@ -1,0 +1,55 @@
+//! The step that chooses the accelerator of a VM that is about to be started.
+
+use model::Result;
+use model::config::Accel;
+use model::guest_image::GuestImage;
+use qemu::Qemu;
+use qemu::accelerator::{Choice, SelfTest, Source};
+
+use crate::context::Context;
+use crate::instance::observe::Observed;
+use crate::steps::Outcome;
+
+/// Whether there is anything to choose: a VM that runs has its accelerator, and emulation can be ordered.
+pub(crate) fn is_open(context: &Context<'_>, observed: &Observed) -> bool {
+    matches!(observed, Observed::Absent | Observed::Stopped) && context.project.config.vm.accel != Accel::Tcg
+}
+
+/// KVM where it works; else, by the configuration, emulation with the reason told, or an error.
+///
+/// # Errors
+/// A Host error where the configuration wants KVM only; errors of finding QEMU and of the test.
+pub(crate) fn choose(context: &Context<'_>, image: &GuestImage) -> Result<Outcome<Choice>> {
+    let config = &context.project.config;
+    let only_kvm = config.vm.accel == Accel::Kvm;
+    let qemu = Qemu::find(&context.cache, context.events)?;
+    let test = SelfTest {
+        qemu: &qemu,
+        device: &context.kvm_device,
+        cpus: config.vm.cpus,
+        kernel: &image.kernel(),
+        kernel_command_line: &image.manifest.kernel_command_line,
+        deadline: config.timeouts.kvm_test,
+        cache: &context.cache,
+    };
+    // Who wants nothing else does not want to hear of an old failure.
+    let tested = test.run(only_kvm, context.events)?;
+    let Some(refusal) = &tested.refusal else {
+        return Ok(match tested.source {
+            Source::Verdict => {
+                Outcome::Skipped(Choice::proven_kvm(), "kvm, which a guest has proved before".to_owned())
+            }
+            _ => Outcome::Done(Choice::proven_kvm(), "kvm: a guest ran under it".to_owned()),
+        });
+    };
+    if only_kvm {
+        return Err(refusal.error());
+    }
+    let choice = Choice::fallback(refusal);
+    let fact = choice.to_string();
+    if tested.source == Source::Verdict {
+        return Ok(Outcome::Skipped(choice, format!("{fact}, as it was tested before")));
+    }
+    context.events.note(refusal.note());
+    Ok(Outcome::Done(choice, fact))
+}

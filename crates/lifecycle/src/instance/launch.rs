@@ -1,0 +1,214 @@
+//! Puts a QEMU under the instance: one that boots, or one that goes on from saved RAM.
+//!
+//! What RAM fits which disk is decided before (`start`); what the guest then has to do is waited for after (`start`).
+
+use std::path::{Path, PathBuf};
+
+use host::files;
+use host::identity::ProcessHandle;
+use model::config::Ports;
+use model::guest_image::GuestImage;
+use model::port::Port;
+use model::{Error, ErrorClass, Result};
+use qemu::accelerator::Choice;
+use qemu::console::ConsoleReader;
+use qemu::saved_state::CompatibilityKey;
+use qemu::{Launch, Launched, MemoryBackend, Qemu, Restore};
+
+use crate::context::Context;
+use crate::instance;
+use crate::instance::launch_error;
+use crate::instance::machine::MachinePlan;
+use crate::instance::observe::Running;
+use crate::instance::ports;
+use crate::instance::state_file::{Restoring, StateFile};
+use crate::instance::vm_log;
+use crate::supervisor;
+
+/// How many times ports are chosen for a new instance, whose first ones another program may take in the meantime.
+const PORT_ATTEMPTS: usize = 5;
+
+/// The RAM and the device state that a VM begins with.
+pub(crate) struct SavedRam<'a> {
+    /// The RAM.
+    pub(crate) ram: PathBuf,
+    /// The state of the devices.
+    pub(crate) state: PathBuf,
+    /// What of the RAM is read ahead; it may be missing.
+    pub(crate) working_set: Option<PathBuf>,
+    /// What it is restored from.
+    pub(crate) restoring: Restoring,
+    /// Called once QEMU has taken both, right before the guest goes on: from then on they no longer fit the disk.
+    pub(crate) taken: &'a dyn Fn() -> Result<()>,
+}
+
+/// A VM that is to run.
+pub(crate) struct VmLaunch<'a> {
+    /// Whose.
+    pub(crate) context: &'a Context<'a>,
+    /// What it boots; its disk, which is there, is an overlay on this image.
+    pub(crate) image: &'a GuestImage,
+    /// The emulator.
+    pub(crate) qemu: &'a Qemu,
+    /// What executes it.
+    pub(crate) choice: &'a Choice,
+    /// The guest's port of the web application.
+    pub(crate) node_port: Port,
+}
+
+impl VmLaunch<'_> {
+    /// What a saved state of this VM depends on.
+    ///
+    /// # Errors
+    /// An error when a file of the image or QEMU cannot be looked at.
+    pub(crate) fn compatibility_key(&self) -> Result<CompatibilityKey> {
+        let ports = self.context.project.config.ports;
+        let machine = self.plan().machine(self.context, &ports, "", MemoryBackend::Ram);
+        CompatibilityKey::of(self.qemu, &machine, &self.image.root_disk(), &distribution(self.image))
+    }
+
+    /// Whether QEMU could take it, as far as that is known before it is started.
+    ///
+    /// # Errors
+    /// A Config error that says what it could not take; an error when a file of the image or QEMU cannot be looked at.
+    pub(crate) fn check(&self) -> Result<()> {
+        let ports = self.context.project.config.ports;
+        self.plan().machine(self.context, &ports, "", MemoryBackend::Ram).check()?;
+        self.compatibility_key().map(drop)
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Those of QEMU's start, with who holds a port that it wants; no QEMU is left behind.
+    pub(crate) fn run(&self, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
+        let context = self.context;
+        vm_log::rotate(&context.paths())?;
+        let are_chosen_now = ports::are_to_be_chosen(context)?;
+        let mut tried = vec![context.ports()?];
+        loop {
+            // The last one: there is always one.
+            let ports = tried[tried.len() - 1];
+            let launched = self.run_on(ports, saved);
+            let Err(error) = &launched else { return launched };
+            if !are_chosen_now || error.class() != ErrorClass::Port || tried.len() >= PORT_ATTEMPTS {
+                return launched;
+            }
+            let Some(others) = ports::instead_of(context, &tried)? else { return launched };
+            context.events.debug(format!("{error}; other ports are tried"));
+            tried.push(others);
+        }
+    }
+
+    /// Starts it on these ports.
+    fn run_on(&self, ports: Ports, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
+        let context = self.context;
+        let paths = context.paths();
+        let uuid = uuid::Uuid::new_v4().to_string();
+        instance::files::prepare(&paths, &context.name, &uuid, &ports)
+            .and_then(|()| ports::keep(context, &ports))
+            .map_err(|error| launch_error::without_space(&paths.vm_dir(), error))?;
+        let memory = match saved {
+            None => MemoryBackend::Ram,
+            Some(saved) => MemoryBackend::File(saved.ram.clone()),
+        };
+        let machine = self.plan().machine(context, &ports, &uuid, memory);
+        machine.check()?;
+        let console = ConsoleReader::from_end(paths.log())?;
+        let mut state_file = StateFile {
+            restoring: saved.map(|saved| saved.restoring),
+            process: None,
+            uuid,
+            qemu: self.qemu.version.to_string(),
+            accelerator: machine.accelerator.name().to_owned(),
+            accelerator_reason: self.choice.reason.clone(),
+            bind: ports.bind,
+            api_port: ports.api,
+            ssh_port: ports.ssh,
+            web_port: ports.web,
+            distribution: self.image.describe(),
+            image: self.image.fingerprint.clone(),
+            image_directory: self.image.directory.clone(),
+            compatibility_key: self.compatibility_key()?,
+            memory: machine.memory,
+        };
+        keep(saved.map(|saved| saved.state.as_path()), &paths.begun_state())?;
+        keep(saved.and_then(|saved| saved.working_set.as_deref()), &paths.working_set())?;
+        // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take over.
+        state_file.write(&paths.state_file())?;
+        let timeouts = &context.project.config.timeouts;
+        let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: timeouts.start };
+        let launched = match saved {
+            None => launch.run(context.events),
+            Some(saved) => Restore {
+                launch,
+                state: &saved.state,
+                deadline: timeouts.restore,
+                working_set: saved.working_set.clone(),
+            }
+            .run(context.events, |_| (saved.taken)()),
+        };
+        let forget = || {
+            if let Err(second) = files::remove(&paths.state_file()) {
+                context.events.debug(second.to_string());
+            }
+        };
+        let mut launched = launched.map_err(|error| {
+            forget();
+            launch_error::explain(context, error)
+        })?;
+        match take_over(&mut state_file, &launched, &paths.state_file()) {
+            Ok(process) => {
+                supervisor::beside(context);
+                Ok((Box::new(Running { state_file, process }), console))
+            }
+            Err(error) => {
+                // Nobody would know of it, and its disk may be thrown away next.
+                launched.kill();
+                forget();
+                Err(launch_error::without_space(&paths.vm_dir(), error))
+            }
+        }
+    }
+
+    fn plan(&self) -> MachinePlan<'_> {
+        MachinePlan {
+            image: self.image,
+            qemu: self.qemu,
+            accelerator: self.choice.accelerator,
+            node_port: self.node_port,
+        }
+    }
+}
+
+/// Writes down which process it is.
+fn take_over(state_file: &mut StateFile, launched: &Launched, path: &Path) -> Result<ProcessHandle> {
+    let identity = launched.identity().clone();
+    state_file.process = Some(identity.clone());
+    state_file.restoring = None;
+    state_file.write(path)?;
+    ProcessHandle::open(&identity, &state_file.uuid)?
+        .ok_or_else(|| Error::new(ErrorClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))
+}
+
+/// Gives a file of the saved VM a second name: the instance keeps it when the saved VM is gone, for its own saves.
+///
+/// # Errors
+/// An error that names the path.
+pub(crate) fn keep(file: Option<&Path>, name: &Path) -> Result<()> {
+    let Some(file) = file else { return files::remove(name) };
+    if file == name {
+        return Ok(());
+    }
+    files::remove(name)?;
+    if std::fs::hard_link(file, name).is_err() {
+        // A filesystem without hard links, or nothing to keep; without it a save or a resume takes longer.
+        let _ = std::fs::copy(file, name);
+    }
+    Ok(())
+}
+
+/// What runs in the guest, without the reason for it: `kubernetes v1.37.2`.
+pub(crate) fn distribution(image: &GuestImage) -> String {
+    format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version)
+}

@@ -1,0 +1,58 @@
+//! The lock of an instance, which a verb holds as long as it works on it. What verbs that were killed have left half done is
+//! ended first.
+
+use host::lock::{FileLock, Sharing};
+use model::{Error, ErrorClass, Result};
+
+use crate::context::Context;
+use crate::instance::vm_log;
+use crate::project::ignore_file;
+use crate::saved_vm::interrupted_restore;
+
+/// Takes the lock of an instance that is there. The default one need not be.
+///
+/// # Errors
+/// A State error where there is no such instance, or that names the holder when it is not released in time; those of
+/// [`interrupted_restore::end`].
+pub(crate) fn of(context: &Context<'_>) -> Result<FileLock> {
+    let Some(name) = context.name.suffix() else { return of_new(context) };
+    let paths = context.paths();
+    let lock = FileLock::acquire_existing(
+        &paths.lock(),
+        Sharing::Alone,
+        &format!("instance {}", context.name),
+        context.project.config.timeouts.lock,
+        context.events,
+    )?;
+    match lock {
+        Some(lock) => held(context, lock),
+        None if paths.dir().exists() => of_new(context),
+        // Perhaps only since this verb has begun to wait for the one that deleted it.
+        None => Err(Error::new(ErrorClass::State, format!("there is no instance {name}"))
+            .next("k3s-vm list    # shows those that there are")
+            .next(format!("k3s-vm clone {name}    # makes it"))),
+    }
+}
+
+/// The same for an instance that may not be there yet.
+///
+/// # Errors
+/// As [`of`].
+pub(crate) fn of_new(context: &Context<'_>) -> Result<FileLock> {
+    let paths = context.paths();
+    host::files::create_private_dir(&paths.vm_dir())?;
+    let what = format!("instance {}", context.name);
+    let lock = FileLock::acquire(&paths.lock(), &what, context.project.config.timeouts.lock, context.events)?;
+    held(context, lock)
+}
+
+fn held(context: &Context<'_>, lock: FileLock) -> Result<FileLock> {
+    // No verb fails by it: what was cut off is still there at the next one.
+    if let Err(error) = host::files::recover(&context.paths().vm_dir(), context.events) {
+        context.events.warning(error.to_string());
+    }
+    ignore_file::ensure(&context.project.paths, context.events);
+    vm_log::bound(&context.paths().log())?;
+    interrupted_restore::end(context)?;
+    Ok(lock)
+}

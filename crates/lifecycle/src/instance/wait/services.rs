@@ -1,0 +1,256 @@
+//! Whether the Services of a cluster answer: asked from inside the guest by its agent, since no ClusterIP can be reached
+//! from the host. An API that is ready says nothing of them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cluster::services::{questions, silent};
+use cluster::{ClusterClient, StandingService, ToldService};
+use host::wait::{Look, Wait};
+use model::{ErrorClass, EventSink, Result};
+use qemu::Agent;
+use qemu::agent::GuestCommand;
+use serde::{Serialize, Serializer};
+
+use crate::context::Context;
+
+/// How long a start waits for those of a cluster that has booted, or runs: DNS is a Deployment of its own, which comes up
+/// last,
+pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(120);
+/// and for those that were there before.
+pub(crate) const AS_BEFORE: Duration = Duration::from_secs(15);
+const INTERVAL: Duration = Duration::from_secs(2);
+/// So many looks in a row that told nothing are enough: the agent may have been busy, but not for so long.
+const MOST_UNKNOWN: u32 = 3;
+/// How long the agent may take to answer.
+const AGENT_LIMIT: Duration = Duration::from_secs(2);
+/// How long the guest may take to ask; its own limit is shorter.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+/// How long the API may take to tell where they are.
+const API_LIMIT: Duration = Duration::from_secs(5);
+
+/// What became of asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServicesState {
+    /// All answer.
+    Answer,
+    /// These do not.
+    Silent(Vec<String>),
+    /// These do not, and have no ready pod that could.
+    NotUp(Vec<String>),
+    /// Nobody knows, for this reason.
+    Unknown(String),
+}
+
+impl ServicesState {
+    /// Whether it is known that one does not answer.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, ServicesState::Silent(_) | ServicesState::NotUp(_))
+    }
+}
+
+impl fmt::Display for ServicesState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServicesState::Answer => f.write_str("answer"),
+            ServicesState::Silent(which) => write!(f, "do not answer: {}", which.join(", ")),
+            ServicesState::NotUp(which) => write!(f, "have no ready pod: {}", which.join(", ")),
+            ServicesState::Unknown(why) => write!(f, "unknown: {why}"),
+        }
+    }
+}
+
+impl Serialize for ServicesState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One look: those whose addresses are `known` are asked. Before any is called silent, `tell` says where they are now, and
+/// they are asked there. What is found out is in `known` afterwards.
+pub(crate) fn look(
+    directory: &Path,
+    known: &mut Vec<StandingService>,
+    tell: &dyn Fn() -> Result<Vec<ToldService>>,
+) -> ServicesState {
+    let before = if known.is_empty() { None } else { Some(ask(directory, known)) };
+    match before {
+        Some(Ok(silent)) if silent.is_empty() => return ServicesState::Answer,
+        Some(Err(why)) => return ServicesState::Unknown(why),
+        _ => {}
+    }
+    let told = match tell() {
+        Ok(told) if told.is_empty() => return ServicesState::Unknown("the cluster has none".to_owned()),
+        Ok(told) => told,
+        Err(error) => return ServicesState::Unknown(error.to_string()),
+    };
+    let now: Vec<StandingService> = told.iter().map(|told| told.service.clone()).collect();
+    let silent = match before {
+        Some(silent) if *known == now => silent,
+        _ => {
+            *known = now;
+            ask(directory, known)
+        }
+    };
+    match silent {
+        Ok(silent) => state_of(&silent, &told),
+        Err(why) => ServicesState::Unknown(why),
+    }
+}
+
+/// What it means that these are silent.
+fn state_of(silent: &[StandingService], told: &[ToldService]) -> ServicesState {
+    let is_up = |service: &StandingService| told.iter().any(|told| told.service == *service && told.has_ready_endpoint);
+    let shown = silent.iter().map(ToString::to_string).collect();
+    match (silent.is_empty(), silent.iter().any(is_up)) {
+        (true, _) => ServicesState::Answer,
+        (false, true) => ServicesState::Silent(shown),
+        (false, false) => ServicesState::NotUp(shown),
+    }
+}
+
+/// Asks while something else is done.
+pub(crate) struct Asking<'a> {
+    /// The directory with the agent's socket.
+    directory: PathBuf,
+    client: &'a ClusterClient,
+    events: &'a dyn EventSink,
+    /// What sets up their rules anew, and what makes a pristine cluster.
+    remedies: [String; 2],
+    /// What shows the pods of DNS.
+    pods: String,
+    patience: Duration,
+}
+
+impl<'a> Asking<'a> {
+    /// Asks those of the cluster of `client`, whose unit in the guest is `unit`, for `patience` at most.
+    pub(crate) fn new(context: &'a Context<'_>, client: &'a ClusterClient, unit: &str, patience: Duration) -> Self {
+        let remedies = [format!("{} -- systemctl restart {unit}", context.command("ssh")), context.command("reset")];
+        let pods = format!("{} -n kube-system get pods", context.command("kubectl"));
+        Asking { directory: context.paths().vm_dir(), client, events: context.events, remedies, pods, patience }
+    }
+
+    /// Looks until all answer, while `work` is done; what does not answer is told when it is known, since `work` may wait for
+    /// it in vain. Beside the result of `work`, what was seen last, and the addresses.
+    ///
+    /// # Errors
+    /// Those of `work`; Interrupted.
+    pub(crate) fn during<T>(
+        &self,
+        mut known: Vec<StandingService>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, Vec<StandingService>, ServicesState)> {
+        let failed = AtomicBool::new(false);
+        let (result, state) = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let state = self.wait(&mut known, &failed);
+                if !failed.load(Ordering::Relaxed)
+                    && let Ok(state) = &state
+                {
+                    self.tell(state);
+                }
+                state
+            });
+            let result = work();
+            failed.store(result.is_err(), Ordering::Relaxed);
+            let died = |_| Ok(ServicesState::Unknown("nobody asked".to_owned()));
+            (result, asked.join().unwrap_or_else(died))
+        });
+        let (result, mut state) = (result?, state?);
+        // The work may have taken long.
+        if state.is_silent() {
+            state = look(&self.directory, &mut known, &|| told_by(self.client));
+            if state == ServicesState::Answer {
+                self.events.note("the Services of the cluster answer now".to_owned());
+            }
+        }
+        Ok((result, known, state))
+    }
+
+    /// Looks until all answer or nobody can tell, or `failed`; what was seen last.
+    fn wait(&self, known: &mut Vec<StandingService>, failed: &AtomicBool) -> Result<ServicesState> {
+        let wait = Wait { what: "the cluster's Services", deadline: self.patience, interval: INTERVAL };
+        let mut last = ServicesState::Unknown("nobody has asked yet".to_owned());
+        let mut unknown = 0;
+        let answered = wait.until(|_| {
+            if failed.load(Ordering::Relaxed) {
+                return Ok(Look::Ready(()));
+            }
+            last = look(&self.directory, known, &|| told_by(self.client));
+            unknown = if matches!(last, ServicesState::Unknown(_)) { unknown + 1 } else { 0 };
+            let is_over = last == ServicesState::Answer || unknown == MOST_UNKNOWN;
+            Ok(if is_over { Look::Ready(()) } else { Look::NotYet(last.to_string()) })
+        });
+        match answered {
+            Err(error) if error.class() != ErrorClass::Timeout => Err(error),
+            _ => Ok(last),
+        }
+    }
+
+    fn tell(&self, state: &ServicesState) {
+        let [again, pristine] = &self.remedies;
+        match state {
+            ServicesState::Answer => {}
+            ServicesState::Silent(which) => self.events.warning(format!(
+                "the cluster is ready, but of its Services {} do not answer, so pods may not reach the API, names or each \
+                 other: `{again}` sets up the rules of all Services anew and keeps all data; `{pristine}` makes a pristine \
+                 cluster",
+                which.join(" and "),
+            )),
+            ServicesState::NotUp(which) => self.events.warning(format!(
+                "the cluster is ready, but {} has no ready pod yet, so pods may not reach each other by name: `{}` shows \
+                 what became of it",
+                which.join(" and "),
+                self.pods,
+            )),
+            ServicesState::Unknown(why) => {
+                self.events.note(format!("whether the Services of the cluster answer is not known: {why}"));
+            }
+        }
+    }
+}
+
+/// Where they are, by a client.
+///
+/// # Errors
+/// Cluster and Timeout errors.
+pub(crate) fn told_by(client: &ClusterClient) -> Result<Vec<ToldService>> {
+    client.standing_services(API_LIMIT)
+}
+
+/// Which of `services` do not answer.
+///
+/// # Errors
+/// Why nobody knows.
+fn ask(directory: &Path, services: &[StandingService]) -> Result<Vec<StandingService>, String> {
+    let command = GuestCommand::new("/bin/sh", questions(services));
+    let output = Agent::connect(directory, AGENT_LIMIT)
+        .and_then(|mut agent| agent.exec(&command, ASK_LIMIT))
+        .map_err(|error| error.to_string())?;
+    Ok(silent(services, output.code, &output.stdout)?.into_iter().cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::services::Question;
+
+    use super::*;
+
+    #[test]
+    fn a_dns_that_was_not_up_yet_was_told_to_have_dead_rules() {
+        let told = |question, has_ready_endpoint| ToldService {
+            service: StandingService { question, address: "10.43.0.1".parse().unwrap(), port: 1 },
+            has_ready_endpoint,
+        };
+        let of = |told: &ToldService| told.service.clone();
+        let (api, up, down) = (told(Question::Connection, true), told(Question::Dns, true), told(Question::Dns, false));
+        assert_eq!(state_of(&[], &[api.clone(), down.clone()]), ServicesState::Answer);
+        let silent = |silent: &[StandingService], told: &[ToldService]| state_of(silent, told).to_string();
+        assert_eq!(silent(&[of(&up)], &[api.clone(), up.clone()]), "do not answer: DNS (10.43.0.1:1)");
+        assert_eq!(silent(&[of(&down)], &[api.clone(), down.clone()]), "have no ready pod: DNS (10.43.0.1:1)");
+        let both = silent(&[of(&api), of(&down)], &[api, down]);
+        assert_eq!(both, "do not answer: the API's Service (10.43.0.1:1), DNS (10.43.0.1:1)");
+    }
+}

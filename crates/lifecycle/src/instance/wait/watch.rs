@@ -1,0 +1,135 @@
+//! Waits that end at once when the guest dies: every look first asks for QEMU and the console.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::files;
+use host::identity::ProcessHandle;
+use host::wait::{Look, Wait};
+use model::error::LogTail;
+use model::paths::InstancePaths;
+use model::{Error, ErrorClass, EventSink, Result};
+use qemu::console::ConsoleReader;
+
+use crate::instance::vm_log;
+use crate::instance::wait::guest_health::GuestHealth;
+use host::deadline::Deadline;
+
+/// How many lines of the log an error shows.
+const TAIL_LINES: usize = 20;
+/// The pause between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The task under which the console's lines are told.
+const CONSOLE: &str = "console";
+
+/// The guest under watch.
+pub(crate) struct GuestWatch<'a> {
+    process: &'a ProcessHandle,
+    console: ConsoleReader,
+    log: PathBuf,
+    pid_file: PathBuf,
+    /// Whether a reset by the guest ends QEMU ([`qemu::argv::arguments`]).
+    resets_end: bool,
+    health: Option<GuestHealth>,
+    events: &'a dyn EventSink,
+}
+
+impl<'a> GuestWatch<'a> {
+    /// Watches `process`; `console` was opened before it was started, or at the end of the log of a running one.
+    pub(crate) fn new(
+        process: &'a ProcessHandle,
+        console: ConsoleReader,
+        paths: &InstancePaths,
+        events: &'a dyn EventSink,
+    ) -> Self {
+        let (log, pid_file) = (paths.log(), paths.pid());
+        GuestWatch { process, console, log, pid_file, resets_end: false, health: None, events }
+    }
+
+    /// Whether a reset by the guest ends QEMU from now on.
+    pub(crate) fn resets_end(&mut self, they_do: bool) {
+        self.resets_end = they_do;
+    }
+
+    /// From now on every wait also asks the guest for its health. Nobody else may be connected to the agent then.
+    pub(crate) fn attend(&mut self, health: GuestHealth) {
+        self.health = Some(health);
+    }
+
+    /// A Guest error when QEMU has ended or the console says that the guest cannot go on.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        // A guest that spews must not fill the disk while it is waited for.
+        vm_log::bound(&self.log)?;
+        // Looked at before the console, so that its last words have been read when it is found dead.
+        let is_alive = self.process.is_alive();
+        let news = self.console.news()?;
+        if let Some(line) = news.progress {
+            self.events.progress(CONSOLE, line);
+        }
+        for sign in news.signs {
+            if sign.is_final() {
+                return Err(Error::new(ErrorClass::Guest, "the guest cannot go on")
+                    .because(sign.line())
+                    .next("k3s-vm logs    # the whole console")
+                    .next("k3s-vm reset   # a new disk")
+                    .with_log(self.tail()));
+            }
+            self.events.warning(format!("the guest's console says: {}", sign.line()));
+        }
+        if is_alive {
+            return Ok(());
+        }
+        // QEMU removes its pid file whenever it ends by itself.
+        if self.resets_end && !self.pid_file.exists() {
+            return Err(Error::new(ErrorClass::Guest, "the guest ended before its cluster was Ready")
+                .because("it reset or powered itself off; until then either ends QEMU, since what cannot boot would begin again and again")
+                .next("k3s-vm logs    # the whole console")
+                .next("k3s-vm reset   # a new disk")
+                .with_log(self.tail()));
+        }
+        Err(Error::new(ErrorClass::Guest, format!("QEMU (pid {}) has ended", self.process.pid()))
+            .next("k3s-vm start   # starts it again; data on the disk are kept")
+            .with_log(self.tail()))
+    }
+
+    /// Waits until `look` is ready, the deadline passes or the guest dies. `look` gets the time that it may take.
+    pub(crate) fn wait<T>(
+        &mut self,
+        what: &str,
+        deadline: Deadline,
+        mut look: impl FnMut(Duration) -> Result<Look<T>>,
+    ) -> Result<T> {
+        let wait = Wait { what, deadline: deadline.left(), interval: INTERVAL };
+        let mut observation = String::new();
+        let events = self.events;
+        let result = wait.until(|left| {
+            self.check()?;
+            let seen = look(left)?;
+            if let (Look::NotYet(_), Some(health)) = (&seen, &mut self.health) {
+                health.check()?;
+            }
+            if let Look::NotYet(text) = &seen
+                && *text != observation
+            {
+                events.progress(what, text.clone());
+                observation.clone_from(text);
+            }
+            Ok(seen)
+        });
+        for task in [what, CONSOLE] {
+            self.events.emit(model::Event::TaskFinished { task: task.to_owned() });
+        }
+        result.map_err(|error| match error.class() {
+            ErrorClass::Timeout if error.log().is_none() => error
+                .next("k3s-vm start --timeout 30m    # on a slow host; it goes on where it is")
+                .next("k3s-vm logs                   # the whole console")
+                .with_log(self.tail()),
+            _ => error,
+        })
+    }
+
+    fn tail(&self) -> LogTail {
+        LogTail { source: self.log.display().to_string(), lines: files::tail(&self.log, TAIL_LINES) }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the project wants in its cluster: manifests and variables, read once a verb. What is applied and what is recorded as
+//! applied are made of this one value, whatever the user saves meanwhile.
+
+use cluster::manifest::ManifestText;
+use cluster::{ManifestObject, manifest, manifest_files};
+use host::digest::Sha256;
+use model::dotenv::Document;
+use model::{Error, ErrorClass, Result};
+
+use crate::context::Context;
+use crate::project::dot_env;
+
+/// Variables that the tool writes itself.
+const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
+
+/// What the files of the project said when the verb began.
+pub(crate) struct Desired {
+    files: Vec<ManifestText>,
+    objects: Vec<ManifestObject>,
+    variables: Document,
+}
+
+impl Desired {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A Config error with all mistakes of all manifests, or where `.env` is no text; errors of reading.
+    pub(crate) fn read(context: &Context<'_>) -> Result<Self> {
+        let bytes = dot_env::read_bytes(&context.project.web().dot_env())?;
+        Self::with_variables(context, bytes)
+    }
+
+    /// The same for the instance, for which a missing `.env` of the web application is made from its example.
+    ///
+    /// # Errors
+    /// As [`Desired::read`].
+    pub(crate) fn read_for_instance(context: &Context<'_>) -> Result<Self> {
+        let web = context.project.web();
+        let bytes = match dot_env::read_bytes(&web.dot_env())? {
+            None if context.is_default() => dot_env::read_bytes(&web.dot_env_example())?,
+            bytes => bytes,
+        };
+        Self::with_variables(context, bytes)
+    }
+
+    fn with_variables(context: &Context<'_>, bytes: Option<Vec<u8>>) -> Result<Self> {
+        let files = manifest_files::read_all(context.project.paths.root(), &context.project.config.manifests)?;
+        let variables = Document::parse(&bytes.unwrap_or_default());
+        Ok(Desired { objects: manifest::parse(&files)?, files, variables })
+    }
+
+    /// The objects of the manifests, in the order of the files.
+    pub(crate) fn objects(&self) -> &[ManifestObject] {
+        &self.objects
+    }
+
+    /// The variables of the web application.
+    pub(crate) fn variables(&self) -> &Document {
+        &self.variables
+    }
+
+    /// Whether there is nothing to apply. No object at all is meant only where a file says so by an empty List: files may be
+    /// lost, and what they held would be deleted.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.objects.is_empty() && !manifest::want_nothing(&self.files)
+    }
+
+    /// For those who have much to do before they apply it.
+    ///
+    /// # Errors
+    /// A Config error where there is nothing to apply.
+    pub(crate) fn check(&self, context: &Context<'_>) -> Result<()> {
+        if self.is_nothing() { Err(nothing(context)) } else { Ok(()) }
+    }
+
+    /// A digest of all of it and of the rules of injection, container images aside.
+    pub(crate) fn digest(&self, context: &Context<'_>) -> String {
+        let variables = variables_of_the_user(&self.variables);
+        // The order and the names of the fields are those of this version, which is a part of it.
+        let (version, files, inject) = (env!("CARGO_PKG_VERSION"), &self.files, &context.project.config.inject);
+        Sha256::of(format!("{version} {files:?} {variables:?} {inject:?}").as_bytes()).to_string()
+    }
+}
+
+/// The variables of a document without those that the tool writes itself.
+pub(crate) fn variables_of_the_user(document: &Document) -> Vec<(String, String)> {
+    let variables = document.variables().into_iter();
+    variables.filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect()
+}
+
+/// Where manifests are, as messages name it.
+pub(crate) fn place(context: &Context<'_>) -> String {
+    context.project.config.manifests.join(", ")
+}
+
+/// The mistake that there are no manifests.
+pub(crate) fn nothing(context: &Context<'_>) -> Error {
+    Error::new(ErrorClass::Config, format!("there are no manifests in {}", place(context)))
+        .because("no .json, .yaml or .yml file there holds an object")
+        .because("nothing was applied, and nothing deleted")
+        .next("write .k3s-vm/manifests/base.json    # an empty List in it deletes what was applied before")
+}

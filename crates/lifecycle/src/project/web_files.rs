@@ -1,0 +1,172 @@
+//! What the tool writes into the web application's directory: the kubeconfig, the link to it, and two variables.
+//!
+//! Called only after the API has proven to be ours. The kubeconfig and the link are written where nothing is, or where
+//! what is there is provably ours; of `.env`, which is the user's, every other byte stays.
+
+mod obstacles;
+
+use std::fs;
+use std::path::Path;
+
+use cluster::OwnKubeconfig;
+use host::files::{self, Mode, UserFile};
+use model::dotenv::Document;
+use model::instance::InstanceName;
+use model::paths::WebPaths;
+use model::{Error, ErrorClass, EventSink, Result};
+
+use crate::project::dot_env;
+
+pub(crate) use obstacles::{check, check_kubeconfig};
+
+/// What reaches the web application.
+pub(crate) struct Access<'a> {
+    /// The instance, after which everything in the kubeconfig is named.
+    pub(crate) name: &'a InstanceName,
+    /// The kubeconfig as YAML.
+    pub(crate) kubeconfig: &'a str,
+    /// The value of `KUBECONFIG_PRIMARY`: the kubeconfig as one-line JSON in base64.
+    pub(crate) primary: &'a str,
+}
+
+/// The web directory of a project, with the directory in which files are made ready; the caller holds the instance's lock.
+#[derive(Clone, Copy)]
+pub(crate) struct Web<'a> {
+    /// The directory's files.
+    pub(crate) paths: &'a WebPaths,
+    /// The private directory of the instance.
+    pub(crate) scratch: &'a Path,
+}
+
+impl Web<'_> {
+    /// Brings the directory up to date.
+    ///
+    /// # Errors
+    /// Errors of reading and writing; what is not ours is left alone and is an error.
+    pub(crate) fn write(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
+        files::create_dir(self.paths.dir())?;
+        self.write_kubeconfig(access, events)?;
+        let link = self.paths.kubeconfig_link();
+        if !leads_to_kubeconfig(self.paths, &link) {
+            files::make_link(&link, WebPaths::kubeconfig_link_target())?;
+        }
+        self.write_variables(access, events)
+    }
+
+    fn write_kubeconfig(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
+        // From here on through the open directory: a link that gets its name meanwhile leads nothing astray.
+        let directory = files::open_private_dir(&self.paths.kubeconfig_directory())?;
+        let path = files::in_open_directory(&directory, WebPaths::KUBECONFIG_NAME);
+        let shown = &self.paths.kubeconfig();
+        let file = UserFile { shown, follow: false, ..UserFile::new(&path, self.scratch) };
+        file.sweep();
+        let (own, former) = match obstacles::own_kubeconfig(&path, access.name) {
+            Ok(None) => (OwnKubeconfig::default(), None),
+            Ok(Some((own, text))) => (own, Some(text)),
+            Err(why) => {
+                let error = Error::new(ErrorClass::State, format!("{} is not k3s-vm's", shown.display()));
+                return Err(error.because(why).next(obstacles::move_away(shown)));
+            }
+        };
+        let text = own.kept_in(access.kubeconfig);
+        if former.as_deref() != Some(text.as_str()) {
+            file.write(text.as_bytes(), Mode::Exactly(0o600))?;
+            events.debug(format!("wrote {}", shown.display()));
+        }
+        Ok(())
+    }
+
+    /// Sets `KUBECONFIG` and `KUBECONFIG_PRIMARY` in the application's `.env`.
+    fn write_variables(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
+        let path = self.paths.dot_env();
+        let file = UserFile::new(&path, self.scratch);
+        file.sweep();
+        let present = dot_env::read_bytes(&path)?;
+        let (before, mode) = match &present {
+            Some(bytes) => (bytes.clone(), Mode::Keep),
+            None => (self.example(events)?, Mode::Exactly(0o600)),
+        };
+        let mut document = Document::parse(&before);
+        if present.is_some() {
+            self.keep_former(&document, &before, access, events)?;
+        }
+        set(&mut document, &path, access.primary)?;
+        let after = document.to_bytes();
+        if present.as_ref() != Some(&after) {
+            let written = file.write(&after, mode)?;
+            events.debug(format!("set KUBECONFIG and KUBECONFIG_PRIMARY in {} ({written:?})", path.display()));
+        }
+        Ok(())
+    }
+
+    /// A value of the user's own is not lost with a word, as long as nothing else is asked for.
+    fn keep_former(
+        &self,
+        document: &Document,
+        before: &[u8],
+        access: &Access<'_>,
+        events: &dyn EventSink,
+    ) -> Result<()> {
+        let is_own = |name: &str, value: &str| match name {
+            KUBECONFIG => value == WebPaths::KUBECONFIG_VALUE,
+            _ => value == access.primary || OwnKubeconfig::is_variable(value, access.name),
+        };
+        let foreign: Vec<&str> = [KUBECONFIG, PRIMARY]
+            .into_iter()
+            .filter(|name| document.get(name).is_some_and(|value| !value.is_empty() && !is_own(name, &value)))
+            .collect();
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let kept = self.scratch.join("web.env.former");
+        files::write_atomic(&kept, before, Mode::Exactly(0o600))?;
+        events.warning(format!(
+            "{} had another value of {}, which k3s-vm sets: the file as it was is in {}",
+            self.paths.dot_env().display(),
+            foreign.join(" and "),
+            kept.display()
+        ));
+        Ok(())
+    }
+
+    /// What a missing `.env` begins as.
+    fn example(&self, events: &dyn EventSink) -> Result<Vec<u8>> {
+        match dot_env::read_bytes(&self.paths.dot_env_example())? {
+            Some(bytes) => {
+                events.note(format!(
+                    "{} did not exist: made it from {}",
+                    self.paths.dot_env().display(),
+                    self.paths.dot_env_example().display()
+                ));
+                Ok(bytes)
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+const KUBECONFIG: &str = "KUBECONFIG";
+const PRIMARY: &str = "KUBECONFIG_PRIMARY";
+
+/// Sets both variables.
+///
+/// # Errors
+/// A Config error where the document has no place for them.
+fn set(document: &mut Document, path: &Path, primary: &str) -> Result<()> {
+    for (name, value) in [(KUBECONFIG, WebPaths::KUBECONFIG_VALUE), (PRIMARY, primary)] {
+        if !document.set(name, value) {
+            return Err(Error::new(ErrorClass::Config, format!("{name} cannot be set in {}", path.display()))
+                .because("a quote that is opened further up and never closed would take the value for its end")
+                .next(format!("close the quote in {}", path.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the link is there and leads to the kubeconfig, in whatever words.
+fn leads_to_kubeconfig(web: &WebPaths, link: &Path) -> bool {
+    fs::read_link(link).is_ok_and(|target| web.dir().join(target).components().eq(web.kubeconfig().components()))
+}
+
+#[cfg(test)]
+mod tests;

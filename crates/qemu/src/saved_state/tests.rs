@@ -1,0 +1,222 @@
+//! A saved_state is whole or it is none.
+
+use super::compatibility_key::tests::Parts;
+use super::*;
+
+/// A directory with everything in it but the seal.
+fn filled(parts: &Parts, name: &str) -> NewSavedState {
+    let new_state = NewSavedState::begin(&parts.directory.path().join("templates").join(name)).unwrap();
+    let ram = File::create(new_state.ram()).unwrap();
+    ram.set_len(parts.machine.memory).unwrap();
+    std::fs::write(new_state.state(), "state").unwrap();
+    let frozen = parts.directory.path().join(format!("frozen {name}"));
+    files::remove(&frozen).unwrap();
+    std::fs::write(&frozen, "disk").unwrap();
+    new_state.link_disk(&frozen).unwrap();
+    new_state
+}
+
+fn replace(new_state: NewSavedState, parts: &Parts) -> Result<SavedState> {
+    new_state.replace(parts.machine.memory, &parts.compatibility_key(), Duration::from_secs(60), &Silent)
+}
+
+fn sealed(parts: &Parts) -> SavedState {
+    replace(filled(parts, "one"), parts).unwrap()
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_was_sealed_is_opened_and_closed_to_writers() {
+    let parts = Parts::new();
+    let saved_state = sealed(&parts);
+    assert_eq!(SavedState::open(saved_state.paths().dir()), Ok(saved_state.clone()));
+    assert_eq!(saved_state.fits(&parts.compatibility_key()), Ok(()));
+    assert!(saved_state.age().unwrap() < Duration::from_secs(3600));
+    assert!(saved_state.disk_usage() > 0);
+    let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o7777;
+    let paths = saved_state.paths();
+    // This QEMU opens RAM for writing although it maps it privately.
+    assert_eq!(mode(saved_state.ram()), 0o600);
+    for path in [saved_state.state(), paths.disk(), paths.description()] {
+        assert_eq!(mode(path), 0o400);
+    }
+    assert_eq!(mode(paths.dir().to_owned()), 0o700);
+    let mut newer = Parts::new();
+    newer.qemu.version = crate::Version::new(8, 2, 0);
+    assert_eq!(mode(sealed(&newer).ram()), 0o400);
+}
+
+#[test]
+fn unsealed_is_as_absent_and_goes_when_its_maker_is_gone() {
+    let parts = Parts::new();
+    let new_state = filled(&parts, "one");
+    let states = parts.directory.path().join("templates");
+    let target = states.join("one");
+    assert_eq!(SavedState::open(&target).unwrap_err(), "there is none");
+    // A maker that lives is left alone.
+    assert_eq!(sweep(&states, false).unwrap(), Swept::default());
+    assert_eq!(names(&states).len(), 1);
+    drop(new_state);
+    assert!(names(&states).is_empty());
+    assert_eq!(
+        std::fs::read_to_string(parts.directory.path().join("frozen one")).unwrap(),
+        "disk",
+        "it is never only here"
+    );
+
+    // One that was killed left everything, at whatever moment.
+    let NewSavedState { directory, .. } = filled(&parts, "two");
+    let left = directory.keep();
+    let would = sweep(&states, true).unwrap();
+    assert_eq!(would.directories, 1);
+    assert!(would.bytes > 0 && left.exists());
+    assert_eq!(sweep(&states, false).unwrap(), would);
+    assert!(!left.exists());
+    assert_eq!(sweep(&states.join("none"), false).unwrap(), Swept::default());
+}
+
+#[test]
+fn incomplete_things_are_not_sealed() {
+    let parts = Parts::new();
+    for missing in [".ram", ".state", "disk.qcow2"] {
+        let new_state = filled(&parts, "one");
+        let files = [new_state.ram(), new_state.state(), new_state.paths().disk()];
+        let file = files.iter().find(|file| file.display().to_string().ends_with(missing)).unwrap();
+        std::fs::remove_file(file).unwrap();
+        let error = replace(new_state, &parts).unwrap_err();
+        assert!(error.to_string().contains(missing), "{error}");
+    }
+    let new_state = filled(&parts, "one");
+    File::options().write(true).open(new_state.ram()).unwrap().set_len(4096).unwrap();
+    let error = replace(new_state, &parts).unwrap_err();
+    assert!(error.to_string().ends_with("is incomplete: it has 4096 bytes, the VM has 1048576"), "{error}");
+    assert!(names(&parts.directory.path().join("templates")).is_empty());
+}
+
+#[test]
+fn another_takes_the_place_of_the_first_only_when_it_is_whole() {
+    let parts = Parts::new();
+    let states = parts.directory.path().join("templates");
+    // Also where there is none yet.
+    let first = sealed(&parts);
+    let incomplete = filled(&parts, "one");
+    std::fs::remove_file(incomplete.state()).unwrap();
+    replace(incomplete, &parts).unwrap_err();
+    assert_eq!(SavedState::open(first.paths().dir()), Ok(first.clone()));
+
+    let second = filled(&parts, "one");
+    std::fs::write(second.state(), "another state").unwrap();
+    let second = replace(second, &parts).unwrap();
+    assert_eq!(SavedState::open(first.paths().dir()), Ok(second.clone()));
+    assert_ne!(first.generation(), second.generation());
+    assert_eq!(std::fs::read_to_string(second.state()).unwrap(), "another state");
+    assert!(!first.ram().exists() && !first.state().exists(), "a path leads to another generation than it names");
+    assert_eq!(names(&states), ["one"], "the first one is gone");
+}
+
+#[test]
+fn damage_is_told_and_never_believed() {
+    let parts = Parts::new();
+    let saved_state = sealed(&parts);
+    let paths = saved_state.paths();
+    let open = || {
+        let why = SavedState::open(paths.dir()).unwrap_err();
+        why.replace(&parts.directory.path().display().to_string(), "/f")
+            .replace(saved_state.generation().as_str(), "GENERATION")
+    };
+    File::options().write(true).open(saved_state.ram()).unwrap().set_len(4096).unwrap();
+    insta::assert_snapshot!(open(), @"/f/templates/one/GENERATION.ram has 4096 of its 1048576 bytes");
+    std::fs::remove_file(saved_state.ram()).unwrap();
+    insta::assert_snapshot!(open(), @"/f/templates/one/GENERATION.ram: No such file or directory");
+    files::remove(&paths.description()).unwrap();
+    std::fs::write(paths.description(), "{\"schema\": 1, \"cre").unwrap();
+    insta::assert_snapshot!(open(), @"it was made by another version of k3s-vm, or is damaged");
+    std::fs::remove_file(paths.description()).unwrap();
+    insta::assert_snapshot!(open(), @"there is none");
+}
+
+#[test]
+fn the_description_is_for_people_too() {
+    let parts = Parts::new();
+    let text = std::fs::read_to_string(sealed(&parts).paths().description()).unwrap();
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let keys: Vec<&String> = description.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["schema", "generation", "created", "ram", "state", "disk", "key", "compatibility_key"]);
+    assert_eq!(description["key"], parts.compatibility_key().key());
+}
+
+/// Its pods would go on reaching the host's loopback.
+#[test]
+fn a_cluster_saved_while_its_pods_reached_the_host_is_never_restored_where_they_may_not() {
+    for (then, now) in [(true, false), (false, true)] {
+        let mut parts = Parts::new();
+        parts.machine.host_access = then;
+        let saved_state = sealed(&parts);
+        assert_eq!(saved_state.fits(&parts.compatibility_key()), Ok(()));
+        assert_eq!(parts.compatibility_key().host_access(), then);
+        parts.machine.host_access = now;
+        assert_eq!(
+            saved_state.fits(&parts.compatibility_key()),
+            Err(format!("guest.host_access was {then} and is {now}")),
+            "its RAM would be used"
+        );
+    }
+}
+
+#[test]
+fn the_ram_of_one_template_was_restored_with_the_disk_of_another() {
+    let parts = Parts::new();
+    let saved_state = sealed(&parts);
+    let held = saved_state.hold(Duration::ZERO, &Silent).unwrap();
+    // Many restore at the same time, and nobody replaces or removes it meanwhile.
+    drop(saved_state.hold(Duration::ZERO, &Silent).unwrap());
+    let second = filled(&parts, "one");
+    let refused =
+        second.replace(parts.machine.memory, &parts.compatibility_key(), Duration::ZERO, &Silent).unwrap_err();
+    assert_eq!(refused.class(), ErrorClass::State, "{refused}");
+    assert_eq!(remove(saved_state.paths().dir(), Duration::ZERO, &Silent).unwrap_err().class(), ErrorClass::State);
+    assert_eq!(SavedState::open(saved_state.paths().dir()).as_ref(), Ok(held.saved_state()));
+    drop(held);
+    replace(filled(&parts, "one"), &parts).unwrap();
+    // Whoever has decided for the former one is told, and gets no part of the new one.
+    assert!(matches!(saved_state.hold(Duration::ZERO, &Silent), Err(NotHeld::Replaced)));
+    remove(saved_state.paths().dir(), Duration::ZERO, &Silent).unwrap();
+    assert!(matches!(saved_state.hold(Duration::ZERO, &Silent), Err(NotHeld::Replaced)));
+}
+
+#[test]
+fn what_is_held_is_of_one_generation_at_every_moment_of_a_replacement() {
+    let parts = Parts::new();
+    let directory = sealed(&parts).paths().dir().to_owned();
+    let generation_in = |file: PathBuf| std::fs::read_to_string(file).unwrap();
+    std::thread::scope(|scope| {
+        let replacing = scope.spawn(|| {
+            for _ in 0..100 {
+                let next = filled(&parts, "one");
+                let generation = next.generation().to_string();
+                std::fs::write(next.state(), &generation).unwrap();
+                std::fs::remove_file(next.paths().disk()).unwrap();
+                std::fs::write(next.paths().disk(), &generation).unwrap();
+                replace(next, &parts).unwrap();
+            }
+        });
+        let mut held = 0;
+        while !replacing.is_finished() {
+            // Between the decision and the lock another one may come.
+            let Ok(saved_state) = SavedState::open(&directory) else { continue };
+            let Ok(one) = saved_state.hold(Duration::from_secs(60), &Silent) else { continue };
+            let saved_state = one.saved_state();
+            let (state, disk) = (generation_in(saved_state.state()), generation_in(saved_state.paths().disk()));
+            let is_first = state == "state" && disk == "disk";
+            assert!(is_first || (state == disk && state == saved_state.generation().as_str()), "{state} {disk}");
+            held += 1;
+        }
+        assert!(held > 0, "nothing was seen");
+    });
+}
