@@ -1,4 +1,4 @@
-// The module against a program that speaks like k3s-vm, and against one that has errors.
+// The module against a program that speaks like k3s-vm, and against one that has faults.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -26,9 +26,9 @@ function make(project, fromSnapshot, options) {
   return fork({ program: PROGRAM, project, fromSnapshot, timeout: 120_000, closeTimeout: 120_000, ...options });
 }
 
-async function errorOf(project, error, options) {
+async function errorOf(project, fault, options) {
   try {
-    const cluster = await make(project, error, options);
+    const cluster = await make(project, fault, options);
     await cluster.close();
   } catch (error) {
     assert(error instanceof ForkError, error);
@@ -99,9 +99,9 @@ test('a program that ends is quoted, and its own advice is not doubled', async (
   ]);
 });
 
-for (const [error, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance": "k3s-vm-run-1"}']]) {
-  test(`what is no greeting is shown and the program ended: ${error}`, async (t) => {
-    assert.deepEqual((await errorOf(directory(t), error)).lines, [
+for (const [fault, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance": "k3s-vm-run-1"}']]) {
+  test(`what is no greeting is shown and the program ended: ${fault}`, async (t) => {
+    assert.deepEqual((await errorOf(directory(t), fault)).lines, [
       '/bin/k3s-vm did not tell where its fork is',
       `  It printed '${printed}': that is not the JSON of a fork`,
       LAST_WORDS,
@@ -118,9 +118,9 @@ test('one that is never ready is ended at the deadline', async (t) => {
   assert(!existsSync(join(project, 'pid')) || !runs(project));
 });
 
-for (const [error, code, said] of [['dies-later', 5, /QEMU was killed/], ['fails-to-clean-up', 1, /not destroyed/]]) {
-  test(`one that fails later is told on close: ${error}`, async (t) => {
-    const error = await errorOf(directory(t), error);
+for (const [fault, code, said] of [['dies-later', 5, /QEMU was killed/], ['fails-to-clean-up', 1, /not destroyed/]]) {
+  test(`one that fails later is told on close: ${fault}`, async (t) => {
+    const error = await errorOf(directory(t), fault);
     assert.equal(error.lines[0], `k3s-vm ended, and with it the fork: exit code ${code}`);
     assert.match(error.said, said);
   });

@@ -1,4 +1,4 @@
-"""The plugin against a program that speaks like k3s-vm, and against one that has errors."""
+"""The plugin against a program that speaks like k3s-vm, and against one that has faults."""
 
 import os
 import signal
@@ -14,8 +14,8 @@ STAND_IN = PACKAGE.parent / "stand-in" / "k3s-vm"
 LAST_WORDS = "  | [1/2] Checking the host … 0.0 s: all tools are there"
 
 
-def make(project: Path, error=None, **options):
-    return fork(program=STAND_IN, project=project, from_snapshot=error, **{"timeout": 120, "close_timeout": 120, **options})
+def make(project: Path, fault=None, **options):
+    return fork(program=STAND_IN, project=project, from_snapshot=fault, **{"timeout": 120, "close_timeout": 120, **options})
 
 
 def runs(project: Path) -> bool:
@@ -26,9 +26,9 @@ def runs(project: Path) -> bool:
     return True
 
 
-def error_of(project: Path, error: str, **options) -> str:
+def error_of(project: Path, fault: str, **options) -> str:
     with pytest.raises(ForkError) as caught:
-        make(project, error, **options).close()
+        make(project, fault, **options).close()
     return str(caught.value).replace(str(STAND_IN.parent), "/bin")
 
 
@@ -61,14 +61,14 @@ def test_a_program_that_ends_is_quoted_and_its_own_advice_is_not_doubled(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "error, printed",
+    "fault, printed",
     [
         ("babbles", "'Ready!': that is not the JSON of a fork"),
         ("forgets", "'{\"instance\": \"k3s-vm-run-1\"}': that is not the JSON of a fork"),
     ],
 )
-def test_what_is_no_greeting_is_shown_and_the_program_ended(tmp_path, error, printed):
-    assert error_of(tmp_path, error).splitlines() == [
+def test_what_is_no_greeting_is_shown_and_the_program_ended(tmp_path, fault, printed):
+    assert error_of(tmp_path, fault).splitlines() == [
         "/bin/k3s-vm did not tell where its fork is",
         f"  It printed {printed}",
         LAST_WORDS,
@@ -83,9 +83,9 @@ def test_one_that_is_never_ready_is_ended_at_the_deadline(tmp_path):
     assert not (tmp_path / "pid").exists() or not runs(tmp_path)
 
 
-@pytest.mark.parametrize("error, code, said", [("dies-later", 5, "QEMU was killed"), ("fails-to-clean-up", 1, "not destroyed")])
-def test_one_that_fails_later_is_told_on_close(tmp_path, error, code, said):
-    text = error_of(tmp_path, error)
+@pytest.mark.parametrize("fault, code, said", [("dies-later", 5, "QEMU was killed"), ("fails-to-clean-up", 1, "not destroyed")])
+def test_one_that_fails_later_is_told_on_close(tmp_path, fault, code, said):
+    text = error_of(tmp_path, fault)
     assert text.startswith(f"k3s-vm ended, and with it the fork: exit code {code}\n")
     assert said in text
 

@@ -72,7 +72,7 @@ impl Document {
                     None => found.push((at, format!("{path} is a section: [{path}]"))),
                 }
             } else {
-                let known = match key::in_snake_case(&path) {
+                let known = match key::written_now(&path) {
                     Some(key) => format!("; it is written {key}"),
                     None => nearest::hint(name.get_ref(), key::names_in(section).into_iter()),
                 };

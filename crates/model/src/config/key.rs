@@ -222,9 +222,21 @@ pub(super) fn switch_word(text: &str) -> Option<bool> {
     }
 }
 
-/// The key that `name` is with dashes or capitals: all names are in snake_case.
-pub(super) fn in_snake_case(name: &str) -> Option<&'static str> {
-    find(&name.replace('-', "_").to_ascii_lowercase()).map(|key| key.name)
+/// Names that keys had once, with those of now.
+const RENAMED: [(&str, &str); 2] = [("image.folder", "image.directory"), ("web.folder", "web.directory")];
+
+/// How the key `name` is written now, where it has a dash or a capital, or had this name once.
+pub(super) fn written_now(name: &str) -> Option<&'static str> {
+    let plain = name.replace('-', "_").to_ascii_lowercase();
+    let renamed = RENAMED.iter().find(|(former, _)| *former == plain).map(|(_, now)| *now);
+    renamed.or_else(|| find(&plain).map(|key| key.name))
+}
+
+/// The variable that takes the place of `variable`, where that set a key that has another name now.
+pub(super) fn variable_now(variable: &str) -> Option<String> {
+    let former = |name: &str| format!("{VARIABLE_PREFIX}{}", name.replace('.', "_").to_ascii_uppercase());
+    let (_, now) = RENAMED.iter().find(|(name, _)| former(name) == variable)?;
+    find(now).map(Key::variable)
 }
 
 /// The key of this name.

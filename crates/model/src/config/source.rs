@@ -91,7 +91,7 @@ impl Overrides {
     /// What sets nothing.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let flags = self.flags.iter().filter(|flag| key::find(&flag.key).is_none()).map(|flag| {
-            let known = match key::in_snake_case(&flag.key) {
+            let known = match key::written_now(&flag.key) {
                 Some(key) => format!("; it is written {key}"),
                 None => nearest::hint(&flag.key, KEYS.iter().map(|key| key.name)),
             };
@@ -99,7 +99,10 @@ impl Overrides {
         });
         let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
         let variables = self.variables.iter().filter(|(name, _)| !names.contains(name)).map(|(name, _)| {
-            let known = nearest::hint(name, names.iter().map(String::as_str));
+            let known = match key::variable_now(name) {
+                Some(now) => format!("; it is {now} now"),
+                None => nearest::hint(name, names.iter().map(String::as_str)),
+            };
             format!("{name} is set: there is no such variable{known}")
         });
         flags.chain(variables).collect()

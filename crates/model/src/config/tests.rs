@@ -181,6 +181,18 @@ fn templates_was_on_or_off_while_other_switches_were_booleans() {
 }
 
 #[test]
+fn a_key_that_was_renamed_names_the_new_one() {
+    let told = "there is no such key; it is written web.directory";
+    assert_eq!(mistakes("web.folder = \"site\"\n"), format!(".k3s-vm/config.toml:1: web.folder: {told}"));
+    let flag = overrides(&[("--set", "image.folder", "x")], &[]);
+    let error = resolve_with("", Some("30080"), &flag).expect_err("a mistake");
+    assert_eq!(error.why(), ["--set image.folder=x: there is no such key; it is written image.directory"]);
+    let variable = overrides(&[], &[("K3S_VM_WEB_FOLDER", "site")]);
+    let error = resolve_with("", Some("30080"), &variable).expect_err("a mistake");
+    assert_eq!(error.why(), ["K3S_VM_WEB_FOLDER is set: there is no such variable; it is K3S_VM_WEB_DIRECTORY now"]);
+}
+
+#[test]
 fn kvm_test_was_written_with_a_dash_while_other_keys_had_none() {
     let told = "there is no such key; it is written timeouts.kvm_test";
     assert_eq!(
