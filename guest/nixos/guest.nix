@@ -1,6 +1,6 @@
 # The guest contract as NixOS configuration: what the host relies on, and nothing of a project's own.
 #
-# Which options it uses, with their types, is in crates/image/tests/nixos/options.tsv.
+# Which options it uses, with their types, is in crates/guest-image/tests/nixos/options.tsv.
 {
   config,
   lib,

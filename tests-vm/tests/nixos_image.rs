@@ -91,7 +91,16 @@ fn debian_image() -> PathBuf {
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("a place for the cache");
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--locked", "--package", "k3s-vm-image", "--example", "build_guest_image", "--"]);
+    command.args([
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "k3s-vm-guest-image",
+        "--example",
+        "build_guest_image",
+        "--",
+    ]);
     command.arg(cache.join("k3s-vm")).env("K3S_BINARY", fake_k3s::program()).current_dir(repository());
     PathBuf::from(ok(&mut command).trim_end())
 }

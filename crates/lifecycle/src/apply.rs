@@ -127,7 +127,7 @@ fn running(context: &Context<'_>) -> Result<Box<Running>> {
 /// Proves the API of a running instance.
 fn prove(context: &Context<'_>, running: &Running, watch: &mut GuestWatch<'_>, deadline: Deadline) -> Result<Access> {
     let paths = context.paths();
-    let image = image::open(&running.state_file.image_directory, &context.cache)?;
+    let image = guest_image::open(&running.state_file.image_directory, &context.cache)?;
     let admin = readiness::admin_kubeconfig(watch, &paths, &image.manifest, deadline)?;
     readiness::api(watch, &context.name, &running.state_file.ports(), &admin, deadline)
 }

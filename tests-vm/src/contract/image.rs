@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use image::ImageRequest;
+use guest_image::ImageRequest;
 use lifecycle::packages;
 use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::guest_image::GuestImage;
@@ -40,7 +40,7 @@ pub fn chosen() -> GuestImage {
 /// When they are not.
 pub fn open(directory: &Path) -> GuestImage {
     // Cargo runs tests in the directory of their package, where nobody means to be.
-    sound(image::open(&repository().join(directory), &cache()))
+    sound(guest_image::open(&repository().join(directory), &cache()))
 }
 
 /// The cache that all projects of this user share.
@@ -73,9 +73,9 @@ fn of_this_checkout() -> GuestImage {
         consent: &OfTheCaller,
         events: &Talk,
     };
-    let requirements = sound(image::requirements(&request, false));
+    let requirements = sound(guest_image::requirements(&request, false));
     sound(packages::ensure(&requirements, Duration::from_secs(45 * 60), &OfTheCaller, &Talk));
-    sound(image::ensure(&request))
+    sound(guest_image::ensure(&request))
 }
 
 /// Agreed to by the variable of the tool alone: nobody is asked here.

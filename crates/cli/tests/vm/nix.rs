@@ -118,7 +118,7 @@ fn a_nix_that_is_too_old_is_an_error_where_it_was_ordered() {
 #[test]
 fn a_failed_build_is_told_with_the_end_of_its_log() {
     let nixos = Nixos::new("2.26.3", "nix");
-    nixos.fake.says(include_str!("../../../image/src/nix/recorded/builder-failed-2.26.log"), 100);
+    nixos.fake.says(include_str!("../../../guest-image/src/nix/recorded/builder-failed-2.26.log"), 100);
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 1), @r"
     [1/3] Checking the host …: all tools are there
     Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
@@ -157,7 +157,7 @@ fn a_failed_build_is_told_with_the_end_of_its_log() {
 #[test]
 fn an_unreachable_cache_stops_the_build_and_names_debian() {
     let nixos = Nixos::new("2.26.3", "auto");
-    let recorded = include_str!("../../../image/src/nix/recorded/cache-unreachable-2.26.log");
+    let recorded = include_str!("../../../guest-image/src/nix/recorded/cache-unreachable-2.26.log");
     nixos.fake.says(&recorded.replace("this derivation will be built:", "these 2113 derivations will be built:"), 0);
     nixos.fake.hangs();
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 69), @r"

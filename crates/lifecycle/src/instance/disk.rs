@@ -60,7 +60,7 @@ pub(crate) fn guest_image(context: &Context<'_>) -> Result<GuestImage> {
     let root_disk = context.pool().chain(&disk)?.image;
     let directory = root_disk.as_deref().and_then(Path::parent);
     let directory = directory.ok_or_else(|| gone("the disk names no image".to_owned()))?;
-    let image = image::open(directory, &context.cache).map_err(|error| gone(error.to_string()))?;
+    let image = guest_image::open(directory, &context.cache).map_err(|error| gone(error.to_string()))?;
     check_image(context, &image, &disk.display().to_string())?;
     Ok(image)
 }
@@ -71,7 +71,7 @@ pub(crate) fn guest_image(context: &Context<'_>) -> Result<GuestImage> {
 /// # Errors
 /// A State error where it is damaged.
 pub(crate) fn check_image(context: &Context<'_>, image: &GuestImage, what: &str) -> Result<()> {
-    image::check(image, &context.cache).map_err(|why| {
+    guest_image::check(image, &context.cache).map_err(|why| {
         let directory = image.directory.display();
         Error::new(ErrorClass::State, format!("the guest image {directory} under {what} is damaged"))
             .because(why)

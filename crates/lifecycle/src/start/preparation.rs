@@ -1,6 +1,6 @@
 //! What a start needs before there is a VM: tools of the host, a guest image, and the kept application where it fits.
 
-use image::ImageRequest;
+use guest_image::ImageRequest;
 use model::Result;
 use model::guest_image::GuestImage;
 use model::requirement::Requirement;
@@ -44,7 +44,7 @@ pub(super) fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bo
         requirements.extend([qemu::version::QEMU_SYSTEM, qemu::version::QEMU_IMG]);
     }
     if matches!(observed, Observed::Absent) {
-        requirements.extend(image::requirements(&image_request(context), rebuild)?);
+        requirements.extend(guest_image::requirements(&image_request(context), rebuild)?);
     }
     packages::ensure(&requirements, context.project.config.timeouts.install, context.consent, context.events)?;
     Ok(Outcome::Done((), "all tools are there".to_owned()))
@@ -55,7 +55,7 @@ pub(super) fn check_host(context: &Context<'_>, observed: &Observed, rebuild: bo
 /// # Errors
 /// Config errors; where a release of K3s is needed, that it cannot be had.
 pub(crate) fn configured_image(context: &Context<'_>) -> Result<Option<GuestImage>> {
-    image::locate(&image_request(context))
+    guest_image::locate(&image_request(context))
 }
 
 fn image_request<'a>(context: &'a Context<'_>) -> ImageRequest<'a> {
@@ -103,7 +103,7 @@ fn image_of(
     saved: Option<&SavedVm>,
 ) -> Result<Outcome<GuestImage>> {
     if let Some(saved_vm) = saved {
-        let image = image::open(&saved_vm.cluster.image_directory, &context.cache)?;
+        let image = guest_image::open(&saved_vm.cluster.image_directory, &context.cache)?;
         disk::check_image(context, &image, "the saved VM")?;
         let fact = format!("{}, as the saved VM has it", image.describe());
         return Ok(Outcome::Skipped(image, fact));
@@ -111,14 +111,14 @@ fn image_of(
     let request = image_request(context);
     let image = match observed {
         Observed::Absent if rebuild => {
-            let image = image::rebuild(&request)?;
+            let image = guest_image::rebuild(&request)?;
             let fact = format!("{}, built anew", image.describe());
             return Ok(Outcome::Done(image, fact));
         }
         Observed::Absent => {
-            let known = image::locate(&request)?;
+            let known = guest_image::locate(&request)?;
             let was_there = known.is_some();
-            let image = known.map_or_else(|| image::ensure(&request), Ok)?;
+            let image = known.map_or_else(|| guest_image::ensure(&request), Ok)?;
             let fact = image.describe();
             return Ok(if was_there {
                 Outcome::Skipped(image, format!("{fact}, built before"))
@@ -126,10 +126,10 @@ fn image_of(
                 Outcome::Done(image, fact)
             });
         }
-        Observed::Running(running) => image::open(&running.state_file.image_directory, &context.cache)?,
+        Observed::Running(running) => guest_image::open(&running.state_file.image_directory, &context.cache)?,
         Observed::Stopped | Observed::Orphan(_) => disk::guest_image(context)?,
     };
-    let image = match image::locate(&request) {
+    let image = match guest_image::locate(&request) {
         // The same, with the reason for its distribution.
         Ok(Some(configured)) if configured.fingerprint == image.fingerprint => configured,
         Ok(_) => {

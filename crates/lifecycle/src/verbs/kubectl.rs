@@ -114,7 +114,7 @@ fn in_guest(context: &Context<'_>, running: &Running, arguments: &[OsString]) ->
         }
     };
     follow_directory(&context.paths(), &running.state_file.ports())?;
-    let image = image::open(&running.state_file.image_directory, &context.cache)?;
+    let image = guest_image::open(&running.state_file.image_directory, &context.cache)?;
     let mut ssh: Vec<OsString> = vec!["-F".into(), context.paths().ssh_config().into()];
     // A terminal in the guest turns line ends into CRLF and mixes stderr into stdout: only for people.
     if input.is_none() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {

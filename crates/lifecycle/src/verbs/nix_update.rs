@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use image::{PinReport, PinUpdate};
+use guest_image::{PinReport, PinUpdate};
 use model::{Event, EventSink, Result};
 
 use crate::steps::{Outcome, Steps};

@@ -59,7 +59,7 @@ pub(crate) fn look(context: &Context<'_>, running: &Running, patience: Duration)
 }
 
 fn ask(context: &Context<'_>, running: &Running, limit: Duration) -> Result<ClusterNow> {
-    let image = image::open(&running.state_file.image_directory, &context.cache)?;
+    let image = guest_image::open(&running.state_file.image_directory, &context.cache)?;
     let (manifest, ports) = (&image.manifest, running.state_file.ports());
     let mut agent = Agent::connect(&context.paths().vm_dir(), limit)?;
     let Some(bytes) = agent.read_file(&manifest.kubeconfig, LONGEST_KUBECONFIG, limit)? else {

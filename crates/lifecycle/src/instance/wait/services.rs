@@ -144,21 +144,25 @@ impl<'a> Asking<'a> {
     ) -> Result<(T, Vec<StandingService>, ServicesState)> {
         let failed = AtomicBool::new(false);
         let (result, state) = std::thread::scope(|scope| {
-            let asked = scope.spawn(|| {
-                let state = self.wait(&mut known, &failed);
-                if !failed.load(Ordering::Relaxed)
-                    && let Ok(state) = &state
-                {
-                    self.tell(state);
+            let asked = scope.spawn(|| -> Result<(ServicesState, bool)> {
+                let state = self.wait(&mut known, &failed)?;
+                let is_told = !failed.load(Ordering::Relaxed);
+                if is_told {
+                    self.tell(&state);
                 }
-                state
+                Ok((state, is_told))
             });
             let result = work();
             failed.store(result.is_err(), Ordering::Relaxed);
-            let died = |_| Ok(ServicesState::Unknown("nobody asked".to_owned()));
+            let died = |_| Ok((ServicesState::Unknown("nobody asked".to_owned()), true));
             (result, asked.join().unwrap_or_else(died))
         });
-        let (result, mut state) = (result?, state?);
+        if let (Err(error), Ok((state, false))) = (&result, &state)
+            && may_be_the_cause(state, error.class())
+        {
+            self.tell(state);
+        }
+        let (result, (mut state, _)) = (result?, state?);
         // The work may have taken long.
         if state.is_silent() {
             state = look(&self.directory, &mut known, &|| told_by(self.client));
@@ -212,6 +216,11 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// Whether work that failed may have waited for Services in this state.
+fn may_be_the_cause(state: &ServicesState, failure: ErrorClass) -> bool {
+    failure == ErrorClass::Timeout && state.is_silent()
+}
+
 /// Where they are, by a client.
 ///
 /// # Errors
@@ -237,6 +246,15 @@ mod tests {
     use cluster::services::Question;
 
     use super::*;
+
+    #[test]
+    fn a_start_that_ran_out_of_time_kept_silent_about_dead_services() {
+        let dead = ServicesState::Silent(vec!["DNS".to_owned()]);
+        assert!(may_be_the_cause(&dead, ErrorClass::Timeout));
+        assert!(!may_be_the_cause(&dead, ErrorClass::Cluster), "a refused manifest has another cause");
+        assert!(!may_be_the_cause(&ServicesState::Answer, ErrorClass::Timeout));
+        assert!(!may_be_the_cause(&ServicesState::Unknown("why".to_owned()), ErrorClass::Timeout));
+    }
 
     #[test]
     fn a_dns_that_was_not_up_yet_was_told_to_have_dead_rules() {

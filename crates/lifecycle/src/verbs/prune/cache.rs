@@ -45,7 +45,7 @@ fn images(context: &Context<'_>) -> Result<Vec<(GuestImage, SystemTime)>> {
     let mut images = Vec::new();
     for directory in entries(&context.cache.images())? {
         // What is being built is none yet.
-        if let Ok(image) = image::open(&directory, &context.cache)
+        if let Ok(image) = guest_image::open(&directory, &context.cache)
             && let Ok(made) =
                 directory.join(model::guest_image::file::MANIFEST).metadata().and_then(|file| file.modified())
         {

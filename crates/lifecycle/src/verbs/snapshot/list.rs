@@ -92,7 +92,8 @@ pub(crate) fn fits(
     saved_vm: &SavedVm,
     rule: fn(&SavedVm, &CompatibilityKey, u32) -> Result<(), String>,
 ) -> Result<(), String> {
-    let image = image::open(&saved_vm.cluster.image_directory, &context.cache).map_err(|error| error.to_string())?;
+    let image =
+        guest_image::open(&saved_vm.cluster.image_directory, &context.cache).map_err(|error| error.to_string())?;
     let choices = match context.project.config.vm.accel {
         Accel::Auto => vec![Choice::ordered_tcg(), Choice::proven_kvm()],
         Accel::Tcg => vec![Choice::ordered_tcg()],

@@ -53,7 +53,7 @@ fn nix_realises_a_directory_that_is_a_guest_image_and_refers_to_nothing() {
 
     assert_eq!(store.run("nix-store", &["--query", "--references", &built]), "");
     let cache = CachePaths::new(store.directory.path().join("cache"));
-    let image = image::open(Path::new(&link), &cache).expect("a guest image");
+    let image = guest_image::open(Path::new(&link), &cache).expect("a guest image");
     let GuestImageManifest { provider, virtual_size, kernel_command_line, .. } = image.manifest;
     assert_eq!((provider.as_str(), virtual_size), ("nix", 4096 << 20));
     let init = kernel_command_line.split(' ').next().and_then(|word| word.strip_prefix("init=")).expect("init=");

@@ -1,5 +1,5 @@
 //! Builds a guest image and prints where it is; for work on the guest without the rest of the tool:
-//! `cargo run -p k3s-vm-image --example build_guest_image -- CACHE [SOURCES]`, SOURCES being `guest/` of this checkout
+//! `cargo run -p k3s-vm-guest-image --example build_guest_image -- CACHE [SOURCES]`, SOURCES being `guest/` of this checkout
 //! unless said otherwise. With K3S_BINARY set to a program, the image is one of K3s with it. IMAGE_PROVIDER is `debian`,
 //! `nix` or `auto`, and with OFFLINE set nothing is fetched; Nix makes the guest of the project in the working directory.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use image::ImageRequest;
+use guest_image::ImageRequest;
 use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::paths::CachePaths;
 use model::requirement::Consent;
@@ -65,7 +65,7 @@ fn main() -> Result<()> {
         consent: &Yes,
         events: &Lines(Instant::now()),
     };
-    let image = image::ensure(&request)?;
+    let image = guest_image::ensure(&request)?;
     println!("{}", image.directory.display());
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use image::ImageRequest;
+use guest_image::ImageRequest;
 use model::config::{Distribution, ImageConfig, K3sConfig, Provider};
 use model::guest_image::{GuestImage, file};
 use model::paths::{CachePaths, ProjectPaths};
@@ -49,8 +49,8 @@ fn role() {
         consent: &No,
         events: &sink,
     };
-    assert_eq!(image::locate(&request).expect("sources"), None);
-    let made = image::requirements(&request, false).and_then(|_| image::ensure(&request));
+    assert_eq!(guest_image::locate(&request).expect("sources"), None);
+    let made = guest_image::requirements(&request, false).and_then(|_| guest_image::ensure(&request));
     let messages: Vec<String> = sink.events().into_iter().filter_map(progress).collect();
     let told = match made {
         Ok(image) => format!("made {}\n{}", image.directory.display(), messages.join("\n")),
@@ -151,7 +151,7 @@ fn nix_builds_and_the_cache_gets_a_copy() {
     }
     let link = std::fs::canonicalize(setup.project().nix_result()).expect("a link");
     assert!(link.starts_with(setup.path("store")), "{}", link.display());
-    let image = image::open(&setup.path(&directory), &CachePaths::new(setup.path("cache"))).expect("an image");
+    let image = guest_image::open(&setup.path(&directory), &CachePaths::new(setup.path("cache"))).expect("an image");
     assert_eq!(image.manifest.virtual_size, 8 << 30);
     let GuestImage { directory, .. } = image;
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK, file::MANIFEST] {
