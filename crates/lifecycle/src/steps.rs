@@ -33,13 +33,13 @@ pub(crate) struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// A verb of `total` steps.
-    pub(crate) fn new(events: &'a dyn EventSink, total: u32) -> Self {
-        Steps { events, total, next: 1 }
+    pub(crate) fn new(events: &'a dyn EventSink, total: usize) -> Self {
+        Steps { events, total: count(total), next: 1 }
     }
 
     /// Tells how many steps are still to come, now that it is known.
-    pub(crate) fn expect(&mut self, coming: u32) {
-        self.total = self.next - 1 + coming;
+    pub(crate) fn expect(&mut self, coming: usize) {
+        self.total = self.next - 1 + count(coming);
     }
 
     /// Runs one step. An interrupt is told with what it has interrupted.
@@ -60,6 +60,10 @@ impl<'a> Steps<'a> {
         self.events.emit(Event::StepFinished { number, title: title.to_owned(), elapsed: begin.elapsed(), outcome });
         value
     }
+}
+
+fn count(steps: usize) -> u32 {
+    u32::try_from(steps).unwrap_or(u32::MAX)
 }
 
 /// The error of a step: of an interrupt, with the step as its headline ("interrupted while booting the guest").

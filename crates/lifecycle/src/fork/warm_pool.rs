@@ -94,7 +94,7 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
 /// applied, images aside. Nothing where a new fork would have neither.
 fn wanted(context: &Context<'_>) -> Result<Option<(SavedVm, String)>> {
     let desired = Desired::read_for_instance(context)?;
-    match start::kept_application(context, &desired)? {
+    match start::applied_template(context, &desired)? {
         Some(saved_vm) => Ok(Some((saved_vm, desired.digest(context)))),
         None => Ok(None),
     }

@@ -1,5 +1,7 @@
 //! The step that chooses the accelerator of a VM that is about to be started.
 
+use std::path::Path;
+
 use model::Result;
 use model::config::Accel;
 use model::guest_image::GuestImage;
@@ -7,12 +9,35 @@ use qemu::Qemu;
 use qemu::accelerator::{Choice, SelfTest, Source};
 
 use crate::context::Context;
-use crate::instance::observe::Observed;
 use crate::steps::Outcome;
 
-/// Whether there is anything to choose: a VM that runs has its accelerator, and emulation can be ordered.
-pub(crate) fn is_open(context: &Context<'_>, observed: &Observed) -> bool {
-    matches!(observed, Observed::Absent | Observed::Stopped) && context.project.config.vm.accel != Accel::Tcg
+/// Whether there is anything to choose for a VM that is to be started: emulation can be ordered.
+pub(crate) fn is_open(context: &Context<'_>) -> bool {
+    context.project.config.vm.accel != Accel::Tcg
+}
+
+/// What [`choose`] would say without a test, where that is known. Nothing is run.
+pub(crate) fn known(context: &Context<'_>, image: &GuestImage, qemu: &Qemu) -> Option<Choice> {
+    let only_kvm = context.project.config.vm.accel == Accel::Kvm;
+    let tested = test(context, image, &image.kernel(), qemu).known(only_kvm).ok()??;
+    match tested.refusal {
+        None => Some(Choice::proven_kvm()),
+        Some(_) if only_kvm => None,
+        Some(refusal) => Some(Choice::fallback(&refusal)),
+    }
+}
+
+fn test<'a>(context: &'a Context<'_>, image: &'a GuestImage, kernel: &'a Path, qemu: &'a Qemu) -> SelfTest<'a> {
+    let config = &context.project.config;
+    SelfTest {
+        qemu,
+        device: &context.kvm_device,
+        cpus: config.vm.cpus,
+        kernel,
+        kernel_command_line: &image.manifest.kernel_command_line,
+        deadline: config.timeouts.kvm_test,
+        cache: &context.cache,
+    }
 }
 
 /// KVM where it works; else, by the configuration, emulation with the reason told, or an error.
@@ -20,20 +45,10 @@ pub(crate) fn is_open(context: &Context<'_>, observed: &Observed) -> bool {
 /// # Errors
 /// A Host error where the configuration wants KVM only; errors of finding QEMU and of the test.
 pub(crate) fn choose(context: &Context<'_>, image: &GuestImage) -> Result<Outcome<Choice>> {
-    let config = &context.project.config;
-    let only_kvm = config.vm.accel == Accel::Kvm;
+    let only_kvm = context.project.config.vm.accel == Accel::Kvm;
     let qemu = Qemu::find(&context.cache, context.events)?;
-    let test = SelfTest {
-        qemu: &qemu,
-        device: &context.kvm_device,
-        cpus: config.vm.cpus,
-        kernel: &image.kernel(),
-        kernel_command_line: &image.manifest.kernel_command_line,
-        deadline: config.timeouts.kvm_test,
-        cache: &context.cache,
-    };
     // Who wants nothing else does not want to hear of an old failure.
-    let tested = test.run(only_kvm, context.events)?;
+    let tested = test(context, image, &image.kernel(), &qemu).run(only_kvm, context.events)?;
     let Some(refusal) = &tested.refusal else {
         return Ok(match tested.source {
             Source::Verdict => {

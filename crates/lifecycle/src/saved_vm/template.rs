@@ -1,7 +1,7 @@
 //! Templates of a project: saved VMs of its cluster to begin anew with. Caches: whatever is wrong with one, the way
 //! without it is taken, with one line that says why.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::deadline::Deadline;
@@ -107,6 +107,11 @@ impl SavedVm {
     }
 }
 
+/// Where the template of this kind is, or would be.
+pub(crate) fn directory(context: &Context<'_>, kind: Kind) -> PathBuf {
+    context.project.paths.templates().join(kind.name())
+}
+
 /// The template of this kind, where one fits.
 ///
 /// # Errors
@@ -117,7 +122,7 @@ pub(crate) fn find(
     now: &CompatibilityKey,
     certificate_days: u32,
 ) -> Result<SavedVm, String> {
-    let saved_vm = SavedVm::open(&context.project.paths.templates().join(kind.name()))?;
+    let saved_vm = SavedVm::open(&directory(context, kind))?;
     saved_vm.fits(now, certificate_days)?;
     Ok(saved_vm)
 }
@@ -127,7 +132,7 @@ pub(crate) fn find(
 /// # Errors
 /// An error that names the path.
 pub(crate) fn remove(context: &Context<'_>, kind: Kind) -> Result<()> {
-    discard(context, &context.project.paths.templates().join(kind.name()), PATIENCE)
+    discard(context, &directory(context, kind), PATIENCE)
 }
 
 /// Makes a template of the running instance as it stands, in place of the one of this kind. The guest goes on after a
@@ -136,7 +141,7 @@ pub(crate) fn remove(context: &Context<'_>, kind: Kind) -> Result<()> {
 /// # Errors
 /// Errors of the guest's sync, of saving and of writing; the instance runs on whatever happens.
 pub(crate) fn make(context: &Context<'_>, kind: Kind, running: &Running, cluster: &SavedCluster) -> Result<Kept> {
-    let target = context.project.paths.templates().join(kind.name());
+    let target = directory(context, kind);
     save_running(context, running, &target, "the template", cluster)
 }
 

@@ -1,4 +1,4 @@
-//! `stop`: the VM is suspended, or the guest powers off; if it does not, QEMU is ended by a bounded escalation.
+//! `stop`: the VM is suspended, or the guest powers off; if it does not, the shutdown escalation ends QEMU.
 
 use std::time::Duration;
 
@@ -57,33 +57,25 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
         if matches!(observed, Observed::Running(_)) {
             awake::ensure(context)?;
         }
-        let process = match observed {
-            Observed::Running(running) if !options.power_off && suspended(context, &running, patience)? => {
-                settle(&context.paths())?;
-                let fact = format!("suspended; `{}` goes on where it is", context.command("start"));
-                return Ok(Outcome::Done(StopReport::Suspended, fact));
-            }
-            Observed::Running(running) => running.process,
-            Observed::Orphan(process) => process,
-            Observed::Stopped | Observed::Absent => {
-                let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
-                settle(&context.paths())?;
-                if suspend::is_kept(&context.paths().suspended()) {
-                    return Ok(Outcome::Skipped(StopReport::WasStopped, "it is suspended".to_owned()));
+        for way in plan(&observed, options.power_off) {
+            match (way, &observed) {
+                (Way::Suspend, Observed::Running(running)) => {
+                    if suspended(context, running, patience)? {
+                        settle(&context.paths())?;
+                        let fact = format!("suspended; `{}` resumes it", context.command("start"));
+                        return Ok(Outcome::Done(StopReport::Suspended, fact));
+                    }
                 }
-                return Ok(Outcome::Skipped(StopReport::WasStopped, format!("it is not running{end}")));
+                (_, Observed::Running(running)) => return powered_off(context, &running.process, &escalation),
+                (_, Observed::Orphan(process)) => return powered_off(context, process, &escalation),
+                (_, Observed::Stopped | Observed::Absent) => {}
             }
-        };
-        let report =
-            end(&process, &context.paths(), &escalation, context.events).map_err(|error| match error.class() {
-                ErrorClass::Interrupted => error.because("the guest was told to power off, and may still do so"),
-                _ => error,
-            })?;
-        let fact = match report {
-            StopReport::Forced => "ended by force: the guest did not power off in time",
-            StopReport::Clean | StopReport::Suspended | StopReport::WasStopped => "the guest powered off",
-        };
-        Ok(Outcome::Done(report, fact.to_owned()))
+        }
+        let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
+        settle(&context.paths())?;
+        let is_suspended = suspend::is_kept(&context.paths().suspended());
+        let fact = if is_suspended { "it is suspended".to_owned() } else { format!("it is not running{end}") };
+        Ok(Outcome::Skipped(StopReport::WasStopped, fact))
     })?;
     // What is done is done, but nobody goes on as if it had not been interrupted.
     interrupt::check()?;
@@ -93,6 +85,38 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
         }
     }
     Ok(report)
+}
+
+/// A way to stop a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Its RAM is saved and QEMU ended.
+    Suspend,
+    /// The guest powers off, by the shutdown escalation.
+    PowerOff,
+}
+
+/// The ways to stop what was observed, each the fallback of the one before it; none where nothing runs.
+fn plan(observed: &Observed, power_off: bool) -> &'static [Way] {
+    match observed {
+        Observed::Running(_) if !power_off => &[Way::Suspend, Way::PowerOff],
+        // Without its state file nobody knows what suspended RAM would depend on.
+        Observed::Running(_) | Observed::Orphan(_) => &[Way::PowerOff],
+        Observed::Stopped | Observed::Absent => &[],
+    }
+}
+
+/// Powers the guest off, or ends QEMU by force.
+fn powered_off(context: &Context<'_>, process: &ProcessHandle, escalation: &Escalation) -> Result<Outcome<StopReport>> {
+    let report = end(process, &context.paths(), escalation, context.events).map_err(|error| match error.class() {
+        ErrorClass::Interrupted => error.because("the guest was told to power off, and may still do so"),
+        _ => error,
+    })?;
+    let fact = match report {
+        StopReport::Forced => "ended by force: the guest did not power off in time",
+        StopReport::Clean | StopReport::Suspended | StopReport::WasStopped => "the guest powered off",
+    };
+    Ok(Outcome::Done(report, fact.to_owned()))
 }
 
 /// Suspends it; whether that worked. Why it did not is told.
@@ -139,4 +163,23 @@ pub(crate) fn end(
         events.debug(format!("QEMU was ended by {:?}", stopped.stage));
     }
     Ok(if stopped.clean { StopReport::Clean } else { StopReport::Forced })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_suspended_or_powered_off_where_nothing_runs() {
+        for power_off in [false, true] {
+            assert!(plan(&Observed::Stopped, power_off).is_empty());
+            assert!(plan(&Observed::Absent, power_off).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_vm_without_its_state_file_is_powered_off() {
+        let this = ProcessHandle::prove(std::process::id(), |_, _| true).expect("a look").expect("this process");
+        assert_eq!(plan(&Observed::Orphan(this), false), [Way::PowerOff]);
+    }
 }

@@ -63,22 +63,11 @@ impl SelfTest<'_> {
     /// # Errors
     /// Interrupted, or an error of starting QEMU or of the cache's files.
     pub fn run(&self, again: bool, events: &dyn EventSink) -> Result<Tested> {
-        if let Some(refusal) = device::look(self.device) {
-            return Ok(Tested { refusal: Some(refusal), source: Source::Device });
+        if let Some(known) = self.known(again)? {
+            return Ok(known);
         }
-        let machine = ProbeMachine {
-            version: self.qemu.version,
-            sandbox: self.qemu.sandbox,
-            accelerator: Accelerator::Kvm,
-            cpus: self.cpus,
-            kernel: self.kernel,
-            kernel_command_line: self.kernel_command_line,
-        };
-        let probe = Probe { qemu: self.qemu, machine, deadline: self.deadline };
+        let probe = self.probe();
         let subject = Subject::of(&probe)?;
-        if let Some(kept) = self.kept(&subject, again) {
-            return Ok(kept);
-        }
         let lock = self.cache.accelerator_lock();
         let _lock = FileLock::acquire(&lock, "the test of KVM", self.deadline.saturating_add(LOCK_SLACK), events)?;
         // Another start may have tested meanwhile.
@@ -99,6 +88,29 @@ impl SelfTest<'_> {
             Some(_) => {}
         }
         Ok(Tested { refusal, source: Source::Guest })
+    }
+
+    /// What is known without a test: from the device, or from a verdict of this boot of the host.
+    ///
+    /// # Errors
+    /// An error when QEMU or the kernel cannot be looked at.
+    pub fn known(&self, again: bool) -> Result<Option<Tested>> {
+        if let Some(refusal) = device::look(self.device) {
+            return Ok(Some(Tested { refusal: Some(refusal), source: Source::Device }));
+        }
+        Ok(self.kept(&Subject::of(&self.probe())?, again))
+    }
+
+    fn probe(&self) -> Probe<'_> {
+        let machine = ProbeMachine {
+            version: self.qemu.version,
+            sandbox: self.qemu.sandbox,
+            accelerator: Accelerator::Kvm,
+            cpus: self.cpus,
+            kernel: self.kernel,
+            kernel_command_line: self.kernel_command_line,
+        };
+        Probe { qemu: self.qemu, machine, deadline: self.deadline }
     }
 
     fn kept(&self, subject: &Subject, again: bool) -> Option<Tested> {

@@ -1,5 +1,5 @@
-//! From a VM that runs to a cluster that is proven ours with the project's application on it, and what is kept of it for
-//! the next one.
+//! The steps that follow the start of QEMU: to a cluster that is proven ours with the project's application on it, and the
+//! templates that are saved of it.
 
 use std::time::Instant;
 
@@ -10,7 +10,6 @@ use model::{Error, ErrorClass, Result};
 use qemu::console::ConsoleReader;
 use qemu::{Qmp, read_ahead};
 
-use super::begin::From;
 use crate::apply::{self, AppliedInputs, ApplyReport};
 use crate::context::Context;
 use crate::instance::launch::distribution;
@@ -21,51 +20,51 @@ use crate::instance::wait::watch::GuestWatch;
 use crate::project::desired::Desired;
 use crate::saved_vm::cluster::SavedCluster;
 use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::start::plan::{From, Step, Way};
 use crate::steps::{Outcome, Steps};
 
 /// What is waited for.
-pub(super) struct Arrival<'a> {
-    pub(super) context: &'a Context<'a>,
-    pub(super) desired: &'a Desired,
-    pub(super) image: &'a GuestImage,
-    pub(super) deadline: Deadline,
-    pub(super) running: &'a Running,
-    pub(super) from: From,
+pub(in crate::start) struct Arrival<'a> {
+    pub(in crate::start) context: &'a Context<'a>,
+    pub(in crate::start) desired: &'a Desired,
+    pub(in crate::start) image: &'a GuestImage,
+    pub(in crate::start) deadline: Deadline,
+    pub(in crate::start) running: &'a Running,
+    pub(in crate::start) way: &'a Way,
     /// The cluster, where the RAM was saved.
-    pub(super) cluster: Option<&'a SavedCluster>,
+    pub(in crate::start) cluster: Option<&'a SavedCluster>,
     /// The saved VM that it was restored from.
-    pub(super) saved_vm: Option<&'a SavedVm>,
+    pub(in crate::start) saved_vm: Option<&'a SavedVm>,
 }
 
 /// What came of it.
-pub(super) enum Arrived {
+pub(in crate::start) enum Arrived {
     /// The cluster is there; with what was applied, and whether its Services answer.
     Ready(Option<ApplyReport>, ServicesState),
-    /// A cluster that was kept in RAM does not answer, for this reason.
-    Asleep(String),
+    /// A cluster that continued from saved RAM does not answer, for this reason.
+    Silent(String),
 }
 
 impl Arrival<'_> {
     /// Waits, applies, and keeps a new cluster for the next reset.
     /// A snapshot is left as it is: nothing is applied to it.
-    pub(super) fn run(&self, console: ConsoleReader, steps: &mut Steps<'_>) -> Result<Arrived> {
+    pub(in crate::start) fn run(&self, console: ConsoleReader, steps: &mut Steps<'_>) -> Result<Arrived> {
         let paths = self.context.paths();
         let watch = &mut GuestWatch::new(&self.running.process, console, &paths, self.context.events);
         watch.resets_end(true);
         let (access, cluster) = match self.cluster {
-            Some(cluster) => match steps.run("Waking the cluster", || self.wake(watch, cluster))? {
+            Some(cluster) => match steps.run(Step::WakeCluster.title(), || self.wake(watch, cluster))? {
                 Ok(access) => (access, cluster.clone()),
-                Err(why) => return Ok(Arrived::Asleep(why)),
+                Err(why) => return Ok(Arrived::Silent(why)),
             },
             None => self.wait(watch, steps)?,
         };
         self.allow_resets(watch);
-        let (applied, state) = match self.from {
-            From::Snapshot | From::SnapshotDisk => (None, self.asking(&access, cluster, || Ok(()))?.2),
-            _ => {
-                let (report, state) = self.apply(watch, &access, cluster, steps)?;
-                (Some(report), state)
-            }
+        let (applied, state) = if self.way.has(Step::WaitForApplication) {
+            let (report, state) = self.apply(watch, &access, cluster, steps)?;
+            (Some(report), state)
+        } else {
+            (None, self.asking(&access, cluster, || Ok(()))?.2)
         };
         Ok(Arrived::Ready(applied, state))
     }
@@ -89,22 +88,21 @@ impl Arrival<'_> {
         steps: &mut Steps<'_>,
     ) -> Result<(ApplyReport, ServicesState)> {
         let ports = self.running.state_file.ports();
-        if cluster.applied.is_some() {
+        if !self.way.has(Step::ApplyManifests) {
             let wait = || apply::answers(self.context, self.desired, &ports, watch, self.deadline);
-            let wait = || steps.run("Waiting for the application", wait);
+            let wait = || steps.run(Step::WaitForApplication.title(), wait);
             return self.asking(access, cluster, wait).map(|(report, _, state)| (report, state));
         }
-        let keeps = self.context.project.config.templates;
-        if keeps && self.from == From::NewDisk {
-            steps.run("Keeping the cluster for resets", || self.keep(Kind::Ready, &cluster))?;
+        if self.way.has(Step::SaveReady) {
+            steps.run(Step::SaveReady.title(), || self.keep(Kind::Ready, &cluster))?;
         }
         let inputs = AppliedInputs::without_images(self.context, self.desired)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
         let deploy =
             || apply::deploy(self.context, self.desired, steps, watch, access, Some(ports), settings, self.deadline);
         let (report, cluster, state) = self.asking(access, cluster, deploy)?;
-        if keeps && matches!(self.from, From::NewDisk | From::Template) {
-            steps.run("Keeping the application for resets", || {
+        if self.way.has(Step::SaveApplied) {
+            steps.run(Step::SaveApplied.title(), || {
                 // Every reset would bring it back as it is.
                 if state.is_silent() {
                     return Ok(Outcome::Skipped((), "its Services do not answer".to_owned()));
@@ -125,7 +123,7 @@ impl Arrival<'_> {
         cluster: SavedCluster,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<(T, SavedCluster, ServicesState)> {
-        let patience = match self.from {
+        let patience = match self.way.from {
             From::NewDisk | From::Disk | From::SnapshotDisk | From::Running => services::AFTER_A_BOOT,
             From::SuspendedRam | From::Template | From::Snapshot => services::AS_BEFORE,
         };
@@ -164,15 +162,15 @@ impl Arrival<'_> {
     fn wait(&self, watch: &mut GuestWatch<'_>, steps: &mut Steps<'_>) -> Result<(Access, SavedCluster)> {
         let paths = self.context.paths();
         let manifest = &self.image.manifest;
-        let admin: Credentials = steps.run("Booting the guest", || {
+        let admin: Credentials = steps.run(Step::BootGuest.title(), || {
             let admin = readiness::admin_kubeconfig(watch, &paths, manifest, self.deadline)?;
             // Where it stood still or slept with its host, so did its clock.
-            if matches!(self.from, From::Running | From::SuspendedRam) {
+            if matches!(self.way.from, From::Running | From::SuspendedRam) {
                 readiness::set_clock(&paths, self.context.events);
             }
             Ok(Outcome::Done(admin, manifest.operating_system.clone()))
         })?;
-        steps.run("Waiting for Kubernetes", || {
+        steps.run(Step::WaitForKubernetes.title(), || {
             let ports = self.running.state_file.ports();
             let access = readiness::api(watch, &self.context.name, &ports, &admin, self.deadline)?;
             let node = &manifest.node_name;
@@ -219,7 +217,7 @@ impl Arrival<'_> {
 ///
 /// # Errors
 /// Timeout and Guest errors of the watch.
-pub(super) fn wake(
+pub(in crate::start) fn wake(
     context: &Context<'_>,
     running: &Running,
     watch: &mut GuestWatch<'_>,
