@@ -23,12 +23,51 @@ fn the_readme_has_every_exit_code() {
     }
 }
 
+/// Every key is in the first cell of a row, and its default in the second.
 #[test]
-fn the_readme_has_every_key() {
-    let readme = read("README.md");
+fn the_page_on_the_configuration_has_every_key_with_its_default() {
+    let page = read("docs/configuration.md");
+    let rows: Vec<Vec<&str>> = page.lines().map(|line| line.trim_matches('|').split(" |").collect()).collect();
     for key in KEYS.iter().filter(|key| key.name != "version") {
-        assert!(readme.contains(&format!("`{}`", key.name)), "{} is not documented", key.name);
+        let row = rows.iter().find(|row| row[0].contains(&format!("`{}`", key.name)) && row.len() > 2);
+        let stated = row.unwrap_or_else(|| panic!("{} is not documented", key.name))[1].trim();
+        let default = key.default.unwrap_or_default();
+        // WEB_PORT is in another file.
+        let is_default = stated == default || stated == format!("`[\"{default}\"]`") || key.name == "ports.web";
+        assert!(is_default, "{}: the default is {default:?}, not {stated:?}", key.name);
     }
+}
+
+/// Links from the documents for users to files of the repository, and to headings in them.
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let mut documents = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "CHANGELOG.md".to_owned()];
+    for entry in fs::read_dir(repository().join("docs")).unwrap().flatten() {
+        documents.push(format!("docs/{}", entry.file_name().to_str().unwrap()));
+    }
+    for document in documents {
+        let text = read(&document);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let linked = match file {
+                "" => document.clone(),
+                file => Path::new(&document).with_file_name(file).to_str().unwrap().to_owned(),
+            };
+            let found = if heading.is_empty() {
+                repository().join(&linked).exists()
+            } else {
+                read(&linked).lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == heading)
+            };
+            assert!(found, "{document}: {target} leads nowhere");
+        }
+    }
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_')).collect()
 }
 
 /// Every row of the table of errors ends with the name of the test that shows its message.
