@@ -160,7 +160,7 @@ fn an_interrupt_between_the_saved_ram_and_the_end_of_qemu_left_a_vm_that_stood_s
     }
     kill(vm);
     let said = verb.said();
-    assert!(said.contains("Stopping the VM …: suspended; `k3s-vm start` goes on where it is\n"), "{said}");
+    assert!(said.contains("Stopping the VM …: suspended; `k3s-vm start` resumes it\n"), "{said}");
     assert!(said.ends_with("Error: interrupted\n  k3s-vm is suspended\n\nNext: k3s-vm start\n"), "{said}");
     setup.script(&Script { agent: guest(0), ..Script::default() });
     assert!(setup.says(&["start", "--no-wait"], 0).contains("Resuming the VM"), "it was not kept");

@@ -22,7 +22,7 @@ fn a_cluster_that_nobody_had_waited_for_was_powered_off_and_lost_its_ram() {
     for verb in [&["start", "--no-wait"][..], &["reset", "--no-wait"]] {
         setup.says(verb, 0);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM …: suspended; `k3s-vm start` goes on where it is");
+            insta::assert_snapshot!(setup.says(&["stop"], 0), @"[1/1] Stopping the VM …: suspended; `k3s-vm start` resumes it");
         }
         let output = setup.run(&["start", "--no-wait"]);
         let (said, told) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
