@@ -4,8 +4,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod circles;
+mod heads;
 mod nix;
-mod sizes;
+mod rust_files;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,8 +24,10 @@ Tasks:
   bench instant [--runs N] [--resets N] [--json FILE]
          Measure reset, run, stop and start, pause and resume, snapshot save and a clone's memory against the cold
          boot and QEMU's own snapshots of the same run; then 200 (or N) resets in a row, which may leave nothing
-  nix    Fetch Debian's Nix into target/nix, not installed, for the tests that evaluate guest/nixos
-  sizes  Check that source files say what they own, and name long ones";
+  circles
+         Check that no files of a crate use each other in a circle
+  heads  Check that Rust files say what they own
+  nix    Fetch Debian's Nix into target/nix, not installed, for the tests that evaluate guest/nixos";
 
 fn main() -> ExitCode {
     match run() {
@@ -47,7 +51,8 @@ fn run() -> Result<()> {
             bench::run(&repository(), runs, &against)
         }
         ["nix"] => nix::run(&repository()),
-        ["sizes"] => sizes::run(&repository()),
+        ["circles"] => circles::run(&repository()),
+        ["heads"] => heads::run(&repository()),
         ["-h" | "--help" | "help"] => {
             println!("{USAGE}");
             Ok(())
