@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_over_three_files_is_found_and_two_are_told_apart() {
+    fn a_circle_over_three_files_is_found_and_two_circles_are_separate() {
         let files = [
             ("main.rs", "mod a; mod b; mod c; mod d; mod e;"),
             ("a.rs", "use crate::b::B;"),
