@@ -1,7 +1,7 @@
 # An alternative to `bin/k3s-vm`, which does not use this file: a NixOS with K3s as a microVM (microvm.nix), for users who
 # want only Nix. It has no templates, no kubeconfig for web/ and no manifests. It uses the same ports, so stop the other
-# VM first. It needs a working KVM (microvm.nix starts QEMU with `-enable-kvm -cpu host`). guest.host_access does not
-# apply: its pods reach services on the host's loopback at 10.0.2.2. The serial console, a root shell, is the terminal;
+# VM first. It needs KVM (microvm.nix starts QEMU with `-enable-kvm -cpu host`), and one that works. guest.host_access
+# does not apply: its pods reach services on the host's loopback at 10.0.2.2. The serial console, a root shell, is the terminal;
 # the cluster's data are in k3s-microvm.img in the directory from which it is started.
 #
 # How to call it: Nix copies a flake's whole source to its store whenever it has changed, and the flake's URL decides what
