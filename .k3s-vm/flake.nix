@@ -1,21 +1,20 @@
-# An alternative to `bin/k3s-vm`, which does not use this file: a NixOS with K3s as a microVM (microvm.nix), for who
-# wants nothing but Nix. No templates, no kubeconfig for web/, no manifests. It takes the same ports, so stop the other
-# VM first. It needs KVM (microvm.nix starts QEMU with `-enable-kvm -cpu host`): where /dev/kvm does not open it does
-# not start, and where guests hang under KVM it hangs. Its pods reach the services on the host's loopback, at 10.0.2.2:
-# guest.host_access is of the other VM alone. The serial console, a root shell, is the terminal; the cluster's data are in k3s-microvm.img in the directory
-# from which it is started.
+# An alternative to `bin/k3s-vm`, which does not use this file: a NixOS with K3s as a microVM (microvm.nix), for users who
+# want only Nix. It has no templates, no kubeconfig for web/ and no manifests. It uses the same ports, so stop the other
+# VM first. It needs KVM (microvm.nix starts QEMU with `-enable-kvm -cpu host`), and one that works. guest.host_access
+# does not apply: its pods reach services on the host's loopback at 10.0.2.2. The serial console, a root shell, is the terminal;
+# the cluster's data are in k3s-microvm.img in the directory from which it is started.
 #
-# How to call it. Nix copies a flake's whole source to its store before it reads it, at every change anew, and how the
-# flake is named decides what that is. The disks in vm/ must never be part of it.
+# How to call it: Nix copies a flake's whole source to its store whenever it has changed, and the flake's URL decides what
+# the source is. The disks in vm/ must never be part of it.
 #
 #   nix run ./.k3s-vm
-#     in a Git checkout that knows this file: the source is what Git tracks, and vm/ is ignored by Git.
+#     in a Git checkout that tracks this file: the source is what Git tracks, and Git ignores vm/.
 #
 #   d=$(mktemp -d) && cp .k3s-vm/flake.* "$d" && nix run "path:$d"
-#     everywhere else: Git that ignores .k3s-vm ("is not tracked by Git", "does not exist"), or no Git at all.
+#     everywhere else: Git ignores .k3s-vm ("is not tracked by Git", "does not exist"), or there is no Git.
 #
-# Never `nix run path:.k3s-vm`: that is the directory with all disks in it. Both want
-# `--extra-experimental-features 'nix-command flakes'` where these are off.
+# Never `nix run path:.k3s-vm`: that is the directory with all disks in it. Both commands need
+# `--extra-experimental-features 'nix-command flakes'` where these features are off.
 {
   description = "K3s in a microVM";
 
@@ -45,10 +44,10 @@
       guest =
         { lib, ... }:
         {
-          # Not a name of an instance of k3s-vm, which would take it for one of its own.
+          # Not the name of an instance of k3s-vm, which would take the VM for its own.
           networking.hostName = "microvm-k3s";
           networking.firewall.enable = false;
-          # microvm.nix does not wait for a network, and K3s takes the address that it finds when it starts.
+          # microvm.nix does not wait for a network, but K3s needs an address when it starts.
           networking.useNetworkd = true;
           systemd.network = {
             networks."10-uplink" = {
@@ -67,7 +66,7 @@
             vcpu = 2;
             # Not 2048: QEMU's machine `microvm` hangs with exactly that much.
             mem = 3072;
-            # The root is in memory; what K3s and containerd keep needs a true file system.
+            # The root is in memory; the data of K3s and containerd need a filesystem on a disk.
             volumes = [
               {
                 image = "k3s-microvm.img";
@@ -108,7 +107,7 @@
             wants = [ "network-online.target" ];
             after = [ "network-online.target" ];
           };
-          # The node's password must be as old as the database that knows it.
+          # The node's password must be stored with the database that has its hash.
           systemd.tmpfiles.settings."10-k3s-microvm" = {
             "/var/lib/rancher/etc".d.mode = "0755";
             "/etc/rancher".L.argument = "/var/lib/rancher/etc";

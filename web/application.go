@@ -17,7 +17,7 @@ var pageText string
 
 var page = template.Must(template.New("page").Parse(pageText))
 
-// application answers the requests.
+// application handles the requests.
 type application struct {
 	environment func() []string
 	visits      *visits
@@ -25,7 +25,7 @@ type application struct {
 	started     time.Time
 }
 
-// state is what the page shows and /api/state tells.
+// state is the content of the page and of /api/state.
 type state struct {
 	Greeting   string     `json:"greeting"`
 	Pod        string     `json:"pod"`
@@ -68,7 +68,7 @@ func (a *application) showPage(w http.ResponseWriter, r *http.Request) {
 	w.Write(text.Bytes())
 }
 
-// showState tells the state to programs; it is no visit.
+// showState writes the state as JSON, and does not count as a visit.
 func (a *application) showState(w http.ResponseWriter, r *http.Request) {
 	text, err := json.MarshalIndent(a.state(r.Context()), "", "  ")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// node is what the page tells of a node.
+// node is a node as the page shows it.
 type node struct {
 	Name    string `json:"name"`
 	Ready   bool   `json:"ready"`
@@ -22,16 +22,16 @@ type node struct {
 	System  string `json:"system"`
 }
 
-// cluster talks to the API server that the kubeconfig names.
+// cluster is a client of the API server in the kubeconfig.
 type cluster struct {
 	server string
 	token  string
 	client *http.Client
-	// Why there is no client; then the other fields are empty.
+	// The reason why there is no client; the other fields are then empty.
 	unusable error
 }
 
-// kubeconfig is the part of a kubeconfig that is needed: one server, its CA, a client certificate or a token.
+// kubeconfig is the part of a kubeconfig that the application needs: a server, its CA, a client certificate or a token.
 type kubeconfig struct {
 	CurrentContext string `json:"current-context"`
 	Contexts       []struct {
@@ -63,7 +63,7 @@ type kubeconfigUser struct {
 	Token       string `json:"token"`
 }
 
-// clusterFromEnvironment reads the value of KUBECONFIG_PRIMARY. A value that cannot be used is told on the page, since
+// clusterFromEnvironment reads the value of KUBECONFIG_PRIMARY. The page reports a value that cannot be used, since
 // the application works without it.
 func clusterFromEnvironment(value string) *cluster {
 	connected, err := connect(value)
@@ -108,7 +108,7 @@ func connect(value string) (*cluster, error) {
 	}, nil
 }
 
-// current follows current-context to its server and its user.
+// current returns the server and user of current-context.
 func (k kubeconfig) current() (site kubeconfigSite, user kubeconfigUser, err error) {
 	for _, candidate := range k.Contexts {
 		if candidate.Name != k.CurrentContext {
@@ -133,7 +133,7 @@ func (k kubeconfig) current() (site kubeconfigSite, user kubeconfigUser, err err
 	return site, user, fmt.Errorf("has no context %q", k.CurrentContext)
 }
 
-// nodes asks the API server for the nodes.
+// nodes lists the nodes.
 func (c *cluster) nodes(ctx context.Context) ([]node, error) {
 	if c.unusable != nil {
 		return nil, c.unusable

@@ -27,8 +27,8 @@ const nodeList = `{"kind": "NodeList", "items": [
   {"metadata": {"name": "other"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
 ]}`
 
-// apiServer answers like an API server that knows only clients with a certificate, and returns the environment value
-// that leads to it.
+// apiServer starts an API server that accepts only clients with a certificate, and returns the value of
+// KUBECONFIG_PRIMARY for it.
 func apiServer(t *testing.T, answer http.HandlerFunc) string {
 	t.Helper()
 	certificate, key := clientCertificate(t)

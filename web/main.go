@@ -1,5 +1,5 @@
-// Command web is the example application: it shows the variables that it was given, lists the nodes of its cluster
-// and counts visits on a persistent volume.
+// Command web is the example application: it shows its variables, lists the nodes of its cluster and counts visits on a
+// persistent volume.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 	}
 }
 
-// serve runs until the process is told to end, then finishes the requests that are under way.
+// serve runs until SIGINT or SIGTERM, then finishes the open requests.
 func serve(listen, data string) error {
 	visits, err := openVisits(data)
 	if err != nil {
@@ -64,8 +64,7 @@ func serve(listen, data string) error {
 	return nil
 }
 
-// resolve prints the addresses of each name as the pod's own DNS gives them: a check that works in an image without
-// a shell.
+// resolve prints the addresses of each name by the pod's DNS: a check for an image without a shell.
 func resolve(names []string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -82,8 +81,7 @@ func resolve(names []string) int {
 	return 0
 }
 
-// dial opens a connection to each HOST:PORT and prints the address that took it, likewise: a new connection, where
-// the server would go on with the one that it has.
+// dial opens a new connection to each HOST:PORT and prints the remote address; the server itself may reuse connections.
 func dial(targets []string) int {
 	for _, target := range targets {
 		connection, err := net.DialTimeout("tcp", target, 10*time.Second)

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// kubeconfigVariable names the variable that holds the kubeconfig: JSON in base64.
+// kubeconfigVariable is the variable with the kubeconfig, as JSON in base64.
 const kubeconfigVariable = "KUBECONFIG_PRIMARY"
 
-// variable is one injected variable as it may be shown.
+// variable is an injected variable with the value to show.
 type variable struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
 	Secret bool   `json:"secret"`
 }
 
-// injected picks what the project injected from the environment of the process: the rest is what the container
-// runtime and Kubernetes add to every container. Values that look secret are described, not shown.
+// injected returns the project's variables from the process environment, without those that the container runtime and
+// Kubernetes add to every container. A value that looks secret is described, not shown.
 func injected(environment []string) []variable {
 	var variables []variable
 	for _, entry := range environment {

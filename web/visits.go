@@ -11,15 +11,15 @@ import (
 	"sync"
 )
 
-// visits counts in a file, so that the count survives the process, the pod and the VM.
+// visits is a counter in a file, so that it survives the process, the pod and the VM.
 type visits struct {
 	mutex sync.Mutex
 	path  string
 	count uint64
 }
 
-// openVisits reads the count in the directory; a directory without one begins at 0. A count that cannot be read is an error
-// rather than a new beginning.
+// openVisits reads the counter in the directory; without a file it begins at 0. A file that cannot be read is an error, so
+// that no count is lost.
 func openVisits(directory string) (*visits, error) {
 	path := filepath.Join(directory, "visits")
 	content, err := os.ReadFile(path)
@@ -36,7 +36,7 @@ func openVisits(directory string) (*visits, error) {
 	return &visits{path: path, count: count}, nil
 }
 
-// add counts one visit and returns the new count, which is on the disk then.
+// add counts one visit and returns the new count, which has been synced to the disk.
 func (v *visits) add() (uint64, error) {
 	v.mutex.Lock()
 	defer v.mutex.Unlock()
@@ -53,7 +53,7 @@ func (v *visits) now() uint64 {
 	return v.count
 }
 
-// replace gives the file a new content, whole or not at all.
+// replace replaces the content of the file atomically.
 func replace(path, content string) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), ".visits-")
 	if err != nil {

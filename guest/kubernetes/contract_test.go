@@ -1,6 +1,6 @@
 //go:build !tools
 
-// Package contract checks that contract.json says the same as the code.
+// Package contract checks that contract.json agrees with the code.
 package contract
 
 import (

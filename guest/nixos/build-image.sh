@@ -1,8 +1,8 @@
 #!/bin/sh
 # The builder of image.nix: paths, kernel, initial RAM disk and manifest -> the directory of a guest image.
 #
-# It needs coreutils, sed, xargs, mke2fs, fakeroot and qemu-img, and neither root, nor a mount, nor a namespace, nor KVM: it runs
-# in Nix's sandbox and outside of it.
+# It needs coreutils, sed, xargs, mke2fs, fakeroot and qemu-img, but no root, mount, namespace or KVM: it runs inside and
+# outside of Nix's sandbox.
 set -eu
 
 usage='Usage: build-image.sh --paths FILE --kernel FILE --initrd FILE --manifest FILE --label LABEL --size-mib N
@@ -42,7 +42,7 @@ $usage" 2
 done
 
 work=$(mktemp -d)
-# Directories of a store cannot be written to, not even to remove what is in them.
+# Directories of a store are read-only, so that their entries could not even be removed.
 trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
 mkdir "$work/root"
 mkdir -p "$out"
@@ -51,33 +51,33 @@ echo 'copying the closure'
 paths=$(readlink -f "$paths")
 (
     cd "$from"
-    # Relative, so that --parents makes the same directories below the root.
+    # A relative path, so that --parents makes the same directories below the root.
     sed 's,^/*,,' "$paths" |
         xargs -d '\n' cp --archive --no-preserve=ownership --reflink=auto --parents --target-directory="$work/root"
 )
-# Whatever the umask: all may enter the guest's root.
+# Whatever the umask is, everybody may enter the guest's root.
 chmod 755 "$work/root"
 
 echo 'writing the file system'
 truncate -s "${size}M" "$work/root.raw"
-# The same tree gives the same bytes (e2fsprogs before 1.47.1 does not heed SOURCE_DATE_EPOCH): a store's time is 1.
+# The same tree must give the same bytes (e2fsprogs before 1.47.1 ignores SOURCE_DATE_EPOCH): the time in a store is 1.
 uuid=6b33732d-766d-4e69-9f78-4f5300000000
-# As root's in the eyes of mke2fs, whoever builds. It has its full size: nothing grows at boot, and no guest runs out of
-# space before it has grown. Groups are marked as unwritten, so that the image stays sparse; nothing is reserved for
-# root, since all is root's; container images are many small files.
+# Under fakeroot, so that root owns the files. The filesystem has its full size, so nothing has to be grown at boot. Groups
+# are marked as unwritten, so that the image stays sparse; no blocks are reserved for root, since everything runs as root;
+# container images are many small files.
 SOURCE_DATE_EPOCH=1 fakeroot -- mke2fs -q -F -t ext4 -L "$label" -U "$uuid" -m 0 -i 16384 -O ^resize_inode \
     -E "hash_seed=$uuid,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0" \
     -d "$work/root" "$work/root.raw"
 
 echo 'compressing the disk'
-# Written in order, for the same reason.
+# Written in order, so that the bytes are the same.
 qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd -m 4 "$work/root.raw" "$out/root.qcow2"
 
-# Copies, so that the directory refers to nothing.
+# Copies, so that the directory has no references to the store.
 cp --no-preserve=mode,ownership "$kernel" "$out/kernel"
 cp --no-preserve=mode,ownership "$initrd" "$out/initrd"
 
-# By these damage is noticed. The manifest is one object, which ends with its brace.
+# Digests detect damage. The manifest is one JSON object, so its last line is the closing brace.
 described() {
     printf '"%s":{"size":%s,"sha256":"%s"}' "$1" "$(stat -c %s "$out/$1")" "$(sha256sum "$out/$1" | cut -d ' ' -f 1)"
 }

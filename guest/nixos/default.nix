@@ -1,4 +1,4 @@
-# The entry: attributes `image`, `k3sVersions` and `nixpkgsRevision`. README.md says what the arguments are.
+# The entry: attributes `image`, `k3sVersions` and `nixpkgsRevision`. README.md describes the arguments.
 {
   nixpkgs ? null,
   settings ? null,
@@ -26,7 +26,7 @@ let
         builtins.toJSON (given.schema or null)
       }, this guest reads 1";
 
-  # A guest is Linux whatever the host is; on macOS Nix then wants a builder for it.
+  # A guest is Linux whatever the host is; on macOS Nix needs a Linux builder.
   hostAsLinux = builtins.replaceStrings [ "darwin" ] [ "linux" ] builtins.currentSystem;
   system = checked.system or hostAsLinux;
 

@@ -1,6 +1,6 @@
-# The guest contract as NixOS configuration: what the host relies on, and nothing of a project's own.
+# The guest contract as NixOS configuration, without anything of a project's own.
 #
-# Which options it uses, with their types, is in crates/guest-image/tests/nixos/options.tsv.
+# The options that it uses are listed with their types in crates/guest-image/tests/nixos/options.tsv.
 {
   config,
   lib,
@@ -10,7 +10,7 @@
 let
   cfg = config.k3sVm;
 
-  # Files that guests of Debian have, too.
+  # Files that Debian guests have, too.
   k3sFiles = ../k3s/rootfs/etc;
   debianFiles = ../debian/rootfs/etc;
 
@@ -21,16 +21,16 @@ let
       builtins.split "\n" (builtins.readFile file)
     );
 
-  # Files of the QEMU that runs now, read at each login: a guest restored from a template has had another one at its boot.
+  # Files of the running QEMU, read at each login: a guest that was restored from a template booted in another one.
   fromHost = name: "/sys/firmware/qemu_fw_cfg/by_name/opt/k3s-vm/${name}/raw";
 
-  # Plain, since unpacking is dear in an emulated CPU; the disk's image is compressed as a whole.
+  # Uncompressed, since unpacking is expensive on an emulated CPU; the disk image is compressed as a whole.
   airgapImages = pkgs.runCommand "k3s-airgap-images.tar" {
     nativeBuildInputs = [ pkgs.zstd ];
   } "zstd -d --no-progress -o $out ${config.services.k3s.package.airgap-images}";
 in
 {
-  # Booting: the host brings kernel, initial RAM disk and command line.
+  # Booting: the host provides kernel, initial RAM disk and command line.
   boot.loader.grub.enable = false;
   boot.initrd.systemd.enable = true;
   boot.initrd.includeDefaultModules = false;
@@ -45,18 +45,18 @@ in
     "audit=0"
     "random.trust_cpu=on"
     "TERM=dumb"
-    # A first stage that fails panics, which the host sees, instead of waiting for somebody at the console.
+    # A stage 1 that fails panics, which the host sees, instead of waiting at the console.
     "boot.panic_on_fail"
   ];
   fileSystems."/" = {
     device = "/dev/disk/by-label/${(import ./disk.nix).label}";
     fsType = "ext4";
     options = [ "noatime" ];
-    # Its journal is replayed by the kernel.
+    # The kernel replays its journal.
     noCheck = true;
   };
 
-  # By name, not by luck: what the host's files need, the power button, random numbers of a restored guest, and K3s.
+  # Loaded by name: for the host's files, the power button, the random numbers of a restored guest, and K3s.
   boot.kernelModules = [
     "qemu_fw_cfg"
     "button"
@@ -74,11 +74,11 @@ in
     "timezone".source = debianFiles + "/timezone";
   };
 
-  # Containers mount these from their host. NixOS itself brings protocols, services and CA certificates.
+  # Containers mount these from their host. NixOS itself has protocols, services and CA certificates.
   time.timeZone = "Etc/UTC";
   systemd.tmpfiles.settings."10-k3s-vm"."/usr/share/zoneinfo"."L+".argument = "/etc/zoneinfo";
 
-  # The file says why.
+  # The file explains why.
   systemd.services.k3s-vm-hooks = {
     description = "Netfilter hooks in use before anything else needs them";
     unitConfig.DefaultDependencies = false;
@@ -96,7 +96,7 @@ in
     };
   };
 
-  # Likewise. Without it K3s does not start.
+  # The same. K3s requires it.
   systemd.services.k3s-vm-host-access = {
     description = "The host's services, closed to pods";
     unitConfig.DefaultDependencies = false;
@@ -118,8 +118,8 @@ in
     };
   };
 
-  # QEMU's user network always gives these addresses. Nobody connects to the guest but through the host's ports, so
-  # NixOS's firewall would guard nothing; what the guest may reach is in k3s-vm/host-access.nft.
+  # QEMU's user network always has these addresses. The guest is reachable only through the host's ports, so NixOS's
+  # firewall has nothing to protect; k3s-vm/host-access.nft says what the guest may reach.
   networking = {
     hostName = cfg.nodeName;
     hosts."10.0.2.2" = [ "host.k3s-vm.internal" ];
@@ -131,7 +131,7 @@ in
   };
   services.resolved.enable = false;
   systemd.network = {
-    # The routes of pods are not its business.
+    # It must not manage the routes of pods.
     config.networkConfig = {
       ManageForeignRoutes = false;
       ManageForeignRoutingPolicyRules = false;
@@ -152,7 +152,7 @@ in
     };
   };
 
-  # One sshd for each connection, for the keys' sake. Root by key only.
+  # One sshd for each connection, so that it reads the current keys. Only root can log in, only with a key.
   services.openssh = {
     enable = true;
     startWhenNeeded = true;
@@ -176,13 +176,13 @@ in
 
   services.qemuGuest.enable = true;
   systemd.services.qemu-guest-agent = {
-    # What the host asks for (`ctr`, `df`) is found as in a shell.
+    # Programs that the host calls (`ctr`, `df`) are found as in a shell.
     path = [ "/run/current-system/sw" ];
-    # While the power-off that it was asked for is under way the agent does not heed SIGTERM, and it has nothing to save.
+    # After a request to power off the agent ignores SIGTERM; it has nothing to save.
     serviceConfig.KillSignal = "SIGKILL";
     serviceConfig.CPUWeight = 10000;
   };
-  # The control plane before the pods when CPU is short: a restored cluster answers while its pods still find their feet.
+  # The control plane has priority over pods, so that a restored cluster answers while its pods still resume.
   systemd.slices.system.sliceConfig.CPUWeight = 10000;
 
   services.k3s = {
@@ -193,7 +193,7 @@ in
     images = lib.optionals cfg.airgapImages [ airgapImages ];
     manifests.k3s-vm-host.source =
       ../k3s/rootfs/var/lib/rancher/k3s/server/manifests/k3s-vm-host.yaml;
-    # As guest/k3s/rootfs/etc/rancher/k3s/config.yaml.
+    # The same as in guest/k3s/rootfs/etc/rancher/k3s/config.yaml.
     extraFlags = [
       "--node-name=${cfg.nodeName}"
       "--node-ip=10.0.2.15"
@@ -204,36 +204,36 @@ in
     ];
   };
   systemd.services.k3s = {
-    # Interrupting goroutines by signals is dear under emulation, and Kubernetes has no loops that need it.
+    # Preempting goroutines by signals is expensive under emulation, and Kubernetes has no loops that need it.
     environment.GODEBUG = "asyncpreemptoff=1";
-    # A restart does not touch the pods (KillMode=process); at power-off systemd ends what is left.
+    # A restart leaves the pods running (KillMode=process); at power-off systemd ends them.
     serviceConfig.TimeoutStopSec = 10;
     serviceConfig.CPUWeight = 10000;
-    # A pod that eats the memory must not cost the cluster its API.
+    # A pod that uses all memory must not end the API.
     serviceConfig.OOMScoreAdjust = -999;
   };
-  # Where this file is, K3s imports an archive once; otherwise at each start.
+  # With this file K3s imports an archive once, otherwise at each start.
   systemd.tmpfiles.settings."10-k3s-vm"."/var/lib/rancher/k3s/agent/images/.cache.json".f = {
     mode = "0644";
     user = "root";
     group = "root";
   };
 
-  # The kernel may have been told to begin on one CPU (maxcpus=1).
+  # The kernel may have booted with one CPU (maxcpus=1).
   systemd.tmpfiles.settings."10-k3s-vm"."/sys/devices/system/cpu/cpu*/online".w.argument = "1";
 
-  # A container that ignores SIGTERM must not hold up a power-off for systemd's usual ninety seconds.
+  # A container that ignores SIGTERM must not delay a power-off for systemd's default of ninety seconds.
   systemd.settings.Manager.DefaultTimeoutStopSec = "5s";
 
-  # Nobody is at the console, which is the host's log. Not by nixpkgs' profile `headless`: it puts `vga=` on the kernel's
-  # command line, with which a board without VGA waits half a minute for a key.
+  # The console is only logged. Not with nixpkgs' profile `headless`: it puts `vga=` on the kernel's command line, which
+  # makes a board without VGA wait half a minute for a key.
   systemd.enableEmergencyMode = false;
   systemd.services."serial-getty@ttyS0".enable = false;
   systemd.services."serial-getty@hvc0".enable = false;
   systemd.services."getty@tty1".enable = false;
   systemd.services."autovt@".enable = false;
 
-  # The host sets the clock and keeps the console.
+  # The host sets the clock and logs the console.
   services.timesyncd.enable = false;
   services.journald.storage = "volatile";
   services.journald.extraConfig = "RuntimeMaxUse=48M";

@@ -20,10 +20,10 @@ pkgs.stdenvNoCC.mkDerivation {
     pkgs.qemu-utils
   ];
 
-  # The directory has copies of everything, so nothing that it mentions must be kept for it.
+  # The directory has copies of everything, so it needs no references to the store.
   __structuredAttrs = true;
   unsafeDiscardReferences.out = true;
-  # Large, and made of what is there anyway: dearer to fetch than to make.
+  # Large, and made of inputs that are needed anyway: fetching it would cost more than making it.
   preferLocalBuild = true;
   allowSubstitutes = false;
 

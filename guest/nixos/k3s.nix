@@ -1,11 +1,11 @@
-# The K3s that a nixpkgs has: one build for each minor version, as `k3s_1_NN`; `k3s` is the one it recommends.
+# The K3s packages of a nixpkgs: one for each minor version, `k3s_1_NN`; `k3s` is the recommended one.
 # Only builtins, so that it can be evaluated without a nixpkgs.
 pkgs:
 let
   numbers = builtins.match "k3s_([0-9]+)_([0-9]+)";
   minor = name: builtins.concatStringsSep "." (numbers name);
 
-  # A version that was taken out stays for a while as a name that throws.
+  # The name of a removed version stays for a while and throws.
   usable = name: numbers name != null && (builtins.tryEval pkgs.${name}.version).success;
   names = builtins.filter usable (builtins.attrNames pkgs);
 

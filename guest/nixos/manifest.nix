@@ -1,5 +1,5 @@
-# An evaluated NixOS -> what the image says of itself (crates/model/src/guest_image.rs), but for the digests of its files,
-# which build-image.sh adds.
+# An evaluated NixOS -> the image's manifest (crates/model/src/guest_image.rs), without the digests of its files, which
+# build-image.sh adds.
 { config, pkgs }:
 let
   cfg = config.k3sVm;
@@ -12,7 +12,7 @@ in
   distribution = "k3s";
   kubernetes_version = "v${config.services.k3s.package.version}";
   operating_system = "NixOS ${config.system.nixos.version}";
-  # Stage 1 finds the system by `init=`, and the root by the /etc/fstab that it brings.
+  # Stage 1 finds the system by `init=`, and the root by the /etc/fstab in the initial RAM disk.
   kernel_command_line = "init=${config.system.build.toplevel}/init ${toString config.boot.kernelParams}";
   virtual_size = cfg.diskMiB * 1024 * 1024;
   node_name = cfg.nodeName;

@@ -1,4 +1,4 @@
-# The options k3sVm.*: what the project's configuration says about the guest. The program fills them from settings.json.
+# The options k3sVm.*: the project's settings for the guest, which the program passes in settings.json.
 { lib, ... }:
 let
   inherit (lib) mkOption types;

@@ -1,25 +1,25 @@
-// A fork: made by `k3s-vm run --hold`, kept until that program's standard input ends.
+// Makes forks with `k3s-vm run --hold`, which destroys its fork when its standard input ends.
 
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 import { findProgram } from './program.js';
 
-/** How many lines of the program's talk are kept for errors. */
-const KEPT_LINES = 40;
-/** Milliseconds it may take to clean up after SIGTERM, before it is killed. */
+/** How many lines of the program's stderr an error shows. */
+const ERROR_LINES = 40;
+/** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE = 10_000;
-/** Milliseconds for the rest of its talk once it has ended; a process that it left behind may keep the pipe open. */
-const LAST_WORDS = 1_000;
+/** Milliseconds to read the rest of stderr after the program's end; another process may hold the pipe open. */
+const STDERR_TIMEOUT = 1_000;
 const VARIABLES = ['KUBECONFIG', 'WEB_URL', 'WEB_PORT', 'API_URL', 'API_PORT', 'SSH_PORT', 'K3S_VM_NAME'];
 const NAME_IT = "export K3S_VM=/path/to/bin/k3s-vm    # or fork({ program: '…' })";
 
-/** There is no fork, or it did not go: what happened, what the program said, and what to type next. */
+/** A fork could not be made or destroyed: what happened, the program's output, and the next command. */
 export class ForkError extends Error {
   name = 'ForkError';
 
   constructor(what, said, next, { exitCode, ended = false, cause } = {}) {
-    // The program's own advice is the better one.
+    // The program's own advice comes first.
     const advised = ended && said.some((line) => line.trimStart().startsWith('Next:'));
     const lines = [what, ...said.map((line) => `  | ${line}`), ...(advised ? [] : [`Next: ${next}`])];
     super(lines.join('\n'), { cause });
@@ -28,7 +28,7 @@ export class ForkError extends Error {
   }
 }
 
-/** A fork that is ready. Closed, or with the process, it is gone. */
+/** A fork that is ready. It is destroyed by `close`, or when the process ends. */
 export class Cluster {
   #program;
 
@@ -45,13 +45,13 @@ export class Cluster {
     this.sshPort = Number(environment.SSH_PORT);
   }
 
-  /** Ends it; every call after the first gives the same promise. */
+  /** Destroys the fork; every further call returns the same promise. */
   close() {
     return this.#program.close();
   }
 }
 
-// Where the language has `await using`. A class member would be named "undefined" elsewhere.
+// For `await using`. Where the symbol does not exist, a class member would be named "undefined".
 if (Symbol.asyncDispose) {
   Cluster.prototype[Symbol.asyncDispose] = function dispose() {
     return this.close();
@@ -66,7 +66,7 @@ export async function fork(options = {}) {
     const where = `There is no bin/k3s-vm in ${process.cwd()} or above it, and none in the PATH.`;
     throw new ForkError(`the program k3s-vm was not found\n  ${where}`, [], NAME_IT);
   }
-  // The program gets nine tenths, so that its own word on what took so long comes first.
+  // The program gets nine tenths of the time, so that its own error, which says what took so long, comes first.
   const words = ['run', '--hold', '--output', 'json', '--timeout', `${Math.max(1, Math.floor(timeout * 0.9))}ms`];
   if (project !== undefined) words.push('--project', String(project));
   if (fromSnapshot !== undefined) words.push('--from', fromSnapshot);
@@ -74,7 +74,7 @@ export async function fork(options = {}) {
   return new Cluster(held, await held.greeting(timeout));
 }
 
-/** The program: its first line, what it says, and its end, each with a deadline. */
+/** The running program: its first line, its stderr and its end, each with a deadline. */
 class Program {
   #path;
   #child;
@@ -82,7 +82,7 @@ class Program {
   #said = [];
   #firstLine;
   #ended;
-  #silent;
+  #stderrEnd;
   #hasEnded = false;
   #closing;
 
@@ -91,7 +91,7 @@ class Program {
     this.#closeTimeout = closeTimeout;
     const child = spawn(path, words, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child = child;
-    // It may be gone before its input is ended; its exit code says so.
+    // The program may have ended before its input is closed; its exit code tells.
     child.stdin.on('error', () => {});
     this.#ended = new Promise((resolve) => {
       child.once('error', (error) => resolve({ error }));
@@ -102,16 +102,16 @@ class Program {
     });
     const result = createInterface({ input: child.stdout });
     this.#firstLine = new Promise((resolve) => {
-      // What comes after the first line is nobody's, but is read: the program must not be stopped by a full pipe.
+      // Further lines are read and discarded, so that a full pipe does not block the program.
       result.on('line', resolve);
       result.once('close', () => resolve(undefined));
     });
-    const talk = createInterface({ input: child.stderr });
-    talk.on('line', (line) => {
+    const stderr = createInterface({ input: child.stderr });
+    stderr.on('line', (line) => {
       this.#said.push(line);
-      if (this.#said.length > KEPT_LINES) this.#said.shift();
+      if (this.#said.length > ERROR_LINES) this.#said.shift();
     });
-    this.#silent = new Promise((resolve) => talk.once('close', resolve));
+    this.#stderrEnd = new Promise((resolve) => stderr.once('close', resolve));
   }
 
   async greeting(timeout) {
@@ -119,7 +119,7 @@ class Program {
     if (line === LATE) {
       await this.#terminate();
       const next = 'k3s-vm start    # once: forks of a cluster that has been ready take seconds';
-      throw new ForkError(`the fork was not ready within ${timeout} ms`, await this.#lastWords(), next);
+      throw new ForkError(`the fork was not ready within ${timeout} ms`, await this.#lastLines(), next);
     }
     if (line === undefined) throw await this.#endedError();
     const { greeting, why } = read(line);
@@ -127,9 +127,9 @@ class Program {
       await this.#terminate();
       const what = `${this.#path} did not tell where its fork is\n  It printed '${line.slice(0, 200)}': ${why}`;
       const next = 'k3s-vm --version    # is it the k3s-vm that you mean, and as new as this module?';
-      throw new ForkError(what, await this.#lastWords(), next);
+      throw new ForkError(what, await this.#lastLines(), next);
     }
-    // A fork that nobody closes must not keep the process: with the process its input ends, and it goes.
+    // An open fork must not keep this process running: when this process ends, so does the fork's input, and the fork.
     this.#hold(false);
     return greeting;
   }
@@ -147,12 +147,12 @@ class Program {
     if (end === LATE) {
       await this.#terminate();
       const what = `k3s-vm did not end within ${this.#closeTimeout} ms after the fork was closed, and was killed`;
-      throw new ForkError(what, await this.#lastWords(), 'k3s-vm list    # is it still there?');
+      throw new ForkError(what, await this.#lastLines(), 'k3s-vm list    # is it still there?');
     }
     if (endedBefore || end.code !== 0) throw await this.#endedError();
   }
 
-  /** Makes it end: it may clean up, then it is killed. */
+  /** Ends the program by SIGTERM, and by SIGKILL if it does not end in time. */
   async #terminate() {
     this.#hold(true);
     this.#child.stdin.end();
@@ -175,15 +175,15 @@ class Program {
     const how = end.code === null ? end.signal : `exit code ${end.code}`;
     const next = "k3s-vm start    # shows whether the project's cluster starts at all";
     const options = { exitCode: end.code ?? undefined, ended: true };
-    return new ForkError(`k3s-vm ended, and with it the fork: ${how}`, await this.#lastWords(), next, options);
+    return new ForkError(`k3s-vm ended, and with it the fork: ${how}`, await this.#lastLines(), next, options);
   }
 
-  async #lastWords() {
-    await within(LAST_WORDS, this.#silent);
+  async #lastLines() {
+    await within(STDERR_TIMEOUT, this.#stderrEnd);
     return [...this.#said];
   }
 
-  /** Whether it keeps this process from ending. */
+  /** Whether the program keeps this process from ending. */
   #hold(keeps) {
     for (const one of [this.#child, this.#child.stdin, this.#child.stdout, this.#child.stderr]) {
       if (keeps) one.ref?.();
@@ -194,11 +194,11 @@ class Program {
 
 const LATE = Symbol('late');
 
-/** What `promise` gives, or `late` after so many milliseconds. */
+/** The value of `promise`, or `late` after so many milliseconds. */
 async function within(milliseconds, promise, late) {
   let timer;
   const end = new Promise((resolve) => {
-    // Longer ones would end at once (a timer's most is 2^31 - 1).
+    // A timer with more than 2^31 - 1 ms fires at once.
     timer = setTimeout(resolve, Math.min(milliseconds, 2 ** 31 - 1), late);
   });
   try {

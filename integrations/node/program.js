@@ -1,14 +1,14 @@
-// Which program makes the forks.
+// Finds the program k3s-vm.
 
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 
 /**
- * The program that is ordered, else that of K3S_VM, of the checkout around the working directory, of the PATH.
- * What is named counts even where there is no such file, and then fails by name. Nothing where there is none.
+ * The given program, else that of K3S_VM, else bin/k3s-vm in the working directory or above it, else k3s-vm in the PATH;
+ * undefined if there is none. A program that is given or in K3S_VM is not checked: starting it fails with its name.
  */
-export function findProgram(ordered, environment = process.env, directory = process.cwd()) {
-  const named = ordered ?? (environment.K3S_VM || undefined);
+export function findProgram(given, environment = process.env, directory = process.cwd()) {
+  const named = given ?? (environment.K3S_VM || undefined);
   if (named !== undefined) return resolve(directory, String(named));
   const launchers = above(directory).map((one) => join(one, 'bin', 'k3s-vm'));
   const installed = (environment.PATH ?? '').split(delimiter).filter(Boolean).map((one) => join(one, 'k3s-vm'));

@@ -1,4 +1,4 @@
-//! `apply` on a real API server: what it shows, takes away, refuses, and does for a cluster that is not its own.
+//! Steps of the main job: `apply` on a real API server: dry runs, pruning, conflicts, another cluster's kubeconfig.
 
 use serde_json::Value;
 
@@ -7,15 +7,15 @@ use crate::steps::Steps;
 
 const EXTRA: &str = ".k3s-vm/manifests/extra.yaml";
 
-/// Runs the steps; the project's cluster is as it was afterwards.
+/// Runs the steps; they leave the project's cluster as it was.
 ///
 /// # Panics
 /// Never: a step that fails is counted.
 pub fn run(steps: &mut Steps, project: &ExampleProject) {
     steps.run("a_dry_run_shows_the_difference_and_changes_nothing", || dry_run(project));
     steps.run("what_leaves_the_manifests_leaves_the_cluster", || prune(project));
-    steps.run("a_conflict_names_field_manager_and_the_flag_that_forces", || conflict(project));
-    steps.run("another_project_applies_by_a_kubeconfig_alone", || kubeconfig(project));
+    steps.run("a_conflict_names_field_manager_and_flag_to_force", || conflict(project));
+    steps.run("another_project_applies_with_a_kubeconfig", || kubeconfig(project));
 }
 
 fn config_map(value: &str) -> String {
@@ -59,7 +59,7 @@ fn prune(project: &ExampleProject) {
     assert_eq!(outcome("extra", "ConfigMap"), Some("deleted".into()), "{report}");
     assert_eq!(outcome("extra", "Namespace"), Some("kept".into()), "{report}");
     assert!(project.try_kubectl(&["get", "configmap", "extra"]).is_none(), "it is still there");
-    assert!(project.try_kubectl(&["get", "configmap", "stranger"]).is_some(), "what others made is gone");
+    assert!(project.try_kubectl(&["get", "configmap", "stranger"]).is_some(), "an object of another manager is gone");
     project.kubectl(&["delete", "configmap/stranger", "namespace/extra"]);
     let report: Value = serde_json::from_str(&project.ok(&["apply", "--no-wait", "-o", "json"])).expect("JSON");
     assert_eq!(report["pruned"], serde_json::json!([]));
@@ -68,10 +68,10 @@ fn prune(project: &ExampleProject) {
 fn conflict(project: &ExampleProject) {
     let patch = r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}"#;
     project.kubectl(&["patch", "deployment", "web", "--type=merge", "-p", patch, "--field-manager=other"]);
-    let (code, told) = project.told(&["apply", "--no-wait"]);
-    assert_eq!(code, Some(7), "{told}");
+    let (code, stderr) = project.code_and_stderr(&["apply", "--no-wait"]);
+    assert_eq!(code, Some(7), "{stderr}");
     for words in [".spec.template.spec.terminationGracePeriodSeconds belongs to other", "apply --force-conflicts"] {
-        assert!(told.contains(words), "{words:?} in:\n{told}");
+        assert!(stderr.contains(words), "{words:?} in:\n{stderr}");
     }
     project.ok(&["apply", "--force-conflicts"]);
     let seconds = "jsonpath={.spec.template.spec.terminationGracePeriodSeconds}";
@@ -87,14 +87,17 @@ fn kubeconfig(project: &ExampleProject) {
     other.ok(&flags);
     let value = || project.try_kubectl(&["get", "configmap", "extra", "-o", "jsonpath={.data.key}"]);
     assert_eq!(value().as_deref(), Some("theirs"));
-    // Each project has a list of its own: neither takes away what the other has applied.
+    // Each project has an inventory of its own: neither prunes objects of the other.
     project.ok(&["apply", "--no-wait"]);
     assert_eq!(value().as_deref(), Some("theirs"));
     other.write(".k3s-vm/manifests/extra.json", r#"{"apiVersion": "v1", "kind": "List", "items": []}"#);
     other.remove(EXTRA);
     other.ok(&flags);
-    assert_eq!(value(), None, "it has left the manifests of its project");
-    assert!(!other.path("web/.kube").exists() && !other.path(".k3s-vm/vm").exists(), "files were written");
-    let (code, told) = other.told(&["apply", "--kubeconfig", &file, "--context", "gone"]);
-    assert!(code == Some(2) && told.contains("it has k3s-vm"), "{told}");
+    assert_eq!(value(), None, "it was not pruned");
+    assert!(
+        !other.path("web/.kube").exists() && !other.path(".k3s-vm/vm").exists(),
+        "files were written to the project"
+    );
+    let (code, stderr) = other.code_and_stderr(&["apply", "--kubeconfig", &file, "--context", "gone"]);
+    assert!(code == Some(2) && stderr.contains("it has k3s-vm"), "{stderr}");
 }

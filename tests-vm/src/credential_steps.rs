@@ -1,5 +1,5 @@
-//! Who may do what with which credential: a guest that wants the host to run something, and containers whose rights are
-//! lowered and taken away.
+//! Steps of the main job: credentials. A guest's kubeconfig that tries to run programs on the host, and the rights of
+//! containers.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::steps::{Steps, eventually};
 
 const ACCOUNT: &str = "system:serviceaccount:kube-system:k3s-vm-containers";
 
-/// Runs the steps; `state` is what the application says of itself. The project's cluster is as it was afterwards.
+/// Runs the steps; `state` returns the application's `/api/state`. They leave the project's cluster as it was.
 ///
 /// # Panics
 /// Never: a step that fails is counted.
 pub fn run(steps: &mut Steps, project: &ExampleProject, state: &dyn Fn() -> Value) {
-    steps.run("root_in_the_guest_has_the_host_run_nothing_by_its_kubeconfig", || hostile_guest(project));
+    steps.run("the_guests_kubeconfig_runs_nothing_on_the_host", || hostile_guest(project));
     steps.run("containers_have_a_credential_of_their_own", || own_credential(project));
     steps.run("a_lowered_role_takes_rights_from_pods_that_run", || lowered(project, state));
-    steps.run("a_token_is_revoked_with_its_secret_and_renewed_by_an_apply", || revoked(project, state));
+    steps.run("deleting_the_secret_revokes_the_token_and_apply_renews_it", || revoked(project, state));
 }
 
 fn hostile_guest(project: &ExampleProject) {
@@ -35,7 +35,7 @@ fn hostile_guest(project: &ExampleProject) {
     let cluster = "- cluster:\\n    proxy-url: http://127.0.0.1:1\\n    insecure-skip-tls-verify: true";
     let script = format!(
         "for file in /etc/kubernetes/admin.conf /etc/rancher/k3s/k3s.yaml; do test -f $file || continue; \
-         cp -a $file $file.kept && \
+         cp -a $file $file.original && \
          sed -i -e 's|^  user:$|{user}|' -e 's|^- cluster:$|{cluster}|' $file && \
          grep -c -e {mark} -e proxy-url $file; done"
     );
@@ -43,7 +43,7 @@ fn hostile_guest(project: &ExampleProject) {
     for verb in [&["apply", "--dry-run"][..], &["apply"], &["start"], &["status"]] {
         project.ok(verb);
     }
-    // Where the host has no kubectl that fits, this is the guest's, which its own kubeconfig may well break.
+    // Where the host has no kubectl this is the guest's, which its own kubeconfig may break.
     project.try_kubectl(&["get", "nodes"]);
     for file in ["web/.kube/config", ".k3s-vm/vm/cluster.json"] {
         let text = project.read(file);
@@ -52,8 +52,8 @@ fn hostile_guest(project: &ExampleProject) {
         }
     }
     assert!(!std::path::Path::new(mark).exists(), "the host has run a program of the guest");
-    let back = "for file in /etc/kubernetes/admin.conf /etc/rancher/k3s/k3s.yaml; do test -f $file.kept || continue; \
-                mv $file.kept $file; done";
+    let back = "for file in /etc/kubernetes/admin.conf /etc/rancher/k3s/k3s.yaml; do test -f $file.original || continue; \
+                mv $file.original $file; done";
     project.ok(&["ssh", "--", back]);
     assert!(project.kubectl(&["get", "nodes"]).contains("Ready"));
 }
@@ -63,7 +63,7 @@ fn decoded(base64: &str) -> Value {
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-/// The kubeconfig that containers get.
+/// The kubeconfig of the containers.
 fn inside(project: &ExampleProject) -> Value {
     let data = project.kubectl(&["get", "secret", "web-env", "-o", "jsonpath={.data.KUBECONFIG_PRIMARY}"]);
     let text = STANDARD.decode(data.trim()).expect("base64");
@@ -80,7 +80,7 @@ fn own_credential(project: &ExampleProject) {
     assert!(can(project, "create", "deployments"), "cluster-admin is the default");
 }
 
-/// What the API would let the containers do.
+/// Whether the containers may do this.
 fn can(project: &ExampleProject, verb: &str, what: &str) -> bool {
     project.try_kubectl(&["auth", "can-i", verb, what, "-A", "--as", ACCOUNT]).is_some()
 }
@@ -94,7 +94,7 @@ fn lowered(project: &ExampleProject, state: &dyn Fn() -> Value) {
     project.ok(&["apply", "--set", "inject.cluster_role=view"]);
     assert_eq!(pods(project), before, "pods were replaced though nothing in them has changed");
     assert!(can(project, "list", "pods") && !can(project, "create", "pods") && !can(project, "list", "secrets"));
-    // `view` has no nodes: what the application, which runs on, is told.
+    // The role `view` cannot list nodes, and the running application notices that.
     eventually("the application to lose its rights", Duration::from_secs(60), || {
         state()["nodesError"].as_str().is_some_and(|why| why.contains("403 Forbidden")).then_some(())
     });
@@ -118,5 +118,5 @@ fn revoked(project: &ExampleProject, state: &dyn Fn() -> Value) {
     });
     let pods_before = pods(project);
     project.ok(&["apply"]);
-    assert_eq!(pods(project), pods_before, "an apply of nothing new has replaced pods");
+    assert_eq!(pods(project), pods_before, "an apply without changes has replaced pods");
 }

@@ -1,4 +1,4 @@
-//! Steps of the main job: what the cluster has acknowledged is there after a loss of power, and a damaged database is told.
+//! Steps of the main job: acknowledged writes survive a loss of power, and a damaged database is reported.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -11,10 +11,10 @@ use crate::steps::{Steps, eventually};
 
 /// How many objects are written before the power goes.
 const OBJECTS: usize = 40;
-/// Where the distribution `kubernetes` keeps its database.
+/// The database of the distribution `kubernetes`.
 const DATABASE: &str = "/var/lib/kubernetes/db/state.db";
 
-/// The power of a running cluster goes right after an answer. What K3s promises is its own default, and less.
+/// A running cluster loses its power right after an answer. K3s promises less, by its own defaults.
 pub fn power(steps: &mut Steps, project: &ExampleProject) {
     const NAME: &str = "what_the_api_had_acknowledged_was_gone_after_a_loss_of_power";
     if is_k3s() {
@@ -33,17 +33,19 @@ pub fn power(steps: &mut Steps, project: &ExampleProject) {
         kubectl.wait().expect("an end");
         project.ok(&["start"]);
         let names = project.kubectl(&["get", "configmaps", "-l", "test=power", "-o", "name"]);
-        assert_eq!(names.lines().count(), OBJECTS, "what was acknowledged is lost");
+        assert_eq!(names.lines().count(), OBJECTS, "acknowledged objects are lost");
         project.kubectl(&["delete", "configmaps", "-l", "test=power"]);
     });
 }
 
-/// A database that is damaged while the cluster does not run. The cluster is gone afterwards.
+/// Damages the database while the cluster does not run. The cluster is reset afterwards.
 pub fn damage(steps: &mut Steps, project: &ExampleProject) {
     const NAME: &str = "a_damaged_database_was_replaced_by_an_empty_cluster_without_a_word";
     if is_k3s() {
-        return steps
-            .skip(NAME, "the check is the distribution `kubernetes`'s; K3s does not start with such a file either");
+        return steps.skip(
+            NAME,
+            "only the distribution `kubernetes` checks its database; K3s does not start with such a file either",
+        );
     }
     steps.run_new(NAME, || {
         let damage = format!(
@@ -57,14 +59,14 @@ pub fn damage(steps: &mut Steps, project: &ExampleProject) {
             let state = project.k3s_vm(&["ssh", "--", "systemctl is-failed kubernetes"]);
             (String::from_utf8_lossy(&state.stdout).trim() == "failed").then_some(())
         });
-        let (code, told) = project.told(&["start", "--timeout", "5m"]);
-        assert_eq!(code, Some(5), "not the exit code of an error of the guest: {told}");
+        let (code, stderr) = project.code_and_stderr(&["start", "--timeout", "5m"]);
+        assert_eq!(code, Some(5), "not the exit code of an error of the guest: {stderr}");
         for words in ["the cluster's database in the guest is damaged", "> database.tar    # keeps it", "k3s-vm reset"] {
-            assert!(told.contains(words), "{words:?} is not in: {told}");
+            assert!(stderr.contains(words), "{words:?} is not in: {stderr}");
         }
         assert_eq!(digest(), before, "the damaged database was changed");
         let console = project.read(".k3s-vm/vm.log");
-        assert!(console.contains(&format!("the cluster's database {DATABASE} is damaged")), "the console says nothing");
+        assert!(console.contains(&format!("the cluster's database {DATABASE} is damaged")), "the console does not report it");
         project.ok(&["reset"]);
         project.kubectl(&["get", "nodes"]);
     });
@@ -82,7 +84,7 @@ fn objects() -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": (0..OBJECTS).map(object).collect::<Vec<_>>()})
 }
 
-/// Ends QEMU as the loss of the guest's power: what it has in its own memory alone is lost.
+/// Kills QEMU, which is a loss of power for the guest: what is only in its memory is lost.
 fn kill(project: &ExampleProject) {
     let status: Value = serde_json::from_str(&project.ok(&["status", "-o", "json"])).expect("JSON");
     let pid = status["pid"].as_u64().expect("a pid").to_string();

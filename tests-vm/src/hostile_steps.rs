@@ -1,4 +1,4 @@
-//! Archives of container images that mean harm: they are refused, and nothing of them comes to be in the guest.
+//! Steps of the main job: hostile archives of container images are refused, and nothing of them gets into the guest.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::project::ExampleProject;
 use crate::steps::Steps;
 
-/// What ran as root in the guest when a digest was pasted into a script.
+/// A digest that would run as a command if it were pasted into a script.
 const ATTACK: &str = "sha256:'; touch /root/pwned; '";
 
-/// The steps; `archive` is one of the project's own images, in the OCI layout.
+/// Runs the steps; `archive` is one of the project's own images, in the OCI layout.
 pub fn run(steps: &mut Steps, project: &ExampleProject, archive: &Path) {
     steps.run("an_archive_whose_digest_is_a_piece_of_a_script_ran_as_root_in_the_guest", || {
         let evil = Unpacked::of(archive);
@@ -21,7 +21,7 @@ pub fn run(steps: &mut Steps, project: &ExampleProject, archive: &Path) {
         evil.name_manifest(&serde_json::to_vec(&manifest).expect("JSON"));
         refused(project, &evil.pack(), "is no digest");
     });
-    steps.run("an_archive_whose_layer_is_another_one_than_its_digest_says_is_refused", || {
+    steps.run("a_layer_that_does_not_match_its_digest_is_refused", || {
         let evil = Unpacked::of(archive);
         let digest = evil.manifest()["layers"][0]["digest"].as_str().expect("a digest").replacen(':', "/", 1);
         let layer = evil.path(&format!("blobs/{digest}"));
@@ -34,19 +34,19 @@ pub fn run(steps: &mut Steps, project: &ExampleProject, archive: &Path) {
     });
 }
 
-/// It is refused, and the guest is as it was.
+/// `load` refuses the archive, and the guest is unchanged.
 fn refused(project: &ExampleProject, archive: &Path, why: &str) {
     let guest = "ls -A /root /var/lib/k3s-vm/imported-images; PATH=$PATH:/usr/local/bin; ctr -n k8s.io images ls -q";
     let before = project.ok(&["ssh", "--", guest]);
-    let (code, told) = project.told(&["load", &archive.display().to_string()]);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains(why), "{told}");
+    let (code, stderr) = project.code_and_stderr(&["load", &archive.display().to_string()]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains(why), "{stderr}");
     let after = project.ok(&["ssh", "--", guest]);
     assert_eq!(after, before);
     assert!(!after.contains("pwned") && !after.contains("evil"), "{after}");
 }
 
-/// An archive that can be changed.
+/// An unpacked archive, to be changed and packed again.
 struct Unpacked {
     directory: tempfile::TempDir,
 }
@@ -78,7 +78,7 @@ impl Unpacked {
         serde_json::from_slice(&std::fs::read(self.manifest_path()).expect("a manifest")).expect("JSON")
     }
 
-    /// Lets the index lead to this manifest, under another name, which the guest has not.
+    /// Makes the index name this manifest, and the image a name that the guest does not have.
     fn name_manifest(&self, manifest: &[u8]) {
         let digest = Sha256::of(manifest);
         std::fs::write(self.path(&format!("blobs/sha256/{digest}")), manifest).expect("the manifest");

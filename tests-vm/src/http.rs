@@ -1,13 +1,13 @@
-//! A request to the application on its forwarded port, with no more than HTTP/1.0.
+//! A plain HTTP/1.0 request to the application on its forwarded port.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The status and body of `GET path`, or why there is none.
+/// The status and body of `GET path`.
 ///
 /// # Errors
-/// The observation, as text.
+/// Why there is no answer.
 pub fn get(port: u16, path: &str) -> Result<(u16, String), String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|error| error.to_string())?;

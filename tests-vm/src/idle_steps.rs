@@ -1,4 +1,4 @@
-//! Steps of the main job: the VM stands still and is woken, and ports come and go.
+//! Steps of the main job: the VM is paused and woken, and ports are forwarded while it runs.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::http;
 use crate::project::ExampleProject;
 use crate::steps::Steps;
 
-/// Runs them on a running cluster whose application answers on `web_port`.
+/// Runs the steps on a running cluster with its application on `web_port`.
 pub fn run(steps: &mut Steps, project: &ExampleProject, web_port: u16) {
     steps.run("a_paused_vm_answers_the_next_request", || {
         project.ok(&["pause"]);

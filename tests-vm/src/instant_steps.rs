@@ -1,4 +1,4 @@
-//! Steps of the main job: a cluster that is suspended and goes on, is put back to pristine, saved and restored.
+//! Steps of the main job: a cluster is suspended and resumed, reset to pristine, saved as a snapshot and restored.
 
 use std::net::TcpListener;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::project::ExampleProject;
 use crate::steps::Steps;
 
-/// Stop and start. `visit` uses the application.
+/// Stop and start. `visit` sends a request to the application.
 pub fn suspended(steps: &mut Steps, project: &ExampleProject, visit: &mut dyn FnMut()) {
     let mut boot = String::new();
     steps.run("stop_suspends_and_frees_the_ports", || {
@@ -24,9 +24,9 @@ pub fn suspended(steps: &mut Steps, project: &ExampleProject, visit: &mut dyn Fn
         }
         project.ok(&["stop"]);
     });
-    steps.run("start_goes_on_where_it_stood_with_the_time_of_now_and_nothing_left_to_go_on_from_twice", || {
+    steps.run("start_resumes_the_suspended_ram_once_with_the_right_time", || {
         assert_eq!(json(project, &["start", "-o", "json"])["from"], "suspended-ram");
-        assert_eq!(boot_of(project), boot, "the guest has booted");
+        assert_eq!(boot_of(project), boot, "the guest was rebooted");
         clock_is_right(project);
         for name in ["json", "ram", "state"] {
             assert!(!project.path(&format!(".k3s-vm/vm/suspended.{name}")).exists(), "{name} is left");
@@ -34,23 +34,23 @@ pub fn suspended(steps: &mut Steps, project: &ExampleProject, visit: &mut dyn Fn
     });
 }
 
-/// Reset and snapshots. `visit` uses the application, which counts `visits` on its volume.
+/// Reset and snapshots. `visit` sends a request to the application, which counts `visits` on its volume.
 pub fn reset_and_snapshots(steps: &mut Steps, project: &ExampleProject, visit: &dyn Fn(), visits: &dyn Fn() -> u64) {
     steps.run("reset_restores_a_pristine_cluster_and_applies_what_has_changed", || {
-        // The variables are others than at the first start.
+        // The variables have changed since the first start.
         assert_eq!(json(project, &["reset", "-o", "json"])["from"], "template");
         assert_eq!(visits(), 0, "the old volume survived");
         project.kubectl(&["get", "nodes"]);
         clock_is_right(project);
     });
-    steps.run("reset_brings_the_application_at_once_where_nothing_has_changed", || {
+    steps.run("reset_restores_the_application_where_nothing_has_changed", || {
         visit();
         let report = json(project, &["reset", "-o", "json"]);
         assert_eq!((&report["from"], &report["apply"]["web_answers"]), (&"template".into(), &true.into()));
         assert_eq!(report["apply"]["objects"], Value::Array(Vec::new()), "it was applied");
         assert_eq!(visits(), 0, "the old volume survived");
     });
-    steps.run("two_restored_clusters_have_other_random_numbers_ahead", || {
+    steps.run("two_restores_have_different_random_numbers", || {
         let random = || project.ok(&["ssh", "--", "head -c 16 /dev/urandom | base64"]);
         let first = random();
         project.ok(&["reset"]);
@@ -59,18 +59,18 @@ pub fn reset_and_snapshots(steps: &mut Steps, project: &ExampleProject, visit: &
     steps.run("a_snapshot_brings_the_cluster_back_as_it_was", || {
         visit();
         let (before, boot) = (visits(), boot_of(project));
-        project.kubectl(&["create", "configmap", "kept"]);
+        project.kubectl(&["create", "configmap", "saved"]);
         project.ok(&["snapshot", "save", "before"]);
-        project.kubectl(&["delete", "configmap", "kept"]);
+        project.kubectl(&["delete", "configmap", "saved"]);
         visit();
         project.ok(&["snapshot", "restore", "before"]);
-        assert_eq!(boot_of(project), boot, "the guest has booted");
-        project.kubectl(&["get", "configmap", "kept"]);
+        assert_eq!(boot_of(project), boot, "the guest was rebooted");
+        project.kubectl(&["get", "configmap", "saved"]);
         assert_eq!(visits(), before, "visits from after the snapshot are counted");
         clock_is_right(project);
     });
-    steps.run("a_snapshot_whose_cluster_does_not_answer_is_given_up_and_its_disk_boots", || {
-        // One of the two is there.
+    steps.run("a_snapshot_with_a_cluster_that_does_not_answer_boots_from_its_disk", || {
+        // One of the two units exists.
         let signal = |signal: &str| {
             let command =
                 format!("systemctl kill --kill-whom=main --signal={signal} kubernetes.service k3s.service; true");
@@ -81,13 +81,13 @@ pub fn reset_and_snapshots(steps: &mut Steps, project: &ExampleProject, visit: &
         signal("CONT");
         let restored = json(project, &["snapshot", "restore", "asleep", "--set", "timeouts.restore=3s", "-o", "json"]);
         assert_eq!(restored["from"], "snapshot-disk");
-        project.kubectl(&["get", "configmap", "kept"]);
+        project.kubectl(&["get", "configmap", "saved"]);
         clock_is_right(project);
     });
-    steps.run("removed_snapshots_are_gone_and_the_cluster_is_not", || {
+    steps.run("removing_snapshots_leaves_the_cluster", || {
         project.ok(&["snapshot", "rm", "before", "asleep"]);
         assert_eq!(json(project, &["list", "-o", "json"])["snapshots"], Value::Array(Vec::new()));
-        project.kubectl(&["get", "configmap", "kept"]);
+        project.kubectl(&["get", "configmap", "saved"]);
     });
 }
 
@@ -95,7 +95,7 @@ fn json(project: &ExampleProject, arguments: &[&str]) -> Value {
     serde_json::from_str(&project.ok(arguments)).expect("JSON")
 }
 
-/// What tells one boot of the guest from another.
+/// The guest's boot ID.
 fn boot_of(project: &ExampleProject) -> String {
     project.ok(&["ssh", "--", "cat /proc/sys/kernel/random/boot_id"])
 }

@@ -1,9 +1,9 @@
-//! A project made from the repository's example, in a directory with an awkward name, and the launchers run in it.
+//! A copy of the repository's example project in a directory with an awkward name, and its commands.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// The repository.
+/// The root directory of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a directory of the workspace").to_path_buf()
 }
@@ -17,7 +17,7 @@ pub struct ExampleProject {
 }
 
 impl ExampleProject {
-    /// Copies the example. The path has a blank, a comma, a quote and a letter outside of ASCII.
+    /// Copies the example. Its path has a blank, a comma, a quote and a letter outside of ASCII.
     ///
     /// # Panics
     /// When the example cannot be copied.
@@ -30,8 +30,9 @@ impl ExampleProject {
             let copied = Command::new("cp").arg("-R").arg(source.join(name)).arg(root.join(name)).status().expect("cp");
             assert!(copied.success(), "cannot copy {name}");
         }
-        for leftover in ["web/.env", "web/.kube", "web/kubeconfig.yaml"] {
-            let path = root.join(leftover);
+        // Files of a run in the repository itself.
+        for name in ["web/.env", "web/.kube", "web/kubeconfig.yaml"] {
+            let path = root.join(name);
             let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
         }
         ExampleProject { _directory: directory, root }
@@ -61,33 +62,33 @@ impl ExampleProject {
     /// Removes a file of the project.
     ///
     /// # Panics
-    /// When it is not there.
+    /// When it does not exist.
     pub fn remove(&self, name: &str) {
         std::fs::remove_file(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
-    /// The directories of the project's instances that have a name.
+    /// The directories of the project's named instances.
     pub fn instances(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path(".k3s-vm/instances")).into_iter().flatten();
-        // Beside them are locks.
+        // There are lock files, too.
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()
     }
 
-    /// Runs `bin/k3s-vm` in the project; its exit code and its talk.
+    /// Runs `bin/k3s-vm` in the project; its exit code and its stderr.
     ///
     /// # Panics
     /// When it cannot be run.
-    pub fn told(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub fn code_and_stderr(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.command("k3s-vm", arguments).stderr(Stdio::piped()).output().expect("bin/k3s-vm");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// Runs `bin/k3s-vm` in the project; its talk goes to this program's stderr.
+    /// Runs `bin/k3s-vm` in the project; its stderr goes to this program's.
     pub fn k3s_vm(&self, arguments: &[&str]) -> Output {
         self.run("k3s-vm", arguments)
     }
 
-    /// Runs `bin/k3s-vm` and wants success; its stdout.
+    /// Runs `bin/k3s-vm`, which must succeed; its stdout.
     ///
     /// # Panics
     /// When it fails.
@@ -97,7 +98,7 @@ impl ExampleProject {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs `bin/kubectl` and wants success; its stdout.
+    /// Runs `bin/kubectl`, which must succeed; its stdout.
     ///
     /// # Panics
     /// When it fails.
@@ -121,7 +122,7 @@ impl ExampleProject {
         self.command("kubectl", arguments).stdout(Stdio::null()).spawn().expect("bin/kubectl")
     }
 
-    /// `bin/kubectl`, to be started with streams of one's own.
+    /// The command `bin/kubectl`, not started.
     pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
         self.command("kubectl", arguments)
     }
@@ -137,19 +138,19 @@ impl ExampleProject {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Lets the guest check itself, and wants every check to pass.
+    /// Runs the guest's check of itself (`k3s-vm-check`), which must pass.
     ///
     /// # Panics
     /// When one fails.
     pub fn check_guest(&self) {
         let output = self.k3s_vm(&["ssh", "--", "/usr/local/bin/k3s-vm-check"]);
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.lines().count() > 40, "only these checks ran:\n{text}");
+        assert!(text.lines().count() > 40, "fewer checks than usual:\n{text}");
         let failed: Vec<&str> = text.lines().filter(|line| !line.starts_with("ok ")).collect();
         assert!(output.status.success() && failed.is_empty(), "the guest lacks:\n{}", failed.join("\n"));
     }
 
-    /// Shows what helps to understand a failure.
+    /// Prints status, log and pods after a failure.
     pub fn show_logs(&self) {
         for arguments in [&["status"][..], &["logs", "-n", "40"]] {
             let output = self.k3s_vm(arguments);
@@ -163,7 +164,7 @@ impl ExampleProject {
         self.command(launcher, arguments).output().unwrap_or_else(|error| panic!("bin/{launcher}: {error}"))
     }
 
-    /// A launcher in the project; its talk goes to this program's stderr.
+    /// The command for a launcher in the project, with this program's stderr.
     fn command(&self, launcher: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(repository().join("bin").join(launcher));
         command.args(arguments).current_dir(&self.root).stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -172,7 +173,7 @@ impl ExampleProject {
 }
 
 impl Drop for ExampleProject {
-    /// No VM outlives its test, whatever became of it.
+    /// No VM outlives its test.
     fn drop(&mut self) {
         let _ = self.k3s_vm(&["delete", "--all"]);
     }

@@ -1,9 +1,9 @@
-//! Steps that share one VM: run in order, each named, none after the first failure.
+//! Named steps that share one VM: they run in order, and none runs after the first failure.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Set where new steps are to run, too.
+/// The variable that makes new steps run, too.
 const NEW: &str = "K3S_TEST_NEW_STEPS";
 
 /// Runs named steps and counts them.
@@ -39,8 +39,8 @@ impl Steps {
         }
     }
 
-    /// Runs a new step, one that has not been seen to pass on a VM yet, where that is asked for (`bin/test --all`). Once it
-    /// has passed it becomes one of the others.
+    /// Runs a step that has not passed on a VM yet, with `bin/test --all` only. Once it has passed it becomes an ordinary
+    /// one ([`Steps::run`]).
     pub fn run_new(&mut self, name: &str, step: impl FnOnce()) {
         if std::env::var_os(NEW).is_some() {
             self.run(name, step);
@@ -49,7 +49,7 @@ impl Steps {
         }
     }
 
-    /// Names a step that this machine cannot run, and why.
+    /// Lists a step as skipped, and why.
     pub fn skip(&mut self, name: &str, reason: &str) {
         self.not_run += 1;
         let _ = writeln!(std::io::stdout(), "test {name} ... skipped: {reason}");
@@ -61,7 +61,7 @@ impl Steps {
         self.failed.is_some()
     }
 
-    /// Prints the closing line; the exit code of the test program.
+    /// Prints the summary; the exit code of the test program.
     pub fn finish(self) -> std::process::ExitCode {
         let failed = usize::from(self.failed.is_some());
         let mut out = std::io::stdout();
@@ -70,7 +70,7 @@ impl Steps {
     }
 }
 
-/// Asks until there is an answer; nothing when `deadline` has passed.
+/// Asks until there is an answer; `None` when `deadline` has passed.
 pub fn try_eventually<T>(deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
@@ -84,7 +84,7 @@ pub fn try_eventually<T>(deadline: Duration, mut ask: impl FnMut() -> Option<T>)
     }
 }
 
-/// As [`try_eventually`].
+/// Asks until there is an answer.
 ///
 /// # Panics
 /// When `deadline` has passed.

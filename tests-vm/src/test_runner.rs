@@ -1,4 +1,4 @@
-//! The test runners of other languages, with the integrations of this repository, in a project.
+//! Runs the tests of the integrations for other languages in a project.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::project::{ExampleProject, repository};
 use crate::steps::Steps;
 
-/// A test runner and what it is to run.
+/// A test runner of another language, and its test files.
 #[derive(Debug)]
 pub struct Runner {
     name: &'static str,
@@ -15,7 +15,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// pytest, with the plugin's real tests and the example of the README.
+    /// pytest with the plugin's tests on a real cluster and the README's example.
     ///
     /// # Panics
     /// When the README has no example.
@@ -26,7 +26,7 @@ impl Runner {
         Runner { name: "pytest", words, files: vec![real, project.path("test_readme.py")] }
     }
 
-    /// Node's own, with the module's real tests and the example of the README.
+    /// Node's test runner with the module's tests on a real cluster and the README's example.
     ///
     /// # Panics
     /// When the README has no example, or the module cannot be linked.
@@ -36,12 +36,12 @@ impl Runner {
         let module = repository().join("integrations/node");
         std::os::unix::fs::symlink(&module, project.path("node_modules/k3s-vm-testing")).expect("a link");
         let real = module.join("test/real-cluster.test.js");
-        // One file after the other: each makes forks, and the emulated machines would share few processors.
+        // One file at a time: each makes forks, which would share few processors.
         let words = &["node", "--test", "--test-concurrency=1"];
         Runner { name: "node", words, files: vec![real, project.path("readme.test.mjs")] }
     }
 
-    /// Runs it as a step, or skips that by name where it is not installed.
+    /// Runs it as a step, which is skipped where the runner is not installed.
     pub fn run(&self, steps: &mut Steps, project: &ExampleProject) {
         let step = format!("the_tests_of_{}_pass_and_leave_nothing", self.name);
         let version = self.command(project).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -67,7 +67,7 @@ impl Runner {
     }
 }
 
-/// The README's example in that language, so that it is one that runs.
+/// The README's example in that language.
 fn readme_example(language: &str) -> String {
     let text = std::fs::read_to_string(repository().join("README.md")).expect("the README");
     let (_, rest) = text.split_once(&format!("\n```{language}\n")).expect("an example");

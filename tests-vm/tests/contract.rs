@@ -1,6 +1,6 @@
-//! The guest contract on an image: that of the directory `K3S_VM_CONTRACT_IMAGE`, or the one that this checkout makes.
+//! The guest contract, checked on the image in the directory `K3S_VM_CONTRACT_IMAGE`, or on the one of this checkout.
 //!
-//! `K3S_VM_CONTRACT_POINTS=1,2,6` checks these points only. `K3S_VM_IMAGE_PROVIDER=nix` takes the NixOS guest.
+//! `K3S_VM_CONTRACT_POINTS=1,2,6` checks only these points. `K3S_VM_IMAGE_PROVIDER=nix` selects the NixOS guest.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use k3s_vm_tests_vm::steps::Steps;
 fn main() -> ExitCode {
     let mut steps = Steps::default();
     let (mut image, points) = (None, Points::from_environment());
-    steps.run("there is an image with the files and the description that the contract wants", || {
+    steps.run("there is an image with the files and the manifest that the contract demands", || {
         image = Some(contract::chosen());
     });
     if let Some(image) = &image {

@@ -1,5 +1,5 @@
-//! Forks of a real cluster: by `run`, by the library, by pytest and by Node. What one does no other sees, and however it
-//! ends, nothing is left.
+//! Forks of a real cluster: by `run`, by the library, by pytest and by Node. They are isolated from each other, and leave
+//! nothing behind however they end.
 //!
 //! The steps share one project, which is started once, and run in this order.
 
@@ -17,9 +17,9 @@ use k3s_vm_tests_vm::steps::{Steps, eventually};
 use k3s_vm_tests_vm::test_runner::Runner;
 use serde_json::Value;
 
-/// How long what was killed may take to be cleaned up by others.
+/// How long the cleanup after a kill may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Plays a test program that makes a fork of the project in the next argument, and is killed.
+/// Makes this program a test program that forks the project in the next argument and waits to be killed.
 const ROLE: &str = "--play-a-test-that-is-killed";
 
 fn main() -> ExitCode {
@@ -40,29 +40,29 @@ fn main() -> ExitCode {
         assert_eq!(output.status.code(), Some(137));
         assert_eq!(project.instances(), Vec::<PathBuf>::new());
     });
-    steps.run("two_forks_at_once_do_not_see_each_other_and_go_with_their_values", || library(&project));
-    steps.run("a_fork_begins_as_the_snapshot_that_it_names", || from_snapshot(&project));
+    steps.run("two_forks_at_once_are_isolated_and_end_with_their_values", || library(&project));
+    steps.run("a_fork_can_begin_from_a_snapshot", || from_snapshot(&project));
     steps.run("a_run_that_is_killed_leaves_nothing", || {
         let mut held = Held::new(&project);
         held.kill();
         eventually("the end of the fork", PATIENCE, || held.is_gone().then_some(()));
     });
     steps.run("a_run_that_is_killed_while_it_starts_leaves_nothing", || killed_while_it_starts(&project));
-    steps.run("a_run_that_is_killed_with_its_reaper_is_swept_by_the_next", || {
+    steps.run("a_run_that_is_killed_with_its_reaper_is_cleaned_up_by_the_next", || {
         let mut held = Held::new(&project);
         let reaper = held.reaper();
         held.kill_with(reaper);
-        assert!(!held.is_gone(), "somebody else looked after it");
+        assert!(!held.is_gone(), "something else has cleaned it up");
         project.ok(&["run", "--", "true"]);
-        // Who has taken the place of its parent may be a moment behind with its last rites.
+        // Its new parent may take a moment to reap it.
         eventually("the end of the fork", PATIENCE, || held.is_gone().then_some(()));
     });
     steps.run("a_test_program_that_is_killed_leaves_nothing", || killed_test(&project));
-    steps.run("forks_wait_in_a_pool_until_nobody_wants_one", || pool(&project));
+    steps.run("forks_wait_in_the_pool_until_it_is_switched_off", || pool(&project));
     for runner in [Runner::pytest(&project), Runner::node(&project)] {
         runner.run(&mut steps, &project);
     }
-    steps.run("the_projects_own_cluster_noticed_nothing", || {
+    steps.run("the_projects_own_cluster_is_unchanged", || {
         assert_eq!(project.instances(), Vec::<PathBuf>::new());
         assert_eq!(http::get(30080, "/").expect("an answer").0, 200);
         assert_eq!(project.kubectl(&["get", "configmaps", "-o", "name"]).matches("written").count(), 0);
@@ -108,11 +108,11 @@ fn pool(project: &ExampleProject) {
         instances.find_map(|one| (one["state"] == "paused").then(|| one["name"].as_str().expect("a name").to_owned()))
     };
     let begun = project.ok(&words);
-    assert!(begun.starts_with("run-") && begun.trim_end().ends_with("\nok"), "none waits yet: {begun}");
+    assert!(begun.starts_with("run-") && begun.trim_end().ends_with("\nok"), "the pool is still empty: {begun}");
     let mut before = String::new();
     for _ in 0..2 {
         let name = eventually("a fork in the pool", PATIENCE, waiting);
-        assert_ne!(name, before, "each serves once");
+        assert_ne!(name, before, "each is used once");
         let taken = project.ok(&words);
         assert_eq!(taken.trim_end(), format!("{name}\nok"));
         before = name;
@@ -126,7 +126,7 @@ fn builder(project: &Path) -> Builder {
     Cluster::builder().program(repository().join("bin/k3s-vm")).project(project).show_progress()
 }
 
-/// A fork by the library.
+/// Makes a fork with the library.
 fn fork(project: &Path) -> Cluster {
     builder(project).fork().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -171,14 +171,14 @@ fn from_snapshot(project: &ExampleProject) {
     project.kubectl(&["delete", "configmap", "written-before"]);
     let cluster = builder(&project.path("")).from_snapshot("seeded").fork().unwrap_or_else(|error| panic!("{error}"));
     let names = ["--name", cluster.name(), "kubectl", "get", "configmaps", "-o", "name"];
-    assert!(project.ok(&names).contains("configmap/written-before"), "it does not begin as the snapshot");
+    assert!(project.ok(&names).contains("configmap/written-before"), "it did not begin from the snapshot");
     cluster.close().unwrap_or_else(|error| panic!("{error}"));
     let error = builder(&project.path("")).from_snapshot("gone").fork().expect_err("there is no such snapshot");
     assert!(matches!(error, Error::Ended { .. }) && error.to_string().contains("gone"), "{error}");
     assert_eq!(project.instances(), Vec::<PathBuf>::new());
 }
 
-/// `run --hold` by hand.
+/// A running `run --hold` and its fork.
 struct Held {
     child: Child,
     directory: PathBuf,
@@ -195,7 +195,7 @@ impl Held {
         let variable = |name: &str| report["environment"][name].as_str().expect("a variable").to_owned();
         let directory = project.path(".k3s-vm/instances").join(variable("K3S_VM_NAME"));
         let (qemu, port) = (report["pid"].as_u64().expect("a pid"), variable("WEB_PORT").parse().expect("a port"));
-        assert!(runs(qemu) && directory.exists() && listens(port), "it is not there: {report}");
+        assert!(runs(qemu) && directory.exists() && listens(port), "the fork is not there: {report}");
         Held { child, directory, qemu, port }
     }
 
@@ -203,7 +203,7 @@ impl Held {
         !runs(self.qemu) && !self.directory.exists() && !listens(self.port)
     }
 
-    /// The process that is to see its end.
+    /// The process that destroys the fork after its owner's end.
     fn reaper(&self) -> u64 {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         let children = std::fs::read_to_string(children).expect("the children");
@@ -241,9 +241,9 @@ fn spawn_hold(project: &ExampleProject, stderr: Stdio) -> Child {
 
 fn killed_while_it_starts(project: &ExampleProject) {
     let mut child = spawn_hold(project, Stdio::piped());
-    let mut talk = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    // Its VM runs then, and its cluster is not ready.
-    let line = talk.by_ref().map(|line| line.expect("a line")).find(|line| line.contains("pid "));
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    // Then its VM runs, and its cluster is not ready.
+    let line = lines.by_ref().map(|line| line.expect("a line")).find(|line| line.contains("pid "));
     child.kill().expect("kill");
     child.wait().expect("its end");
     let line = line.expect("a line with the pid of QEMU");
@@ -252,7 +252,7 @@ fn killed_while_it_starts(project: &ExampleProject) {
     eventually("the end of the fork", PATIENCE, || (!runs(pid) && project.instances().is_empty()).then_some(()));
 }
 
-/// Makes a fork, tells where it is, and waits to be killed.
+/// Makes a fork, prints its web port, and waits to be killed.
 fn play(project: &Path) -> ExitCode {
     let cluster = fork(project);
     let _ = writeln!(std::io::stdout(), "{}", cluster.web_port());

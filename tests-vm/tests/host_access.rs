@@ -1,5 +1,5 @@
-//! `guest.host_access` on a real cluster: closed, opened, closed again, each at the next start, also where the cluster was
-//! kept while it was open.
+//! `guest.host_access` on a real cluster: closed, opened and closed again, each with the next start, even where RAM was saved
+//! with the other setting.
 //!
 //! The steps share one VM and run in this order.
 
@@ -13,12 +13,13 @@ use k3s_vm_tests_vm::steps::{Steps, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const NAME: &str = "host.k3s-vm.internal";
+
 fn main() -> ExitCode {
     let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = service.local_addr().expect("an address").port();
     let project = ExampleProject::copy();
-    // Without the application: pods of the cluster's own are enough.
-    std::fs::remove_dir_all(project.path(".k3s-vm/manifests")).expect("the manifests go");
+    // Without the application: the cluster's own pods are enough.
+    std::fs::remove_dir_all(project.path(".k3s-vm/manifests")).expect("the manifests can be removed");
     std::fs::create_dir(project.path(".k3s-vm/manifests")).expect("a directory");
     project.write(".k3s-vm/manifests/base.json", "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": []}\n");
     project.write(".k3s-vm/config.toml", "web.service = \"30080\"\n");
@@ -27,11 +28,11 @@ fn main() -> ExitCode {
         project.ok(&["start"]);
         assert_closed(&project, port);
     });
-    steps.run("a_cluster_kept_closed_is_not_resumed_where_access_was_opened", || {
+    steps.run("ram_saved_with_access_closed_is_not_resumed_with_access_open", || {
         project.ok(&["stop"]);
         set(&project, true);
-        let told = told(&project, &["start"]);
-        assert!(told.contains("guest.host_access was false and is true; booting from the disk"), "{told}");
+        let stderr = stderr_of(&project, &["start"]);
+        assert!(stderr.contains("guest.host_access was false and is true; booting from the disk"), "{stderr}");
     });
     steps.run("pods_find_the_host_by_its_name", || {
         let found = eventually("the name in the cluster", PATIENCE, || {
@@ -49,13 +50,13 @@ fn main() -> ExitCode {
     steps.run("access_that_was_taken_back_came_back_with_the_suspended_ram", || {
         project.ok(&["stop"]);
         set(&project, false);
-        let told = told(&project, &["start"]);
-        assert!(told.contains("guest.host_access was true and is false; booting from the disk"), "{told}");
+        let stderr = stderr_of(&project, &["start"]);
+        assert!(stderr.contains("guest.host_access was true and is false; booting from the disk"), "{stderr}");
         assert_closed(&project, port);
     });
-    steps.run("a_reset_restores_what_was_kept_closed", || {
-        let told = told(&project, &["reset"]);
-        assert!(told.contains("Restoring the cluster"), "{told}");
+    steps.run("a_reset_restores_a_template_with_access_closed", || {
+        let stderr = stderr_of(&project, &["reset"]);
+        assert!(stderr.contains("Restoring the cluster"), "{stderr}");
         assert_closed(&project, port);
     });
     steps.run("a_fork_is_closed_like_its_project", || {
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
             connect("", "10.0.2.2", port)
         );
         let output = project.k3s_vm(&["run", "--", "sh", "-c", &format!("{script} 2>&1 | grep 'No route to host'")]);
-        assert!(output.status.success(), "a fork is not refused the way to the host");
+        assert!(output.status.success(), "a fork can reach the host");
     });
     if steps.failed() {
         project.show_logs();
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
     steps.finish()
 }
 
-/// What enters the network of the first pod that there is.
+/// The command prefix that enters the network namespace of a pod.
 fn in_a_pod(project: &ExampleProject) -> String {
     let pid = eventually("a pod with a network", PATIENCE, || {
         let output = project.k3s_vm(&["ssh", "--", FIND]);
@@ -87,19 +88,19 @@ fn set(project: &ExampleProject, open: bool) {
     project.write(".k3s-vm/config.toml", &format!("web.service = \"30080\"\nguest.host_access = {open}\n"));
 }
 
-/// What a verb says when it succeeds.
-fn told(project: &ExampleProject, arguments: &[&str]) -> String {
-    let (code, told) = project.told(arguments);
-    assert_eq!(code, Some(0), "{told}");
-    told
+/// The stderr of a verb, which must succeed.
+fn stderr_of(project: &ExampleProject, arguments: &[&str]) -> String {
+    let (code, stderr) = project.code_and_stderr(arguments);
+    assert_eq!(code, Some(0), "{stderr}");
+    stderr
 }
 
-/// A command of the guest's that connects by TCP.
+/// A command for the guest that connects by TCP; `who` is a prefix that enters a pod's network, or empty.
 fn connect(who: &str, address: &str, port: u16) -> String {
     format!("{who} timeout 20 bash -c ': </dev/tcp/{address}/{port}'")
 }
 
-/// Neither a pod nor a hostNetwork pod, which is in the guest's own network, gets through; names still resolve.
+/// Neither a pod nor the guest itself, and so no hostNetwork pod, can connect; names still resolve.
 fn assert_closed(project: &ExampleProject, port: u16) {
     for who in [in_a_pod(project), String::new()] {
         for address in ["10.0.2.2", "10.0.2.3", "10.0.2.77"] {
@@ -111,7 +112,7 @@ fn assert_closed(project: &ExampleProject, port: u16) {
     eventually("names of the cluster", PATIENCE, || {
         project.k3s_vm(&["ssh", "--", &asked]).status.success().then_some(())
     });
-    // The host's nameserver may know nothing, but it answers: with an address or that there is none.
+    // The host's nameserver may not know the name, but it answers.
     let asked = format!("{} busybox nslookup localhost 10.0.2.3 2>&1 || true", in_a_pod(project));
     let said = project.ok(&["ssh", "--", &asked]);
     assert!(said.contains("10.0.2.3") && !said.contains("timed out"), "{said}");

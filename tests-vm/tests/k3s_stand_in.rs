@@ -1,7 +1,7 @@
-//! A guest with the distribution `k3s`, with a stand-in for K3s in it: everything around K3s is real, K3s is not.
+//! A guest with the distribution `k3s` and a stand-in for K3s: everything around K3s is real.
 //!
-//! It shows that the files are in their places, that systemd takes the unit and starts it as K3s wants to be started,
-//! that the machine has what K3s needs, and that it powers off. The steps share one VM and run in this order.
+//! It shows that the files are in their places, that systemd starts the unit as K3s needs it, that the guest has what K3s
+//! needs, and that it powers off. The steps share one VM and run in this order.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             assert!(shown.lines().any(|line| line == property), "{property} is not among\n{shown}");
         }
     });
-    steps.run("its_units_are_sound", || {
+    steps.run("its_units_are_valid", || {
         guest(&project, "systemd-analyze verify --man=no k3s.service k3s-vm-network.service k3s-vm-hooks.service k3s-vm-host-access.service");
         assert_eq!(guest(&project, "systemctl --failed --plain --no-legend"), "");
     });
@@ -50,11 +50,11 @@ fn main() -> ExitCode {
         }
     });
     steps.run("the_machine_has_what_k3s_needs", || project.check_guest());
-    steps.run("it_is_started_again_when_it_dies", || {
+    steps.run("systemd_restarts_it_when_it_dies", || {
         guest(&project, &format!("rm {} && systemctl kill -s KILL k3s.service", fake_k3s::REPORT));
         eventually("the second report", PATIENCE, || report(&project));
     });
-    steps.run("the_guest_powers_off_and_tells_it_to_go", || {
+    steps.run("powering_off_terminates_it_gracefully", || {
         project.ok(&["stop"]);
         project.ok(&["start", "--no-wait"]);
         eventually("ssh", PATIENCE, || project.k3s_vm(&["ssh", "--", "true"]).status.success().then_some(()));
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     steps.finish()
 }
 
-/// K3s from a file, without one of its parts.
+/// Configures K3s from a file, with one component disabled.
 fn configure(project: &ExampleProject) {
     let text = format!(
         "{}\n[image]\ndistribution = \"k3s\"\n[k3s]\nbinary = '{}'\ndisable = [\"traefik\"]\n",
@@ -76,7 +76,7 @@ fn configure(project: &ExampleProject) {
     std::fs::write(project.path(".k3s-vm/config.toml"), text).expect("the configuration");
 }
 
-/// Runs a command in the guest and wants success; its output.
+/// Runs a command in the guest, which must succeed; its output.
 fn guest(project: &ExampleProject, command: &str) -> String {
     project.ok(&["ssh", "--", command])
 }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     });
     steps.run("the_web_directory_has_kubeconfig_link_and_variables", || web_directory(&project));
     steps.run("the_application_has_its_variables_and_reaches_the_api_by_name", || application(&project));
-    steps.run("an_apply_of_nothing_new_replaces_no_pod", || {
+    steps.run("an_apply_without_changes_replaces_no_pod", || {
         let before = web_pods(&project);
         project.ok(&["apply"]);
         assert_eq!(web_pods(&project), before);
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         assert_eq!(project.ok(&["ssh", "--", "hostname"]).trim(), "k3s-vm");
         assert_eq!(project.k3s_vm(&["ssh", "--", "exit 42"]).status.code(), Some(42));
     });
-    // bin/test --provider nix.
+    // With bin/test --provider nix.
     if std::env::var("K3S_VM_IMAGE_PROVIDER").is_ok_and(|provider| provider == "nix") {
         steps.skip("the_machine_has_what_kubernetes_and_k3s_need", "the check is a part of guest/debian");
     } else {
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     }
     steps.run("load_takes_an_archive_from_a_file_and_from_a_stream", || load(&project));
     hostile_steps::run(&mut steps, &project, &archive_of(&project));
-    steps.run("status_tells_programs_and_people", || {
+    steps.run("status_reports_as_json_and_as_text", || {
         let status = status(&project);
         assert_eq!(status["state"], "running");
         assert_eq!(status["api_state"], "ready");
@@ -110,17 +110,17 @@ fn main() -> ExitCode {
     steps.run("a_volume_keeps_its_data_over_stop_and_start", || {
         assert_eq!(state()["visits"], visits);
     });
-    steps.run("ram_that_does_not_fit_the_disk_is_not_used_and_a_start_that_runs_out_of_time_goes_on", || {
+    steps.run("ram_of_another_generation_is_not_used_and_a_start_that_timed_out_can_be_repeated", || {
         project.ok(&["stop"]);
         qemu::qcow2::set_generation(&project.path(".k3s-vm/vm/disk.qcow2"), &qemu::qcow2::new_generation())
             .expect("another generation");
-        let (code, told) = project.told(&["start", "--timeout", "2s"]);
-        assert_eq!(code, Some(4), "not the exit code of a timeout: {told}");
-        assert!(told.contains("the suspended RAM is not used: the disk has been in use since"), "{told}");
+        let (code, stderr) = project.code_and_stderr(&["start", "--timeout", "2s"]);
+        assert_eq!(code, Some(4), "not the exit code of a timeout: {stderr}");
+        assert!(stderr.contains("the suspended RAM is not used: the disk has been in use since"), "{stderr}");
         project.ok(&["start"]);
         assert_eq!(state()["visits"], visits);
     });
-    steps.run("a_killed_vm_starts_again_with_its_data_on_the_ports_that_are_configured_now", || {
+    steps.run("a_killed_vm_starts_again_with_its_data_on_changed_ports", || {
         let pid = status(&project)["pid"].as_u64().expect("a pid");
         let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill");
         assert!(killed.success());
@@ -160,7 +160,7 @@ fn status(project: &ExampleProject) -> Value {
     serde_json::from_str(&project.ok(&["status", "-o", "json"])).expect("JSON")
 }
 
-/// What the application says of itself. Asking is no visit.
+/// The application's `/api/state`; asking for it does not count as a visit.
 fn state() -> Value {
     state_at(WEB_PORT)
 }
@@ -206,7 +206,7 @@ fn application(project: &ExampleProject) {
     let variables = state["variables"].as_array().expect("variables");
     let has = |name: &str| variables.iter().any(|variable| variable["name"] == name);
     assert!(has("GREETING") && has("KUBECONFIG_PRIMARY"), "{variables:?}");
-    assert!(!has("KUBECONFIG"), "KUBECONFIG names a file that the container does not have");
+    assert!(!has("KUBECONFIG"), "the container has KUBECONFIG, whose file it does not have");
     let expected = Document::parse(project.read("web/.env").as_bytes()).get("GREETING").expect("GREETING");
     assert_eq!(state["greeting"], expected);
 }
@@ -236,7 +236,7 @@ fn load(project: &ExampleProject) {
     let images: Value = serde_json::from_str(&file).expect("JSON");
     assert_eq!(images[0]["name"], "docker.io/local/web:dev");
     assert_eq!(images[0]["transferred"], false, "the guest had it already");
-    // The guest loses it, so that the stream has something to bring.
+    // Remove it, so that the stream has something to transfer.
     project.ok(&["ssh", "--", "PATH=$PATH:/usr/local/bin; ctr -n k8s.io images rm docker.io/local/web:dev"]);
     let stream = project.ok_with_input(&["load", "-", "-o", "json"], &archive);
     let images: Value = serde_json::from_str(&stream).expect("JSON");

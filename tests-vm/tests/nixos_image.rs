@@ -1,5 +1,5 @@
-//! The step that makes an image of a NixOS (`guest/nixos/build-image.sh`), with Debian's tools and a Debian tree instead
-//! of Nix's: the image is whole and boots. What NixOS itself would do in it, it cannot show.
+//! The builder of NixOS images (`guest/nixos/build-image.sh`), run with Debian's tools on a Debian tree: the image is
+//! complete and boots. NixOS itself is not tested.
 //!
 //! The steps share one directory and one VM and run in this order.
 
@@ -21,13 +21,13 @@ const SIZE_MIB: u64 = 6144;
 
 fn main() -> ExitCode {
     let directory = tempfile::Builder::new().prefix("k3s-vm-test-").tempdir().expect("a temporary directory");
-    // For the user who is nobody.
+    // For the user nobody.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
     let image = directory.path().join("the image");
     let project = ExampleProject::copy();
     let mut steps = Steps::default();
-    steps.run("the_builder_needs_no_rights", || build(directory.path(), &image));
-    steps.run("the_file_system_is_sound_and_has_its_full_size", || {
+    steps.run("the_builder_needs_no_privileges", || build(directory.path(), &image));
+    steps.run("the_filesystem_is_clean_and_has_its_full_size", || {
         let raw = directory.path().join("root.raw");
         ok(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(image.join("root.qcow2")).arg(&raw));
         ok(Command::new("e2fsck").arg("-fn").arg(&raw));
@@ -36,9 +36,9 @@ fn main() -> ExitCode {
         for line in ["Filesystem volume name:   k3s-vm-root", &blocks, "Block size:               4096"] {
             assert!(head.lines().any(|found| found == line), "{line} is not among\n{head}");
         }
-        fs::remove_file(raw).expect("the raw image goes");
+        fs::remove_file(raw).expect("the raw image can be removed");
     });
-    steps.run("a_guest_starts_from_it_as_from_any_image", || {
+    steps.run("a_guest_starts_from_it", || {
         let text = format!("[image]\nprovider = \"prebuilt\"\ndirectory = '{}'\n", image.display());
         project.write(".k3s-vm/config.toml", &text);
         project.ok(&["start", "--no-wait"]);
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         assert_eq!(status["distribution"], format!("k3s {}", fake_k3s::VERSION));
         eventually("ssh", PATIENCE, || project.k3s_vm(&["ssh", "--", "true"]).status.success().then_some(()));
     });
-    steps.run("everything_in_it_is_roots", || {
+    steps.run("root_owns_every_file", || {
         let others = "find / -xdev -path /var -prune -o '(' ! -user root -o ! -group root ')' -print";
         assert_eq!(project.ok(&["ssh", "--", others]), "");
     });
@@ -55,21 +55,21 @@ fn main() -> ExitCode {
     if steps.failed() {
         project.show_logs();
     } else {
-        // The stand-in for K3s serves no API.
+        // Without point 4: the stand-in for K3s serves no API.
         contract::run(&mut steps, &contract::open(&image), &Points::of(&[1, 2, 3, 5, 6]));
     }
     steps.finish()
 }
 
-/// Takes a Debian guest apart and lets the builder make an image of its parts.
+/// Unpacks a Debian guest and has the builder make an image of it.
 fn build(directory: &Path, image: &Path) {
     let source = debian_image();
     let (tree, raw) = (directory.join("tree"), directory.join("source.raw"));
     fs::create_dir(&tree).expect("a directory");
     ok(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(source.join("root.qcow2")).arg(&raw));
     ok(Command::new("debugfs").arg("-R").arg("rdump / tree").arg(&raw).current_dir(directory));
-    fs::remove_file(&raw).expect("the raw image goes");
-    // A store can be read by everybody.
+    fs::remove_file(&raw).expect("the raw image can be removed");
+    // As in a Nix store, everybody can read it.
     ok(Command::new("chmod").args(["-R", "a+rX"]).arg(&tree));
     let names = fs::read_dir(&tree).expect("the tree").map(|entry| entry.expect("an entry").file_name());
     let paths = names.filter(|name| name != "lost+found").map(|name| format!("/{}\n", name.display()));
@@ -86,10 +86,10 @@ fn build(directory: &Path, image: &Path) {
     ok(&mut command);
 }
 
-/// The image's directory of a Debian guest with the stand-in for K3s, built if it is not there.
+/// The directory of a Debian guest image with the stand-in for K3s; built if it is not in the cache.
 fn debian_image() -> PathBuf {
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("a place for the cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("HOME or XDG_CACHE_HOME");
     let mut command = Command::new(env!("CARGO"));
     command.args([
         "run",
@@ -105,20 +105,20 @@ fn debian_image() -> PathBuf {
     PathBuf::from(ok(&mut command).trim_end())
 }
 
-/// The source's, as Nix would have written it.
+/// The source's manifest, changed to what Nix would have written.
 fn manifest(source: &Path) -> String {
     let text = fs::read_to_string(source.join("manifest.json")).expect("a manifest");
     let mut manifest: Value = serde_json::from_str(&text).expect("JSON");
     manifest["provider"] = "nix".into();
     manifest["virtual_size"] = (SIZE_MIB << 20).into();
-    // The builder adds those of its own files.
+    // The builder adds its own files.
     manifest.as_object_mut().expect("an object").remove("files");
     manifest.to_string()
 }
 
-/// `script`, run by a user without rights, as Nix builds.
+/// The command that runs `script` as an unprivileged user, as Nix does.
 fn nobody(script: &Path) -> Command {
-    // Its directory may be closed to others; the shell reads it before the rights are given up.
+    // That user may not be able to read the script's directory, so its text is an argument.
     let text = fs::read_to_string(script).expect("the script");
     let words = ["sh", "-c", &text, "build-image.sh"];
     let mut command = if ok(Command::new("id").arg("-u")).trim() == "0" {
@@ -135,7 +135,7 @@ fn nobody(script: &Path) -> Command {
     command
 }
 
-/// Runs a program and wants success; its output.
+/// Runs a program, which must succeed; its output.
 fn ok(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);

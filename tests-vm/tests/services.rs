@@ -1,5 +1,5 @@
-//! The Services of a real cluster last: over restarts, full syncs of kube-proxy, saved RAM, reboots, and, where
-//! `K3S_TEST_STAND_MINUTES` says how long, over time.
+//! The Services of a real cluster survive restarts, full syncs of kube-proxy, saved RAM and reboots, or, with
+//! `K3S_TEST_STAND_MINUTES`, so many minutes.
 //!
 //! The steps share one VM and run in this order.
 
@@ -11,7 +11,7 @@ use k3s_vm_tests_vm::services_steps::{self, Cluster};
 use k3s_vm_tests_vm::steps::Steps;
 
 const WEB_PORT: u16 = 30080;
-/// How long the cluster is to stand.
+/// The variable with the minutes that the cluster is to run unused.
 const STAND: &str = "K3S_TEST_STAND_MINUTES";
 
 fn main() -> ExitCode {
@@ -21,15 +21,15 @@ fn main() -> ExitCode {
     steps.run("a_project_is_started", || drop(project.ok(&["start", "--timeout", "20m"])));
     match std::env::var(STAND) {
         Ok(minutes) => {
-            let minutes: u64 = minutes.parse().unwrap_or_else(|_| panic!("{STAND}={minutes} is no number of minutes"));
-            services_steps::standing(&mut steps, &cluster, Duration::from_secs(minutes * 60));
+            let minutes: u64 =
+                minutes.parse().unwrap_or_else(|_| panic!("{STAND}={minutes} is not a number of minutes"));
+            services_steps::hourly_sync(&mut steps, &cluster, Duration::from_secs(minutes * 60));
         }
         Err(_) => {
             services_steps::restarts(&mut steps, &cluster);
             services_steps::broken(&mut steps, &cluster);
-            services_steps::beginnings(&mut steps, &cluster);
-            steps
-                .skip("a_cluster_that_stood_for_more_than_an_hour_serves_everything_again", "bin/test --stand MINUTES");
+            services_steps::restores_and_boots(&mut steps, &cluster);
+            steps.skip("services_survive_the_hourly_full_sync", "bin/test --stand MINUTES");
         }
     }
     if steps.failed() {

@@ -16,15 +16,15 @@ pub(crate) use against::Against;
 use figures::{Figures, Unit};
 use project::BenchProject;
 
-/// How often each thing is measured; medians are shown.
+/// How often each figure is measured; the table shows the median.
 pub(crate) const DEFAULT_RUNS: usize = 3;
-/// How often what takes milliseconds is measured.
+/// The same for what takes milliseconds.
 const STATUS_RUNS: usize = 20;
 
-/// Measures and prints a table; what `against` names is measured in the same run, in turn with ours.
+/// Measures and prints a table. The tools of `against` are measured in the same run, in turn with k3s-vm.
 ///
 /// # Errors
-/// Whatever the tool said when one of its verbs failed.
+/// What k3s-vm printed when a verb failed.
 pub(crate) fn run(repository: &Path, runs: usize, against: &[Against]) -> Result<()> {
     let project = BenchProject::new(repository)?;
     let mut figures = Figures::default();

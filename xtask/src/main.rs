@@ -1,11 +1,13 @@
 //! Developer tasks: `cargo xtask TASK`.
 //!
-//! Its output is for developers, so it prints straight to stdout, and its errors are plain.
+//! It is for developers, so it prints to stdout directly, and its errors have no exit codes of their own.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod circles;
+mod heads;
 mod nix;
-mod sizes;
+mod rust_files;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,13 +19,16 @@ Usage: cargo xtask TASK
 
 Tasks:
   bench [--runs N] [--against NAME=COMMAND]...
-         Measure cold boot, rebuild, status, stop, apply and the image's size on a real VM, and in the same
-         run another tool: COMMAND returns once its cluster is Ready, and `COMMAND clean` removes it
+         Measure cold boot, rebuild, status, stop, apply and the image's size on a real VM, and another tool
+         in the same run: COMMAND returns once its cluster is Ready, and `COMMAND clean` removes it
   bench instant [--runs N] [--resets N] [--json FILE]
          Measure reset, run, stop and start, pause and resume, snapshot save and a clone's memory against the cold
-         boot and QEMU's own snapshots of the same run; then 200 (or N) resets in a row, which may leave nothing
-  nix    Fetch Debian's Nix into target/nix, not installed, for the tests that evaluate guest/nixos
-  sizes  Check that source files say what they own, and name long ones";
+         boot and QEMU's own snapshots of the same run; then do 200 (or N) resets in a row, which must leave
+         nothing behind
+  circles
+         Check that no files of a crate use each other in a circle
+  heads  Check that Rust files say what they own
+  nix    Unpack Debian's Nix into target/nix, for the tests that evaluate guest/nixos";
 
 fn main() -> ExitCode {
     match run() {
@@ -47,7 +52,8 @@ fn run() -> Result<()> {
             bench::run(&repository(), runs, &against)
         }
         ["nix"] => nix::run(&repository()),
-        ["sizes"] => sizes::run(&repository()),
+        ["circles"] => circles::run(&repository()),
+        ["heads"] => heads::run(&repository()),
         ["-h" | "--help" | "help"] => {
             println!("{USAGE}");
             Ok(())
@@ -69,11 +75,11 @@ fn bench_options(mut words: &[&str]) -> Result<(usize, Vec<bench::Against>)> {
     }
     match words {
         [] => Ok((runs, against)),
-        [option, ..] => bail!("{option} wants a value\n\n{USAGE}"),
+        [option, ..] => bail!("{option} needs a value\n\n{USAGE}"),
     }
 }
 
-/// The directory of the workspace.
+/// The root directory of the workspace.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap_or(Path::new(".")).to_path_buf()
 }

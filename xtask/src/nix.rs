@@ -1,7 +1,7 @@
 //! `cargo xtask nix`: Nix from Debian's packages, unpacked into `target/nix`, for tests alone.
 //!
-//! Nothing is installed, no store is made: its packages and their libraries are in a directory, and scripts beside it run
-//! the programs with them.
+//! Nothing is installed and no store is made: the packages and their libraries are in a directory, and scripts beside it
+//! run the programs with them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,16 +10,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The release of Debian; nixpkgs wants Nix 2.18, and this is the first that has it.
+/// The Debian release: the first with Nix 2.18, which nixpkgs needs.
 const SUITE: &str = "trixie";
 
-/// The programs that tests use, all of them links to one.
+/// The programs that tests use; all are links to one program.
 const PROGRAMS: [&str; 3] = ["nix-build", "nix-instantiate", "nix-store"];
 
 /// Makes `target/nix/bin`, unless it is there.
 ///
 /// # Errors
-/// mmdebstrap's, and what is not as expected in Debian's packages.
+/// mmdebstrap failed, or Debian's packages are not as expected.
 pub(crate) fn run(repository: &Path) -> Result<()> {
     let directory = repository.join("target/nix");
     let programs = directory.join("bin");
@@ -35,7 +35,7 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
             fs::write(partial.join(name), &text)?;
             fs::set_permissions(partial.join(name), fs::Permissions::from_mode(0o755))?;
         }
-        // Last: where it is, the rest is whole.
+        // Last: where `bin` exists, the rest is complete.
         fs::rename(&partial, &programs)?;
     }
     let program = programs.join(PROGRAMS[0]);
@@ -47,7 +47,7 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Packages unpacked, no script of theirs run.
+/// Unpacks the packages without running their scripts.
 fn unpack(tree: &Path) -> Result<()> {
     let status = Command::new("mmdebstrap")
         .args(["--quiet", "--variant=extract", "--include=nix-bin", "--aptopt=Acquire::Languages \"none\"", SUITE])
@@ -60,14 +60,14 @@ fn unpack(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The program that starts programs with libraries from the tree (`ld.so(8)`).
+/// The dynamic loader of the tree (`ld.so(8)`).
 fn loader(tree: &Path) -> Result<PathBuf> {
     let candidates = ["usr/lib64/ld-linux-x86-64.so.2", "usr/lib/ld-linux-aarch64.so.1"];
     let found = candidates.iter().map(|name| tree.join(name)).find(|path| path.exists());
     found.with_context(|| format!("no dynamic loader in {}", tree.display()))
 }
 
-/// The name by which it is called tells Nix which of its commands it is.
+/// The script that runs Nix. Nix chooses its command by the name under which it is called.
 fn script_text(loader: &Path, tree: &Path) -> String {
     let (loader, tree) = (quoted(loader), quoted(tree));
     format!(
@@ -77,7 +77,7 @@ fn script_text(loader: &Path, tree: &Path) -> String {
     )
 }
 
-/// A path as a word of the shell.
+/// A path, quoted for the shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_script_survives_an_awkward_directory() {
+    fn a_directory_with_blank_and_quote_is_quoted() {
         let tree = Path::new("/the user's/nix/tree");
         insta::assert_snapshot!(script_text(&tree.join("usr/lib64/ld.so"), tree), @r#"
         #!/bin/sh

@@ -1,4 +1,4 @@
-// The module on a real cluster. To be run in a project that has been started: bin/test does.
+// The module on a real cluster. It must run in a started project, as bin/test does it.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -35,7 +35,7 @@ async function api(cluster, method, path, body) {
   return { status: response.statusCode, object: JSON.parse(Buffer.concat(await response.toArray())) };
 }
 
-test('the application answers, and what one fork gets no other sees', async (t) => {
+test('the application answers, and forks are isolated', async (t) => {
   const [one, other] = await Promise.all([fork(), fork()]);
   t.after(() => Promise.all([one.close(), other.close()]));
   assert.notEqual(one.name, other.name);

@@ -1,4 +1,4 @@
-// The module against a program that speaks like k3s-vm, and against one that has faults.
+// The module with a stand-in for k3s-vm, which can fail in several ways.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -14,7 +14,7 @@ import { findProgram } from '../program.js';
 
 const PROGRAM = fileURLToPath(new URL('../../stand-in/k3s-vm', import.meta.url));
 const MODULE = new URL('../index.js', import.meta.url).href;
-const LAST_WORDS = '  | [1/2] Checking the host … 0.0 s: all tools are there';
+const LAST_LINES = '  | [1/2] Checking the host … 0.0 s: all tools are there';
 
 function directory(t) {
   const project = mkdtempSync(join(tmpdir(), 'k3s-vm-node-'));
@@ -26,9 +26,9 @@ function make(project, fromSnapshot, options) {
   return fork({ program: PROGRAM, project, fromSnapshot, timeout: 120_000, closeTimeout: 120_000, ...options });
 }
 
-async function errorOf(project, fault, options) {
+async function errorOf(project, failure, options) {
   try {
-    const cluster = await make(project, fault, options);
+    const cluster = await make(project, failure, options);
     await cluster.close();
   } catch (error) {
     assert(error instanceof ForkError, error);
@@ -47,7 +47,7 @@ function runs(project) {
   }
 }
 
-test('a cluster tells where it is and goes when it is closed', async (t) => {
+test('a cluster says how to reach it and is destroyed by close', async (t) => {
   const project = directory(t);
   const cluster = await make(project);
   assert(cluster instanceof Cluster);
@@ -68,7 +68,7 @@ test('a cluster tells where it is and goes when it is closed', async (t) => {
   assert.equal(readFileSync(join(project, 'ended'), 'utf8'), 'by the end of its input\n');
 });
 
-test('it can be disposed of by the language', { skip: !Symbol.asyncDispose }, async (t) => {
+test('it is destroyed by await using', { skip: !Symbol.asyncDispose }, async (t) => {
   const project = directory(t);
   const cluster = await make(project);
   await cluster[Symbol.asyncDispose]();
@@ -82,35 +82,35 @@ test('options reach the program', async (t) => {
   assert.equal(readFileSync(join(project, 'arguments'), 'utf8'), expected);
 });
 
-test('a program that ends is quoted, and its own advice is not doubled', async (t) => {
+test('an error has the output of the program, and its advice once', async (t) => {
   const project = directory(t);
   const { lines, exitCode } = await errorOf(project, 'dies');
   assert.equal(exitCode, 6);
   assert.deepEqual(lines, [
     'k3s-vm ended, and with it the fork: exit code 6',
-    LAST_WORDS,
+    LAST_LINES,
     '  | Error: port 20001 is taken',
     '  | Next: k3s-vm list    # the instances of this project',
   ]);
   assert.deepEqual((await errorOf(project, 'dies-silently')).lines, [
     'k3s-vm ended, and with it the fork: SIGKILL',
-    LAST_WORDS,
+    LAST_LINES,
     "Next: k3s-vm start    # shows whether the project's cluster starts at all",
   ]);
 });
 
-for (const [fault, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance": "k3s-vm-run-1"}']]) {
-  test(`what is no greeting is shown and the program ended: ${fault}`, async (t) => {
-    assert.deepEqual((await errorOf(directory(t), fault)).lines, [
+for (const [failure, printed] of [['babbles', 'Ready!'], ['forgets', '{"instance": "k3s-vm-run-1"}']]) {
+  test(`an unknown first line is shown and the program ended: ${failure}`, async (t) => {
+    assert.deepEqual((await errorOf(directory(t), failure)).lines, [
       '/bin/k3s-vm did not tell where its fork is',
       `  It printed '${printed}': that is not the JSON of a fork`,
-      LAST_WORDS,
+      LAST_LINES,
       'Next: k3s-vm --version    # is it the k3s-vm that you mean, and as new as this module?',
     ]);
   });
 }
 
-test('one that is never ready is ended at the deadline', async (t) => {
+test('a fork that is never ready is ended at the deadline', async (t) => {
   const project = directory(t);
   const { lines } = await errorOf(project, 'is-never-ready', { timeout: 300 });
   assert.equal(lines[0], 'the fork was not ready within 300 ms');
@@ -118,54 +118,54 @@ test('one that is never ready is ended at the deadline', async (t) => {
   assert(!existsSync(join(project, 'pid')) || !runs(project));
 });
 
-for (const [fault, code, said] of [['dies-later', 5, /QEMU was killed/], ['fails-to-clean-up', 1, /not destroyed/]]) {
-  test(`one that fails later is told on close: ${fault}`, async (t) => {
-    const error = await errorOf(directory(t), fault);
+for (const [failure, code, said] of [['dies-later', 5, /QEMU was killed/], ['fails-to-clean-up', 1, /not destroyed/]]) {
+  test(`a later failure is reported by close: ${failure}`, async (t) => {
+    const error = await errorOf(directory(t), failure);
     assert.equal(error.lines[0], `k3s-vm ended, and with it the fork: exit code ${code}`);
     assert.match(error.said, said);
   });
 }
 
-test('one that ignores the end of its input is killed after a deadline', async (t) => {
+test('a program that ignores the end of its input is killed after a deadline', async (t) => {
   const project = directory(t);
   const { lines } = await errorOf(project, 'is-deaf', { closeTimeout: 300 });
   assert.equal(lines[0], 'k3s-vm did not end within 300 ms after the fork was closed, and was killed');
   assert(!runs(project));
 });
 
-test('one that talks much is never stopped by a full pipe', async (t) => {
+test('much output does not block the program', async (t) => {
   const project = directory(t);
   await (await make(project, 'talks')).close();
   assert(existsSync(join(project, 'ended')));
 });
 
-test('a program that is not there is named', async () => {
+test('a missing program is named', async () => {
   await assert.rejects(fork({ program: '/no/such/k3s-vm' }), {
     name: 'ForkError',
     message: `/no/such/k3s-vm cannot be started: ENOENT\nNext: export K3S_VM=/path/to/bin/k3s-vm    # or fork({ program: '…' })`,
   });
 });
 
-test('the nearest program counts', (t) => {
+test('the nearest program is used', (t) => {
   const root = directory(t);
   const [inner, installed] = [join(root, 'checkout', 'tests', 'deep'), join(root, 'path', 'k3s-vm')];
   const launcher = join(root, 'checkout', 'bin', 'k3s-vm');
   for (const one of [inner, dirname(installed), dirname(launcher)]) mkdirSync(one, { recursive: true });
-  const find = (ordered, variable) => findProgram(ordered, { PATH: dirname(installed), K3S_VM: variable }, inner);
+  const find = (given, variable) => findProgram(given, { PATH: dirname(installed), K3S_VM: variable }, inner);
   assert.equal(find(), undefined);
   writeFileSync(installed, '', { mode: 0o755 });
   assert.equal(find(), installed);
   writeFileSync(launcher, '', { mode: 0o644 });
-  assert.equal(find(), installed, 'a file that cannot be run is no program');
+  assert.equal(find(), installed, 'a file that is not executable is not used');
   chmodSync(launcher, 0o755);
   assert.equal(find(), launcher);
   assert.equal(find(undefined, ''), launcher);
   assert.equal(find(undefined, '/by/variable'), '/by/variable');
-  assert.equal(find('ordered', '/by/variable'), join(inner, 'ordered'));
+  assert.equal(find('given', '/by/variable'), join(inner, 'given'));
 });
 
 for (const end of ['', 'process.exit(0)', 'process.kill(process.pid, "SIGKILL")']) {
-  test(`however the process ends, the fork is told: ${end || 'by having nothing to do'}`, async (t) => {
+  test(`the fork is destroyed when the process ends: ${end || 'normally'}`, async (t) => {
     const project = directory(t);
     const options = JSON.stringify({ program: PROGRAM, project });
     const script = `import { fork } from ${JSON.stringify(MODULE)}; await fork(${options}); console.log('forked'); ${end}`;
@@ -175,7 +175,7 @@ for (const end of ['', 'process.exit(0)', 'process.kill(process.pid, "SIGKILL")'
     const [code, signal] = await once(child, 'exit');
     assert.equal(said, 'forked\n');
     assert(code === 0 || signal === 'SIGKILL', `${code} ${signal}`);
-    // The program still does its last work.
+    // The program is still destroying its fork.
     const pid = readFileSync(join(project, 'pid'), 'utf8').trim();
     assert.equal(spawnSync('tail', [`--pid=${pid}`, '-f', '/dev/null'], { timeout: 120_000 }).status, 0);
     assert(existsSync(join(project, 'ended')));

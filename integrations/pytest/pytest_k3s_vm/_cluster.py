@@ -1,4 +1,4 @@
-"""A fork: made by `k3s-vm run --hold`, kept until that program's standard input ends."""
+"""Makes forks with `k3s-vm run --hold`, which destroys its fork when its standard input ends."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from typing import Any
 
 from . import _program
 
-# How many lines of the program's talk are kept for errors.
-_KEPT_LINES = 40
-# Seconds it may take to clean up after SIGTERM, before it is killed.
+# How many lines of the program's stderr an error shows.
+_ERROR_LINES = 40
+# Seconds between SIGTERM and SIGKILL.
 _GRACE = 10.0
 _VARIABLES = ("KUBECONFIG", "WEB_URL", "WEB_PORT", "API_URL", "API_PORT", "SSH_PORT", "K3S_VM_NAME")
 
 
 class ForkError(Exception):
-    """There is no fork, or it did not go: what happened, what the program said, and what to type next."""
+    """A fork could not be made or destroyed: what happened, the program's output, and the next command."""
 
     def __init__(self, what: str, said: str, following: str, exit_code: int | None = None) -> None:
         lines = [what, *(f"  | {line}" for line in said.splitlines())]
-        # The program's own advice is the better one.
+        # The program's own advice comes first.
         if exit_code is None or not any(line.lstrip().startswith("Next:") for line in said.splitlines()):
             lines.append(f"Next: {following}")
         super().__init__("\n".join(lines))
         self.exit_code = exit_code
-        """The program's exit code, if it ended by itself: 6 is a taken port, 69 something that the host lacks."""
+        """The program's exit code, if it ended by itself: 6 is a taken port, 69 a missing requirement of the host."""
         self.said = said
-        """The end of what the program said on stderr."""
+        """The last lines of the program's stderr."""
 
 
 class Cluster:
-    """A fork that is ready. Closed, at the end of a `with`, or with the process, it is gone."""
+    """A fork that is ready. It is destroyed by `close`, at the end of a `with`, or when the process ends."""
 
     def __init__(self, process: _Process, greeting: dict[str, Any]) -> None:
         self._process = process
         self.environment: dict[str, str] = greeting.pop("environment")
         """The variables for programs that use the cluster: KUBECONFIG, WEB_URL and others."""
         self.report = greeting
-        """All that the program reports of its start, as `k3s-vm start -o json` has it."""
+        """The report of the start, as of `k3s-vm start -o json`."""
 
     @property
     def name(self) -> str:
-        """What `k3s-vm --name NAME kubectl` wants."""
+        """The instance's name, for `k3s-vm --name NAME kubectl`."""
         return self.environment["K3S_VM_NAME"]
 
     @property
     def kubeconfig(self) -> Path:
-        """The file that kubectl and others want as KUBECONFIG."""
+        """The path of the kubeconfig, for the variable KUBECONFIG."""
         return Path(self.environment["KUBECONFIG"])
 
     @property
     def web_url(self) -> str:
-        """Where the application answers."""
+        """The URL of the application."""
         return self.environment["WEB_URL"]
 
     @property
     def api_url(self) -> str:
-        """Where the API answers."""
+        """The URL of the Kubernetes API."""
         return self.environment["API_URL"]
 
     @property
@@ -82,7 +82,7 @@ class Cluster:
         return int(self.environment["SSH_PORT"])
 
     def close(self) -> None:
-        """Ends it; the second time there is nothing to do. Raises ForkError when that fails."""
+        """Destroys the fork; a second call does nothing. Raises ForkError when that fails."""
         self._process.close()
 
     def __enter__(self) -> Cluster:
@@ -105,12 +105,12 @@ def fork(
 ) -> Cluster:
     """Makes a fork and waits until its cluster and application are ready.
 
-    `program` is k3s-vm (otherwise the variable K3S_VM, bin/k3s-vm around the working directory, or the PATH decides),
-    `project` the directory with `.k3s-vm/`, `from_snapshot` a name of `k3s-vm snapshot save`; timeouts are in seconds.
-    Raises FileNotFoundError where there is no program, and ForkError. Nothing is left behind then.
+    `program` is k3s-vm; by default that of the variable K3S_VM, else bin/k3s-vm in the working directory or above it, else
+    k3s-vm in the PATH. `project` is the directory with `.k3s-vm/`, `from_snapshot` a name of `k3s-vm snapshot save`.
+    Timeouts are in seconds. Raises FileNotFoundError if there is no program, and ForkError; then nothing is left behind.
     """
     words = [_program.find(program), "run", "--hold", "--output", "json"]
-    # The program gets nine tenths, so that its own word on what took so long comes first.
+    # The program gets nine tenths of the time, so that its own error, which says what took so long, comes first.
     words += ["--timeout", f"{max(1, int(timeout * 900))}ms"]
     if project is not None:
         words += ["--project", os.fspath(project)]
@@ -120,19 +120,19 @@ def fork(
     try:
         return Cluster(process, process.greeting(timeout))
     except BaseException:
-        # An interrupt, too, must leave nothing.
+        # An interrupt must leave nothing behind, either.
         process.terminate()
         raise
 
 
 class _Process:
-    """The program: its first line, what it says, and its end, each with a deadline."""
+    """The running program: its first line, its stderr and its end, each with a deadline."""
 
     def __init__(self, words: list[str], close_timeout: float) -> None:
         self._program = words[0]
         self._close_timeout = close_timeout
         self._closed = False
-        self._said: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+        self._said: collections.deque[str] = collections.deque(maxlen=_ERROR_LINES)
         self._lines: queue.Queue[str] = queue.Queue()
         try:
             self._child = subprocess.Popen(
@@ -145,21 +145,21 @@ class _Process:
                 "export K3S_VM=/path/to/bin/k3s-vm    # or pytest --k3s-vm-program PATH",
             ) from error
         _running.add(self)
-        self._listeners = [
-            threading.Thread(target=self._hear_result, daemon=True),
-            threading.Thread(target=self._hear_talk, daemon=True),
+        self._readers = [
+            threading.Thread(target=self._read_stdout, daemon=True),
+            threading.Thread(target=self._read_stderr, daemon=True),
         ]
-        for listener in self._listeners:
-            listener.start()
+        for reader in self._readers:
+            reader.start()
 
-    def _hear_result(self) -> None:
-        # What comes after the first line is nobody's, but the program must not be stopped by a full pipe.
+    def _read_stdout(self) -> None:
+        # Further lines are discarded, so that a full pipe does not block the program.
         with self._child.stdout as stdout:
             self._lines.put(stdout.readline())
             for _ in stdout:
                 pass
 
-    def _hear_talk(self) -> None:
+    def _read_stderr(self) -> None:
         with self._child.stderr as stderr:
             for line in stderr:
                 self._said.append(line.rstrip())
@@ -170,7 +170,7 @@ class _Process:
         except queue.Empty:
             self.terminate()
             raise ForkError(
-                f"the fork was not ready within {timeout:g} s", self._last_words(),
+                f"the fork was not ready within {timeout:g} s", self._last_lines(),
                 "k3s-vm start    # once: forks of a cluster that has been ready take seconds",
             ) from None
         if not line:
@@ -186,7 +186,7 @@ class _Process:
         self.terminate()
         raise ForkError(
             f"{self._program} did not tell where its fork is\n  It printed {line.rstrip()[:200]!r}: {why}",
-            self._last_words(), "k3s-vm --version    # is it the k3s-vm that you mean, and as new as this plugin?",
+            self._last_lines(), "k3s-vm --version    # is it the k3s-vm that you mean, and as new as this plugin?",
         )
 
     def close(self) -> None:
@@ -201,14 +201,14 @@ class _Process:
             self.terminate()
             raise ForkError(
                 f"k3s-vm did not end within {self._close_timeout:g} s after the fork was closed, and was killed",
-                self._last_words(), "k3s-vm list    # is it still there?",
+                self._last_lines(), "k3s-vm list    # is it still there?",
             ) from None
         _running.discard(self)
         if code != 0 or ended_before:
             raise self._ended()
 
     def terminate(self) -> None:
-        """Makes it end: it may clean up, then it is killed."""
+        """Ends the program by SIGTERM, and by SIGKILL if it does not end in time."""
         self._closed = True
         self._end_input()
         self._child.terminate()
@@ -235,13 +235,13 @@ class _Process:
         _running.discard(self)
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"
         return ForkError(
-            f"k3s-vm ended, and with it the fork: {how}", self._last_words(),
+            f"k3s-vm ended, and with it the fork: {how}", self._last_lines(),
             "k3s-vm start    # shows whether the project's cluster starts at all", code,
         )
 
-    def _last_words(self) -> str:
-        # A process that it left behind may keep the pipe open.
-        self._listeners[1].join(1.0)
+    def _last_lines(self) -> str:
+        # Not for ever: another process may hold the pipe open.
+        self._readers[1].join(1.0)
         return "\n".join(list(self._said))
 
 
@@ -250,7 +250,7 @@ _running: set[_Process] = set()
 
 @atexit.register
 def _close_all() -> None:
-    # Told all at once, so that they go at the same time.
+    # All inputs first, so that the forks are destroyed at the same time.
     processes = list(_running)
     for process in processes:
         process._end_input()

@@ -1,4 +1,4 @@
-"""Which program makes the forks."""
+"""Finds the program k3s-vm."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 
-def find(ordered: str | os.PathLike[str] | None = None) -> str:
-    """The program that is ordered, else that of K3S_VM, of the checkout around the working directory, of the PATH.
+def find(given: str | os.PathLike[str] | None = None) -> str:
+    """The given program, else that of K3S_VM, else bin/k3s-vm in the working directory or above it, else one in the PATH.
 
-    What is named counts even where there is no such file, and then fails by name.
+    A program that is given or in K3S_VM is not checked: starting it fails with its name.
     """
-    named = ordered or os.environ.get("K3S_VM")
+    named = given or os.environ.get("K3S_VM")
     if named:
         return str(Path.cwd() / named)
     for directory in [Path.cwd(), *Path.cwd().parents]:

@@ -1,4 +1,4 @@
-"""The options and fixtures for pytest."""
+"""The pytest options and fixtures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ._cluster import Cluster, ForkError, fork
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("k3s-vm", "forks of a k3s-vm cluster")
     group.addoption("--k3s-vm-program", metavar="PATH", help="the program k3s-vm; by default $K3S_VM, bin/k3s-vm, PATH")
-    group.addoption("--k3s-vm-project", metavar="DIR", help="the directory with .k3s-vm/; by default looked for upwards")
-    group.addoption("--k3s-vm-from", metavar="SNAPSHOT", help="the snapshot that forks begin as")
+    group.addoption("--k3s-vm-project", metavar="DIR", help="the directory with .k3s-vm/; by default the nearest from the working directory up")
+    group.addoption("--k3s-vm-from", metavar="SNAPSHOT", help="the snapshot from which forks are made")
     group.addoption(
         "--k3s-vm-timeout", metavar="SECONDS", type=float, default=900.0,
-        help="how long it may take until a fork is ready (default: %(default)s)",
+        help="the deadline for a fork to be ready (default: %(default)s)",
     )
 
 
@@ -28,7 +28,7 @@ def k3s_vm(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def k3s_vm_session(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """One cluster for all tests that only look at it."""
+    """One cluster for all tests that only read."""
     yield from _fork(request.config)
 
 
@@ -41,7 +41,7 @@ def _fork(config: pytest.Config) -> Iterator[Cluster]:
             timeout=config.getoption("--k3s-vm-timeout"),
         )
     except (ForkError, FileNotFoundError) as error:
-        # Its words are what helps, not the way that they took through this plugin.
+        # The message helps, a trace through this plugin does not.
         pytest.fail(str(error), pytrace=False)
     yield cluster
     try:

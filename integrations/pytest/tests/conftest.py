@@ -1,4 +1,4 @@
-"""The plugin from this directory, whether or not it is installed."""
+"""Tests the plugin of this directory, whether or not one is installed."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""As much of a Kubernetes client as the tests need, from the standard library."""
+"""A minimal Kubernetes client for the tests, with the standard library only."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 class Client:
-    """Talks to a fork's API with the administrator's certificate."""
+    """A client of a fork's API, with the administrator's certificate."""
 
     def __init__(self, cluster):
         # The same as the file in KUBECONFIG, as JSON.
@@ -28,7 +28,7 @@ class Client:
             self._context.load_cert_chain(file.name)
 
     def request(self, method, path, body=None):
-        """The status and the object."""
+        """The status and the object of the answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._server + path, data, {"Content-Type": "application/json"}, method=method)
         handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)]

@@ -1,4 +1,4 @@
-"""The fixtures on a real cluster. To be run in a project that has been started: bin/test does."""
+"""The fixtures on a real cluster. They must run in a started project, as bin/test does it."""
 
 import socket
 import urllib.request
@@ -32,7 +32,7 @@ def test_the_application_answers_and_objects_can_be_written(k3s_vm):
     earlier.append(k3s_vm)
 
 
-def test_the_next_one_is_pristine_and_the_one_before_is_gone(k3s_vm):
+def test_the_next_fork_is_pristine_and_the_previous_one_is_gone(k3s_vm):
     assert k3s_vm.name != earlier[0].name
     assert Client(k3s_vm).request("GET", f"{CONFIG_MAPS}/written-by-pytest")[0] == 404
     assert gone(earlier[0])

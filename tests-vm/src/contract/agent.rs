@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use qemu::agent::{GuestCommand, GuestScript};
 
-use super::guest::{CALL, LiveGuest, sound};
+use super::guest::{CALL, LiveGuest};
+use crate::expect::expect_ok;
 
-/// Far from the host's clock, and near enough for a cluster not to care.
+/// A step that is measurable and too small to disturb a cluster.
 const AHEAD: Duration = Duration::from_secs(90);
 
 /// Arguments, environment, input, both outputs and the exit code.
@@ -15,7 +16,7 @@ pub(super) fn runs_programs(guest: &mut LiveGuest<'_>) {
     let command = GuestCommand::shell(script, ["$(touch /run/pwned); 'as it is'"])
         .environment(["VARIABLE=of the host"])
         .input(b"input\n");
-    let output = sound(guest.agent().exec(&command, CALL));
+    let output = expect_ok(guest.agent().exec(&command, CALL));
     assert_eq!(
         (output.code, output.stdout.as_slice(), output.stderr.as_slice()),
         (42, &b"input of the host $(touch /run/pwned); 'as it is'\n"[..], &b"wrong\n"[..])
@@ -23,25 +24,25 @@ pub(super) fn runs_programs(guest: &mut LiveGuest<'_>) {
     // Without a shell, by the path that the shell finds.
     let path = guest.shell("command -v uname").trim().to_owned();
     assert!(path.starts_with('/'), "uname is {path:?}");
-    let release = sound(guest.agent().run(&GuestCommand::new(&path, ["-r"]), CALL));
+    let release = expect_ok(guest.agent().run(&GuestCommand::new(&path, ["-r"]), CALL));
     assert_eq!(release, guest.file("/proc/sys/kernel/osrelease"));
 }
 
-/// Whole, byte for byte, and a file that is not there is told from one that is.
+/// A file is read whole, byte for byte; a missing one is reported as such.
 pub(super) fn reads_files(guest: &mut LiveGuest<'_>) {
     let sum = guest.shell("head -c 1500000 /dev/urandom >/run/contract-test && sha256sum </run/contract-test");
-    let content = sound(guest.agent().read_file("/run/contract-test", 2 << 20, CALL)).expect("the file");
+    let content = expect_ok(guest.agent().read_file("/run/contract-test", 2 << 20, CALL)).expect("the file");
     assert_eq!(content.len(), 1_500_000);
-    assert!(sum.starts_with(&host::digest::Sha256::of(&content).to_string()), "the bytes are not those of the guest");
+    assert!(sum.starts_with(&host::digest::Sha256::of(&content).to_string()), "the bytes differ from the guest's");
     guest.shell("rm /run/contract-test");
-    assert_eq!(sound(guest.agent().read_file("/run/contract-test", 1, CALL)), None);
+    assert_eq!(expect_ok(guest.agent().read_file("/run/contract-test", 1, CALL)), None);
 }
 
-/// It is what `date` says afterwards.
+/// `date` shows the new time.
 pub(super) fn sets_the_clock(guest: &mut LiveGuest<'_>) {
-    sound(guest.agent().set_time(SystemTime::now() + AHEAD, CALL));
-    let told: u64 = guest.shell("date +%s").trim().parse().expect("seconds");
+    expect_ok(guest.agent().set_time(SystemTime::now() + AHEAD, CALL));
+    let guest_time: u64 = guest.shell("date +%s").trim().parse().expect("seconds");
     let host = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
-    let ahead = told.abs_diff(host);
-    assert!((AHEAD.as_secs() - 30..=AHEAD.as_secs() + 2).contains(&ahead) && told > host, "it is {ahead} s away");
+    let ahead = guest_time.abs_diff(host);
+    assert!((AHEAD.as_secs() - 30..=AHEAD.as_secs() + 2).contains(&ahead) && guest_time > host, "it is {ahead} s away");
 }

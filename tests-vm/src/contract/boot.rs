@@ -7,9 +7,10 @@ use model::ErrorClass;
 use model::guest_image::GuestImage;
 use qemu::Agent;
 
-use super::guest::{BOOT, LiveGuest, file_facts, sound};
+use super::guest::{BOOT, LiveGuest, file_facts};
+use crate::expect::expect_ok;
 
-/// What a filesystem keeps for itself, at most: inode tables and journal of ext4 take three parts of a hundred.
+/// The most that a filesystem may take for its own data; inode tables and journal of ext4 take three percent.
 const OVERHEAD_PERCENT: u64 = 8;
 
 /// Boots it until the agent answers.
@@ -22,11 +23,11 @@ pub(super) fn start(image: &GuestImage) -> LiveGuest<'_> {
             Err(error) => Err(error),
         }
     });
-    // What QEMU's version needs comes after what the image asks for.
+    // The image's own line comes first; k3s-vm appends what QEMU's version needs.
     let line = guest.file("/proc/cmdline");
     assert_eq!(line.trim(), guest.kernel_command_line());
     assert!(line.starts_with(image.manifest.kernel_command_line.trim()), "the kernel's command line is {line}");
-    // Whether or not the kernel began with all.
+    // All CPUs are online, even if the kernel booted with fewer.
     let cpus = guest.file("/sys/devices/system/cpu/online");
     assert_eq!(cpus, guest.file("/sys/devices/system/cpu/present"), "CPUs are not all online");
     let board = guest.file("/sys/class/dmi/id/product_name");
@@ -34,20 +35,20 @@ pub(super) fn start(image: &GuestImage) -> LiveGuest<'_> {
     guest
 }
 
-/// A kernel that has neither an initial RAM disk nor a root, and no word to QEMU's panic device: it panics and resets.
+/// Arguments for a kernel without initial RAM disk, root and driver for QEMU's panic device: it panics and resets.
 const NO_BOOT: &str = " rdinit=/none root=/dev/none panic=1 module_blacklist=pvpanic,pvpanic_mmio,pvpanic_pci";
 
-/// A guest that cannot boot ends QEMU by its first reset, instead of beginning again and again.
+/// A guest that cannot boot ends QEMU with its first reset, instead of rebooting for ever.
 pub(super) fn no_boot(image: &GuestImage) {
     let mut guest = LiveGuest::start_with(image, NO_BOOT);
     let how = guest.ended_within(BOOT);
     let console = guest.console();
     assert_eq!(console.matches("Kernel panic - not syncing").count(), 1, "{console}");
-    // As a guest that powers off; with exit code 1 where the kernel brings a driver of the panic device.
-    assert!(matches!(how.as_str(), "exit status: 0" | "exit status: 1"), "QEMU ended by {how}");
+    // Exit code 0 as after a power-off; 1 where a driver for the panic device is built into the kernel.
+    assert!(matches!(how.as_str(), "exit status: 0" | "exit status: 1"), "QEMU ended with {how}");
 }
 
-/// What the kernel says, and what a program writes to the console, reach the host's log.
+/// The messages of the kernel and what programs write to the console are in the host's log.
 pub(super) fn console(guest: &mut LiveGuest<'_>) {
     let word = uuid::Uuid::new_v4().simple().to_string();
     guest.shell(&format!("echo '<1>kernel-{word}' >/dev/kmsg; echo system-{word} >/dev/console"));
@@ -59,11 +60,11 @@ pub(super) fn console(guest: &mut LiveGuest<'_>) {
     }
 }
 
-/// The guest's root is the disk of QEMU's, and what it writes is in the overlay.
+/// The guest's root is QEMU's disk, and its writes are in the overlay.
 pub(super) fn root_disk(guest: &mut LiveGuest<'_>) {
-    let header = sound(qemu::qcow2::header(&guest.image.root_disk()));
-    assert_eq!(header.virtual_size, guest.image.manifest.virtual_size, "the disk has not the manifest's size");
-    assert_eq!(header.backing_file, None, "the base has a base itself");
+    let header = expect_ok(qemu::qcow2::header(&guest.image.root_disk()));
+    assert_eq!(header.virtual_size, guest.image.manifest.virtual_size, "the disk does not have the manifest's size");
+    assert_eq!(header.backing_file, None, "the base disk has a backing file itself");
     let mounts = guest.file("/proc/self/mountinfo");
     // Fields of proc_pid_mountinfo(5): id, parent, major:minor, root, mount point, options.
     let root = mounts.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).rfind(|line| line[4] == "/");
@@ -79,10 +80,11 @@ pub(super) fn root_disk(guest: &mut LiveGuest<'_>) {
     assert!(grown >= 4 << 20, "the overlay grew by {grown} bytes");
 }
 
-/// Asked for as soon as the agent answers: what grows later is too small now, or is told by the kernel.
+/// Checked as soon as the agent answers: a filesystem that is grown after the boot is too small now, or the kernel has
+/// logged it.
 pub(super) fn full_size(guest: &mut LiveGuest<'_>) {
-    let told = guest.shell("stat -f -c '%b %S' /");
-    let numbers: Vec<u64> = told.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    let output = guest.shell("stat -f -c '%b %S' /");
+    let numbers: Vec<u64> = output.split_whitespace().map(|number| number.parse().expect("a number")).collect();
     let (size, virtual_size) = (numbers[0] * numbers[1], guest.image.manifest.virtual_size);
     let least = virtual_size / 100 * (100 - OVERHEAD_PERCENT);
     assert!((least..=virtual_size).contains(&size), "the filesystem has {size} of {virtual_size} bytes");
@@ -93,9 +95,9 @@ pub(super) fn full_size(guest: &mut LiveGuest<'_>) {
     assert_eq!(grown, None, "it grew after the boot");
 }
 
-/// Other instances lie on the base.
-pub(super) fn base_untouched(guest: &mut LiveGuest<'_>) {
+/// The base disk is shared by instances.
+pub(super) fn base_disk_unchanged(guest: &mut LiveGuest<'_>) {
     let base = guest.image.root_disk();
-    assert_eq!(file_facts(&base), guest.base, "the base was changed by a VM on it");
-    assert_eq!(sound(qemu::qcow2::header(&guest.paths.disk())).backing_file, Some(base));
+    assert_eq!(file_facts(&base), guest.base, "the VM has changed its base disk");
+    assert_eq!(expect_ok(qemu::qcow2::header(&guest.paths.disk())).backing_file, Some(base));
 }

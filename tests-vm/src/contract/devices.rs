@@ -1,4 +1,4 @@
-//! Point 5: nothing that breaks saved RAM, and random numbers of its own for each restored guest.
+//! Point 5: no device that breaks saved RAM, and new random numbers in each restored guest.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use host::wait::Look;
 
 use super::guest::LiveGuest;
 
-/// What the kernel says when vmgenid tells it that it is a copy (drivers/char/random.c of Linux).
+/// What the kernel logs when vmgenid reports a restore (drivers/char/random.c of Linux).
 const RESEEDED: &str = "crng reseeded due to virtual machine fork";
 
-/// By what is mounted, and by the drivers that virtio devices have.
+/// Checks mounts and the drivers of virtio devices.
 pub(super) fn none_that_break_restores(guest: &mut LiveGuest<'_>) {
     let mounts = guest.file("/proc/mounts");
     let types: Vec<&str> = mounts.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
@@ -19,16 +19,16 @@ pub(super) fn none_that_break_restores(guest: &mut LiveGuest<'_>) {
     assert!(names.contains(&"virtio_blk"), "{names:?}");
     let broken = ["virtio_balloon", "9pnet_virtio", "virtiofs"];
     assert!(!names.iter().any(|name| broken.contains(name)), "{names:?}");
-    // Bound now, so that it can tell later. Its bus depends on the kernel.
+    // Bound now, so that it reports the restore. Its bus depends on the kernel.
     let devices = guest.shell("ls -d /sys/bus/*/drivers/vmgenid/*:* 2>/dev/null || true");
     assert!(!devices.trim().is_empty(), "no device is bound to the driver vmgenid");
-    assert!(!guest.shell("dmesg").contains(RESEEDED), "it says so before it was ever restored");
+    assert!(!guest.shell("dmesg").contains(RESEEDED), "it was reseeded before it was ever restored");
 }
 
-/// The other QEMU has another generation id.
+/// The new QEMU has a new generation id, so the kernel reseeds.
 pub(super) fn reseeded(guest: &mut LiveGuest<'_>) {
     guest.wait("the kernel to reseed", Duration::from_secs(60), |guest, _| {
-        let told = guest.shell("dmesg").contains(RESEEDED);
-        Ok(if told { Look::Ready(()) } else { Look::NotYet("its messages do not tell of it".to_owned()) })
+        let is_reseeded = guest.shell("dmesg").contains(RESEEDED);
+        Ok(if is_reseeded { Look::Ready(()) } else { Look::NotYet("it has not logged it".to_owned()) })
     });
 }

@@ -1,4 +1,4 @@
-//! The live VM under test: started, saved and restored as the tool does it, and ended whatever happens.
+//! The VM under test: started, saved and restored as k3s-vm does it, and killed when the value is dropped.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,7 @@ use qemu::{
 
 use super::image::cache;
 use super::login::Credentials;
+use crate::expect::expect_ok;
 
 const CPUS: u32 = 2;
 const MEMORY: u64 = 2 << 30;
@@ -28,55 +29,55 @@ const MEMORY: u64 = 2 << 30;
 const RAM: &str = "ram";
 /// The first boot of a cluster, emulated on a busy host.
 pub(super) const BOOT: Duration = Duration::from_secs(15 * 60);
-/// What a guest that runs does at once, if it is not starved.
+/// One request to a running guest.
 pub(super) const CALL: Duration = Duration::from_secs(60);
-/// Writing all of its RAM.
+/// Writing all of the guest's RAM.
 const SAVE: Duration = Duration::from_secs(5 * 60);
 
 /// A VM of the image.
 pub(super) struct LiveGuest<'a> {
-    /// What it booted.
+    /// The image that it booted.
     pub(super) image: &'a GuestImage,
     /// Its files.
     pub(super) paths: InstancePaths,
-    /// What it was told when its QEMU started.
+    /// The credentials of the running QEMU.
     pub(super) credentials: Credentials,
-    /// What the QEMU before told it.
+    /// The credentials of the QEMU before the restore.
     pub(super) former: Option<Credentials>,
     /// The host's port of its sshd.
     pub(super) ssh: Port,
     /// The host's port of its API.
     pub(super) api: Port,
-    /// Length of the base and when it was written, before any QEMU ran.
+    /// Length and modification time of the base disk, before any QEMU ran.
     pub(super) base: (u64, SystemTime),
-    /// The admin's, once the guest has one.
+    /// The admin's credentials, once the guest has them.
     pub(super) kubeconfig: Option<cluster::Credentials>,
     qemu: Qemu,
     accelerator: Accelerator,
     uuid: String,
     launched: Option<Launched>,
-    also: &'static str,
+    appended: &'static str,
     console: ConsoleReader,
     // Dropped last: the directory must outlive everything in it.
     _directory: tempfile::TempDir,
 }
 
 impl<'a> LiveGuest<'a> {
-    /// Starts it; it boots when this returns.
+    /// Starts a VM; when this returns the guest is booting.
     pub(super) fn start(image: &'a GuestImage) -> Self {
         Self::start_with(image, "")
     }
 
-    /// The same with this behind the image's kernel command line.
-    pub(super) fn start_with(image: &'a GuestImage, also: &'static str) -> Self {
-        // A request of the user's ends every wait, so that the VM is ended, too.
-        sound(host::interrupt::install());
+    /// The same, with `appended` after the image's kernel command line.
+    pub(super) fn start_with(image: &'a GuestImage, appended: &'static str) -> Self {
+        // Ctrl-C ends every wait, so that the VM is killed, too.
+        expect_ok(host::interrupt::install());
         let directory = tempfile::Builder::new().prefix("k3s-vm-contract-").tempdir().expect("a temporary directory");
         let paths = ProjectPaths::new(directory.path()).instance(&InstanceName::default());
-        sound(host::files::create_private_dir(&paths.vm_dir()));
-        sound(qemu::qcow2::create_overlay(&paths.disk(), &image.root_disk(), image.manifest.virtual_size));
-        let qemu = sound(Qemu::find(&cache(), &Silent));
-        let console = sound(ConsoleReader::from_end(paths.log()));
+        expect_ok(host::files::create_private_dir(&paths.vm_dir()));
+        expect_ok(qemu::qcow2::create_overlay(&paths.disk(), &image.root_disk(), image.manifest.virtual_size));
+        let qemu = expect_ok(Qemu::find(&cache(), &Silent));
+        let console = expect_ok(ConsoleReader::from_end(paths.log()));
         let mut guest = LiveGuest {
             accelerator: accelerator(image, &qemu),
             credentials: Credentials::make(&paths),
@@ -87,7 +88,7 @@ impl<'a> LiveGuest<'a> {
             kubeconfig: None,
             uuid: uuid::Uuid::new_v4().to_string(),
             launched: None,
-            also,
+            appended,
             image,
             paths,
             qemu,
@@ -95,48 +96,48 @@ impl<'a> LiveGuest<'a> {
             _directory: directory,
         };
         let machine = guest.machine(MemoryBackend::Ram);
-        guest.launched = Some(sound(guest.launch(&machine).run(&Silent)));
+        guest.launched = Some(expect_ok(guest.launch(&machine).run(&Silent)));
         guest
     }
 
-    /// Saves it, ends its QEMU, and lets it go on in another one with other keys, data and ports.
+    /// Saves the guest, ends its QEMU, and restores it in a new QEMU with other keys, data and ports.
     pub(super) fn save_and_restore(&mut self) {
         let state = self.paths.vm_dir().join("state");
         let (none, ram) = (self.paths.begun_state(), self.paths.vm_dir().join(RAM));
         let save = Save { begun_from: &none, ram: &ram, state: &state, deadline: SAVE };
-        let mut qmp = sound(Qmp::connect(&self.paths.vm_dir(), CALL));
-        let prepared = sound(save.prepare(&mut qmp, &Silent));
-        let mut guest = sound(StoppedGuest::stop(&mut qmp, &Silent));
-        let saved = sound(prepared.write(&mut guest));
-        sound(guest.quit());
-        sound(saved.complete());
+        let mut qmp = expect_ok(Qmp::connect(&self.paths.vm_dir(), CALL));
+        let prepared = expect_ok(save.prepare(&mut qmp, &Silent));
+        let mut guest = expect_ok(StoppedGuest::stop(&mut qmp, &Silent));
+        let saved = expect_ok(prepared.write(&mut guest));
+        expect_ok(guest.quit());
+        expect_ok(saved.complete());
         self.ended();
         self.former = Some(std::mem::replace(&mut self.credentials, Credentials::make(&self.paths)));
         self.uuid = uuid::Uuid::new_v4().to_string();
         (self.ssh, self.api) = (testkit::port::free(), testkit::port::free());
         let machine = self.machine(MemoryBackend::File(RAM.into()));
         let restore = Restore { launch: self.launch(&machine), state: &state, deadline: CALL, working_set: None };
-        self.launched = Some(sound(restore.run(&Silent, |_| Ok(()))));
-        sound(self.agent().set_time(SystemTime::now(), CALL));
+        self.launched = Some(expect_ok(restore.run(&Silent, |_| Ok(()))));
+        expect_ok(self.agent().set_time(SystemTime::now(), CALL));
     }
 
-    /// A fresh connection to the agent, which answers.
+    /// A new connection to the agent.
     pub(super) fn agent(&self) -> Agent {
-        sound(Agent::connect(&self.paths.vm_dir(), CALL))
+        expect_ok(Agent::connect(&self.paths.vm_dir(), CALL))
     }
 
-    /// The output of a script of the guest's shell, which must succeed.
+    /// Runs a script in the guest's shell, which must succeed; its output.
     pub(super) fn shell(&self, script: &str) -> String {
-        sound(self.agent().run(&GuestCommand::new("/bin/sh", ["-c", script]), CALL))
+        expect_ok(self.agent().run(&GuestCommand::new("/bin/sh", ["-c", script]), CALL))
     }
 
-    /// The content of a file of the guest, which must be there.
+    /// The content of a file of the guest, which must exist.
     pub(super) fn file(&self, path: &str) -> String {
-        let content = sound(self.agent().read_file(path, 1 << 20, CALL));
+        let content = expect_ok(self.agent().read_file(path, 1 << 20, CALL));
         String::from_utf8(content.unwrap_or_else(|| panic!("the guest has no {path}"))).expect("text")
     }
 
-    /// Waits until `look` says ready. A guest that is dead by its console, or a QEMU that has ended, ends the wait.
+    /// Waits until `look` returns ready. The wait fails early when QEMU ends or the console shows that the guest is dead.
     pub(super) fn wait<T>(
         &mut self,
         what: &str,
@@ -145,18 +146,18 @@ impl<'a> LiveGuest<'a> {
     ) -> T {
         let wait = Wait { what, deadline, interval: Duration::from_millis(500) };
         let found = wait.until(|left| {
-            self.lives()?;
+            self.check_alive()?;
             look(self, left)
         });
-        found.unwrap_or_else(|error| panic!("{error}\nThe console ends so:\n{}", self.console_end()))
+        found.unwrap_or_else(|error| panic!("{error}\nThe console ends with:\n{}", self.console_end()))
     }
 
-    /// The pid of QEMU.
+    /// QEMU's process ID.
     pub(super) fn pid(&self) -> u32 {
         self.launched.as_ref().expect("a QEMU").identity().pid
     }
 
-    /// Waits for the end of QEMU; how it ended.
+    /// Waits for the end of QEMU; its exit status.
     pub(super) fn ended(&mut self) -> String {
         self.ended_within(CALL)
     }
@@ -165,13 +166,14 @@ impl<'a> LiveGuest<'a> {
     pub(super) fn ended_within(&mut self, deadline: Duration) -> String {
         let launched = self.launched.as_mut().expect("a QEMU");
         let wait = Wait { what: "the end of QEMU", deadline, interval: Duration::from_millis(50) };
-        let how =
-            sound(wait.until(|_| Ok(launched.ended().map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Ready))));
+        let how = expect_ok(
+            wait.until(|_| Ok(launched.ended().map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Ready))),
+        );
         self.launched = None;
         how
     }
 
-    /// All that the guest has printed on its console.
+    /// The whole output of the guest's console.
     pub(super) fn console(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.paths.log()).unwrap_or_default()).into_owned()
     }
@@ -182,7 +184,7 @@ impl<'a> LiveGuest<'a> {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    fn lives(&mut self) -> Result<()> {
+    fn check_alive(&mut self) -> Result<()> {
         if let Some(how) = self.launched.as_mut().and_then(Launched::ended) {
             return Err(Error::new(ErrorClass::Guest, format!("QEMU ended: {how}")));
         }
@@ -196,7 +198,7 @@ impl<'a> LiveGuest<'a> {
         Launch { qemu: &self.qemu, machine, log: self.paths.log(), deadline: CALL }
     }
 
-    /// What QEMU gives the kernel: the image's own line, and what QEMU's version needs.
+    /// The whole kernel command line: the image's own, and what QEMU's version needs.
     pub(super) fn kernel_command_line(&self) -> String {
         let arguments = qemu::argv::arguments(&self.machine(MemoryBackend::Ram));
         let append = arguments.windows(2).find(|pair| pair[0] == "-append").expect("QEMU starts a kernel");
@@ -219,7 +221,7 @@ impl<'a> LiveGuest<'a> {
             memory_backend,
             kernel: self.image.kernel(),
             initrd: self.image.initrd(),
-            kernel_command_line: format!("{}{}", self.image.manifest.kernel_command_line, self.also),
+            kernel_command_line: format!("{}{}", self.image.manifest.kernel_command_line, self.appended),
             disk: self.paths.disk(),
             forwards: vec![forward(self.api, 6443), forward(self.ssh, 22)],
             firmware_files: vec![
@@ -243,7 +245,7 @@ impl Drop for LiveGuest<'_> {
     }
 }
 
-/// As the tool chooses: KVM where a guest has proved it.
+/// The accelerator that k3s-vm would choose: KVM if the self-test has passed.
 fn accelerator(image: &GuestImage, qemu: &Qemu) -> Accelerator {
     let test = SelfTest {
         qemu,
@@ -254,20 +256,14 @@ fn accelerator(image: &GuestImage, qemu: &Qemu) -> Accelerator {
         deadline: Duration::from_secs(15),
         cache: &cache(),
     };
-    match sound(test.run(false, &Silent)).refusal {
+    match expect_ok(test.run(false, &Silent)).refusal {
         None => Accelerator::Kvm,
         Some(_) => Accelerator::Tcg,
     }
 }
 
-/// Length and time of the last change.
+/// Length and modification time of a file.
 pub(super) fn file_facts(path: &Path) -> (u64, SystemTime) {
     let metadata = path.metadata().expect("a file");
     (metadata.len(), metadata.modified().expect("a time"))
-}
-
-/// What must not fail, with the error's own words.
-#[track_caller]
-pub(super) fn sound<T>(result: Result<T>) -> T {
-    result.unwrap_or_else(|error| panic!("{error}"))
 }

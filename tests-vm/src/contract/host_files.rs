@@ -1,12 +1,12 @@
-//! Point 6: what Kubernetes' components and usual containers expect of any host, beside a kernel: names of protocols and
-//! services, zones, certificates, a locale, and the commands that are called or whose output is read.
+//! Point 6: what the components of Kubernetes and common containers expect of a host: names of protocols and services, time
+//! zones, certificates, a locale, and the commands that they call.
 //!
 //! The list is from the sources of Kubernetes 1.37.2, knftables 0.0.22, mount-utils 0.37.2, containerd 2.4.2 and cAdvisor
-//! 0.60.5. A guest without `/etc/protocols` ran for an hour and then lost all Services, without a word.
+//! 0.60.5. In a guest without `/etc/protocols` all Services stopped after an hour, without an error.
 
 use super::guest::LiveGuest;
 
-/// Who expects it; what is asked of the guest's shell; how the answer begins.
+/// Who expects it; a script for the guest's shell; how its output begins.
 const FILES: [(&str, &str, &str); 22] = [
     // nft prints the name if there is one, and kube-proxy compares it with "tcp", "udp" and "sctp".
     ("kube-proxy, by what nft prints: tcp", "getent protocols 6", "tcp "),
@@ -24,7 +24,7 @@ const FILES: [(&str, &str, &str); 22] = [
         "nameserver ",
     ),
     ("glibc: files and DNS", "grep '^hosts:.*files.*dns' /etc/nsswitch.conf", "hosts:"),
-    ("cAdvisor: who the machine is", "tr -d '0-9a-f' </etc/machine-id; wc -c </etc/machine-id", "\n33"),
+    ("cAdvisor: the machine ID", "tr -d '0-9a-f' </etc/machine-id; wc -c </etc/machine-id", "\n33"),
     ("cAdvisor, and the node's description: the system", "grep ^NAME= /etc/os-release", "NAME="),
     ("runc, by the name of a user", "getent passwd 0", "root:"),
     ("hostPath: the local time", "date -r /etc/localtime +%Y && head -c 4 /etc/localtime", "2"),
@@ -41,48 +41,48 @@ const FILES: [(&str, &str, &str); 22] = [
     ("hostPath: /tmp for everybody", "stat -c %a /tmp", "1777"),
 ];
 
-/// What any distribution calls: the kubelet mounts volumes, and containers are looked at from the host.
+/// Commands for any distribution: the kubelet mounts volumes, and people inspect containers from the host.
 const COMMANDS: &str = "mount umount findmnt nsenter modprobe blkid losetup blockdev fsck fsck.ext4 mkfs.ext4 resize2fs du \
     nice systemd-run journalctl sysctl ip getent";
-/// What K3s brings itself.
+/// Commands for the distribution `kubernetes`; K3s has its own.
 const OF_KUBERNETES: &str = "nft runc tar";
 
-/// The files, and what the libraries make of them.
+/// The files are there and the C library can use them.
 pub(super) fn files(guest: &mut LiveGuest<'_>) {
     let mut missing = Vec::new();
     for (who, script, expected) in FILES {
-        let told = guest.shell(&format!("{{ {script}; }} 2>&1 || true"));
-        if !told.starts_with(expected) || told.is_empty() {
-            missing.push(format!("{who}: `{script}` says {:?}, not {expected:?}", told.trim_end()));
+        let output = guest.shell(&format!("{{ {script}; }} 2>&1 || true"));
+        if !output.starts_with(expected) || output.is_empty() {
+            missing.push(format!("{who}: `{script}` says {:?}, not {expected:?}", output.trim_end()));
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
     let node = &guest.image.manifest.node_name;
-    assert!(!guest.shell(&format!("getent ahostsv4 {node}")).is_empty(), "it does not know its own name");
+    assert!(!guest.shell(&format!("getent ahostsv4 {node}")).is_empty(), "it does not resolve its own name");
 }
 
-/// The commands, found as a service of systemd finds them.
+/// The commands are in the `PATH` of a systemd service.
 pub(super) fn commands(guest: &mut LiveGuest<'_>) {
     let own = if is_kubernetes(guest) { OF_KUBERNETES } else { "" };
     let missing = guest.shell(&format!("for c in {COMMANDS} {own}; do command -v $c >/dev/null || echo $c; done"));
-    assert_eq!(missing, "", "the guest has not these commands");
+    assert_eq!(missing, "", "the guest lacks these commands");
 }
 
-/// What kube-proxy reads back of its own elements is what it has written; K3s has an nft or iptables of its own.
+/// kube-proxy can read back the elements that it has written. K3s has an nft or iptables of its own.
 pub(super) fn nft_prints_what_kube_proxy_reads(guest: &mut LiveGuest<'_>) {
     let map = "add table ip t; add map ip t m { type inet_proto . inet_service : verdict ; }; \
         add element ip t m { tcp . 30080 : drop, udp . 53 : drop, sctp . 9 : drop }";
-    let told = guest.shell(&format!(
+    let output = guest.shell(&format!(
         "command -v nft >/dev/null || exit 0; nft --version; unshare --net sh -ec \"nft '{map}'; nft --json list map ip t m\""
     ));
-    if told.is_empty() && !is_kubernetes(guest) {
+    if output.is_empty() && !is_kubernetes(guest) {
         return;
     }
     // Elements of a map are pairs of a key and a verdict.
     for key in [r#"{"concat": ["tcp", 30080]}"#, r#"{"concat": ["udp", 53]}"#, r#"{"concat": ["sctp", 9]}"#] {
-        assert!(told.contains(key), "{key} is not in what nft prints:\n{told}");
+        assert!(output.contains(key), "{key} is not in what nft prints:\n{output}");
     }
-    assert!(told.contains(r#""json_schema_version": 1"#), "{told}");
+    assert!(output.contains(r#""json_schema_version": 1"#), "{output}");
 }
 
 fn is_kubernetes(guest: &LiveGuest<'_>) -> bool {

@@ -11,22 +11,22 @@ use model::paths::CachePaths;
 use model::requirement::Consent;
 use model::{Event, EventSink, Result};
 
-use super::guest::sound;
+use crate::expect::expect_ok;
 use crate::project::repository;
 
-/// The directory of an image of anybody's.
+/// The variable that names the directory of an image.
 const DIRECTORY: &str = "K3S_VM_CONTRACT_IMAGE";
-/// As the tool reads it.
+/// The tool's variable for the image provider.
 const PROVIDER: &str = "K3S_VM_IMAGE_PROVIDER";
 const BUILD_DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
-/// As the tool has it by default, so that its image is the one in the cache.
+/// k3s-vm's default, so that the cached image is the same.
 const DISK: u64 = 20 << 30;
 
-/// The image in the directory of the variable; without it that of the provider that the tool is told to use, Debian with
-/// Kubernetes where it is told nothing. It is built if it is not in the cache.
+/// The image in the directory that `K3S_VM_CONTRACT_IMAGE` names; without that, the image of the provider in
+/// `K3S_VM_IMAGE_PROVIDER`, by default Debian with Kubernetes. It is built if it is not in the cache.
 ///
 /// # Panics
-/// When it cannot be had.
+/// When there is no such image, or the build fails.
 pub fn chosen() -> GuestImage {
     match std::env::var_os(DIRECTORY) {
         Some(directory) => open(Path::new(&directory)),
@@ -34,19 +34,19 @@ pub fn chosen() -> GuestImage {
     }
 }
 
-/// The image in `directory`, whose files and description are those that the contract wants.
+/// Opens the image in `directory`, and checks its files and manifest.
 ///
 /// # Panics
-/// When they are not.
+/// When they are not as the contract demands.
 pub fn open(directory: &Path) -> GuestImage {
-    // Cargo runs tests in the directory of their package, where nobody means to be.
-    sound(guest_image::open(&repository().join(directory), &cache()))
+    // Relative to the repository: Cargo runs tests in the directory of their package.
+    expect_ok(guest_image::open(&repository().join(directory), &cache()))
 }
 
 /// The cache that all projects of this user share.
 pub(super) fn cache() -> CachePaths {
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("a place for the cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).expect("HOME or XDG_CACHE_HOME");
     CachePaths::new(cache.join("k3s-vm"))
 }
 
@@ -60,7 +60,7 @@ fn of_this_checkout() -> GuestImage {
         nixpkgs: None,
         offline: false,
     };
-    // A project without a wish of its own.
+    // A project without a configuration.
     let project = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(project.path().join(".k3s-vm")).expect("a directory");
     let request = ImageRequest {
@@ -70,27 +70,27 @@ fn of_this_checkout() -> GuestImage {
         sources: &repository().join("guest"),
         cache: &cache(),
         deadline: BUILD_DEADLINE,
-        consent: &OfTheCaller,
-        events: &Talk,
+        consent: &ConsentFromEnvironment,
+        events: &PrintNotes,
     };
-    let requirements = sound(guest_image::requirements(&request, false));
-    sound(packages::ensure(&requirements, Duration::from_secs(45 * 60), &OfTheCaller, &Talk));
-    sound(guest_image::ensure(&request))
+    let requirements = expect_ok(guest_image::requirements(&request, false));
+    expect_ok(packages::ensure(&requirements, Duration::from_secs(45 * 60), &ConsentFromEnvironment, &PrintNotes));
+    expect_ok(guest_image::ensure(&request))
 }
 
-/// Agreed to by the variable of the tool alone: nobody is asked here.
-struct OfTheCaller;
+/// Consents if `K3S_VM_YES` is set; nobody is asked.
+struct ConsentFromEnvironment;
 
-impl Consent for OfTheCaller {
+impl Consent for ConsentFromEnvironment {
     fn ask(&self, _question: &str) -> Result<bool> {
         Ok(std::env::var("K3S_VM_YES").is_ok_and(|value| value == "1" || value == "true"))
     }
 }
 
-/// A build takes minutes; what it says is worth a line each.
-struct Talk;
+/// Prints notes and warnings: a build takes minutes.
+struct PrintNotes;
 
-impl EventSink for Talk {
+impl EventSink for PrintNotes {
     fn emit(&self, event: Event) {
         use std::io::Write;
         if let Event::Note { text } | Event::Warning { text } = event {

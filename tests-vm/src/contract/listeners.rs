@@ -1,49 +1,50 @@
-//! Point 4: who listens in the guest, seen by the guest, from a pod and from the host. Nobody may be asked without having
-//! to say who asks, but DNS.
+//! Point 4: who listens in the guest, as seen in the guest, from a pod and from the host. Every listener but DNS must
+//! authenticate its clients.
 
 use std::collections::BTreeSet;
 
-use super::guest::{LiveGuest, sound};
+use super::guest::{CALL, LiveGuest};
 use super::pod;
+use crate::expect::expect_ok;
 
-/// Ports that the guest may have open to everybody, and whose they are. All of them want a key, a certificate or a token.
+/// Ports that may be open to everybody, and their servers. All of them demand a key, a certificate or a token.
 const OPEN: [(u16, &str); 3] = [(22, "sshd"), (6443, "the API"), (10250, "the kubelet")];
-/// What only the guest itself reaches, by K3s's and Kubernetes's own numbers: health and metrics, K3s's own way to its API,
-/// and containerd's streams, whose addresses are secret.
+/// Ports that may be open on the guest's loopback, the defaults of K3s and Kubernetes: health, metrics, K3s's own proxy to
+/// its API, and containerd's streams, which have secret addresses.
 const ON_LOOPBACK: [u16; 8] = [6444, 10010, 10248, 10249, 10256, 10257, 10258, 10259];
-/// Its port is any.
+/// The process of containerd's streams, which have any port.
 const STREAMS: &str = "\"containerd\"";
-/// What Kubernetes, its database and its tools have by default: whatever of it is not in [`OPEN`] must be closed to pods.
+/// Default ports of Kubernetes, its database and its tools: those not in [`OPEN`] must be closed to pods.
 const KNOWN: [u16; 20] = [
     22, 53, 111, 1338, 2379, 2380, 4194, 5355, 6443, 6444, 8080, 9090, 10010, 10248, 10249, 10250, 10255, 10256, 10257,
     10259,
 ];
 
-/// The guest's own list, of TCP and UDP.
+/// The guest's own list of TCP and UDP listeners has no unknown one.
 pub(super) fn of_the_guest(guest: &mut LiveGuest<'_>) {
-    let told = guest.shell("ss -H -l -n -t -u -p");
-    let stray: Vec<&str> = told.lines().filter(|line| !is_allowed(line)).collect();
-    assert!(stray.is_empty(), "these listen, too:\n{}\nof\n{told}", stray.join("\n"));
-    // The list is one.
-    let ports: BTreeSet<u16> = told.lines().filter_map(|line| Some(listener(line)?.1)).collect();
-    assert!(OPEN.iter().all(|(port, _)| ports.contains(port)), "{told}");
+    let list = guest.shell("ss -H -l -n -t -u -p");
+    let stray: Vec<&str> = list.lines().filter(|line| !is_allowed(line)).collect();
+    assert!(stray.is_empty(), "these listen, too:\n{}\nof\n{list}", stray.join("\n"));
+    // The list is not empty.
+    let ports: BTreeSet<u16> = list.lines().filter_map(|line| Some(listener(line)?.1)).collect();
+    assert!(OPEN.iter().all(|(port, _)| ports.contains(port)), "{list}");
 }
 
-/// What a pod can connect to at the guest's address.
+/// A pod can connect only to [`OPEN`] at the guest's address.
 pub(super) fn from_a_pod(guest: &mut LiveGuest<'_>) {
     let pod = pod::any(guest);
     let ports: Vec<u16> = KNOWN.into_iter().filter(|port| pod.connects(guest, "10.0.2.15", *port).is_ok()).collect();
     assert_eq!(ports, OPEN.map(|(port, _)| port), "what a pod can connect to");
 }
 
-/// QEMU listens at the forwarded ports, and nowhere else.
+/// QEMU listens only on the forwarded ports.
 pub(super) fn from_the_host(guest: &mut LiveGuest<'_>) {
     let forwarded: BTreeSet<String> =
         [guest.api, guest.ssh].map(|port| format!("127.0.0.1:{port}")).into_iter().collect();
     assert_eq!(sockets_of(guest.pid()), forwarded);
 }
 
-/// A line of `ss`: address and port of who listens.
+/// Address and port of a listener, from a line of `ss`.
 fn listener(line: &str) -> Option<(&str, u16)> {
     // Netid State Recv-Q Send-Q Local-Address:Port Peer-Address:Port Process
     let (address, port) = line.split_whitespace().nth(4)?.rsplit_once(':')?;
@@ -61,7 +62,7 @@ fn is_allowed(line: &str) -> bool {
     OPEN.iter().any(|(open, _)| *open == port)
 }
 
-/// Where a process of the host listens for TCP, as `127.0.0.1:6443`.
+/// The addresses on which a process of the host listens for TCP, as `127.0.0.1:6443`.
 fn sockets_of(pid: u32) -> BTreeSet<String> {
     let directory = format!("/proc/{pid}/fd");
     let entries = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory}: {error}"));
@@ -93,12 +94,12 @@ fn address(hexadecimal: &str) -> String {
     parsed.unwrap_or_else(|| hexadecimal.to_owned())
 }
 
-/// Nobody asks it without a certificate or a token: what it answers is that it wants one.
-pub(super) fn the_kubelet_wants_to_know_who_asks(guest: &mut LiveGuest<'_>) {
-    let mut qmp = sound(qemu::Qmp::connect(&guest.paths.vm_dir(), super::guest::CALL));
+/// The kubelet refuses a request without certificate and token.
+pub(super) fn the_kubelet_authenticates(guest: &mut LiveGuest<'_>) {
+    let mut qmp = expect_ok(qemu::Qmp::connect(&guest.paths.vm_dir(), CALL));
     let forward = qemu::Forward { bind: model::BindAddress::LOOPBACK, host: testkit::port::free(), guest: 10250 };
-    sound(qmp.add_forward(&forward));
+    expect_ok(qmp.add_forward(&forward));
     let answer = super::node::anonymous(forward.host);
-    sound(qmp.remove_forward(&forward));
+    expect_ok(qmp.remove_forward(&forward));
     assert_eq!(answer, Ok(401), "the answer to a request without credentials");
 }

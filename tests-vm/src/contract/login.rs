@@ -1,4 +1,4 @@
-//! Keys of the host, the files that the guest reads them from, and logins with the system's ssh.
+//! The host's keys, the files from which the guest reads them, and logins with the system's ssh.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,34 +8,34 @@ use host::files::{self, Mode};
 use model::paths::InstancePaths;
 use model::port::Port;
 
-use super::guest::sound;
+use crate::expect::expect_ok;
 
-/// The constant size of the files for the guest, which learns their size when it boots.
+/// The constant size of the files for the guest, which reads their size only when it boots.
 const FILE_SIZE: usize = 4096;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The name under which the host key is known.
 const ALIAS: &str = "the-guest";
 
-/// What one QEMU tells its guest, and what opens it.
+/// The keys and the instance's data that one QEMU gives its guest.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
     /// The private key.
     key: PathBuf,
-    /// The host key that the guest is to show.
+    /// The file with the guest's expected host key.
     known_hosts: PathBuf,
     /// `instance.json` without its padding.
     pub(super) instance: String,
 }
 
 impl Credentials {
-    /// Makes new keys, and with them the files of the instance: from now on the next QEMU has these.
+    /// Makes new keys and writes the instance's files, which the next QEMU reads.
     pub(super) fn make(paths: &InstancePaths) -> Self {
         let name = uuid::Uuid::new_v4().to_string();
         let key = paths.vm_dir().join(format!("{name}.key"));
         let public = key_pair(&key);
         write(&paths.authorized_keys(), &padded(&public, b'\n'));
         for old in [paths.ssh_host_key(), paths.ssh_host_public_key()] {
-            sound(files::remove(&old));
+            expect_ok(files::remove(&old));
         }
         let host_key = key_pair(&paths.ssh_host_key());
         let known_hosts = paths.vm_dir().join(format!("{name}.known_hosts"));
@@ -45,19 +45,19 @@ impl Credentials {
         Credentials { key, known_hosts, instance }
     }
 
-    /// These, but with a key that the guest was never told.
+    /// The same with a key that the guest does not know.
     pub(super) fn with_a_strangers_key(&self) -> Self {
         let key = self.key.with_extension("stranger");
         key_pair(&key);
         Credentials { key, ..self.clone() }
     }
 
-    /// These, but with the host key of `other`, which the guest shows now.
+    /// The same with the host key of `other`, which the guest has now.
     pub(super) fn at_the_host_of(&self, other: &Credentials) -> Self {
         Credentials { known_hosts: other.known_hosts.clone(), ..self.clone() }
     }
 
-    /// A login as root, in which `script` runs. It fails before the login where the host key is not the known one.
+    /// Logs in as root and runs `script`. ssh refuses a host key that is not the expected one.
     pub(super) fn login(&self, port: Port, script: &str) -> Output {
         let known = format!("UserKnownHostsFile=\"{}\"", self.known_hosts.display());
         let mut command = Command::new("ssh").args(["-F", "/dev/null", "-p", &port.to_string(), "-i"]).arg(&self.key);
@@ -73,13 +73,13 @@ impl Credentials {
         ] {
             command = command.args(["-o", option]);
         }
-        sound(command.args(["root@127.0.0.1", script]).deadline(DEADLINE).output())
+        expect_ok(command.args(["root@127.0.0.1", script]).deadline(DEADLINE).output())
     }
 }
 
-/// Makes a pair of keys; the public one, a line.
+/// Makes a pair of keys; the public key as a line.
 fn key_pair(path: &Path) -> String {
-    sound(
+    expect_ok(
         Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
             .arg(path)
@@ -98,5 +98,5 @@ fn padded(text: &str, fill: u8) -> Vec<u8> {
 }
 
 fn write(path: &Path, bytes: &[u8]) {
-    sound(files::write_atomic(path, bytes, Mode::Exactly(0o600)));
+    expect_ok(files::write_atomic(path, bytes, Mode::Exactly(0o600)));
 }

@@ -1,4 +1,4 @@
-//! What the cluster says of its node: more than the tool asks for, so with a client of its own.
+//! The node as the API reports it, with a client of its own: k3s-vm's asks for less.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use kube::api::ListParams;
 /// One request.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A node, seen by a client.
+/// A node of the cluster, read from the API.
 pub(super) struct Node {
     name: String,
     client: kube::Client,
@@ -20,7 +20,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The node of that name, by these credentials. No byte is sent.
+    /// The node of that name. Nothing is sent yet.
     pub(super) fn of(kubeconfig: &Kubeconfig, name: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let document = kube::config::Kubeconfig::from_yaml(&kubeconfig.to_yaml()).expect("a kubeconfig");
@@ -40,10 +40,10 @@ impl Node {
         list.items.into_iter().filter_map(|node| node.metadata.name).collect()
     }
 
-    /// Its condition Ready: `True`, `False` or `Unknown`.
+    /// The status of its condition Ready: `True`, `False` or `Unknown`.
     ///
     /// # Errors
-    /// Why nobody tells it.
+    /// Why it cannot be read.
     pub(super) fn readiness(&self) -> Result<String, String> {
         let nodes: Api<Object> = Api::all(self.client.clone());
         let conditions = self.ask(nodes.get(&self.name))?.status.and_then(|status| status.conditions);
@@ -73,11 +73,11 @@ impl Node {
     }
 }
 
-/// The status with which the kubelet at the host's `port` answers somebody without credentials who asks for its pods,
-/// whatever its certificate.
+/// The HTTP status with which the kubelet at the host's `port` refuses to list its pods without credentials. Its
+/// certificate is not checked.
 ///
 /// # Errors
-/// What went wrong instead, an answer among it.
+/// The kubelet did not answer, or answered the request.
 pub(super) fn anonymous(port: model::port::Port) -> Result<u16, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let address = format!("https://127.0.0.1:{port}").parse().expect("an address");
@@ -90,7 +90,7 @@ pub(super) fn anonymous(port: model::port::Port) -> Result<u16, String> {
         tokio::time::timeout(LONGEST, client.request_text(request)).await
     });
     match answer.map_err(|_| format!("no answer within {LONGEST:?}"))? {
-        Ok(_) => Err("it answers whoever asks".to_owned()),
+        Ok(_) => Err("it answers without credentials".to_owned()),
         Err(kube::Error::Api(status)) => Ok(status.code),
         Err(error) => Err(error.to_string()),
     }

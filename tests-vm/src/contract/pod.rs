@@ -5,21 +5,23 @@ use std::time::Duration;
 use host::wait::Look;
 use qemu::agent::GuestCommand;
 
-use super::guest::{CALL, LiveGuest, sound};
+use super::guest::{CALL, LiveGuest};
+use crate::expect::expect_ok;
 use crate::pod_network::FIND;
 
-/// From a Ready node to its first pod.
+/// The time from a Ready node to its first pod.
 const FIRST_POD: Duration = Duration::from_secs(300);
+
 /// Who connects.
 #[derive(Debug, Clone)]
 pub(super) enum Who {
-    /// A pod, by a process in its network.
+    /// A pod, by the pid of a process in its network namespace.
     Pod(String),
-    /// The guest itself, as hostNetwork pods are.
+    /// The guest itself, and so every hostNetwork pod.
     Guest,
 }
 
-/// A pod that runs; the cluster's DNS is the first.
+/// Waits for a running pod; the cluster's DNS is the first.
 pub(super) fn any(guest: &mut LiveGuest<'_>) -> Who {
     guest.wait("a pod with a network", FIRST_POD, |guest, _| {
         let found = guest.shell(FIND).trim().to_owned();
@@ -31,9 +33,9 @@ impl Who {
     /// Connects by TCP.
     ///
     /// # Errors
-    /// What the shell says where it cannot.
+    /// The shell's error message.
     pub(super) fn connects(&self, guest: &LiveGuest<'_>, address: &str, port: u16) -> Result<(), String> {
-        // Data are arguments of the script.
+        // Address and port are arguments, not text of the script.
         let script = "exec timeout 20 bash -c 'exec 3<>\"/dev/tcp/$0/$1\"' \"$1\" \"$2\"".to_owned();
         let mut words = match self {
             Who::Pod(pid) => vec!["-t", pid.as_str(), "-n", "sh", "-c"],
@@ -45,7 +47,7 @@ impl Who {
             Who::Pod(_) => guest.shell("command -v nsenter").trim().to_owned(),
             Who::Guest => "/bin/sh".to_owned(),
         };
-        let output = sound(guest.agent().exec(&GuestCommand::new(&program, words), CALL));
+        let output = expect_ok(guest.agent().exec(&GuestCommand::new(&program, words), CALL));
         match output.code {
             0 => Ok(()),
             124 => Err("no answer".to_owned()),

@@ -11,19 +11,19 @@ const ALL: [u8; 6] = [1, 2, 3, 4, 5, 6];
 pub struct Points(Vec<u8>);
 
 impl Points {
-    /// These.
+    /// A selection of these points.
     ///
     /// # Panics
-    /// For none, and for a number that is no point.
+    /// When there are none, or a number is not a point.
     pub fn of(points: &[u8]) -> Self {
-        assert!(!points.is_empty() && points.iter().all(|point| ALL.contains(point)), "{points:?} are no points");
+        assert!(!points.is_empty() && points.iter().all(|point| ALL.contains(point)), "{points:?} are not points");
         Points(points.to_vec())
     }
 
-    /// Those of the variable, all of them where it is not set.
+    /// The selection in `K3S_VM_CONTRACT_POINTS`; all points where it is not set.
     ///
     /// # Panics
-    /// For what is no selection.
+    /// When the variable is not a list of points.
     pub fn from_environment() -> Self {
         let Ok(text) = std::env::var(VARIABLE) else { return Points(ALL.to_vec()) };
         let numbers: Option<Vec<u8>> = text.split(',').map(|word| word.trim().parse().ok()).collect();

@@ -4,23 +4,24 @@ use std::time::{Duration, Instant};
 
 use qemu::Qmp;
 
-use super::guest::{CALL, LiveGuest, sound};
+use super::guest::{CALL, LiveGuest};
+use crate::expect::expect_ok;
 
-/// A power-off with all pods; a unit that ignores SIGTERM would take its ninety seconds.
+/// Enough to power off with all pods; a unit that ignores SIGTERM takes ninety seconds.
 const POWER_OFF: Duration = Duration::from_secs(60);
-/// Modules, and what is there only when they work.
+/// Modules, and a check that passes only when they work.
 const MODULES: [(&str, &str); 3] = [
     ("overlay", "grep -qw overlay /proc/filesystems"),
     ("br_netfilter", "test -e /proc/sys/net/bridge/bridge-nf-call-iptables"),
     ("nf_conntrack", "test -e /proc/sys/net/netfilter/nf_conntrack_max"),
 ];
 
-/// Each works, and is built in or named in a file of modules-load.d(5): nothing else had to load it first.
+/// Each module works, and is built in or named in modules-load.d(5), so that it needs nothing else to load it.
 pub(super) fn modules(guest: &mut LiveGuest<'_>) {
     for (module, works) in MODULES {
-        let told = guest.shell(&format!("{works} && echo yes || true"));
-        assert_eq!(told.trim(), "yes", "{module} does not work: {works}");
-        // Only what can be unloaded has it.
+        let output = guest.shell(&format!("{works} && echo yes || true"));
+        assert_eq!(output.trim(), "yes", "{module} does not work: {works}");
+        // Only a loadable module has this file.
         let is_loadable = guest.shell(&format!("test -e /sys/module/{module}/initstate && echo yes || true"));
         if is_loadable.trim() == "yes" {
             let files = "/etc/modules-load.d/*.conf /usr/lib/modules-load.d/*.conf /run/modules-load.d/*.conf";
@@ -30,18 +31,18 @@ pub(super) fn modules(guest: &mut LiveGuest<'_>) {
     }
 }
 
-/// QEMU tells who ended it: the guest, by itself.
+/// QEMU reports that the guest has powered off.
 pub(super) fn button(guest: &mut LiveGuest<'_>) {
-    let mut qmp = sound(Qmp::connect(&guest.paths.vm_dir(), CALL));
-    sound(qmp.power_down());
+    let mut qmp = expect_ok(Qmp::connect(&guest.paths.vm_dir(), CALL));
+    expect_ok(qmp.power_down());
     let end = Instant::now() + POWER_OFF;
     let mut events = Vec::new();
     while !qmp.is_closed() {
         assert!(Instant::now() < end, "it has not powered off within {POWER_OFF:?}: {events:?}");
-        events.extend(sound(qmp.events(Duration::from_secs(1))));
+        events.extend(expect_ok(qmp.events(Duration::from_secs(1))));
     }
     let shutdown = events.iter().find(|event| event.name == "SHUTDOWN").map(|event| event.data.clone());
-    let shutdown = shutdown.unwrap_or_else(|| panic!("QEMU ended without a word: {events:?}"));
+    let shutdown = shutdown.unwrap_or_else(|| panic!("QEMU reported no shutdown: {events:?}"));
     assert!(shutdown["guest"] == true && shutdown["reason"] == "guest-shutdown", "{shutdown}");
     assert_eq!(guest.ended(), "exit status: 0");
 }

@@ -1,17 +1,16 @@
-//! Other tools in the same run: a command that does what ours does, from its start to its end.
+//! Measures another tool in the same run: a shell command that brings up a cluster.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A command of another tool, with the name under which its time is shown.
+/// A command of another tool, and its name in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Against {
-    /// The name.
+    /// The name in the table.
     pub(crate) name: String,
-    /// The line for the shell; it returns once its cluster is Ready, and cleans up after itself when it gets `clean`
-    /// as its argument.
+    /// The line for the shell. It returns once its cluster is Ready; with the argument `clean` it removes the cluster.
     pub(crate) command: String,
 }
 
@@ -23,7 +22,7 @@ impl Against {
         Ok(Against { name: name.to_owned(), command: command.to_owned() })
     }
 
-    /// Seconds that the command takes.
+    /// Seconds that the command takes; its cluster is removed afterwards.
     pub(crate) fn measure(&self) -> Result<f64> {
         let begin = Instant::now();
         self.run("")?;

@@ -1,4 +1,4 @@
-//! The `--events json` of one verb: when each step began and ended.
+//! When each step of a verb began and ended, from its `--events json`.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -16,14 +16,13 @@ struct Step {
 }
 
 impl Steps {
-    /// Reads the lines of stderr by the program's own clock; what is no event (the talk of other programs) is passed
-    /// over.
+    /// Reads the lines of stderr, with times by the program's own clock. Lines of other programs are ignored.
     pub(crate) fn parse(stderr: &str) -> Self {
         Self::read(stderr.lines().map(|line| (None, line)))
     }
 
-    /// Reads lines of which it is known when they arrived, in seconds after the process was started. This counts what
-    /// the program does before its own clock begins, too.
+    /// Reads lines with the times of their arrival, in seconds after the process was started. This includes what the
+    /// program does before its own clock begins.
     pub(crate) fn arrived(lines: &[(f64, String)]) -> Self {
         Self::read(lines.iter().map(|(at, line)| (Some(*at), line.as_str())))
     }
@@ -72,7 +71,7 @@ impl Steps {
     }
 }
 
-/// Whether a line tells that this step ended.
+/// Whether a line is the event that this step ended.
 pub(crate) fn is_end_of(title: &str, line: &str) -> bool {
     let Ok(event) = serde_json::from_str::<Value>(line) else { return false };
     event["event"] == "step-finished" && event["title"] == title
@@ -92,7 +91,7 @@ some talk
 "#;
 
     #[test]
-    fn spans_reach_over_steps() {
+    fn a_span_may_cover_several_steps() {
         let steps = Steps::parse(STDERR);
         assert_eq!(steps.between("Starting the VM", "Booting").unwrap(), 10.0);
         assert_eq!(steps.between("Booting", "Booting").unwrap(), 8.5);
@@ -111,7 +110,7 @@ some talk
     }
 
     #[test]
-    fn the_time_of_arrival_counts_before_the_programs_clock() {
+    fn the_time_of_arrival_replaces_the_programs_clock() {
         let lines: Vec<(f64, String)> =
             STDERR.lines().enumerate().map(|(number, line)| (number as f64 * 100.0, line.to_owned())).collect();
         let steps = Steps::arrived(&lines);
@@ -120,7 +119,7 @@ some talk
     }
 
     #[test]
-    fn the_end_of_a_step_is_told_by_its_line() {
+    fn the_line_that_ends_a_step_is_found() {
         let ends: Vec<bool> = STDERR.lines().map(|line| is_end_of("Booting", line)).collect();
         assert_eq!(ends, [false, false, false, false, false, false, true]);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// s
@@ -33,8 +33,8 @@ impl Figures {
         }
     }
 
-    /// The table in Markdown. Figures of time get their ratio to `reference`, a figure of the same run: figures of
-    /// different machines, or of different days, say nothing about each other.
+    /// The table in Markdown. Times get their ratio to `reference`, a figure of the same run: figures of different
+    /// machines or days cannot be compared.
     pub(crate) fn table(&self, reference: &str) -> String {
         let reference = self.0.iter().find(|figure| figure.name == reference).map(Figure::seconds);
         let mut text =
@@ -55,15 +55,13 @@ impl Figures {
         }
         text
     }
-}
 
-impl Figures {
     /// The median of a figure in its own unit.
     pub(crate) fn median(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|figure| figure.name == name).map(|figure| median(&figure.sorted()))
     }
 
-    /// What the table has, and every value, for programs; `ratio` is that to `reference`.
+    /// The table and every single value as JSON; `ratio` is the ratio to `reference`.
     pub(crate) fn json(&self, reference: &str) -> Value {
         let reference = self.0.iter().find(|figure| figure.name == reference).and_then(Figure::seconds);
         let figure = |figure: &Figure| {
@@ -85,7 +83,7 @@ impl Figure {
         values
     }
 
-    /// The median in seconds; nothing for what is no time.
+    /// The median in seconds; `None` if the figure is not a time.
     fn seconds(&self) -> Option<f64> {
         match self.unit {
             Unit::Seconds => Some(median(&self.sorted())),
@@ -113,7 +111,7 @@ impl Unit {
     }
 }
 
-/// The middle of sorted values, 0 of none.
+/// The median of sorted values; 0 if there are none.
 fn median(sorted: &[f64]) -> f64 {
     match sorted.len() {
         0 => 0.0,

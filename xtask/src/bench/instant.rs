@@ -1,6 +1,6 @@
-//! `cargo xtask bench instant`: what it costs to have a cluster anew, again or beside another, in one run on one machine.
+//! `cargo xtask bench instant`: measures reset, forks, suspend, pause and snapshots in one run on one machine.
 //!
-//! Every figure is taken from outside the program. No figure makes it fail, only what does not work.
+//! Every figure is measured from outside the program. The bench fails when a verb fails, never because of a figure.
 
 mod forks;
 mod loadvm;
@@ -9,7 +9,7 @@ mod options;
 mod outside;
 mod page_cache;
 mod resets;
-mod standing;
+mod saved;
 mod tally;
 mod timing;
 
@@ -24,13 +24,13 @@ use super::project::BenchProject;
 pub(crate) use options::Options;
 use resets::COLD_BOOT;
 
-/// The most that is measured of what takes a minute, or a gigabyte of the disk.
+/// The most runs of what takes a minute, or a gigabyte of disk.
 const FEW: usize = 3;
 
-/// Measures, prints a table, and writes it as JSON where that is wanted.
+/// Measures, prints a table, and writes it as JSON if `options` ask for that.
 ///
 /// # Errors
-/// What did not work, after the figures of all that did.
+/// The parts that failed, after the table has been printed.
 pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     let project = BenchProject::new(repository)?;
     let few = options.runs.min(FEW);
@@ -46,9 +46,9 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         ("Resets with a cold page cache", options.runs, resets::cold_cache),
         ("Forks", options.runs, forks::runs),
         ("Forks from the pool", options.runs, forks::pool),
-        ("Suspending and resuming", options.runs, standing::suspend),
-        ("Pausing and waking", options.runs, standing::pause),
-        ("Saving a snapshot", options.runs, standing::save),
+        ("Suspending and resuming", options.runs, saved::suspend),
+        ("Pausing and waking", options.runs, saved::pause),
+        ("Saving a snapshot", options.runs, saved::save),
         ("Memory of a clone", few, forks::memory),
         ("QEMU's own snapshots", options.runs, loadvm::measure),
         ("Resets in a row", options.resets, resets::in_a_row),
@@ -59,9 +59,9 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         let Err(error) = part(&project, runs, &mut figures) else { continue };
         eprintln!("  failed: {error:#}");
         failed.push(title);
-        // The others want the instance as it was.
+        // The other parts need a clean instance.
         if let Err(error) = project.verb(&["reset"]) {
-            eprintln!("  nor does reset work, so nothing further is measured: {error:#}");
+            eprintln!("  reset failed, too, so the rest is not measured: {error:#}");
             break;
         }
     }
@@ -78,11 +78,11 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         });
         fs::write(file, format!("{report:#}\n")).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    ensure!(failed.is_empty(), "did not work: {}", failed.join(", "));
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
-/// Ours against QEMU's own way.
+/// The ratios of k3s-vm's times to that of QEMU's `loadvm`.
 fn ratios(figures: &Figures) -> Vec<(String, f64)> {
     let theirs = figures.median(loadvm::LOADVM);
     let ours = [resets::RESET, resets::RESET_OUTSIDE, "start (resume) to /readyz"];
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ratios_are_those_of_what_was_measured() {
+    fn only_measured_figures_have_ratios() {
         let mut figures = Figures::default();
         figures.add(resets::RESET, Unit::Seconds, 1.0);
         assert_eq!(ratios(&figures), []);

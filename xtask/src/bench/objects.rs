@@ -1,4 +1,4 @@
-//! Fifty objects applied without a change: by this tool and by kubectl, in turn, on the same cluster.
+//! Measures an apply of fifty unchanged objects, by k3s-vm and by kubectl in turn, on the same cluster.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ const OBJECTS: usize = 50;
 /// How often each tool applies them.
 const RUNS: usize = 10;
 
-/// Measures both; the project has only these objects, and no container images, afterwards.
+/// Measures both. Afterwards the project has only these objects, and no container images.
 pub(crate) fn measure(project: &BenchProject, figures: &mut Figures) -> Result<()> {
     let Some(kubectl) = kubectl() else {
         println!("kubectl is not on this host: its `apply --server-side` is not measured");
@@ -44,7 +44,7 @@ pub(crate) fn measure(project: &BenchProject, figures: &mut Figures) -> Result<(
     Ok(())
 }
 
-/// The `[ports]` that the bench's project has at the end of its configuration.
+/// The `[ports]` at the end of the project's configuration.
 fn ports_of(configuration: &str) -> String {
     configuration.find("[ports]").map(|begin| configuration[begin..].to_owned()).unwrap_or_default()
 }
@@ -67,7 +67,7 @@ fn theirs(kubectl: &Path, kubeconfig: &Path, manifest: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Kinds as a web project has them; nothing that runs a pod, which would measure the pods.
+/// Objects of the usual kinds, without pods, which would take most of the time.
 fn manifest_text() -> String {
     let mut text = String::new();
     for number in 0..OBJECTS {

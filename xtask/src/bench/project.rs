@@ -1,4 +1,4 @@
-//! The project that is measured: a copy of the example on ports of its own, gone afterwards.
+//! The project that is measured: a copy of the example on ports of its own, deleted afterwards.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,7 +14,8 @@ use super::events::Steps;
 /// The web application's port in the example's files.
 const EXAMPLE_WEB_PORT: &str = "30080";
 
-/// A copy of the example, of the program and of the guest's sources: work on the repository does not disturb a run.
+/// A copy of the example, of the program and of the guest's sources, so that work on the repository does not disturb a
+/// run.
 pub(crate) struct BenchProject {
     launcher: PathBuf,
     directory: tempfile::TempDir,
@@ -65,7 +66,7 @@ impl BenchProject {
         self.api_port
     }
 
-    /// What stands for the checkout.
+    /// The directory that takes the place of the checkout (`K3S_VM_HOME`).
     fn home(&self) -> PathBuf {
         self.directory.path().join("home")
     }
@@ -75,20 +76,20 @@ impl BenchProject {
         self.home().join("k3s-vm")
     }
 
-    /// Runs a verb and wants success; its steps.
+    /// Runs a verb, which must succeed; its steps.
     pub(crate) fn verb(&self, arguments: &[&str]) -> Result<Steps> {
         let output = self.run(&self.program(), arguments)?;
         Ok(Steps::parse(&String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Runs a verb with `-o json` and wants success; what it reports.
+    /// Runs a verb with `-o json`, which must succeed; its report.
     pub(crate) fn report(&self, arguments: &[&str]) -> Result<Value> {
         let arguments = [arguments, &["-o", "json"]].concat();
         let output = self.run(&self.program(), &arguments)?;
-        serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?} is no JSON"))
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?} is not JSON"))
     }
 
-    /// Destroys the instance and what a next start could begin from, so that it boots.
+    /// Destroys the instance and the templates, so that the next start is a cold boot.
     pub(crate) fn make_cold(&self) -> Result<()> {
         self.verb(&["delete"])?;
         match fs::remove_dir_all(self.root().join(".k3s-vm/templates")) {
@@ -97,13 +98,13 @@ impl BenchProject {
         }
     }
 
-    /// Runs the program for next to nothing, through the launcher or by itself.
+    /// Runs `--version`, through the launcher or directly.
     pub(crate) fn version(&self, through_launcher: bool) -> Result<()> {
         let program = if through_launcher { self.launcher.clone() } else { self.program() };
         self.run(&program, &["--version"]).map(drop)
     }
 
-    /// The directory of the guest image that runs.
+    /// The directory of the running guest image.
     pub(crate) fn image_directory(&self) -> Result<PathBuf> {
         let status = self.report(&["status"])?;
         let image = status["image"].as_str().context("status names no image")?;
@@ -112,12 +113,11 @@ impl BenchProject {
         Ok(directory)
     }
 
-    /// Seconds to build the image when a file that goes into the guest has changed and nothing else. The image is
-    /// removed afterwards.
+    /// Seconds to rebuild the guest image after one file of the guest has changed. The image is removed afterwards.
     pub(crate) fn rebuild_with_changed_guest(&self, run: usize) -> Result<f64> {
         let changed = self.home().join("guest/debian/rootfs/etc/k3s-vm-bench");
         fs::write(changed, format!("{} {run}\n", std::process::id()))?;
-        // The disk of the old image would keep it in use.
+        // An instance's disk keeps the old image in use.
         self.verb(&["stop", "--power-off"])?;
         let _ = fs::remove_dir_all(self.root().join(".k3s-vm/vm"));
         let steps = self.verb(&["start", "--no-wait"])?;
@@ -129,10 +129,10 @@ impl BenchProject {
         Ok(seconds)
     }
 
-    /// The program in the project, with events as JSON; nothing runs yet.
+    /// The command that runs `program` in the project, with events as JSON.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // Before the verb: what follows `--` is another program's.
+        // Before the verb: arguments after `--` are another program's.
         command.args(["--events", "json"]).current_dir(self.root()).env("K3S_VM_HOME", self.home());
         command.stdin(Stdio::null());
         command
@@ -145,8 +145,8 @@ impl BenchProject {
             .output()
             .with_context(|| format!("cannot run {}", program.display()))?;
         if !output.status.success() {
-            let talk = String::from_utf8_lossy(&output.stderr);
-            let last = talk.lines().last().unwrap_or_default();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let last = stderr.lines().last().unwrap_or_default();
             bail!("k3s-vm {} ended with {}\n{last}", arguments.join(" "), output.status);
         }
         Ok(output)
@@ -161,7 +161,7 @@ impl Drop for BenchProject {
     }
 }
 
-/// The guest images of this user.
+/// The directory of this user's guest images.
 pub(crate) fn images() -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -170,7 +170,7 @@ pub(crate) fn images() -> Result<PathBuf> {
     Ok(cache.join("k3s-vm/images"))
 }
 
-/// Bytes that the files of a directory take on the disk.
+/// The size on the disk of a directory's files, in bytes.
 pub(crate) fn allocated(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(directory)? {
@@ -191,7 +191,7 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A port that was free a moment ago: good enough for a measurement.
+/// A port that is free now. Another process could take it, which is good enough for a measurement.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -60,7 +60,7 @@ func serve() int {
 	return 0
 }
 
-// tellConsole writes to the console, which the host keeps, what must be seen without the journal.
+// tellConsole writes text to the console, which the host logs, for errors that must be visible without the journal.
 func tellConsole(text string) {
 	console, err := os.OpenFile("/dev/console", os.O_WRONLY, 0)
 	if err != nil {

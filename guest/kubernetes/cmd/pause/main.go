@@ -1,4 +1,4 @@
-// Command pause holds a pod's namespaces open: it sleeps until told to stop, and reaps what a shared PID namespace leaves behind.
+// Command pause holds a pod's namespaces open: it sleeps until a signal, and reaps orphans of a shared PID namespace.
 package main
 
 import (
@@ -22,7 +22,7 @@ func main() {
 	}
 }
 
-// reap collects every child that has ended; signals merge, so one signal may stand for several of them.
+// reap collects every child that has ended; one signal may stand for several, since signals merge.
 func reap() {
 	for {
 		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)

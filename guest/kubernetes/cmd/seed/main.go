@@ -19,7 +19,7 @@ func main() {
 	root := flag.String("root", "", "the guest tree")
 	bin := flag.String("bin", "", "directory with the built programs addons and pause")
 	flag.Parse()
-	// containerd's packages warn about what the host's filesystem lacks, which means nothing for the guest.
+	// containerd's packages warn about the host's filesystem, which does not matter for the guest.
 	_ = log.SetLevel("error")
 	if *root == "" || *bin == "" || flag.NArg() != 0 {
 		flag.Usage()

@@ -1,4 +1,4 @@
-// Package cluster holds what is fixed about the guest's cluster: names, addresses and paths.
+// Package cluster has the fixed names, addresses and paths of the guest's cluster.
 // They are part of the guest contract, so there is no configuration for them.
 package cluster
 
@@ -14,7 +14,7 @@ const (
 	DNSServiceIP = "10.43.0.10"
 	Domain       = "cluster.local"
 
-	// HostName is the name by which pods find the machine under the VM, Host its address in QEMU's user network.
+	// HostName is the host's name for pods, Host its address in QEMU's user network.
 	HostName = "host.k3s-vm.internal"
 	Host     = "10.0.2.2"
 
@@ -22,19 +22,19 @@ const (
 	// APIServer is the address that every kubeconfig in the guest names.
 	APIServer = "https://127.0.0.1:6443"
 
-	// AdminKubeconfig is what hosts and users of the guest read.
+	// AdminKubeconfig is the kubeconfig for the host and for users in the guest.
 	AdminKubeconfig = "/etc/kubernetes/admin.conf"
-	// StateDir is all that must survive a boot, apart from containerd's and the kubelet's own directories.
+	// StateDir has everything that must survive a boot, except for containerd's and the kubelet's own directories.
 	StateDir   = "/var/lib/kubernetes"
 	PKIDir     = StateDir + "/pki"
 	ClientsDir = StateDir + "/clients"
 	Database   = StateDir + "/db/state.db"
-	// DatabaseMarker is there once there has been a database. It is not beside it: what removes the directory leaves it.
+	// DatabaseMarker exists once there has been a database. It is in another directory, so that removing the database leaves it.
 	DatabaseMarker = StateDir + "/database-exists"
 	// StorageDir is the parent of the volumes of the StorageClass local-path.
 	StorageDir = StateDir + "/storage"
 
-	// RunDir is made by systemd for the unit and gone after it.
+	// RunDir is made by systemd when the unit starts and removed when it stops.
 	RunDir           = "/run/kubernetes"
 	DatabaseSocket   = "unix://" + RunDir + "/kine.sock"
 	ContainerdSocket = "unix:///run/containerd/containerd.sock"

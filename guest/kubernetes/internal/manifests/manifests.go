@@ -29,8 +29,8 @@ var files embed.FS
 
 const (
 	fieldManager = "k3s-vm"
-	// digestAnnotation tells what an object was applied from. As long as it is current the object is left alone, so that
-	// a restart costs one read for each object, and what a user changed by hand stays changed.
+	// digestAnnotation is the digest of an object's manifest. While it is current the object is not applied again, so that
+	// a restart costs one read for each object, and users' changes stay.
 	digestAnnotation = "k3s-vm.dev/manifest"
 
 	retryInterval = 500 * time.Millisecond
@@ -109,7 +109,7 @@ func apply(ctx context.Context, client dynamic.Interface, object *unstructured.U
 	}
 	// Creating first: at the first start, the one whose duration matters, every object is new.
 	_, refused := target.Create(ctx, object, metav1.CreateOptions{FieldManager: fieldManager})
-	// A Service with a fixed address that exists already is refused for its address, which is taken by itself, before its name is looked at.
+	// Creating a Service with a fixed address again fails because its address is taken, before the API checks its name.
 	if !apierrors.IsAlreadyExists(refused) && !apierrors.IsInvalid(refused) {
 		return refused
 	}

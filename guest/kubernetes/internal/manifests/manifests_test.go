@@ -58,7 +58,7 @@ func TestFilesAgreeWithTheConstantsOfTheCluster(t *testing.T) {
 	}
 }
 
-// From the second start on the API answers so for the cluster's DNS, and each start went on trying for two minutes.
+// From the second start on the API answers like this for the cluster's DNS, and each start kept trying for two minutes.
 func TestServiceWhoseOwnAddressIsTakenIsLeftAlone(t *testing.T) {
 	objects, err := load(files)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Layout says where things go and what the cluster is called by.
+// Layout has the paths, names and addresses for certificates and kubeconfigs.
 type Layout struct {
 	// Dir holds certificates and keys, Clients the kubeconfigs of the cluster's own parts.
 	Dir, Clients string
@@ -45,7 +45,7 @@ const (
 	ServiceAccount = "service-account"
 )
 
-// Ensure makes everything that is missing or outdated at the moment now.
+// Ensure makes everything that is missing or outdated at the time now.
 func Ensure(l Layout, now time.Time) error {
 	for _, dir := range []string{l.Dir, l.Clients} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

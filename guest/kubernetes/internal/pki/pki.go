@@ -42,7 +42,7 @@ type pair struct {
 	path            string
 }
 
-// leaf says what a leaf certificate must certify.
+// leaf describes a leaf certificate.
 type leaf struct {
 	name   string
 	user   string
@@ -58,7 +58,7 @@ type store struct {
 	now time.Time
 }
 
-// authority returns the CA of that name, made at the first call. A CA is never renewed: all that trusts it would have to follow.
+// authority returns the CA of that name and makes it if needed. A CA is never renewed, since everything that trusts it would have to follow.
 func (s store) authority(name string) (*pair, error) {
 	if p, err := s.load(name); err == nil {
 		return p, nil
@@ -103,7 +103,7 @@ func (s store) leaf(ca *pair, want leaf) (*pair, error) {
 	return s.issue(want.name, template, ca)
 }
 
-// fits tells whether cert still does what is wanted of it.
+// fits reports whether cert is as required.
 func (l leaf) fits(cert, ca *x509.Certificate, now time.Time) bool {
 	if cert.NotAfter.Sub(now) < renewBefore || cert.NotBefore.After(now) {
 		return false
@@ -119,7 +119,7 @@ func (l leaf) fits(cert, ca *x509.Certificate, now time.Time) bool {
 	return cert.CheckSignatureFrom(ca) == nil
 }
 
-// issue makes a key and a certificate for it and writes both. Without a ca the certificate signs itself.
+// issue makes a key and a certificate for it and writes both. Without a ca the certificate is self-signed.
 func (s store) issue(name string, template *x509.Certificate, ca *pair) (*pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -156,7 +156,7 @@ func (s store) issue(name string, template *x509.Certificate, ca *pair) (*pair, 
 
 func (s store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// load reads a pair and proves that key and certificate belong together.
+// load reads a pair and checks that key and certificate belong together.
 func (s store) load(name string) (*pair, error) {
 	certPEM, err := os.ReadFile(s.path(name) + ".crt")
 	if err != nil {

@@ -39,7 +39,7 @@ func (l Local) Provision(_ context.Context, options controller.ProvisionOptions)
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
-	// Containers run as any user, and the process's umask took bits away.
+	// Containers run as any user, and the umask has removed bits.
 	if err := os.Chmod(path, 0o777); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
@@ -95,7 +95,7 @@ func directoryName(volume, namespace, claim string) string {
 	return strings.Join([]string{volume, namespace, claim}, "_")
 }
 
-// supported refuses what a directory cannot be.
+// supported returns an error for claims that a directory cannot satisfy.
 func supported(claim *v1.PersistentVolumeClaim) error {
 	if claim.Spec.Selector != nil {
 		return errors.New("claims with a selector are not supported")

@@ -11,11 +11,11 @@ import (
 	_ "k8s.io/client-go/util/workqueue"
 )
 
-// providerOnce lets the first provider of metrics in and no other. Upstream has no switch for "none".
+// providerOnce registers only the first provider of metrics. Upstream has no switch for "none".
 //
 //go:linkname providerOnce k8s.io/client-go/util/workqueue.setGlobalMetricsProviderOnce
 var providerOnce sync.Once
 
 // Of all packages whose imports are initialised, Go initialises the first by import path. The provider registers itself when
-// k8s.io/component-base/metrics/prometheus/workqueue is initialised, which this package's path comes before. A test watches that.
+// k8s.io/component-base/metrics/prometheus/workqueue is initialised, which this package's path comes before. A test checks that.
 func init() { providerOnce.Do(func() {}) }

@@ -40,7 +40,7 @@ type entry struct {
 	mode   os.FileMode
 }
 
-// entries returns all that the layer holds, parents first.
+// entries returns all files and directories of the layer, parents first.
 func (i Image) entries() []entry {
 	all := map[string]entry{}
 	add := func(e entry) {
@@ -70,7 +70,7 @@ func relative(path string) string { return strings.TrimPrefix(filepath.Clean("/"
 // epoch is the time of every file, so that the same programs always make the same image.
 var epoch = time.Unix(0, 0).UTC()
 
-// layer describes the layer as the archive that it would be. The archive itself is not kept: what runs is the unpacked copy.
+// layer describes the layer as the archive that it would be. The archive itself is not stored: containers use the unpacked copy.
 func (i Image) layer() (ocispec.Descriptor, error) {
 	hash := sha256.New()
 	counter := &countingWriter{to: hash}

@@ -53,7 +53,7 @@ func Libraries(program, root string) (map[string]string, error) {
 	return found, nil
 }
 
-// dependencies reads what an executable or library says of itself.
+// dependencies reads the dependencies of an executable or library.
 func dependencies(path string) (interpreter string, needed []string, err error) {
 	file, err := elf.Open(path)
 	if err != nil {

@@ -32,7 +32,7 @@ func open(t *testing.T, root string) *Store {
 	return s
 }
 
-// check looks at the store as the kubelet's part of containerd does, and returns the directory with the unpacked files.
+// check reads the store as containerd's CRI plugin does, and returns the directory with the unpacked files.
 func check(t *testing.T, s *Store, name string) string {
 	t.Helper()
 	image, err := metadata.NewImageStore(s.db).Get(s.ctx, name)

@@ -21,14 +21,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Where containerd keeps things below its root directory: names of plugins, so part of its stable layout.
+// Directories below containerd's root directory: names of plugins, so part of its stable layout.
 const (
 	contentDir     = "io.containerd.content.v1.content"
 	snapshotterDir = "io.containerd.snapshotter.v1.overlayfs"
 	metadataFile   = "io.containerd.metadata.v1.bolt/meta.db"
 	snapshotter    = "overlayfs"
 
-	// kubernetesNamespace is where containerd keeps what belongs to the kubelet.
+	// kubernetesNamespace is containerd's namespace for the kubelet.
 	kubernetesNamespace = "k8s.io"
 )
 
@@ -67,7 +67,7 @@ func Open(ctx context.Context, root string) (*Store, error) {
 	return s, nil
 }
 
-// Close writes everything out and lets go of the files.
+// Close writes everything out and closes the files.
 func (s *Store) Close() error { return errors.Join(s.snaps.Close(), s.bolt.Close()) }
 
 // Add puts an image in, or replaces the one of that name. Adding the same again changes nothing.
@@ -123,7 +123,7 @@ func (s *Store) snapshot(name string, image Image) error {
 		return err
 	}
 	key := "seed " + name
-	// What an interrupted run left behind.
+	// An interrupted run may have left it behind.
 	if err := snaps.Remove(s.ctx, key); err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *Store) snapshot(name string, image Image) error {
 	return snaps.Commit(s.ctx, name, key)
 }
 
-// Sweep removes what no image refers to any more.
+// Sweep removes content that no image refers to any more.
 func (s *Store) Sweep() error {
 	_, err := s.db.GarbageCollect(s.ctx)
 	return err

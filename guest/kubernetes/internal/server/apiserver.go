@@ -60,7 +60,7 @@ func (n *node) apiServerArgs() []string {
 		"--etcd-count-metric-poll-period=0",
 		"--etcd-db-metric-poll-interval=0",
 		watchCacheSizes(),
-		// With one API server there is nobody to share a lease with, and one user's requests need no fair queues.
+		// One API server needs no lease, and one user's requests need no fair queues.
 		"--endpoint-reconciler-type=master-count",
 		"--enable-priority-and-fairness=false",
 		"--profiling=false",
@@ -116,7 +116,7 @@ func (n *node) apiServer() (part, error) {
 
 const apiInterval = 100 * time.Millisecond
 
-// watchAPI closes the channels serving and ready. Only this loop polls, everybody else waits for the channels.
+// watchAPI closes the channels serving and ready. Only this loop polls; everything else waits for the channels.
 func (n *node) watchAPI(ctx context.Context, clock stopwatch) error {
 	config, err := n.clientConfig(pki.Addons)
 	if err != nil {
@@ -126,7 +126,7 @@ func (n *node) watchAPI(ctx context.Context, clock stopwatch) error {
 	if err != nil {
 		return err
 	}
-	// The port is open long before anything answers behind it: only an answer, whatever it says, counts as serving.
+	// The port is open long before the server answers: any answer counts as serving.
 	if err := poll(ctx, client, "/livez", func(int) bool { return true }); err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (n *node) watchAPI(ctx context.Context, clock stopwatch) error {
 	return nil
 }
 
-// poll asks the API until enough likes the status of an answer.
+// poll asks the API until enough returns true for the status of an answer.
 func poll(ctx context.Context, client *http.Client, path string, enough func(status int) bool) error {
 	for {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, cluster.APIServer+path, nil)

@@ -14,7 +14,7 @@ import (
 	"k3s-vm.dev/guest/kubernetes/internal/pki"
 )
 
-// controllers leaves out what has nothing to do in a cluster of one node without a cloud.
+// controllers excludes those that have nothing to do in a cluster of one node without a cloud.
 var controllers = []string{
 	"*",
 	"-legacy-serviceaccount-token-cleaner-controller",

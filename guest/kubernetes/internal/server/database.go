@@ -40,7 +40,7 @@ func startDatabase(ctx context.Context) error {
 		// Writers in this process wake the readers; the interval only matters for writes from elsewhere, and there are none.
 		PollInterval:  time.Second,
 		PollBatchSize: 500,
-		// Not longer: lists that must be current wait for it where a watch is new and nothing is written.
+		// Not longer: consistent lists wait for it when a watch is new and nothing is written.
 		NotifyInterval:      5 * time.Second,
 		CompactInterval:     5 * time.Minute,
 		CompactTimeout:      5 * time.Second,
@@ -74,14 +74,14 @@ func writeMarker(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// DamagedDatabase is why a cluster does not start whose database cannot be trusted. Its files stay as they are: an empty cluster in
-// their place would be a loss that nobody is told of.
+// DamagedDatabase is the error of a start with a damaged database. The files are left as they are: an empty cluster in their place
+// would hide the loss.
 type DamagedDatabase struct {
 	Path    string
 	Problem error
 }
 
-// ExitDamaged is the exit status for it (EX_DATAERR of sysexits.h): the unit does not start the process again, and the host knows it.
+// ExitDamaged is the exit status for it (EX_DATAERR of sysexits.h): the unit does not restart the process, and the host recognises the status.
 const ExitDamaged = 65
 
 func (d *DamagedDatabase) Error() string {
@@ -99,8 +99,8 @@ k3s-vm reset    # a new, empty cluster; data on the old disk are lost
 `, dir)
 }
 
-// checkDatabase looks the database over before every start, not only after an unclean end: what damages a file need not end a process.
-// A database that is missing or empty is that of a new cluster only where marker is missing, too: otherwise the API has used one.
+// checkDatabase checks the database before every start, not only after an unclean end: a file can be damaged without a crash.
+// A missing or empty database is that of a new cluster only if marker is missing, too.
 func checkDatabase(ctx context.Context, path, marker string) error {
 	damaged := func(problem error) error { return &DamagedDatabase{path, problem} }
 	info, err := os.Stat(path)
@@ -108,7 +108,7 @@ func checkDatabase(ctx context.Context, path, marker string) error {
 		return err
 	}
 	if err != nil || info.Size() == 0 {
-		// SQLite would take either for a new database, and remove its log.
+		// SQLite would take both for a new database, and remove its log.
 		_, unmarked := os.Stat(marker)
 		switch {
 		case os.IsNotExist(unmarked):
@@ -125,7 +125,7 @@ func checkDatabase(ctx context.Context, path, marker string) error {
 	switch {
 	case errors.As(err, &answer) && (answer.Code == sqlite3.ErrCorrupt || answer.Code == sqlite3.ErrNotADB):
 		return damaged(err)
-	// A disk that cannot be read, or a start that is cancelled, says nothing of the content.
+	// A read error, or a start that is cancelled, says nothing about the content.
 	case err != nil:
 		return err
 	case found != "":

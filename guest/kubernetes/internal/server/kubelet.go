@@ -43,18 +43,18 @@ func (n *node) kubeletConfig() (*kubeletconfig.KubeletConfiguration, error) {
 	c.Authentication.Anonymous.Enabled = false
 	c.Authentication.Webhook.Enabled = true
 	c.Authentication.X509.ClientCAFile = l.File(pki.CA + ".crt")
-	// The API's default is 10255: all of it for anybody, without a word of who asks.
+	// The API's default is 10255, which serves everything without authentication.
 	c.ReadOnlyPort = 0
 	c.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
 	c.FailSwapOn = false
-	// Nobody asks this port; systemd sees the process itself.
+	// This port is not used; systemd watches the process itself.
 	c.HealthzPort = 0
-	// kube-proxy and the CNI plugins use nftables, so the kubelet's marker chains in iptables serve nobody.
+	// kube-proxy and the CNI plugins use nftables, so the kubelet's marker chains in iptables are unused.
 	c.MakeIPTablesUtilChains = false
 	c.SerializeImagePulls = false
 	c.EnableProfilingHandler = false
 	// There is one node and its controllers sit in the same process: a slow heartbeat costs nothing but saves a write every ten seconds.
-	// Changes of the node's state are still looked for every ten seconds, and reported when there are any.
+	// The node's state is still checked every ten seconds, and changes are reported.
 	c.NodeLeaseDurationSeconds = 160
 	c.NodeStatusUpdateFrequency = metav1.Duration{Duration: 10 * time.Second}
 	// How long, at first, the figures of a container or of the node may be old; metrics-server asks for them every 30 seconds.

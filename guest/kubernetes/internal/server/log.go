@@ -11,7 +11,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// ConfigureLogging lets warnings and errors through to the journal. With verbose, all that upstream logs by default: some thousand lines
+// ConfigureLogging logs warnings and errors to the journal. With verbose, all that upstream logs by default: some thousand lines
 // a start, which cost seconds under emulation.
 func ConfigureLogging(verbose bool) {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
@@ -26,7 +26,7 @@ func ConfigureLogging(verbose bool) {
 	logrus.SetLevel(logrus.WarnLevel)
 }
 
-// milestone writes the few lines that tell where the time of a start goes.
+// milestone logs one of the few lines that show how long the parts of a start took.
 func milestone(what string, since time.Duration, details ...any) {
 	fmt.Fprintf(os.Stderr, "%s after %.2fs", what, since.Seconds())
 	for i := 0; i+1 < len(details); i += 2 {

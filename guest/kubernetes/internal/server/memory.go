@@ -9,7 +9,7 @@ import (
 // time; collecting it again and again costs a tenth of the processor time until Ready.
 const startHeap = 320 << 20
 
-// collectLess turns the collector off below startHeap. The returned function turns it back to normal.
+// collectLess turns the collector off below startHeap. The returned function restores the default.
 func collectLess() func() {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(startHeap)

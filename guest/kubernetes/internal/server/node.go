@@ -65,7 +65,7 @@ func (n *node) watchNode(ctx context.Context, config *rest.Config, clock stopwat
 	}
 }
 
-// seeReady reads events until one shows a Ready node, or they end.
+// seeReady reads events until one has a Ready node, or they end.
 func seeReady(watch watch.Interface) bool {
 	for event := range watch.ResultChan() {
 		if node, ok := event.Object.(*v1.Node); ok && isReady(node) {

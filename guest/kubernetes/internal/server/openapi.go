@@ -43,7 +43,7 @@ func (n *node) deferOpenAPI(own, front *genericapiserver.Config) *deferredOpenAP
 	front.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
 		chain := buildChain(handler, c)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// Somebody wants the list, which must be complete. The API server's own clients poll the documents from the start; they can wait.
+			// A client requests the list, which must be complete. The API server's own clients poll from the start; they can wait.
 			if strings.HasPrefix(r.URL.Path, "/openapi/") && !isLoopback(r) {
 				d.start()
 				select {
@@ -61,7 +61,7 @@ func (n *node) deferOpenAPI(own, front *genericapiserver.Config) *deferredOpenAP
 	return d
 }
 
-// isLoopback tells the API server's requests to itself by the name that it gives to itself for them.
+// isLoopback reports whether the API server sent the request to itself, by the server name in its TLS handshake.
 func isLoopback(r *http.Request) bool {
 	return r.TLS != nil && r.TLS.ServerName == genericapiserver.LoopbackClientServerNameOverride
 }
@@ -87,7 +87,7 @@ func (d *deferredOpenAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-d.begin:
 	default:
 		if r.URL.Path == discoveryPath {
-			// The aggregator asks while it is being made, which holds up the start, and again every second.
+			// The aggregator asks while it is being made, which delays the start, and again every second.
 			writeJSON(w, []byte(`{"paths":{}}`))
 			return
 		}
@@ -102,7 +102,7 @@ func (d *deferredOpenAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.handler.ServeHTTP(w, r)
 		return
 	}
-	// Upstream looks at every document anew to say that none has changed. These cannot: what users add, others serve.
+	// Upstream checks every document for changes. These cannot change: other servers serve what users add.
 	answer := responsewriter.NewInMemoryResponseWriter()
 	d.handler.ServeHTTP(answer, r)
 	if answer.RespCode() != http.StatusOK {

@@ -18,7 +18,7 @@ func (n *node) proxyArgs() []string {
 		"--hostname-override=" + cluster.NodeName,
 		"--proxy-mode=nftables",
 		"--cluster-cidr=" + cluster.PodCIDR,
-		// Not by empty addresses, for which there are defaults: any pod could ask them.
+		// Empty addresses would mean the defaults, which every pod can reach.
 		"--healthz-port=0",
 		"--metrics-port=0",
 		// The guest's kernel settings belong to sysctl.d.
@@ -39,7 +39,7 @@ func (n *node) proxy(ctx context.Context) error {
 func (n *node) proxyOptions() (*proxy.Options, error) {
 	s := proxy.NewOptions()
 	flags := pflag.NewFlagSet("kube-proxy", pflag.ContinueOnError)
-	// It would say in the journal that ports are on their way out; nothing else closes them.
+	// It would warn in the journal that ports are deprecated; nothing else closes them.
 	flags.SetOutput(io.Discard)
 	flags.SetNormalizeFunc(cliflag.WordSepNormalizeFunc)
 	s.AddFlags(flags)
@@ -49,6 +49,6 @@ func (n *node) proxyOptions() (*proxy.Options, error) {
 	if err := s.Complete(flags); err != nil {
 		return nil, err
 	}
-	// Not validated: that wants an address for metrics, and having none is what closes them. The test asks what else is wrong.
+	// Not validated: validation demands an address for metrics, and having none closes them. The test checks for other errors.
 	return s, nil
 }

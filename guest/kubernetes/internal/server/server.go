@@ -24,7 +24,7 @@ type part struct {
 }
 
 // Run starts everything and returns when ctx ends, or with the error of the first part that stops: the parts cannot be restarted
-// one by one inside a process, so systemd restarts them together. Pods go on in the meantime, they belong to containerd.
+// one by one inside a process, so systemd restarts them together. Pods keep running in the meantime, they belong to containerd.
 func Run(ctx context.Context) error {
 	// Every component would like to configure logging for itself; the process has one configuration.
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
@@ -102,12 +102,12 @@ func Run(ctx context.Context) error {
 	}
 }
 
-// node is what the parts know of their surroundings.
+// node is what the parts share.
 type node struct {
 	layout pki.Layout
 	ip     string
-	// serving is closed when the API accepts requests, ready when it also says so of itself, settled when the cluster's own workloads
-	// have been brought in.
+	// serving is closed when the API accepts requests, ready when /readyz says so, settled when the cluster's own workloads have been
+	// applied.
 	serving, ready, settled chan struct{}
 }
 
@@ -123,7 +123,7 @@ func after(begin <-chan struct{}, run func(context.Context) error) func(context.
 	}
 }
 
-// stopwatch tells the journal how long a start has taken so far.
+// stopwatch logs how long a start has taken so far.
 type stopwatch struct{ begin time.Time }
 
 func newStopwatch() stopwatch { return stopwatch{time.Now()} }

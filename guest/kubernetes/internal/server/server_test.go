@@ -45,14 +45,14 @@ func TestUpstreamAcceptsTheArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The host that runs this test may have what the guest has not.
+	// The host of this test may have more than the guest.
 	config.FailCgroupV1 = false
 	if err := kubeletvalidation.ValidateKubeletConfiguration(config, utilfeature.DefaultFeatureGate); err != nil {
 		t.Errorf("kubelet: %v", err)
 	}
 }
 
-// Its read-only port told every pod of all pods, whoever asked.
+// Its read-only port listed all pods to every pod, without authentication.
 func TestTheKubeletServedAnybody(t *testing.T) {
 	config, err := testNode().kubeletConfig()
 	if err != nil {

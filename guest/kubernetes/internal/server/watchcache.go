@@ -3,8 +3,8 @@ package server
 import "strings"
 
 // withoutWatchCache are the resources that hardly ever change, or of which a small cluster has none. For every other one the API server
-// keeps a copy of all objects, which is filled at each start, wakes up every second for as long as the server runs, and spares the
-// database nothing that would be noticed here: each has a few watchers, and is listed now and then.
+// keeps a copy of all objects, which is filled at each start, wakes up every second for as long as the server runs, and saves
+// the database hardly any work here: each has a few watchers, and is rarely listed.
 var withoutWatchCache = []string{
 	"limitranges", "podtemplates", "replicationcontrollers", "resourcequotas",
 	"certificatesigningrequests.certificates.k8s.io", "clustertrustbundles.certificates.k8s.io", "podcertificaterequests.certificates.k8s.io",
@@ -28,7 +28,7 @@ var withoutWatchCache = []string{
 	"volumeattachments.storage.k8s.io", "volumeattributesclasses.storage.k8s.io",
 }
 
-// watchCacheSizes is the argument that says so: of all sizes only zero has a meaning.
+// watchCacheSizes is the argument for that: only the size zero has a meaning.
 func watchCacheSizes() string {
 	return "--watch-cache-sizes=" + strings.Join(withoutWatchCache, "#0,") + "#0"
 }

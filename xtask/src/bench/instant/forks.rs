@@ -1,4 +1,4 @@
-//! Clusters beside the first: one, two at once, one from the pool, and the memory that one takes.
+//! Measures forks: one, two at once, one from the warm pool, and the memory of a clone.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::bench::figures::{Figures, Unit};
 use crate::bench::project::BenchProject;
 
 const FORK: [&str; 3] = ["run", "--", "true"];
-/// How long after Ready the memory is looked at.
+/// How long after Ready the memory is measured.
 const MEMORY_AFTER: Duration = Duration::from_secs(10);
 
 /// `run -- true`, alone and two at once.
@@ -36,7 +36,7 @@ pub(super) fn runs(project: &BenchProject, runs: usize, figures: &mut Figures) -
     Ok(())
 }
 
-/// `run -- true` where a fork waits for it; nothing where the program keeps none.
+/// `run -- true` with a fork from the warm pool; skipped if the program has no pool.
 pub(super) fn pool(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
     if !has_key(&project.report(&["config", "show"])?, "pool") {
         println!("  this program has no pool");
@@ -54,7 +54,7 @@ pub(super) fn pool(project: &BenchProject, runs: usize, figures: &mut Figures) -
 }
 
 fn from_pool(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
-    // The first finds none, and has one made.
+    // The first run finds the pool empty and has it filled.
     project.verb(&FORK)?;
     for _ in 0..runs {
         outside::until("a fork in the pool", || {
@@ -65,7 +65,7 @@ fn from_pool(project: &BenchProject, runs: usize, figures: &mut Figures) -> Resu
     Ok(())
 }
 
-/// What a new clone takes that no other process has.
+/// The memory of a new clone that it shares with no other process.
 pub(super) fn memory(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
     for _ in 0..runs {
         project.verb(&["clone", "memory"])?;
@@ -78,21 +78,21 @@ pub(super) fn memory(project: &BenchProject, runs: usize, figures: &mut Figures)
     Ok(())
 }
 
-/// Bytes that an instance of `list` has for itself.
+/// Bytes of an instance of `list` that it shares with no other process.
 pub(super) fn private_memory(list: &Value, name: &str) -> Result<f64> {
     let mut entries = list["instances"].as_array().into_iter().flatten();
     let entry = entries.find(|entry| entry["name"] == name).with_context(|| format!("list does not have {name}"))?;
-    entry["memory"].as_f64().with_context(|| format!("list does not tell the memory of {name}"))
+    entry["memory"].as_f64().with_context(|| format!("list has no memory of {name}"))
 }
 
-/// The names of the instances of `list`, but for the default one, that are as wanted.
+/// The names of the instances of `list` that are `wanted`, without the default one.
 fn names(list: &Value, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
     let entries = list["instances"].as_array().into_iter().flatten().filter(|entry| wanted(entry));
     let names = entries.filter_map(|entry| entry["name"].as_str()).filter(|name| !name.starts_with("k3s-vm"));
     names.map(str::to_owned).collect()
 }
 
-/// Whether a key of the configuration is among those that are shown, however they are arranged.
+/// Whether `config show` has this key, at any depth.
 fn has_key(shown: &Value, key: &str) -> bool {
     match shown {
         Value::Object(members) => members.iter().any(|(name, value)| name == key || has_key(value, key)),

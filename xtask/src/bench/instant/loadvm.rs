@@ -1,4 +1,4 @@
-//! QEMU's own snapshots of the same guest: `savevm` into the disk, and a new QEMU that goes on with `-loadvm`.
+//! Measures QEMU's own snapshots of the same guest: `savevm` into the disk, and a new QEMU with `-loadvm`.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use super::outside::{self, Api};
 use crate::bench::figures::{Figures, Unit};
 use crate::bench::project::BenchProject;
 
-/// The row of the time from the process's start to the first answer.
+/// The row of the time from the start of the process to the first answer.
 pub(super) const LOADVM: &str = "QEMU's own loadvm to /readyz, from outside";
 /// The instance that is saved, and the snapshot in its disk.
 const NAME: &str = "loadvm";
@@ -28,22 +28,22 @@ pub(super) fn measure(project: &BenchProject, runs: usize, figures: &mut Figures
 }
 
 fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures: &mut Figures) -> Result<()> {
-    let text = |key: &str| report[key].as_str().with_context(|| format!("clone tells no {key}"));
+    let text = |key: &str| report[key].as_str().with_context(|| format!("clone reports no {key}"));
     let port: u16 =
         text("api")?.rsplit(':').next().unwrap_or_default().parse().context("the API's address has no port")?;
     let api = Api::new(&PathBuf::from(text("kubeconfig")?), port)?;
-    let process = PathBuf::from(format!("/proc/{}", report["pid"].as_u64().context("clone tells no pid")?));
+    let process = PathBuf::from(format!("/proc/{}", report["pid"].as_u64().context("clone reports no pid")?));
     let directory = project.root().join(".k3s-vm/instances").join(NAME).join("vm");
     let mut words = command_line(&fs::read_to_string(process.join("cmdline"))?, port)?;
     words.extend(["-loadvm".to_owned(), NAME.to_owned()]);
     api.wait()?;
     let mut monitor = Monitor::connect(&directory.join("qmp.sock"))?;
-    forget_capabilities(&mut monitor)?;
+    reset_capabilities(&mut monitor)?;
     let begin = Instant::now();
     monitor.human(&format!("savevm {NAME}"))?;
-    figures.add("QEMU's own savevm, the guest stands still", Unit::Seconds, begin.elapsed().as_secs_f64());
+    figures.add("QEMU's own savevm, the guest is paused", Unit::Seconds, begin.elapsed().as_secs_f64());
     monitor.execute("quit", &json!({}))?;
-    // A zombie is over, too: its files are closed.
+    // A zombie counts as ended: its files are closed.
     outside::until("the end of QEMU", || Ok(fs::read_link(process.join("cwd")).is_err()))?;
     for _ in 0..runs {
         let begin = Instant::now();
@@ -58,17 +58,17 @@ fn measure_instance(project: &BenchProject, report: &Value, runs: usize, figures
     Ok(())
 }
 
-/// Switches off what was switched on for our way of restoring: a state that was saved with it is refused by a QEMU that
-/// has its defaults.
-fn forget_capabilities(monitor: &mut Monitor<UnixStream>) -> Result<()> {
+/// Switches off the migration capabilities that k3s-vm has set: a QEMU with default capabilities refuses a state that
+/// was saved with them.
+fn reset_capabilities(monitor: &mut Monitor<UnixStream>) -> Result<()> {
     let mut capabilities = monitor.execute("query-migrate-capabilities", &json!({}))?;
-    let mut on: Vec<Value> = capabilities.as_array_mut().context("QEMU tells no capabilities")?.drain(..).collect();
+    let mut on: Vec<Value> = capabilities.as_array_mut().context("QEMU reports no capabilities")?.drain(..).collect();
     on.retain(|capability| capability["state"] == true);
     on.iter_mut().for_each(|capability| capability["state"] = json!(false));
     monitor.execute("migrate-set-capabilities", &json!({"capabilities": on})).map(drop)
 }
 
-/// A QEMU that does not outlive its measurement.
+/// A QEMU that is killed when the value is dropped.
 struct Machine(Child);
 
 impl Machine {
@@ -79,7 +79,7 @@ impl Machine {
         Ok(Machine(command.spawn().with_context(|| format!("cannot run {program}"))?))
     }
 
-    /// Ends it so that its disk is whole.
+    /// Ends it by QMP, so that its disk is consistent.
     fn quit(&mut self, directory: &Path) -> Result<()> {
         Monitor::connect(&directory.join("qmp.sock"))?.execute("quit", &json!({}))?;
         let status = self.0.wait()?;
@@ -90,14 +90,14 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // One that has ended cannot be killed, which is as well.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The words of `/proc/PID/cmdline` without those that make QEMU wait for a saved state of ours, with RAM of its own and
-/// with the port of the API, which we open later: only the way to the guest's state differs.
+/// The arguments of `/proc/PID/cmdline`, changed so that QEMU loads a snapshot of its own: without `-incoming` and `-S`,
+/// with anonymous RAM, and with the API's port, which k3s-vm forwards only after the restore.
 fn command_line(text: &str, port: u16) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut rest = text.trim_end_matches('\0').split('\0');
@@ -119,11 +119,11 @@ fn command_line(text: &str, port: u16) -> Result<Vec<String>> {
             word => words.push(word.to_owned()),
         }
     }
-    ensure!(!words.iter().any(|word| word.contains("memory-backend-file")), "the RAM is in a file in an unknown way");
+    ensure!(!words.iter().any(|word| word.contains("memory-backend-file")), "QEMU still has RAM in a file");
     Ok(words)
 }
 
-/// RAM in a file as RAM of the same name and size without one; other objects as they are.
+/// RAM in a file becomes anonymous RAM of the same id and size; other objects stay as they are.
 fn anonymous(object: &str) -> String {
     match serde_json::from_str::<Value>(object) {
         Ok(object) if object["qom-type"] == "memory-backend-file" => {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_machine_without_our_way_of_restoring() {
+    fn the_same_machine_without_a_saved_state_of_k3s_vm() {
         let words = command_line(
             "qemu\0-object\0{\"qom-type\":\"memory-backend-file\",\"id\":\"ram0\",\"size\":2,\"mem-path\":\"/ram\",\"share\":false}\0\
              -append\0a b\0-netdev\0{\"type\":\"user\"}\0-object\0{\"qom-type\":\"rng-builtin\"}\0-qmp\0unix:qmp.sock\0\

@@ -1,4 +1,4 @@
-//! QEMU's monitor, as far as `savevm` and `quit` need it.
+//! A minimal QMP client, for `savevm` and `quit`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ impl Monitor<UnixStream> {
     /// Connects to the socket.
     pub(super) fn connect(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket).with_context(|| format!("cannot connect to {}", socket.display()))?;
-        // `savevm` answers when the RAM is on the disk.
+        // `savevm` answers only when the RAM is on the disk.
         stream.set_read_timeout(Some(Duration::from_secs(300)))?;
         Monitor::greeted(stream)
     }
@@ -28,7 +28,7 @@ impl<Stream: std::io::Read + Write> Monitor<Stream> {
         Ok(monitor)
     }
 
-    /// A command of the human monitor, which says something only when it fails.
+    /// Runs a command of the human monitor, which prints something only when it fails.
     pub(super) fn human(&mut self, line: &str) -> Result<()> {
         let words = self.execute("human-monitor-command", &json!({"command-line": line}))?;
         match words.as_str().unwrap_or_default().trim() {
@@ -37,7 +37,7 @@ impl<Stream: std::io::Read + Write> Monitor<Stream> {
         }
     }
 
-    /// A command of the protocol; what it returns.
+    /// Runs a QMP command; its return value.
     pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         writeln!(self.0.get_mut(), "{}", json!({"execute": command, "arguments": arguments}))?;
         loop {
@@ -49,7 +49,7 @@ impl<Stream: std::io::Read + Write> Monitor<Stream> {
             if let Some(error) = message.get("error") {
                 bail!("{command}: {error}");
             }
-            // The greeting and events come in between.
+            // The greeting and events are skipped.
             if let Some(value) = message.get_mut("return") {
                 return Ok(value.take());
             }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use std::io::{Cursor, Read};
 
-    /// Reads a script, forgets what is written.
+    /// Reads a script and discards what is written.
     struct Scripted(Cursor<&'static str>);
 
     impl Read for Scripted {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_human_monitor_are_a_failure() {
+    fn output_of_the_human_monitor_is_a_failure() {
         assert!(savevm("{\"QMP\":{}}\n{\"return\":{}}\n{\"event\":\"STOP\"}\n{\"return\":\"\"}\n").is_ok());
         let error = savevm("{\"QMP\":{}}\n{\"return\":{}}\n{\"return\":\"Error: no space\\r\\n\"}\n").unwrap_err();
         assert_eq!(error.to_string(), "savevm x: Error: no space");

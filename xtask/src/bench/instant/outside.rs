@@ -1,6 +1,6 @@
-//! What somebody outside sees: whether the API behind its port is ready, whether the application answers.
+//! What a client sees: whether the API behind its port is ready, whether the application answers.
 //!
-//! The API is asked by curl with the identity of the kubeconfig, since some distributions answer nobody else.
+//! curl asks the API with the client certificate of the kubeconfig, since not every distribution answers `/readyz` without.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,9 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::bench::project::BenchProject;
 
-/// How long an answer may take to come.
+/// How long to ask before giving up.
 const LIMIT: Duration = Duration::from_secs(180);
-/// Between two questions: more often, the questions are what is measured.
+/// The interval between two requests; with a shorter one the requests would be what is measured.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The API of an instance.
@@ -27,12 +27,12 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// That of the project's default instance.
+    /// The API of the project's default instance.
     pub(super) fn of(project: &BenchProject) -> Result<Self> {
         Self::new(&project.root().join("web/.kube/config"), project.api_port())
     }
 
-    /// One behind `port`, with the identity of a kubeconfig.
+    /// The API behind `port`, with the client certificate of a kubeconfig.
     pub(super) fn new(kubeconfig: &PathBuf, port: u16) -> Result<Self> {
         let text = fs::read_to_string(kubeconfig).with_context(|| format!("cannot read {}", kubeconfig.display()))?;
         // Only this user can look into the directory.
@@ -55,7 +55,7 @@ impl Api {
     /// Asks once.
     pub(super) fn is_ready(&self) -> Result<bool> {
         let status = Command::new("curl")
-            // That it is the right cluster is the program's to prove.
+            // k3s-vm itself proves that it is the right cluster.
             .args(["--insecure", "--silent", "--fail", "--output", "/dev/null", "--max-time", "20", "--noproxy", "*"])
             .args(["--cert", "certificate", "--key", "key"])
             .arg(format!("https://127.0.0.1:{}/readyz", self.port))
@@ -81,7 +81,7 @@ fn web_answers(port: u16) -> std::io::Result<bool> {
     Ok(head.ends_with(b" 200"))
 }
 
-/// Asks until the answer is yes.
+/// Asks until the answer is true.
 pub(super) fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
     let begin = Instant::now();
     while !ask()? {
@@ -93,7 +93,7 @@ pub(super) fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result
     Ok(())
 }
 
-/// The value of a key that a kubeconfig, YAML or JSON, has once and on one line.
+/// The value of a key that a kubeconfig (YAML or JSON) has once, on one line.
 fn value<'a>(kubeconfig: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = kubeconfig.split_once(key)?;
     let rest = rest.trim_start_matches(['"', ':', ' ', '\n']);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_success_is_an_answer() {
+    fn only_status_200_is_an_answer() {
         for (line, expected) in [("HTTP/1.1 200 OK", true), ("HTTP/1.1 503 No", false)] {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let port = listener.local_addr().unwrap().port();

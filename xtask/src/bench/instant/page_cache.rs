@@ -1,4 +1,4 @@
-//! The host's page cache without the files that a start reads.
+//! Evicts files from the host's page cache.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
-/// Lets the host forget what it holds in memory of the files below these directories; how many bytes they have. Pages that
-/// a process has mapped stay (posix_fadvise(2)), so no VM may run.
+/// Evicts the files below these directories from the page cache; their size in bytes. Pages that a process has mapped
+/// stay (posix_fadvise(2)), so no VM may run.
 pub(super) fn evict(directories: &[&Path]) -> Result<u64> {
     let mut bytes = 0;
     for directory in directories {
@@ -19,7 +19,7 @@ pub(super) fn evict(directories: &[&Path]) -> Result<u64> {
                 bytes += evict(&[&path])?;
             } else if metadata.is_file() {
                 let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-                // Only what is on the disk can be forgotten.
+                // Dirty pages are not evicted.
                 file.sync_data().with_context(|| format!("cannot sync {}", path.display()))?;
                 fadvise(&file, 0, None, Advice::DontNeed)?;
                 bytes += metadata.len();
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_all_depths_are_met_and_stay_as_they_are() {
+    fn files_of_all_depths_are_evicted_and_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("a")).unwrap();
         fs::write(directory.path().join("a/b"), "12345").unwrap();

@@ -1,4 +1,4 @@
-//! Cold boots, resets, and that many resets in a row leave nothing behind.
+//! Measures cold boots and resets, and checks that many resets in a row leave nothing behind.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -14,18 +14,18 @@ use crate::bench::events;
 use crate::bench::figures::{Figures, Unit};
 use crate::bench::project::{self, BenchProject};
 
-/// The row with which all others are compared.
+/// The row to which the others have their ratio.
 pub(super) const COLD_BOOT: &str = "cold boot to Ready";
-/// The row of the time to the program's proof of the API.
+/// The row of the time until k3s-vm has proved that the API is its own and ready.
 pub(super) const RESET: &str = "reset to /readyz";
-/// The same as somebody else sees it.
+/// The same as seen by another client.
 pub(super) const RESET_OUTSIDE: &str = "reset to /readyz, from outside";
-/// The step that ends when the API has proved to be ours and ready.
+/// The step that ends when the API has proved to be the cluster's and ready.
 pub(super) const AWAKE: &str = "Waking the cluster";
-/// After this many resets all is there that one leaves for the next: rotated logs, notes about templates.
-const SETTLED: usize = 5;
+/// After this many resets the files that one reset leaves for the next are there, such as rotated logs.
+const WARM_UP: usize = 5;
 
-/// `start` of a project that has an image and nothing else.
+/// `start` of a project that has a guest image and nothing else.
 pub(super) fn cold_boots(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
     for _ in 0..runs {
         project.make_cold()?;
@@ -36,9 +36,9 @@ pub(super) fn cold_boots(project: &BenchProject, runs: usize, figures: &mut Figu
     Ok(())
 }
 
-/// `reset` with unchanged manifests: by itself, then with somebody outside who asks all the time.
+/// `reset` with unchanged manifests: alone, then while another client asks the API all the time.
 pub(super) fn warm(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
-    // The first reset notes what of the RAM the next ones read ahead.
+    // The first reset records which RAM the next ones read ahead.
     project.verb(&["reset"])?;
     for _ in 0..runs {
         let begin = Instant::now();
@@ -53,7 +53,7 @@ pub(super) fn warm(project: &BenchProject, runs: usize, figures: &mut Figures) -
     Ok(())
 }
 
-/// The same without the project's and the image's files in the page cache.
+/// The same with a page cache that has no files of the project and of its guest image.
 pub(super) fn cold_cache(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
     for run in 0..runs {
         // What a VM has mapped cannot be evicted.
@@ -71,25 +71,25 @@ pub(super) fn cold_cache(project: &BenchProject, runs: usize, figures: &mut Figu
     Ok(())
 }
 
-/// Resets in a row; fails when one is not Ready or something grew.
+/// Resets in a row; fails when one does not become Ready or when something grew.
 pub(super) fn in_a_row(project: &BenchProject, count: usize, figures: &mut Figures) -> Result<()> {
     let directories = [project.root().join(".k3s-vm"), project::images()?];
     let mut before = None;
     for number in 1..=count {
         let timed = reset(project).with_context(|| format!("reset {number} of {count}"))?;
         figures.add("resets in a row, to /readyz", Unit::Seconds, timed.steps.end_of(AWAKE)?);
-        if number == SETTLED.min(count) {
+        if number == WARM_UP.min(count) {
             before = Some(Tally::take(&directories, &project.root())?);
         }
     }
     let Some(before) = before else { return Ok(()) };
-    let growth = settled_growth(&before, &directories, &project.root())?;
+    let growth = lasting_growth(&before, &directories, &project.root())?;
     ensure!(growth.is_empty(), "{count} resets left something behind\n{}", growth.join("\n"));
     Ok(())
 }
 
-/// What grew and stays so: a process that is about to end is no growth.
-fn settled_growth(before: &Tally, directories: &[PathBuf], root: &Path) -> Result<Vec<String>> {
+/// What grew for good: a process that is about to end does not count.
+fn lasting_growth(before: &Tally, directories: &[PathBuf], root: &Path) -> Result<Vec<String>> {
     let mut after = Tally::take(directories, root)?;
     let begin = Instant::now();
     while !before.growth(&after).is_empty() && begin.elapsed().as_secs() < 10 {
@@ -100,16 +100,16 @@ fn settled_growth(before: &Tally, directories: &[PathBuf], root: &Path) -> Resul
     Ok(before.growth(&after))
 }
 
-/// A reset that restored a template; another would be a figure of something else.
+/// A reset that restores a template; any other way to reset fails, since it would be another figure.
 fn reset(project: &BenchProject) -> Result<Timed> {
     let timed = timing::verb(project, &["reset"])?;
-    timed.steps.end_of(AWAKE).context("reset did not restore the cluster with its RAM")?;
+    timed.steps.end_of(AWAKE).context("reset did not restore a template with its RAM")?;
     Ok(timed)
 }
 
-/// Seconds from the start of `reset` until the API answers somebody else, who begins to ask when the old one is gone.
+/// Seconds from the start of `reset` until the API answers another client, which asks from when the old VM is gone.
 fn seen_from_outside(project: &BenchProject) -> Result<f64> {
-    // A template has one identity, whoever restores it.
+    // The client certificate is part of the template, so it stays valid.
     let api = Api::of(project)?;
     let (sender, gone) = mpsc::channel::<Instant>();
     std::thread::scope(|scope| {
@@ -118,14 +118,14 @@ fn seen_from_outside(project: &BenchProject) -> Result<f64> {
             api.wait()?;
             anyhow::Ok(begin.elapsed().as_secs_f64())
         });
-        let timed = timing::verb_telling(project, &["reset"], |begin, line| {
+        let timed = timing::verb_with_lines(project, &["reset"], |begin, line| {
             if events::is_end_of("Destroying the old instance", line) {
-                // It listens until it gets this.
+                // The asker waits for this.
                 let _ = sender.send(begin);
             }
         });
         drop(sender);
-        let seconds = asker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the one who asks panicked")));
+        let seconds = asker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the asker panicked")));
         timed.and(seconds)
     })
 }

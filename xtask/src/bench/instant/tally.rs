@@ -1,4 +1,4 @@
-//! What a project takes of the host, and whether that grew.
+//! Counts a project's files, processes, ports and open files on the host, to see whether they grew.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-/// What the disk of one VM may differ by from that of the next: the guest writes as it pleases.
-const UNEQUAL_BYTES: u64 = 16 << 20;
+/// How much the disks of two VMs may differ: what a guest writes varies.
+const TOLERATED_BYTES: u64 = 16 << 20;
 
 /// Counts at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Names in the directories.
+    /// Directory entries.
     pub(super) files: u64,
-    /// What they take on the disk, each file once.
+    /// Their size on the disk; a file with several links counts once.
     pub(super) bytes: u64,
-    /// QEMUs that bear an instance's name and work in the project.
+    /// QEMU processes of instances, with their working directory in the project.
     pub(super) machines: u64,
-    /// All processes that work in the project.
+    /// All processes with their working directory in the project.
     pub(super) processes: u64,
     /// Ports on which they listen.
     pub(super) ports: u64,
@@ -28,7 +28,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts the files below `directories`, and the processes that work below `project`.
+    /// Counts the files below `directories`, and the processes with their working directory below `project`.
     pub(super) fn take(directories: &[PathBuf], project: &Path) -> Result<Self> {
         let mut tally = Tally::default();
         let mut seen = HashSet::new();
@@ -37,7 +37,7 @@ impl Tally {
         }
         let listening = listening_sockets(&fs::read_to_string("/proc/net/tcp")?);
         for entry in fs::read_dir("/proc")?.filter_map(Result::ok) {
-            // What ends while it is looked at is not there.
+            // A process may end meanwhile.
             let _ = tally.count_process(&entry.path(), project, &listening);
         }
         Ok(tally)
@@ -71,17 +71,17 @@ impl Tally {
         Ok(())
     }
 
-    /// What there is more of `later`, one sentence each.
+    /// What there is more of in `later`, one line each.
     pub(super) fn growth(&self, later: &Tally) -> Vec<String> {
         let counts = [
             ("files", self.files, later.files, 0),
-            ("bytes", self.bytes, later.bytes, UNEQUAL_BYTES),
+            ("bytes", self.bytes, later.bytes, TOLERATED_BYTES),
             ("VMs", self.machines, later.machines, 0),
             ("processes", self.processes, later.processes, 0),
             ("ports", self.ports, later.ports, 0),
             ("open files", self.descriptors, later.descriptors, 0),
         ];
-        let grown = counts.into_iter().filter(|(_, before, after, unequal)| *after > before + unequal);
+        let grown = counts.into_iter().filter(|(_, before, after, tolerated)| *after > before + tolerated);
         grown.map(|(what, before, after, _)| format!("{what}: {before} before, {after} after")).collect()
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_grew_is_told_and_what_shrank_is_not() {
+    fn only_growth_is_reported() {
         let before = Tally { files: 40, bytes: 1 << 30, machines: 1, processes: 2, ports: 3, descriptors: 30 };
         let after = Tally { files: 41, bytes: before.bytes + (1 << 20), machines: 2, ports: 2, ..before };
         assert_eq!(before.growth(&after), ["files: 40 before, 41 after", "VMs: 1 before, 2 after"]);
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn machines_by_their_names() {
+    fn vms_are_found_by_their_names() {
         assert!(is_machine(b"/usr/bin/qemu-system-x86_64\0-name\0k3s-vm-two\0"));
         assert!(!is_machine(b"/usr/bin/qemu-system-x86_64\0-name\0other\0"));
         assert!(!is_machine(b"grep\0-name\0k3s-vm\0"));
     }
 
     #[test]
-    fn a_file_of_two_names_takes_its_bytes_once() {
+    fn a_file_with_two_links_counts_its_bytes_once() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), vec![1; 4096]).unwrap();
         let one = Tally::take(&[directory.path().into()], directory.path()).unwrap();

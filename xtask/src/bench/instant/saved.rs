@@ -1,4 +1,4 @@
-//! A guest that stands still: suspended and resumed, paused and woken, saved while it runs.
+//! Measures a guest that is suspended and resumed, paused and woken, or saved while it runs.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::timing;
 use crate::bench::figures::{Figures, Unit};
 use crate::bench::project::BenchProject;
 
-/// What is written into the guest's memory before it is saved; not zeros, which nobody would have to save.
+/// Fills the guest's memory before it is saved; not with zeros, which need no space in a saved state.
 const TOUCH: &str = "yes k3s-vm | head -c 600M > /dev/shm/k3s-vm-bench";
 
 /// `stop` and `start`.
@@ -19,7 +19,7 @@ pub(super) fn suspend(project: &BenchProject, runs: usize, figures: &mut Figures
     for _ in 0..runs {
         figures.add("stop (suspend)", Unit::Seconds, timing::verb(project, &["stop"])?.seconds);
         let timed = timing::verb(project, &["start"])?;
-        let awake = timed.steps.end_of(AWAKE).context("the suspended VM did not go on")?;
+        let awake = timed.steps.end_of(AWAKE).context("the suspended VM did not resume")?;
         figures.add("start (resume) to /readyz", Unit::Seconds, awake);
         figures.add("start (resume), whole", Unit::Seconds, timed.seconds);
     }
@@ -42,7 +42,7 @@ pub(super) fn pause(project: &BenchProject, runs: usize, figures: &mut Figures) 
     Ok(())
 }
 
-/// `snapshot save` of a guest that has written much of its memory.
+/// `snapshot save` of a guest with much of its memory in use.
 pub(super) fn save(project: &BenchProject, runs: usize, figures: &mut Figures) -> Result<()> {
     project.verb(&["ssh", "--", TOUCH]).context("cannot write into the guest's memory")?;
     let instance = project.report(&["status"])?["instance"].as_str().context("status names no instance")?.to_owned();
@@ -53,12 +53,12 @@ pub(super) fn save(project: &BenchProject, runs: usize, figures: &mut Figures) -
         let begin = Instant::now();
         let report = project.report(&["snapshot", "save", "bench", "--replace"])?;
         figures.add("snapshot save, whole", Unit::Seconds, begin.elapsed().as_secs_f64());
-        let still = report["paused-ms"].as_f64().context("snapshot save does not tell how long the guest stood")?;
-        figures.add("snapshot save, the guest stands still", Unit::Milliseconds, still);
-        let size = report["size"].as_f64().context("snapshot save tells no size")?;
+        let still = report["paused-ms"].as_f64().context("snapshot save does not report paused-ms")?;
+        figures.add("snapshot save, the guest is paused", Unit::Milliseconds, still);
+        let size = report["size"].as_f64().context("snapshot save reports no size")?;
         figures.add("the snapshot on the disk", Unit::Mebibytes, size / f64::from(1 << 20));
     }
     project.verb(&["snapshot", "rm", "bench"])?;
-    // The next measurements want a guest that has not been written to.
+    // The next measurements need a guest with its memory free.
     project.verb(&["reset"]).map(drop)
 }
