@@ -7,10 +7,10 @@ use model::Result;
 use model::guest_image::GuestImage;
 use model::requirement::Requirement;
 
-use crate::ImageRequest;
 use crate::debian::Debian;
 use crate::nix::{self, Nix, is_too_old, too_old};
 use crate::provider::Provider;
+use crate::request::ImageRequest;
 
 /// The best provider that works here.
 pub(crate) struct Auto {

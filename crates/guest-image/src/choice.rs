@@ -12,12 +12,12 @@ use model::config::Distribution as Configured;
 use model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::ImageRequest;
-use crate::debian::Architecture;
+use crate::architecture::Architecture;
 use crate::distribution::Distribution;
 use crate::fingerprint::Fingerprint;
 use crate::k3s::{self, K3s};
 use crate::kubernetes::Kubernetes;
+use crate::request::ImageRequest;
 
 /// For how long a host counts as out of reach without being asked again, while there is no image yet. A build that
 /// failed is mostly repeated at once.
@@ -87,7 +87,7 @@ pub(crate) fn decide(request: &ImageRequest) -> Result<Chosen> {
             remember(request, OUT_OF_REACH)?;
             kubernetes(request, Some(OUT_OF_REACH.to_owned()))
         }
-        Err(failure) => Err(k3s::with_ways_out(failure, request.k3s)),
+        Err(failure) => Err(k3s::with_next_steps(failure, request.k3s)),
     }
 }
 

@@ -6,8 +6,13 @@
 mod apt_sources;
 mod assembly;
 mod base_tree;
+mod boot_files;
 mod disk;
+mod kernel_image;
+mod kernel_modules;
+mod overlay;
 mod recipe;
+mod tree_archive;
 mod tree_owner;
 
 use std::collections::BTreeMap;
@@ -17,19 +22,18 @@ use model::guest_image::{GuestImage, GuestImageManifest, SCHEMA};
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, EventSink, Result};
 
-use crate::ImageRequest;
+use crate::architecture::Architecture;
 use crate::choice::{self, Chosen};
 use crate::distribution::Distribution;
 use crate::fingerprint::Fingerprint;
 use crate::generations;
 use crate::manifest::read_image;
 use crate::provider::Provider;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use host::deadline::Deadline;
 use recipe::{KERNEL_COMMAND_LINE, OPERATING_SYSTEM, Recipe};
 use tree_owner::TreeOwner;
-
-pub(crate) use recipe::Architecture;
 
 /// Raised when the way of building changes while its inputs do not.
 const BUILDER: &str = "1";

@@ -7,9 +7,9 @@ use model::paths::CachePaths;
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::contract::Contract;
 use crate::fingerprint::Fingerprint;
+use crate::request::ImageRequest;
 use crate::store::Store;
 
 /// What runs in a guest.

@@ -4,26 +4,28 @@
 
 mod local;
 mod lock_file;
+mod next_steps;
 mod published;
-mod release;
+mod release_source;
 
 use std::path::{Path, PathBuf};
 
 use host::deadline::Deadline;
-use model::config::K3sConfig;
+use host::download::Failure;
+use model::Result;
 use model::paths::CachePaths;
 use model::requirement::Requirement;
-use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::contract::Contract;
 use crate::distribution::{Content, Distribution, Payload, PayloadFile, Work};
 use crate::fingerprint::Fingerprint;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use local::LocalImages;
-use release::Release;
+use published::Release;
+use release_source::ReleaseSource;
 
-pub(crate) use release::Source;
+pub(crate) use next_steps::with_next_steps;
 
 /// The program's place in the guest.
 const PROGRAM: &str = "/usr/local/bin/k3s";
@@ -62,7 +64,7 @@ impl K3s {
     pub(crate) fn known(request: &ImageRequest) -> Result<Option<Self>> {
         match request.k3s.binary {
             Some(_) => Self::local(request).map(Some),
-            None => match Source::of(request).locked()? {
+            None => match ReleaseSource::of(request).locked()? {
                 Some(release) => Self::of_release(request, release).map(Some),
                 None => Ok(None),
             },
@@ -73,11 +75,11 @@ impl K3s {
     ///
     /// # Errors
     /// As [`K3s::known`], and failures of the network.
-    pub(crate) fn resolved(request: &ImageRequest) -> Result<Self, release::Failure> {
+    pub(crate) fn resolved(request: &ImageRequest) -> Result<Self, Failure> {
         match request.k3s.binary {
             Some(_) => Ok(Self::local(request)?),
             None => {
-                let release = Source::of(request).resolve()?;
+                let release = ReleaseSource::of(request).resolve()?;
                 Ok(Self::of_release(request, release)?)
             }
         }
@@ -149,8 +151,8 @@ impl Distribution for K3s {
         }
     }
 
-    fn begin<'a>(&'a self, request: &ImageRequest<'a>, _store: Store<'a>, _deadline: Deadline) -> Result<Work<'a>> {
-        let source = Source::of(request);
+    fn begin<'a>(&'a self, request: &ImageRequest<'a>, _store: Store<'a>, deadline: Deadline) -> Result<Work<'a>> {
+        let source = ReleaseSource::of(request);
         if matches!(self.images, Images::None) {
             request.events.note(
                 "the guest image has no container images of K3s (k3s.images, k3s.airgap): the guest will fetch them"
@@ -159,7 +161,7 @@ impl Distribution for K3s {
         }
         Ok(Box::new(move || {
             let program = match &self.program {
-                Program::Released(release) => source.fetch_program(release)?,
+                Program::Released(release) => source.fetch_program(release, deadline)?,
                 Program::Local(local) => local.path.clone(),
             };
             let mut files = vec![
@@ -173,7 +175,7 @@ impl Distribution for K3s {
             let images = match (&self.images, &self.program) {
                 (Images::Local(local), _) => Some((local.content(), local.name)),
                 (Images::Released, Program::Released(release)) => {
-                    Some((Content::Compressed(source.fetch_images(release)?), local::PLAIN_ARCHIVE))
+                    Some((Content::Compressed(source.fetch_images(release, deadline)?), local::PLAIN_ARCHIVE))
                 }
                 (Images::Released | Images::None, _) => None,
             };
@@ -195,28 +197,6 @@ fn configuration(disable: &[String]) -> String {
         }
     }
     text
-}
-
-/// The error of a failure, with what to type where it does not say that itself.
-pub(crate) fn with_ways_out(failure: release::Failure, config: &K3sConfig) -> Error {
-    let error = Error::from(failure);
-    if error.next_steps().is_empty() && error.class() != ErrorClass::Interrupted {
-        ways_out(error, config)
-    } else {
-        error
-    }
-}
-
-/// What to type when a release cannot be had.
-fn ways_out(error: Error, config: &K3sConfig) -> Error {
-    let error = match config.mirror {
-        Some(_) => error.next("correct k3s.mirror in .k3s-vm/config.toml, if it is wrong"),
-        None => error.next("set k3s.mirror in .k3s-vm/config.toml, if your network has a mirror of the releases"),
-    };
-    error
-        .next("export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy")
-        .next("k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files")
-        .next("or set image.distribution = \"kubernetes\": upstream Kubernetes, built on this machine")
 }
 
 #[cfg(test)]

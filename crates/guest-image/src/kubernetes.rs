@@ -13,10 +13,10 @@ use model::paths::CachePaths;
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Event, EventSink, Result};
 
-use crate::ImageRequest;
 use crate::contract::{Contract, GoBuild, filled};
 use crate::distribution::{Distribution, Payload, Work};
 use crate::fingerprint::Fingerprint;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use go_progress::GoProgress;
 use go_toolchain::Go;

@@ -21,11 +21,11 @@ use model::paths::ProjectPaths;
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::fingerprint::Fingerprint;
 use crate::generations;
 use crate::manifest::read_image;
 use crate::provider::Provider;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use build::Build;
 use settings::Settings;

@@ -7,10 +7,10 @@ use model::guest_image::{GuestImage, file};
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::fingerprint::Fingerprint;
 use crate::manifest::read_image;
 use crate::provider::Provider;
+use crate::request::ImageRequest;
 
 /// Images that somebody else has built.
 pub(crate) struct Prebuilt;

@@ -1,15 +1,10 @@
 //! The seam between the ways to get a guest image.
 
 use model::Result;
-use model::config;
 use model::guest_image::GuestImage;
 use model::requirement::Requirement;
 
-use crate::ImageRequest;
-use crate::auto::Auto;
-use crate::debian::Debian;
-use crate::nix::{Nix, Places};
-use crate::prebuilt::Prebuilt;
+use crate::request::ImageRequest;
 
 /// A way to get a guest image.
 pub(crate) trait Provider {
@@ -21,15 +16,4 @@ pub(crate) trait Provider {
     fn ensure(&self, request: &ImageRequest) -> Result<GuestImage>;
     /// Builds the image once more, beside the one that is there.
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage>;
-}
-
-/// The provider that the configuration means.
-pub(crate) fn of(configured: config::Provider) -> Box<dyn Provider> {
-    let nix = || Nix { places: Places::of_process() };
-    match configured {
-        config::Provider::Auto => Box::new(Auto { nix: nix() }),
-        config::Provider::Nix => Box::new(nix()),
-        config::Provider::Debian => Box::new(Debian),
-        config::Provider::Prebuilt => Box::new(Prebuilt),
-    }
 }

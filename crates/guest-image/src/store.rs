@@ -13,7 +13,7 @@ use host::io_error::at_path;
 use host::lock::FileLock;
 use model::{Error, ErrorClass, EventSink, Result};
 
-use crate::fingerprint::{Kind, entries};
+use crate::directory_entries::{Kind, entries};
 
 const PARTIAL: &str = ".partial";
 /// The SHA-256 of each file of a part, by its path in it.
@@ -65,7 +65,7 @@ impl Store<'_> {
             events.warning(format!("{} is damaged: {why}; it is made anew", found.display()));
             (self.remove)(&found)?;
         }
-        self.sweep(events)?;
+        self.sweep()?;
         let partial = self.directory.join(format!("{key}{PARTIAL}"));
         (self.remove)(&partial)?;
         host::files::create_dir(&partial)?;
@@ -115,17 +115,15 @@ impl Store<'_> {
     }
 
     /// Removes what dead builders left: a partial thing whose lock nobody holds.
-    fn sweep(&self, events: &dyn EventSink) -> Result<()> {
+    fn sweep(&self) -> Result<()> {
         let read =
             fs::read_dir(self.directory).map_err(|error| at_path("read the directory", self.directory, &error))?;
         for entry in read.flatten() {
             let name = entry.file_name();
             let Some(key) = name.to_str().and_then(|name| name.strip_suffix(PARTIAL)) else { continue };
-            match FileLock::acquire(&self.lock(key), key, Duration::ZERO, events) {
-                Ok(_lock) => (self.remove)(&entry.path())?,
-                // Its builder lives, or it is this builder's own.
-                Err(error) if error.class() == ErrorClass::State => {}
-                Err(error) => return Err(error),
+            // A held lock is that of a live builder, perhaps of this one.
+            if let Some(_lock) = FileLock::try_acquire(&self.lock(key))? {
+                (self.remove)(&entry.path())?;
             }
         }
         Ok(())

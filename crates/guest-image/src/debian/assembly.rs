@@ -6,13 +6,11 @@ use host::command::Command;
 use model::guest_image::file;
 use model::{Event, EventSink, Result};
 
-use super::disk;
+use super::overlay::Overlay;
 use super::recipe::Recipe;
 use super::tree_owner::TreeOwner;
-use crate::boot_files;
+use super::{boot_files, disk, tree_archive};
 use crate::distribution::{Content, Payload};
-use crate::overlay::Overlay;
-use crate::tree_archive;
 use host::deadline::Deadline;
 
 /// The task that events name.
@@ -65,7 +63,7 @@ pub(super) fn assemble(
 
     events.progress(TASK, "writing the root disk".to_owned());
     let (raw, image) = (work.join("root.raw"), into.join(file::ROOT_DISK));
-    disk::build(&tree, &raw, &image, disk_size, owner, deadline.left(), events)?;
+    disk::build(&tree, &raw, &image, disk_size, owner, deadline, events)?;
     owner.remove(&work)?;
     events.emit(Event::TaskFinished { task: TASK.to_owned() });
     Ok(())

@@ -8,8 +8,9 @@ use std::time::Duration;
 use host::command::Command;
 use model::{Error, ErrorClass, Event, EventSink, Result};
 
-use super::recipe::{Architecture, Recipe, SUITE};
+use super::recipe::{Recipe, SUITE};
 use super::tree_owner::TreeOwner;
+use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
 
 /// The archive's name in its part.

@@ -1,9 +1,9 @@
 //! The root disk: an ext4 filesystem made from a tree without mounting it, as a qcow2 image.
 
 use std::path::Path;
-use std::time::Duration;
 
 use host::command::Command;
+use host::deadline::Deadline;
 use model::{EventSink, Result};
 
 use super::tree_owner::TreeOwner;
@@ -15,12 +15,12 @@ pub(super) fn build(
     image: &Path,
     size: u64,
     owner: TreeOwner,
-    deadline: Duration,
+    deadline: Deadline,
     events: &dyn EventSink,
 ) -> Result<()> {
     for command in [filesystem(tree, raw, size, owner), image_file(raw, image)] {
         events.debug(format!("running {}", command.display()));
-        command.deadline(deadline).run()?;
+        command.deadline(deadline.left()).run()?;
     }
     host::files::remove(raw)
 }

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use host::io_error::at_path;
-use model::{Error, ErrorClass, Result};
+use model::Result;
+
+use crate::architecture::Architecture;
 
 /// The release of Debian that the guest is made of; nowhere else is it named.
 pub(crate) const SUITE: &str = "trixie";
@@ -15,32 +17,6 @@ pub(crate) const OPERATING_SYSTEM: &str = "Debian 13 (trixie)";
 /// The guest's own kernel command line. Each option is there to save time in an emulated CPU or to keep a name fixed.
 pub(crate) const KERNEL_COMMAND_LINE: &str = "console=ttyS0 root=/dev/vda rw quiet panic=-1 net.ifnames=0 \
     mitigations=off random.trust_cpu=on audit=0 lsm=capability cryptomgr.notests=1 systemd.show_status=1 TERM=dumb";
-
-/// What differs between architectures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Architecture {
-    /// As `uname -m` and the manifest have it.
-    pub(crate) name: &'static str,
-    /// As Debian has it.
-    pub(crate) debian: &'static str,
-}
-
-impl Architecture {
-    /// The architecture that this program runs on, whose guests it can start.
-    ///
-    /// # Errors
-    /// A Host error on an architecture for which there is no recipe.
-    pub(crate) fn of_host() -> Result<Self> {
-        match std::env::consts::ARCH {
-            "x86_64" => Ok(Architecture { name: "x86_64", debian: "amd64" }),
-            other => Err(Error::new(ErrorClass::Host, format!("no guest image can be built for {other}"))
-                .because("the Debian provider knows x86_64 only")
-                .next(
-                    "name an image of your own: image.provider = \"prebuilt\" and image.directory in .k3s-vm/config.toml",
-                )),
-        }
-    }
-}
 
 /// The files of `guest/debian`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,14 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use host::command::Command;
 use model::{Error, ErrorClass, Result};
+
+/// Not a part of `timeouts.build`: what a build leaves is removed when that time is over, too. A slow disk needs
+/// minutes for the tens of thousands of files of a tree.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(600);
 
 /// As whom tools that handle the tree run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +69,8 @@ impl TreeOwner {
     pub(crate) fn remove(self, path: &Path) -> Result<()> {
         match (self, host::files::remove(path)) {
             (TreeOwner::UserNamespace, Err(_)) => {
-                self.command("rm", ["-rf".into(), "--".into(), path.into()]).run().map(drop)
+                let command = self.command("rm", ["-rf".into(), "--".into(), path.into()]);
+                command.deadline(REMOVAL_DEADLINE).run().map(drop)
             }
             (_, result) => result,
         }

@@ -9,8 +9,7 @@ use model::config::k3s::is_release;
 use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 
-use super::published;
-use super::release::Release;
+use super::published::{self, Release};
 
 /// The version of the format.
 const VERSION: u32 = 1;

@@ -18,6 +18,17 @@ pub(super) const IMAGES: &str = "k3s-airgap-images-amd64.tar.zst";
 /// The digests of both.
 pub(super) const SUMS: &str = "sha256sum-amd64.txt";
 
+/// A release and its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Release {
+    /// `v1.33.5+k3s1`.
+    pub(super) version: String,
+    /// The digest of the program.
+    pub(super) program: Sha256,
+    /// The digest of the archive of container images.
+    pub(super) images: Sha256,
+}
+
 /// The address of a channel: of `mirror` where there is one, which is asked for everything then.
 pub(super) fn channel(mirror: Option<&str>, name: &str) -> String {
     match mirror {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use host::digest::Sha256;
 use model::ErrorClass;
 use model::config::k3s::K3sVersion;
-use model::config::{Distribution as Configured, ImageConfig, Provider};
+use model::config::{Distribution as Configured, ImageConfig, K3sConfig, Provider};
 use model::requirement::Consent;
 use testkit::RecordingSink;
 use testkit::http_server::{Answer, HttpServer, Request};

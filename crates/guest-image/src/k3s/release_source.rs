@@ -3,50 +3,51 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use host::deadline::Deadline;
 use host::digest::Sha256;
-use host::download::{Client, Download, Limits, Reason};
+use host::download::{Client, Download, Failure, Limits, Reason};
 use model::config::k3s::{K3sConfig, K3sVersion};
 use model::paths::{CachePaths, ProjectPaths};
 use model::{Error, ErrorClass, EventSink, Result};
 
-pub(super) use host::download::Failure;
-
-use super::{lock_file, published, ways_out, with_ways_out};
-use crate::ImageRequest;
+use super::lock_file;
+use super::next_steps::{add_next_steps, with_next_steps};
+use super::published::{self, Release};
+use crate::request::ImageRequest;
 
 /// How patient to be. Whoever has no way out of their network should know soon.
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), silence: Duration::from_secs(30) };
 /// More than a checksum file or a channel's answer has.
 const MOST_TEXT: usize = 1 << 16;
-/// Several times what K3s's program (70 MiB) and its container images (200 MiB) have.
-const MOST_PROGRAM: u64 = 512 << 20;
-const MOST_IMAGES: u64 = 2 << 30;
 /// The task that events name.
 const TASK: &str = "k3s";
 
-/// A release and its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Release {
-    /// `v1.33.5+k3s1`.
-    pub(super) version: String,
-    /// The digest of the program.
-    pub(super) program: Sha256,
-    /// The digest of the archive of container images.
-    pub(super) images: Sha256,
+/// A file of every release.
+struct ReleaseFile {
+    name: &'static str,
+    /// The most bytes that it may have: several times its usual size.
+    most: u64,
+    /// For people.
+    what: &'static str,
 }
 
+/// Usually 70 MiB.
+const PROGRAM: ReleaseFile = ReleaseFile { name: published::PROGRAM, most: 512 << 20, what: "K3s" };
+/// Usually 200 MiB.
+const IMAGES: ReleaseFile = ReleaseFile { name: published::IMAGES, most: 2 << 30, what: "the container images of K3s" };
+
 /// Where a project's release comes from.
-pub(crate) struct Source<'a> {
+pub(super) struct ReleaseSource<'a> {
     config: &'a K3sConfig,
     lock: PathBuf,
     cache: &'a CachePaths,
     events: &'a dyn EventSink,
 }
 
-impl<'a> Source<'a> {
+impl<'a> ReleaseSource<'a> {
     /// The one of this request.
-    pub(crate) fn of(request: &ImageRequest<'a>) -> Self {
-        Source {
+    pub(super) fn of(request: &ImageRequest<'a>) -> Self {
+        ReleaseSource {
             config: request.k3s,
             lock: ProjectPaths::new(request.project).k3s_lock(),
             cache: request.cache,
@@ -125,7 +126,7 @@ impl<'a> Source<'a> {
             let error = Error::new(ErrorClass::Failed, format!("the channel `{channel}` leads to no K3s release"))
                 .because(format!("{url} says {answer:?}"))
                 .because("something between here and there may answer in its place, such as a login page");
-            ways_out(error, self.config).into()
+            add_next_steps(error, self.config).into()
         })
     }
 
@@ -174,26 +175,27 @@ impl<'a> Source<'a> {
     }
 
     /// Fetches the program; its path on this host.
-    pub(super) fn fetch_program(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, published::PROGRAM, release.program, MOST_PROGRAM, "K3s")
+    pub(super) fn fetch_program(&self, release: &Release, deadline: Deadline) -> Result<PathBuf> {
+        self.fetch(&release.version, release.program, &PROGRAM, deadline)
     }
 
     /// Fetches the archive of container images, compressed with zstd; its path on this host.
-    pub(super) fn fetch_images(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, published::IMAGES, release.images, MOST_IMAGES, "the container images of K3s")
+    pub(super) fn fetch_images(&self, release: &Release, deadline: Deadline) -> Result<PathBuf> {
+        self.fetch(&release.version, release.images, &IMAGES, deadline)
     }
 
-    fn fetch(&self, release: &Release, name: &str, sha256: Sha256, most: u64, what: &str) -> Result<PathBuf> {
-        let to = self.path(name, sha256);
-        let url = published::file(self.mirror(), &release.version, name);
+    fn fetch(&self, version: &str, sha256: Sha256, file: &ReleaseFile, deadline: Deadline) -> Result<PathBuf> {
+        let to = self.path(file.name, sha256);
+        let url = published::file(self.mirror(), version, file.name);
         let download = Download {
             url: &url,
             to: &to,
             sha256,
-            most,
+            most: file.most,
             lock: &self.cache.locks().join(format!("download-{sha256}.lock")),
+            lock_deadline: deadline.left(),
             task: TASK,
-            what: &format!("{what} {}", release.version),
+            what: &format!("{} {version}", file.what),
             events: self.events,
         };
         let failure = match Client::new(LIMITS).fetch(&download) {
@@ -203,9 +205,9 @@ impl<'a> Source<'a> {
         let again = match failure.reason() {
             Reason::Broken => "run the command again: it goes on where it stopped",
             Reason::Other if failure.error().class() == ErrorClass::Failed => "run the command again: it begins anew",
-            _ => return Err(with_ways_out(failure, self.config)),
+            _ => return Err(with_next_steps(failure, self.config)),
         };
-        Err(ways_out(Error::from(failure).next(again), self.config))
+        Err(add_next_steps(Error::from(failure).next(again), self.config))
     }
 
     /// Named by content, so that what is there is what is wanted.

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use model::{Error, ErrorClass, Result};
 
-use crate::kernel_image::bootable_elf;
-use crate::kernel_modules::load_order;
-use crate::tree_archive::read;
+use super::kernel_image::bootable_elf;
+use super::kernel_modules::load_order;
+use super::tree_archive::read;
 use host::cpio::Archive;
 
 const BUSYBOX: &str = "usr/bin/busybox";

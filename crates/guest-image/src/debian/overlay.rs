@@ -12,7 +12,7 @@ use host::io_error::at_path;
 use model::Result;
 use tar::{Builder, EntryType, Header};
 
-use crate::fingerprint::{Kind, entries};
+use crate::directory_entries::{Kind, entries};
 
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
