@@ -1,4 +1,4 @@
-//! All entries below a directory, in a fixed order.
+//! Lists all entries below a directory in a fixed order.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use host::io_error::at_path;
 use model::Result;
 
-/// What an entry of a directory is.
+/// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A directory.
@@ -24,13 +24,13 @@ pub(crate) enum Kind {
 /// One entry below a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its path relative to the directory.
+    /// The path, relative to the directory.
     pub(crate) relative: PathBuf,
-    /// What it is.
+    /// The type.
     pub(crate) kind: Kind,
 }
 
-/// All entries below `directory`, sorted by path, directories before what is in them. Links are not followed.
+/// All entries below `directory`, sorted by path; a directory comes before its entries. Links are not followed.
 pub(crate) fn entries(directory: &Path) -> Result<Vec<Entry>> {
     let mut found = Vec::new();
     collect(directory, Path::new(""), &mut found)?;

@@ -1,6 +1,6 @@
-//! What identifies a part or an image: one digest over named inputs.
+//! The key of a guest image or of a part of one: a digest over named inputs.
 //!
-//! It reads sources and hashes; it knows nothing of what is built from them.
+//! It reads and hashes sources, and does not know what is built from them.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -12,12 +12,12 @@ use sha2::{Digest, Sha256};
 
 use crate::directory_entries::{Kind, entries};
 
-/// Collects inputs; each has a name, and neither names nor values can run into one another.
+/// A digest over named inputs. Lengths are hashed too, so that no two lists of inputs have the same bytes.
 #[derive(Clone)]
 pub(crate) struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// An empty one for things of `kind` ("base tree"), so that parts of different kinds never share a key.
+    /// A fingerprint without inputs. Different kinds ("base tree") never share a key.
     pub(crate) fn of(kind: &str) -> Self {
         Fingerprint(Sha256::new()).with("kind", kind)
     }
@@ -32,8 +32,8 @@ impl Fingerprint {
         self
     }
 
-    /// Adds all files of `directory` for whose path relative to it `wanted` is true: path, kind, whether executable,
-    /// content or link target. Times and owners do not count, nor does the order in which the directory is read.
+    /// Adds path, type, executable bit, and content or link target of each file of `directory` whose relative path is
+    /// `wanted`. Times, owners and the order in which the directory is read do not count.
     pub(crate) fn with_directory(
         mut self,
         name: &str,
@@ -93,7 +93,7 @@ mod tests {
             Fingerprint::of("a").with("x", "y").with("z", ""),
             Fingerprint::of("a").with("z", "").with("x", "y"),
         ]
-        .map(|print| print.key());
+        .map(|fingerprint| fingerprint.key());
         let mut unique = keys.to_vec();
         unique.sort();
         unique.dedup();

@@ -1,6 +1,4 @@
-//! The distribution `k3s`: a program and an archive of container images, released or the user's own.
-//!
-//! It places files; where they come from is the business of the modules below it.
+//! The distribution `k3s`: a program and an archive of container images, of a release or the user's own files.
 
 mod local;
 mod lock_file;
@@ -27,14 +25,14 @@ use release_source::ReleaseSource;
 
 pub(crate) use next_steps::with_next_steps;
 
-/// The program's place in the guest.
+/// The path of the program in the guest.
 const PROGRAM: &str = "/usr/local/bin/k3s";
-/// Where K3s looks for archives of container images (docs.k3s.io, air-gap installation).
+/// The directory in which K3s looks for archives of container images (docs.k3s.io, air-gap installation).
 const IMAGES: &str = "/var/lib/rancher/k3s/agent/images";
-/// Read beside `config.yaml` (docs.k3s.io, configuration file).
+/// Merged into `config.yaml` (docs.k3s.io, configuration file).
 const CONFIGURATION: &str = "/etc/rancher/k3s/config.yaml.d/k3s-vm.yaml";
 
-/// K3s.
+/// The distribution `k3s`.
 pub(crate) struct K3s {
     directory: PathBuf,
     contract: Contract,
@@ -51,16 +49,16 @@ enum Program {
 enum Images {
     Released,
     Local(LocalImages),
-    /// The guest fetches what it needs.
+    /// The guest pulls them.
     None,
 }
 
 impl K3s {
-    /// The one that the configuration names, as far as that is known without the network: nothing where the project
-    /// has no lock file for what is wanted.
+    /// The K3s that the configuration names, if it is known without the network. None if the project has no lock file
+    /// for the requested version.
     ///
     /// # Errors
-    /// Files of the user's that are missing or something else, a lock file that cannot be read.
+    /// The user's files that are missing or not usable, a lock file that cannot be read.
     pub(crate) fn known(request: &ImageRequest) -> Result<Option<Self>> {
         match request.k3s.binary {
             Some(_) => Self::local(request).map(Some),
@@ -71,7 +69,7 @@ impl K3s {
         }
     }
 
-    /// The same; what is not known is asked for, and the lock file is written.
+    /// The K3s that the configuration names. Asks the release host if necessary, and writes the lock file.
     ///
     /// # Errors
     /// As [`K3s::known`], and failures of the network.
@@ -124,7 +122,7 @@ impl Distribution for K3s {
         &self.directory
     }
 
-    fn add_inputs(&self, print: Fingerprint) -> Fingerprint {
+    fn add_inputs(&self, fingerprint: Fingerprint) -> Fingerprint {
         let program = match &self.program {
             Program::Released(release) => release.program,
             Program::Local(local) => local.digest,
@@ -134,7 +132,7 @@ impl Distribution for K3s {
             (Images::Released, Program::Released(release)) => release.images.to_string(),
             (Images::Released | Images::None, _) => String::new(),
         };
-        print
+        fingerprint
             .with("k3s program", program.to_string())
             .with("k3s images", images)
             .with("k3s configuration", configuration(&self.disable))
@@ -187,7 +185,7 @@ impl Distribution for K3s {
     }
 }
 
-/// The part of K3s's configuration that the user decides; a JSON text is YAML, too.
+/// The part of K3s's configuration that the user sets. Strings are written as JSON, which is YAML, too.
 fn configuration(disable: &[String]) -> String {
     let mut text = String::from("# From the section [k3s] of .k3s-vm/config.toml.\n");
     if !disable.is_empty() {

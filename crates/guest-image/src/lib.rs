@@ -10,15 +10,15 @@ mod debian;
 mod directory_entries;
 mod distribution;
 mod fingerprint;
-mod generations;
+mod integrity;
 mod k3s;
 mod kubernetes;
 mod manifest;
 mod nix;
 mod prebuilt;
 mod provider;
+mod rebuilds;
 mod request;
-mod soundness;
 mod store;
 
 use std::path::Path;
@@ -53,8 +53,8 @@ fn provider_of(request: &ImageRequest) -> Box<dyn Provider> {
 /// the cache counts as absent.
 ///
 /// # Errors
-/// Sources that cannot be read, a K3s file of the user that cannot be used, or a prebuilt directory that breaks the guest
-/// contract or is damaged.
+/// Sources that cannot be read, a K3s file of the user that cannot be used, or a prebuilt directory that breaks the
+/// guest contract or is damaged.
 pub fn locate(request: &ImageRequest) -> Result<Option<GuestImage>> {
     provider_of(request).locate(request)
 }
@@ -113,5 +113,5 @@ pub fn open(directory: &Path, cache: &CachePaths) -> Result<GuestImage> {
 /// # Errors
 /// The damage, as a clause.
 pub fn check(image: &GuestImage, cache: &CachePaths) -> Result<(), String> {
-    soundness::check(image, cache)
+    integrity::check(image, cache)
 }

@@ -1,4 +1,4 @@
-//! The seam between the ways to get a guest image.
+//! The interface of image providers.
 
 use model::Result;
 use model::guest_image::GuestImage;
@@ -6,14 +6,14 @@ use model::requirement::Requirement;
 
 use crate::request::ImageRequest;
 
-/// A way to get a guest image.
+/// Finds and builds guest images.
 pub(crate) trait Provider {
-    /// The image if it is there; runs no program.
+    /// Finds the guest image, if it exists. Runs no program.
     fn locate(&self, request: &ImageRequest) -> Result<Option<GuestImage>>;
-    /// The host programs that [`Provider::ensure`] needs when the image is not there.
+    /// The host programs that [`Provider::ensure`] needs to build the guest image.
     fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>>;
-    /// Finds or builds the image.
+    /// Finds the guest image or builds it.
     fn ensure(&self, request: &ImageRequest) -> Result<GuestImage>;
-    /// Builds the image once more, beside the one that is there.
+    /// Builds the guest image again, beside the existing one.
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage>;
 }

@@ -1,4 +1,4 @@
-//! The K3s release of a project: found through the lock file or the network, its files fetched into the cache.
+//! Finds the K3s release of a project in its lock file or on the network, and fetches the files into the cache.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::next_steps::{add_next_steps, with_next_steps};
 use super::published::{self, Release};
 use crate::request::ImageRequest;
 
-/// How patient to be. Whoever has no way out of their network should know soon.
+/// Short, so that a network without a way out is reported soon. A download as a whole has no limit but its progress.
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), silence: Duration::from_secs(30) };
-/// More than a checksum file or a channel's answer has.
+/// The most bytes of a checksum file or of a channel's answer: far more than usual.
 const MOST_TEXT: usize = 1 << 16;
-/// The task that events name.
+/// The task name in events.
 const TASK: &str = "k3s";
 
 /// A file of every release.
@@ -27,7 +27,7 @@ struct ReleaseFile {
     name: &'static str,
     /// The most bytes that it may have: several times its usual size.
     most: u64,
-    /// For people.
+    /// The name in messages.
     what: &'static str,
 }
 
@@ -36,7 +36,7 @@ const PROGRAM: ReleaseFile = ReleaseFile { name: published::PROGRAM, most: 512 <
 /// Usually 200 MiB.
 const IMAGES: ReleaseFile = ReleaseFile { name: published::IMAGES, most: 2 << 30, what: "the container images of K3s" };
 
-/// Where a project's release comes from.
+/// Resolves the requested version of a project to a release and fetches its files.
 pub(super) struct ReleaseSource<'a> {
     config: &'a K3sConfig,
     lock: PathBuf,
@@ -45,7 +45,7 @@ pub(super) struct ReleaseSource<'a> {
 }
 
 impl<'a> ReleaseSource<'a> {
-    /// The one of this request.
+    /// The source for this request.
     pub(super) fn of(request: &ImageRequest<'a>) -> Self {
         ReleaseSource {
             config: request.k3s,
@@ -55,13 +55,18 @@ impl<'a> ReleaseSource<'a> {
         }
     }
 
-    /// The release that the lock file names.
+    /// The release in the lock file, if there is one for the requested version.
     pub(super) fn locked(&self) -> Result<Option<Release>> {
         lock_file::read(&self.lock, &self.config.version.to_string())
     }
 
-    /// The release that is wanted. Without the network where the lock file names it and its files are here; else the
-    /// release's own digests are asked for, which must be those of the lock file where there is one.
+    /// Resolves the requested version. Does not use the network if the lock file has the release and its files are
+    /// cached. Else the digests are fetched from the release host and compared with the lock file, or written to a new
+    /// one.
+    ///
+    /// # Errors
+    /// Failures of the network, digests that differ from those of the lock file, and a lock file that cannot be read or
+    /// written.
     pub(super) fn resolve(&self) -> Result<Release, Failure> {
         let locked = self.locked()?;
         if let Some(release) = locked.as_ref().filter(|release| self.has_files(release)) {
@@ -83,7 +88,7 @@ impl<'a> ReleaseSource<'a> {
                 let requested = self.config.version.to_string();
                 lock_file::write(&self.lock, &requested, &found)?;
                 self.events.note(format!(
-                    "K3s {} for `{requested}`, from now on by {}; commit that file",
+                    "K3s {} for `{requested}` is now pinned by {}; commit that file",
                     found.version,
                     self.lock_name()
                 ));
@@ -123,9 +128,10 @@ impl<'a> ReleaseSource<'a> {
         };
         published::release_of(&answer).ok_or_else(|| {
             let answer: String = answer.trim().chars().take(120).collect();
-            let error = Error::new(ErrorClass::Failed, format!("the channel `{channel}` leads to no K3s release"))
-                .because(format!("{url} says {answer:?}"))
-                .because("something between here and there may answer in its place, such as a login page");
+            let error =
+                Error::new(ErrorClass::Failed, format!("the channel `{channel}` does not lead to a K3s release"))
+                    .because(format!("{url} answers {answer:?}"))
+                    .because("something else may have answered in its place, such as a login page of your network");
             add_next_steps(error, self.config).into()
         })
     }
@@ -145,7 +151,7 @@ impl<'a> ReleaseSource<'a> {
                 Failure::from(
                     Error::new(ErrorClass::Failed, format!("{url} cannot be used"))
                         .because(format!("it has no SHA-256 of {name}"))
-                        .because("something between here and there may answer in its place, such as a login page"),
+                        .because("something else may have answered in its place, such as a login page of your network"),
                 )
             })
         };
@@ -169,17 +175,17 @@ impl<'a> ReleaseSource<'a> {
             .next(format!("rm {}    # only if you trust what is released now", self.lock_name()))
     }
 
-    /// The lock file as people know it.
+    /// The lock file's path in messages.
     fn lock_name(&self) -> String {
         format!("{}/k3s.lock", ProjectPaths::MARKER)
     }
 
-    /// Fetches the program; its path on this host.
+    /// Fetches the program and returns its path. `deadline` bounds the wait for another process that fetches it.
     pub(super) fn fetch_program(&self, release: &Release, deadline: Deadline) -> Result<PathBuf> {
         self.fetch(&release.version, release.program, &PROGRAM, deadline)
     }
 
-    /// Fetches the archive of container images, compressed with zstd; its path on this host.
+    /// Fetches the archive of container images, compressed with zstd, as [`ReleaseSource::fetch_program`] does.
     pub(super) fn fetch_images(&self, release: &Release, deadline: Deadline) -> Result<PathBuf> {
         self.fetch(&release.version, release.images, &IMAGES, deadline)
     }
@@ -203,14 +209,14 @@ impl<'a> ReleaseSource<'a> {
             Err(failure) => failure,
         };
         let again = match failure.reason() {
-            Reason::Broken => "run the command again: it goes on where it stopped",
-            Reason::Other if failure.error().class() == ErrorClass::Failed => "run the command again: it begins anew",
+            Reason::Broken => "run the command again: it continues where it stopped",
+            Reason::Other if failure.error().class() == ErrorClass::Failed => "run the command again: it starts over",
             _ => return Err(with_next_steps(failure, self.config)),
         };
         Err(add_next_steps(Error::from(failure).next(again), self.config))
     }
 
-    /// Named by content, so that what is there is what is wanted.
+    /// The path of a downloaded file. The digest in its name makes it the right one if it exists.
     fn path(&self, name: &str, sha256: Sha256) -> PathBuf {
         self.cache.downloads().join(format!("{sha256}-{name}"))
     }
