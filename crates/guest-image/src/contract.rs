@@ -32,7 +32,7 @@ pub(crate) struct Contract {
     pub(crate) build: Option<GoBuild>,
 }
 
-/// How a distribution is built from Go modules. In its words, `{bin}` is replaced by the directory of the built
+/// How a distribution is built from Go modules. In the commands, `{bin}` is replaced by the directory of the built
 /// programs and `{root}` by the guest's tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GoBuild {

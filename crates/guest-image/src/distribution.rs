@@ -24,7 +24,7 @@ pub(crate) trait Distribution {
     fn add_inputs(&self, fingerprint: Fingerprint) -> Fingerprint;
     /// The host programs that are needed to add it to a guest image.
     fn requirements(&self, cache: &CachePaths) -> Vec<Requirement>;
-    /// The version of Kubernetes, for the manifest. May run a program; called once a build.
+    /// The version of Kubernetes, for the manifest. May run a program; called once per build.
     fn version(&self) -> String;
     /// Asks for the user's consent if that is needed, and returns the rest of the work, which can run on another
     /// thread.

@@ -15,7 +15,8 @@ use super::next_steps::{add_next_steps, with_next_steps};
 use super::published::{self, Release};
 use crate::request::ImageRequest;
 
-/// Short, so that a network without a way out is reported soon. A download as a whole has no limit but its progress.
+/// Short, so that a network without a way out is reported soon. A download may take any time as
+/// long as data arrives.
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), silence: Duration::from_secs(30) };
 /// The most bytes of a checksum file or of a channel's answer: far more than usual.
 const MOST_TEXT: usize = 1 << 16;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::program::Places;
 use super::settings::CHANNELS;
 
-/// Limits for the host of the channels, which is slow at times.
+/// Limits for the host of the channels. Only `k3s-vm nix update` waits for it, never a start.
 const LIMITS: Limits = Limits { connect: Duration::from_secs(10), silence: Duration::from_secs(30) };
 /// A channel usually takes two redirects to its archive.
 const MOST_REDIRECTS: u32 = 8;
