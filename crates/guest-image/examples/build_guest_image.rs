@@ -1,7 +1,9 @@
-//! Builds a guest image and prints where it is; for work on the guest without the rest of the tool:
-//! `cargo run -p k3s-vm-guest-image --example build_guest_image -- CACHE [SOURCES]`, SOURCES being `guest/` of this checkout
-//! unless said otherwise. With K3S_BINARY set to a program, the image is one of K3s with it. IMAGE_PROVIDER is `debian`,
-//! `nix` or `auto`, and with OFFLINE set nothing is fetched; Nix makes the guest of the project in the working directory.
+//! Builds a guest image and prints its directory, for work on the guest without the rest of the tool:
+//! `cargo run -p k3s-vm-guest-image --example build_guest_image -- CACHE [SOURCES]`.
+//!
+//! SOURCES is `guest/` of this checkout by default. Environment variables: K3S_BINARY is a program of K3s (default: the
+//! distribution `kubernetes`); IMAGE_PROVIDER is `debian` (default), `nix` or `auto`; with OFFLINE set, nothing is
+//! fetched. Nix builds the guest of the project in the working directory.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use model::paths::CachePaths;
 use model::requirement::Consent;
 use model::{Error, ErrorClass, Event, EventSink, Result};
 
-/// Prints every event with the time since the start.
+/// Prints every event with the seconds since the start.
 struct Lines(Instant);
 
 impl EventSink for Lines {

@@ -1,42 +1,42 @@
-//! The provider `auto`: Nix where it is installed, new enough, and can make what the configuration says; else Debian.
+//! The provider `auto`: Nix if it is installed, new enough, and can build what the configuration asks for; else Debian.
 //!
-//! It decides and leaves the rest to the two. That a cache of Nix cannot be reached changes nothing: who installed Nix
-//! wants to know.
+//! It only chooses. An unreachable binary cache of Nix does not change the choice: whoever installed Nix wants that
+//! error.
 
 use model::Result;
 use model::guest_image::GuestImage;
 use model::requirement::Requirement;
 
-use crate::ImageRequest;
 use crate::debian::Debian;
 use crate::nix::{self, Nix, is_too_old, too_old};
 use crate::provider::Provider;
+use crate::request::ImageRequest;
 
-/// The best provider that works here.
+/// Chooses between Nix and Debian.
 pub(crate) struct Auto {
-    /// The first choice.
+    /// The provider that is preferred.
     pub(crate) nix: Nix,
 }
 
-/// Who makes the image.
+/// Which provider builds the guest image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// Nix.
+    /// The provider `nix`.
     Nix,
-    /// mmdebstrap.
+    /// The provider `debian`.
     Debian {
-        /// Why not Nix, where it is installed.
+        /// Why not Nix; none if Nix is not installed.
         reason: Option<String>,
     },
-    /// It depends on the version of Nix, which was not asked yet.
+    /// Not known before Nix is asked for its version.
     Open,
 }
 
 impl Auto {
-    /// What is known without running a program.
+    /// The choice as far as it is known without running a program.
     fn known(&self, request: &ImageRequest) -> Choice {
         let Some(program) = self.nix.places.find() else { return Choice::Debian { reason: None } };
-        if let Some(reason) = nix::misfit(request) {
+        if let Some(reason) = nix::unsupported(request) {
             return Choice::Debian { reason: Some(reason) };
         }
         match program.known_version(request.cache) {
@@ -46,7 +46,7 @@ impl Auto {
         }
     }
 
-    /// What works here; asks Nix for its version where that is not known.
+    /// The choice. Asks Nix for its version if that is not known.
     pub(crate) fn decide(&self, request: &ImageRequest) -> Choice {
         match (self.known(request), self.nix.places.find()) {
             (Choice::Open, Some(program)) => match program.version(request.cache, request.events) {
@@ -78,7 +78,7 @@ impl Provider for Auto {
             request.events.note(format!("taking a Debian guest instead of a NixOS one: {reason}"));
         }
         let provider = self.provider(&choice);
-        // What was open when the image was looked for may have led to one that is there.
+        // The caller could not look for the guest image before the provider was known; it may exist.
         if known == Choice::Open && provider.locate(request)?.is_some() {
             return Ok(Vec::new());
         }

@@ -1,7 +1,7 @@
-//! Which distribution a request means. `auto` is K3s; where its release host cannot be reached, Kubernetes from source.
+//! Chooses the distribution of a guest image. `auto` means K3s, or Kubernetes from source if the release host of K3s
+//! cannot be reached.
 //!
-//! A choice that was made because a host could not be reached is remembered, so that a machine without a way there is
-//! not kept waiting at every start.
+//! A fallback is remembered in the cache, so that a machine without that network does not wait at every start.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,37 +12,37 @@ use model::config::Distribution as Configured;
 use model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::ImageRequest;
-use crate::debian::Architecture;
+use crate::architecture::Architecture;
 use crate::distribution::Distribution;
 use crate::fingerprint::Fingerprint;
 use crate::k3s::{self, K3s};
 use crate::kubernetes::Kubernetes;
+use crate::request::ImageRequest;
 
-/// For how long a host counts as out of reach without being asked again, while there is no image yet. A build that
-/// failed is mostly repeated at once.
+/// How long the release host counts as unreachable without a new attempt. A failed build is mostly repeated within
+/// minutes.
 const FRESH: Duration = Duration::from_secs(600);
-/// The reason, for people.
-const OUT_OF_REACH: &str = "k3s: release host not reachable";
+/// The reason of the fallback, for people.
+const UNREACHABLE: &str = "k3s: release host not reachable";
 
-/// A distribution, and why it was taken where the user left it open.
+/// A distribution and why it was chosen.
 pub(crate) struct Chosen {
     /// The distribution.
     pub(crate) distribution: Box<dyn Distribution>,
-    /// The reason, where it is not the first choice.
+    /// The reason of a fallback.
     pub(crate) reason: Option<String>,
 }
 
-/// What is remembered.
+/// A remembered fallback.
 #[derive(Serialize, Deserialize)]
 struct Remembered {
     reason: String,
 }
 
-/// What the request may mean as far as that is known without the network, best first.
+/// The possible distributions as far as they are known without the network, best first.
 ///
 /// # Errors
-/// Files of the user's that cannot be used.
+/// The user's files that cannot be used.
 pub(crate) fn known(request: &ImageRequest) -> Result<Vec<Chosen>> {
     let k3s = || Ok::<_, Error>(K3s::known(request)?.map(first_choice));
     Ok(match request.config.distribution {
@@ -58,10 +58,10 @@ pub(crate) fn known(request: &ImageRequest) -> Result<Vec<Chosen>> {
     })
 }
 
-/// What the request means; may ask the release host, and notes what it decides.
+/// Chooses the distribution. May ask the release host; remembers a fallback.
 ///
 /// # Errors
-/// As [`known`]; failures of the network, those of a host out of reach only where K3s was asked for by name.
+/// As [`known`], and failures of the network. An unreachable host is one only if K3s was asked for by name.
 pub(crate) fn decide(request: &ImageRequest) -> Result<Chosen> {
     let may_fall_back = match request.config.distribution {
         Configured::Kubernetes => return kubernetes(request, None),
@@ -84,14 +84,14 @@ pub(crate) fn decide(request: &ImageRequest) -> Result<Chosen> {
             request.events.note(format!(
                 "taking Kubernetes from source instead of K3s, since {why}; `k3s-vm reset --rebuild` tries K3s again"
             ));
-            remember(request, OUT_OF_REACH)?;
-            kubernetes(request, Some(OUT_OF_REACH.to_owned()))
+            remember(request, UNREACHABLE)?;
+            kubernetes(request, Some(UNREACHABLE.to_owned()))
         }
-        Err(failure) => Err(k3s::with_ways_out(failure, request.k3s)),
+        Err(failure) => Err(k3s::with_next_steps(failure, request.k3s)),
     }
 }
 
-/// Forgets what was decided, so that the next build asks again.
+/// Forgets a remembered fallback, so that the next build asks the release host again.
 pub(crate) fn forget(request: &ImageRequest) -> Result<()> {
     files::remove(&place(request))
 }
@@ -105,7 +105,7 @@ fn kubernetes(request: &ImageRequest, reason: Option<String>) -> Result<Chosen> 
     Ok(Chosen { distribution: Box::new(kubernetes), reason })
 }
 
-/// What was decided for this request, and how long ago; nothing where it cannot be understood.
+/// The remembered fallback and its age. One that cannot be parsed does not count.
 fn remembered(request: &ImageRequest) -> Result<Option<(Remembered, Duration)>> {
     let place = place(request);
     let Some(bytes) = files::read_optional(&place)? else { return Ok(None) };
@@ -123,7 +123,7 @@ fn remember(request: &ImageRequest, reason: &str) -> Result<()> {
     files::write_atomic(&place, &text, Mode::Exactly(0o644))
 }
 
-/// One file for each release that may be wanted and each host that may be asked for it.
+/// The file of a remembered fallback: one for each requested version and each mirror.
 fn place(request: &ImageRequest) -> PathBuf {
     let key = Fingerprint::of("choice of a distribution")
         .with("version", request.k3s.version.to_string())

@@ -1,6 +1,4 @@
-//! `contract.json` of a distribution: what it needs, what it brings into a guest, and what the host may rely on there.
-//!
-//! The file belongs to the distribution; this is its reader.
+//! Reads `contract.json` of a distribution: what it needs, what it installs in a guest, and what the host may rely on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,48 +9,48 @@ use serde::Deserialize;
 /// The schema that this version reads.
 const SCHEMA: u32 = 1;
 
-/// What a distribution says of itself.
+/// The contract of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Contract {
     /// Path of the admin kubeconfig in the guest.
     pub(crate) kubeconfig: String,
-    /// The unit whose failure means that the cluster cannot come up.
+    /// The systemd unit without which the cluster cannot run.
     pub(crate) service: String,
     /// Path of containerd's socket in the guest.
     pub(crate) containerd_socket: String,
-    /// The node's name.
+    /// The name of the node.
     pub(crate) node_name: String,
     /// How long a certificate of the API lives, in days.
     pub(crate) certificate_days: u32,
-    /// Which programs go where.
+    /// The programs and their paths in the guest.
     pub(crate) install: Vec<Installed>,
     /// The directory that is copied over the tree, relative to the contract.
     pub(crate) overlay: String,
-    /// Debian packages that it needs.
+    /// The Debian packages that it needs.
     pub(crate) debian_packages: Vec<String>,
-    /// How its programs are built, where it is built from source.
+    /// How its programs are built, if it is built from source.
     pub(crate) build: Option<GoBuild>,
 }
 
-/// How a distribution is built from Go modules. `{bin}` stands for the directory of the built programs, `{root}` for the
-/// guest's tree.
+/// How a distribution is built from Go modules. In the commands, `{bin}` is replaced by the directory of the built
+/// programs and `{root}` by the guest's tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GoBuild {
-    /// `v1.37.2`.
+    /// The version of Kubernetes: `v1.37.2`.
     pub(crate) kubernetes_version: String,
-    /// The oldest Go that builds it.
+    /// The oldest version of Go that can build it.
     pub(crate) minimum_go: String,
-    /// Variables of the build.
+    /// Environment variables of the build.
     pub(crate) environment: BTreeMap<String, String>,
-    /// The build without the packages.
+    /// The build command without the packages.
     pub(crate) command: Vec<String>,
-    /// The packages, each a program named like the last part of its path.
+    /// The Go packages. Each becomes a program with the name of the last part of its path.
     pub(crate) packages: Vec<String>,
-    /// The command that fills the tree's containerd with images.
+    /// The command that imports container images into the tree's containerd.
     pub(crate) seed: Vec<String>,
 }
 
-/// The file as it is written.
+/// The fields of the file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
@@ -76,7 +74,7 @@ struct File {
 }
 
 impl File {
-    /// All of what a build needs, or nothing of it.
+    /// The fields of the build: all of them or none.
     fn build(&mut self) -> Result<Option<GoBuild>, String> {
         let complete = (
             self.kubernetes_version.take(),
@@ -96,25 +94,28 @@ impl File {
                 Some(packages),
                 Some(seed),
             ) => Ok(Some(GoBuild { kubernetes_version, minimum_go, environment, command, packages, seed })),
-            _ => Err("it says only a part of how its programs are built".to_owned()),
+            _ => Err("it has only some of the fields of a build".to_owned()),
         }
     }
 }
 
-/// A program and its place in the guest.
+/// A program that is installed in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Installed {
-    /// Its name in the directory of programs.
+    /// The name in the directory of built programs.
     pub(crate) from: String,
-    /// Its path in the guest.
+    /// The path in the guest.
     pub(crate) to: String,
-    /// Its permissions, octal.
+    /// The permissions, octal.
     pub(crate) mode: String,
 }
 
 impl Contract {
     /// Reads `contract.json` in `directory`.
+    ///
+    /// # Errors
+    /// A Failed error that names the file.
     pub(crate) fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("contract.json");
         let text = std::fs::read_to_string(&path).map_err(|error| host::io_error::at_path("read", &path, &error))?;
@@ -142,7 +143,7 @@ impl Contract {
     }
 }
 
-/// `text` with `{bin}` filled in.
+/// Replaces `{bin}` in `text`.
 pub(crate) fn filled(text: &str, bin: &Path) -> String {
     text.replace("{bin}", &bin.to_string_lossy())
 }
@@ -179,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn a_build_is_said_whole_or_not_at_all() {
+    fn a_build_has_all_of_its_fields_or_none() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/kubernetes/contract.json");
         let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         json.as_object_mut().unwrap().remove("goPackages");
-        insta::assert_snapshot!(Contract::parse(&json.to_string()).unwrap_err(), @"it says only a part of how its programs are built");
+        insta::assert_snapshot!(Contract::parse(&json.to_string()).unwrap_err(), @"it has only some of the fields of a build");
     }
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_filled_in() {
+    fn the_directory_of_programs_is_filled_in() {
         assert_eq!(filled("{bin}/seed:{root}", Path::new("/b")), "/b/seed:{root}");
     }
 }

@@ -1,13 +1,18 @@
-//! The provider `debian`: packages by mmdebstrap, programs of the distribution, one ext4 disk; nothing is mounted.
+//! The provider `debian`: packages by mmdebstrap, programs of the distribution, one ext4 disk. Nothing is mounted.
 //!
-//! Two parts (tree of packages, programs) are cached by themselves and built at the same time, so that a change of
-//! the guest's own files costs only the assembly.
+//! The tree of packages and the programs are cached separately and built at the same time, so that a change of the
+//! guest's own files costs only the assembly.
 
 mod apt_sources;
 mod assembly;
 mod base_tree;
+mod boot_files;
 mod disk;
+mod kernel_image;
+mod kernel_modules;
+mod overlay;
 mod recipe;
+mod tree_archive;
 mod tree_owner;
 
 use std::collections::BTreeMap;
@@ -17,29 +22,28 @@ use model::guest_image::{GuestImage, GuestImageManifest, SCHEMA};
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, EventSink, Result};
 
-use crate::ImageRequest;
+use crate::architecture::Architecture;
 use crate::choice::{self, Chosen};
 use crate::distribution::Distribution;
 use crate::fingerprint::Fingerprint;
-use crate::generations;
 use crate::manifest::read_image;
 use crate::provider::Provider;
+use crate::rebuilds;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use host::deadline::Deadline;
 use recipe::{KERNEL_COMMAND_LINE, OPERATING_SYSTEM, Recipe};
 use tree_owner::TreeOwner;
 
-pub(crate) use recipe::Architecture;
-
-/// Raised when the way of building changes while its inputs do not.
+/// To be raised when the build changes while its inputs do not.
 const BUILDER: &str = "1";
-/// What a build needs in the cache for its parts and the steps between, in bytes.
+/// The free space in bytes that a build needs in the cache, temporary files included.
 const SPACE: u64 = 3 << 30;
 
-/// Guests made of Debian packages.
+/// The provider `debian`.
 pub(crate) struct Debian;
 
-/// All that a build is made from.
+/// The inputs of a build, and its key.
 struct Plan {
     architecture: Architecture,
     recipe: Recipe,
@@ -54,7 +58,7 @@ impl Plan {
         let debian = request.sources.join("debian");
         let recipe = Recipe::read(&debian, architecture, &distribution.contract().debian_packages)?;
         let is_source = |path: &Path| path.extension().is_none_or(|extension| extension != "md");
-        let print = Fingerprint::of("debian guest image")
+        let fingerprint = Fingerprint::of("debian guest image")
             .with("builder", BUILDER)
             .with("schema", SCHEMA.to_string())
             .with("architecture", architecture.name)
@@ -63,7 +67,7 @@ impl Plan {
             .with("disk", request.config.disk.to_string())
             .with_directory("debian", &debian, &is_source)?
             .with_directory(distribution.name(), distribution.directory(), &is_source)?;
-        let key = distribution.add_inputs(print).key();
+        let key = distribution.add_inputs(fingerprint).key();
         Ok(Plan { architecture, recipe, chosen, key })
     }
 
@@ -71,9 +75,9 @@ impl Plan {
         &*self.chosen.distribution
     }
 
-    /// The image, if it has been built and is whole.
+    /// The guest image, if it has been built and is undamaged.
     fn find(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
-        let image = generations::newest_sound(request.cache, &self.key, request.events)?;
+        let image = rebuilds::newest_undamaged(request.cache, &self.key, request.events)?;
         Ok(image.map(|image| self.with_reason(image)))
     }
 
@@ -136,18 +140,18 @@ impl Provider for Debian {
             return Ok(image);
         }
         let plan = Plan::read(request, choice::decide(request)?)?;
-        let key = generations::unused(request.cache, &plan.key, request.events)?;
+        let key = rebuilds::unused(request.cache, &plan.key, request.events)?;
         make(request, &plan, key)
     }
 
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
         let plan = Plan::read(request, choice::decide(request)?)?;
-        let key = generations::next(&request.cache.images(), &plan.key)?;
+        let key = rebuilds::next(&request.cache.images(), &plan.key)?;
         make(request, &plan, key)
     }
 }
 
-/// Builds the image under the name `key`.
+/// Builds the guest image under the name `key`.
 fn make(request: &ImageRequest, plan: &Plan, key: String) -> Result<GuestImage> {
     check_network(request)?;
     let deadline = Deadline::after(request.deadline);
@@ -167,7 +171,7 @@ fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadli
     let (parts, locks) = (request.cache.parts(), request.cache.locks());
     let remove = move |path: &Path| owner.remove(path);
     let store = Store { compares: true, directory: &parts, locks: &locks, remove: &remove };
-    // May ask the user, so it comes before anything runs at the same time.
+    // It may ask the user, so it runs before the two threads.
     let payload = plan.distribution().begin(request, store, deadline)?;
     let tree = || {
         let key = base_tree::fingerprint(&plan.recipe, plan.architecture).key();
@@ -188,7 +192,7 @@ fn build(plan: &Plan, request: &ImageRequest, owner: TreeOwner, deadline: Deadli
     crate::manifest::write(into, plan.manifest(request.config.disk))
 }
 
-/// Runs both at once. When one fails the other is let finish, for its result is kept; the user is told at once.
+/// Runs both at the same time. If `other` fails, `one` still finishes, since its result is cached; a warning says so.
 fn both<A: Send, B>(
     events: &dyn EventSink,
     one: impl FnOnce() -> Result<A> + Send,
@@ -201,20 +205,20 @@ fn both<A: Send, B>(
             && error.class() != ErrorClass::Interrupted
             && !one.is_finished()
         {
-            events.warning(format!("{error}; the other part of the build goes on, so that it is not lost"));
+            events.warning(format!("{error}; the other part of the build continues, since its result is cached"));
         }
         let one = one.join().unwrap_or_else(|_| Err(Error::new(ErrorClass::Failed, "a part of the build panicked")));
         Ok((one?, other?))
     })
 }
 
-/// Packages are fetched for each tree, and there is no telling beforehand whether everything is in a cache.
+/// A new tree needs the network for its packages, whatever a proxy may have cached.
 fn check_network(request: &ImageRequest) -> Result<()> {
     if !request.config.offline {
         return Ok(());
     }
     Err(Error::new(ErrorClass::Host, "a Debian guest image cannot be built offline")
-        .because("image.offline is set, and the image of this configuration is not in the cache")
+        .because("image.offline is set, and the guest image of this configuration is not in the cache")
         .next("k3s-vm start --set image.offline=false"))
 }
 

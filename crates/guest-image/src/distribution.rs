@@ -1,4 +1,4 @@
-//! The seam between the operating system of a guest and what runs in it.
+//! The interface between a guest's operating system and the distribution that runs in it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,69 +7,73 @@ use model::paths::CachePaths;
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::contract::Contract;
 use crate::fingerprint::Fingerprint;
+use crate::request::ImageRequest;
 use crate::store::Store;
 
-/// What runs in a guest.
+/// The Kubernetes distribution of a guest.
 pub(crate) trait Distribution {
-    /// Its name in configurations and manifests.
+    /// The name in configurations and manifests.
     fn name(&self) -> &'static str;
-    /// What it says of itself.
+    /// Its `contract.json`.
     fn contract(&self) -> &Contract;
-    /// The directory of its contract: `guest/kubernetes`.
+    /// The directory of the contract: `guest/kubernetes`.
     fn directory(&self) -> &Path;
-    /// Adds all that its part of a guest is made from, beside [`Distribution::directory`].
-    fn add_inputs(&self, print: Fingerprint) -> Fingerprint;
-    /// The host programs that it needs to come into an image.
+    /// Adds all inputs of its part of a guest image, except [`Distribution::directory`].
+    fn add_inputs(&self, fingerprint: Fingerprint) -> Fingerprint;
+    /// The host programs that are needed to add it to a guest image.
     fn requirements(&self, cache: &CachePaths) -> Vec<Requirement>;
-    /// Its version, for manifests and people. May run a program; asked when an image is built.
+    /// The version of Kubernetes, for the manifest. May run a program; called once per build.
     fn version(&self) -> String;
-    /// Asks the user what has to be asked, and returns the work: that can be done while other work is under way.
+    /// Asks for the user's consent if that is needed, and returns the rest of the work, which can run on another
+    /// thread.
+    ///
+    /// # Errors
+    /// A Host error if the user does not agree.
     fn begin<'a>(&'a self, request: &ImageRequest<'a>, store: Store<'a>, deadline: Deadline) -> Result<Work<'a>>;
 }
 
-/// Brings a distribution's files onto this host.
+/// Fetches or builds a distribution's files on this host.
 pub(crate) type Work<'a> = Box<dyn FnOnce() -> Result<Payload> + Send + 'a>;
 
-/// What a distribution puts into a guest, beside the overlay of its contract.
+/// What a distribution adds to a guest image, besides the overlay of its contract.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Payload {
-    /// Files and their places.
+    /// Files and their paths in the guest.
     pub(crate) files: Vec<PayloadFile>,
-    /// A command that works on the guest's tree, for which `{root}` stands; none where it is empty.
+    /// A command that changes the guest's tree, whose path replaces `{root}`. Empty if there is none.
     pub(crate) seed: Vec<String>,
 }
 
-/// A file for the guest.
+/// A file for the guest image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PayloadFile {
-    /// What it is made of.
+    /// The content.
     pub(crate) content: Content,
-    /// Its path in the guest.
+    /// The path in the guest.
     pub(crate) to: PathBuf,
-    /// Its permissions.
+    /// The permissions.
     pub(crate) mode: u32,
 }
 
-/// What a file is made of.
+/// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// A file of the host.
+    /// A copy of a file of the host.
     File(PathBuf),
-    /// A file of the host, compressed with zstd, which the guest gets uncompressed: emulated CPUs are slow, and the
-    /// disk's image is compressed as a whole.
+    /// A zstd file of the host that the guest gets decompressed: emulated CPUs are slow, and the whole disk is
+    /// compressed anyway.
     Compressed(PathBuf),
-    /// A text.
+    /// This text.
     Text(String),
 }
 
 impl Payload {
-    /// The programs that a contract installs, from the directory `programs`.
+    /// The programs that a contract installs, taken from the directory `programs`.
     ///
     /// # Errors
-    /// A mode that is no octal number.
+    /// A Failed error for a mode that is not an octal number.
     pub(crate) fn installed(contract: &Contract, programs: &Path) -> Result<Vec<PayloadFile>> {
         let file = |program: &crate::contract::Installed| {
             let mode = u32::from_str_radix(&program.mode, 8).map_err(|_| {

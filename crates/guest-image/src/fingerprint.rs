@@ -1,22 +1,23 @@
-//! What identifies a part or an image: one digest over named inputs.
+//! The key of a guest image or of a part of one: a digest over named inputs.
 //!
-//! It reads sources and hashes; it knows nothing of what is built from them.
+//! It reads and hashes sources, and does not know what is built from them.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use host::io_error::at_path;
 use model::Result;
 use sha2::{Digest, Sha256};
 
-/// Collects inputs; each has a name, and neither names nor values can run into one another.
+use crate::directory_entries::{Kind, entries};
+
+/// A digest over named inputs. Lengths are hashed too, so that no two lists of inputs have the same bytes.
 #[derive(Clone)]
 pub(crate) struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// An empty one for things of `kind` ("base tree"), so that parts of different kinds never share a key.
+    /// A fingerprint without inputs. Different kinds ("base tree") never share a key.
     pub(crate) fn of(kind: &str) -> Self {
         Fingerprint(Sha256::new()).with("kind", kind)
     }
@@ -31,8 +32,8 @@ impl Fingerprint {
         self
     }
 
-    /// Adds all files of `directory` for whose path relative to it `wanted` is true: path, kind, whether executable,
-    /// content or link target. Times and owners do not count, nor does the order in which the directory is read.
+    /// Adds path, type, executable bit, and content or link target of each file of `directory` whose relative path is
+    /// `wanted`. Times, owners and the order in which the directory is read do not count.
     pub(crate) fn with_directory(
         mut self,
         name: &str,
@@ -69,61 +70,10 @@ impl Fingerprint {
     }
 }
 
-/// What an entry of a directory is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// Anything else.
-    File {
-        /// Whether its owner may execute it.
-        executable: bool,
-    },
-}
-
-/// One entry below a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Its path relative to the directory.
-    pub(crate) relative: PathBuf,
-    /// What it is.
-    pub(crate) kind: Kind,
-}
-
-/// All entries below `directory`, sorted by path, directories before what is in them. Links are not followed.
-pub(crate) fn entries(directory: &Path) -> Result<Vec<Entry>> {
-    let mut found = Vec::new();
-    collect(directory, Path::new(""), &mut found)?;
-    found.sort_by(|one, other| one.relative.cmp(&other.relative));
-    Ok(found)
-}
-
-fn collect(directory: &Path, below: &Path, found: &mut Vec<Entry>) -> Result<()> {
-    let here = directory.join(below);
-    let read = fs::read_dir(&here).map_err(|error| at_path("read the directory", &here, &error))?;
-    for entry in read {
-        let entry = entry.map_err(|error| at_path("read the directory", &here, &error))?;
-        let relative = below.join(entry.file_name());
-        let metadata = entry.metadata().map_err(|error| at_path("read", &entry.path(), &error))?;
-        let kind = if metadata.is_dir() {
-            Kind::Directory
-        } else if metadata.is_symlink() {
-            Kind::Link
-        } else {
-            Kind::File { executable: metadata.permissions().mode() & 0o100 != 0 }
-        };
-        found.push(Entry { relative: relative.clone(), kind });
-        if kind == Kind::Directory {
-            collect(directory, &relative, found)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn key_of(directory: &Path) -> String {
@@ -143,7 +93,7 @@ mod tests {
             Fingerprint::of("a").with("x", "y").with("z", ""),
             Fingerprint::of("a").with("z", "").with("x", "y"),
         ]
-        .map(|print| print.key());
+        .map(|fingerprint| fingerprint.key());
         let mut unique = keys.to_vec();
         unique.sort();
         unique.dedup();

@@ -1,38 +1,38 @@
-//! The distribution `k3s`: a program and an archive of container images, released or the user's own.
-//!
-//! It places files; where they come from is the business of the modules below it.
+//! The distribution `k3s`: a program and an archive of container images, of a release or the user's own files.
 
 mod local;
 mod lock_file;
+mod next_steps;
 mod published;
-mod release;
+mod release_source;
 
 use std::path::{Path, PathBuf};
 
 use host::deadline::Deadline;
-use model::config::K3sConfig;
+use host::download::Failure;
+use model::Result;
 use model::paths::CachePaths;
 use model::requirement::Requirement;
-use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::contract::Contract;
 use crate::distribution::{Content, Distribution, Payload, PayloadFile, Work};
 use crate::fingerprint::Fingerprint;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use local::LocalImages;
-use release::Release;
+use published::Release;
+use release_source::ReleaseSource;
 
-pub(crate) use release::Source;
+pub(crate) use next_steps::with_next_steps;
 
-/// The program's place in the guest.
+/// The path of the program in the guest.
 const PROGRAM: &str = "/usr/local/bin/k3s";
-/// Where K3s looks for archives of container images (docs.k3s.io, air-gap installation).
+/// The directory in which K3s looks for archives of container images (docs.k3s.io, air-gap installation).
 const IMAGES: &str = "/var/lib/rancher/k3s/agent/images";
-/// Read beside `config.yaml` (docs.k3s.io, configuration file).
+/// Merged into `config.yaml` (docs.k3s.io, configuration file).
 const CONFIGURATION: &str = "/etc/rancher/k3s/config.yaml.d/k3s-vm.yaml";
 
-/// K3s.
+/// The distribution `k3s`.
 pub(crate) struct K3s {
     directory: PathBuf,
     contract: Contract,
@@ -49,35 +49,35 @@ enum Program {
 enum Images {
     Released,
     Local(LocalImages),
-    /// The guest fetches what it needs.
+    /// The guest pulls them.
     None,
 }
 
 impl K3s {
-    /// The one that the configuration names, as far as that is known without the network: nothing where the project
-    /// has no lock file for what is wanted.
+    /// The K3s that the configuration names, if it is known without the network. None if the project has no lock file
+    /// for the requested version.
     ///
     /// # Errors
-    /// Files of the user's that are missing or something else, a lock file that cannot be read.
+    /// The user's files that are missing or not usable, a lock file that cannot be read.
     pub(crate) fn known(request: &ImageRequest) -> Result<Option<Self>> {
         match request.k3s.binary {
             Some(_) => Self::local(request).map(Some),
-            None => match Source::of(request).locked()? {
+            None => match ReleaseSource::of(request).locked()? {
                 Some(release) => Self::of_release(request, release).map(Some),
                 None => Ok(None),
             },
         }
     }
 
-    /// The same; what is not known is asked for, and the lock file is written.
+    /// The K3s that the configuration names. Asks the release host if necessary, and writes the lock file.
     ///
     /// # Errors
     /// As [`K3s::known`], and failures of the network.
-    pub(crate) fn resolved(request: &ImageRequest) -> Result<Self, release::Failure> {
+    pub(crate) fn resolved(request: &ImageRequest) -> Result<Self, Failure> {
         match request.k3s.binary {
             Some(_) => Ok(Self::local(request)?),
             None => {
-                let release = Source::of(request).resolve()?;
+                let release = ReleaseSource::of(request).resolve()?;
                 Ok(Self::of_release(request, release)?)
             }
         }
@@ -122,7 +122,7 @@ impl Distribution for K3s {
         &self.directory
     }
 
-    fn add_inputs(&self, print: Fingerprint) -> Fingerprint {
+    fn add_inputs(&self, fingerprint: Fingerprint) -> Fingerprint {
         let program = match &self.program {
             Program::Released(release) => release.program,
             Program::Local(local) => local.digest,
@@ -132,7 +132,7 @@ impl Distribution for K3s {
             (Images::Released, Program::Released(release)) => release.images.to_string(),
             (Images::Released | Images::None, _) => String::new(),
         };
-        print
+        fingerprint
             .with("k3s program", program.to_string())
             .with("k3s images", images)
             .with("k3s configuration", configuration(&self.disable))
@@ -149,8 +149,8 @@ impl Distribution for K3s {
         }
     }
 
-    fn begin<'a>(&'a self, request: &ImageRequest<'a>, _store: Store<'a>, _deadline: Deadline) -> Result<Work<'a>> {
-        let source = Source::of(request);
+    fn begin<'a>(&'a self, request: &ImageRequest<'a>, _store: Store<'a>, deadline: Deadline) -> Result<Work<'a>> {
+        let source = ReleaseSource::of(request);
         if matches!(self.images, Images::None) {
             request.events.note(
                 "the guest image has no container images of K3s (k3s.images, k3s.airgap): the guest will fetch them"
@@ -159,7 +159,7 @@ impl Distribution for K3s {
         }
         Ok(Box::new(move || {
             let program = match &self.program {
-                Program::Released(release) => source.fetch_program(release)?,
+                Program::Released(release) => source.fetch_program(release, deadline)?,
                 Program::Local(local) => local.path.clone(),
             };
             let mut files = vec![
@@ -173,7 +173,7 @@ impl Distribution for K3s {
             let images = match (&self.images, &self.program) {
                 (Images::Local(local), _) => Some((local.content(), local.name)),
                 (Images::Released, Program::Released(release)) => {
-                    Some((Content::Compressed(source.fetch_images(release)?), local::PLAIN_ARCHIVE))
+                    Some((Content::Compressed(source.fetch_images(release, deadline)?), local::PLAIN_ARCHIVE))
                 }
                 (Images::Released | Images::None, _) => None,
             };
@@ -185,7 +185,7 @@ impl Distribution for K3s {
     }
 }
 
-/// The part of K3s's configuration that the user decides; a JSON text is YAML, too.
+/// The part of K3s's configuration that the user sets. Strings are written as JSON, which is YAML, too.
 fn configuration(disable: &[String]) -> String {
     let mut text = String::from("# From the section [k3s] of .k3s-vm/config.toml.\n");
     if !disable.is_empty() {
@@ -195,28 +195,6 @@ fn configuration(disable: &[String]) -> String {
         }
     }
     text
-}
-
-/// The error of a failure, with what to type where it does not say that itself.
-pub(crate) fn with_ways_out(failure: release::Failure, config: &K3sConfig) -> Error {
-    let error = Error::from(failure);
-    if error.next_steps().is_empty() && error.class() != ErrorClass::Interrupted {
-        ways_out(error, config)
-    } else {
-        error
-    }
-}
-
-/// What to type when a release cannot be had.
-fn ways_out(error: Error, config: &K3sConfig) -> Error {
-    let error = match config.mirror {
-        Some(_) => error.next("correct k3s.mirror in .k3s-vm/config.toml, if it is wrong"),
-        None => error.next("set k3s.mirror in .k3s-vm/config.toml, if your network has a mirror of the releases"),
-    };
-    error
-        .next("export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy")
-        .next("k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files")
-        .next("or set image.distribution = \"kubernetes\": upstream Kubernetes, built on this machine")
 }
 
 #[cfg(test)]

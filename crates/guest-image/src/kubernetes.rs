@@ -1,6 +1,6 @@
-//! The distribution `kubernetes`: its programs, built from a Go module in one invocation.
+//! The distribution `kubernetes`: programs that one invocation of Go builds from a module.
 //!
-//! Go's own cache makes an interrupted or repeated build go on where it was; this part keeps the results.
+//! Go's build cache lets an interrupted build continue where it stopped; the finished programs are a cached part.
 
 mod go_progress;
 mod go_toolchain;
@@ -13,15 +13,15 @@ use model::paths::CachePaths;
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Event, EventSink, Result};
 
-use crate::ImageRequest;
 use crate::contract::{Contract, GoBuild, filled};
 use crate::distribution::{Distribution, Payload, Work};
 use crate::fingerprint::Fingerprint;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use go_progress::GoProgress;
 use go_toolchain::Go;
 
-/// The task that events name.
+/// The task name in events.
 const TASK: &str = "kubernetes";
 
 /// Upstream Kubernetes, built from source.
@@ -33,16 +33,16 @@ pub(crate) struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// The one whose sources are in `sources` (the repository's `guest/`).
+    /// Reads the contract in `sources` (the repository's `guest/`).
     ///
     /// # Errors
-    /// A contract that cannot be used.
+    /// A Failed error for a contract that cannot be used.
     pub(crate) fn read(sources: &Path, architecture: &'static str) -> Result<Self> {
         let directory = sources.join("kubernetes");
         let contract = Contract::read(&directory)?;
         let build = contract.build.clone().ok_or_else(|| {
             Error::new(ErrorClass::Failed, format!("{} cannot be used", directory.join("contract.json").display()))
-                .because("it does not say how its programs are built")
+                .because("it has no fields of a build")
         })?;
         Ok(Kubernetes { directory, architecture, contract, build })
     }
@@ -61,8 +61,8 @@ impl Distribution for Kubernetes {
         &self.directory
     }
 
-    fn add_inputs(&self, print: Fingerprint) -> Fingerprint {
-        print
+    fn add_inputs(&self, fingerprint: Fingerprint) -> Fingerprint {
+        fingerprint
     }
 
     fn requirements(&self, cache: &CachePaths) -> Vec<Requirement> {
@@ -98,7 +98,8 @@ impl Distribution for Kubernetes {
     }
 }
 
-/// What identifies the programs: sources and the way they are built. The overlay of the guest is no source of them.
+/// The fingerprint of the programs: their sources and how they are built. The guest's overlay is not one of the
+/// sources.
 fn fingerprint(directory: &Path, contract: &Contract, build: &GoBuild, architecture: &str) -> Result<Fingerprint> {
     let overlay = Path::new(&contract.overlay).to_owned();
     let wanted = move |path: &Path| !path.starts_with(&overlay) && is_build_input(path);
@@ -110,13 +111,13 @@ fn fingerprint(directory: &Path, contract: &Contract, build: &GoBuild, architect
         .with_directory("sources", directory, &wanted)
 }
 
-/// Everything but documents, the contract (whose build fields are inputs of their own) and tests.
+/// Everything but documents, tests and the contract. The contract's build fields are hashed separately.
 fn is_build_input(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name != "contract.json" && !name.ends_with(".md") && !name.ends_with("_test.go")
 }
 
-/// The directory of programs inside the part.
+/// The directory of the programs in a cached part.
 fn programs(part: &Path) -> PathBuf {
     part.join("bin")
 }
@@ -124,7 +125,7 @@ fn programs(part: &Path) -> PathBuf {
 /// Builds the programs into `into`.
 ///
 /// # Errors
-/// What the compiler said, with the command.
+/// The output of the compiler, with the command.
 fn build(
     into: &Path,
     directory: &Path,
@@ -137,7 +138,7 @@ fn build(
     host::files::create_dir(&bin)?;
     let mut progress = GoProgress::new(TASK);
     events.emit(progress.begin());
-    // Counting is a courtesy: without it the build goes on with a number that has no total.
+    // Without a count the progress only lacks a total.
     let stale = stale_packages(directory, build, go).deadline(deadline.left()).run();
     progress.expect(stale.map(|text| text.lines().filter(|line| !line.is_empty()).count()).unwrap_or(0));
     let result = build_command(directory, build, go, &bin)
@@ -147,7 +148,7 @@ fn build(
     result.map_err(|error| {
         error
             .context("the programs of the distribution `kubernetes` cannot be built")
-            .next("run the command again: it goes on where it stopped")
+            .next("run the command again: it continues where it stopped")
     })
 }
 
@@ -157,7 +158,7 @@ fn build_command(directory: &Path, build: &GoBuild, go: &Go, bin: &Path) -> Comm
     go_command(directory, build, go).arg(verb).arg("-v").args(words).args(&build.packages)
 }
 
-/// Prints the packages that the build will compile. The flags are the build's, for they decide what is stale.
+/// Lists the packages that the build will compile. It needs the flags of the build, which decide what is stale.
 fn stale_packages(directory: &Path, build: &GoBuild, go: &Go) -> Command {
     let mut flags: Vec<&String> = build.command.iter().skip(2).collect();
     if let Some(output) = flags.iter().position(|flag| *flag == "-o") {
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_follows_sources_and_flags_but_not_the_overlay_documents_or_tests() {
+    fn the_key_depends_on_sources_and_flags_but_not_on_the_overlay_documents_or_tests() {
         let scratch = tempfile::tempdir().unwrap();
         let path = |name: &str| scratch.path().join(name);
         std::fs::create_dir_all(path("rootfs/etc")).unwrap();

@@ -1,4 +1,4 @@
-//! Reads and writes the manifest of a guest image, and proves that a directory keeps the contract's data part.
+//! Reads and writes the manifest of a guest image, and checks it against the guest contract.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use host::digest::Sha256;
 use model::guest_image::{GuestImage, GuestImageManifest, OLDEST_SCHEMA, SCHEMA, file};
 use model::{Error, ErrorClass, Result};
 
-/// The image in `directory`.
+/// Opens the guest image in `directory`.
 ///
 /// # Errors
-/// `class` names all that is missing or wrong.
+/// An error of `class` that lists everything that is missing or wrong.
 pub(crate) fn read_image(directory: &Path, fingerprint: String, class: ErrorClass) -> Result<GuestImage> {
-    let failed = || Error::new(class, format!("{} is no guest image", directory.display()));
+    let failed = || Error::new(class, format!("{} is not a guest image", directory.display()));
     let path = GuestImage::manifest_path(directory);
     let text = host::files::read_text_optional(&path)?
         .ok_or_else(|| failed().because(format!("it has no {}", file::MANIFEST)))?;
@@ -29,16 +29,16 @@ pub(crate) fn read_image(directory: &Path, fingerprint: String, class: ErrorClas
     Err(mistakes.into_iter().fold(failed(), |error, mistake| error.because(mistake)))
 }
 
-/// Writes the manifest into `directory`, with the digests of the files that are there.
+/// Writes the manifest into `directory`, with the digests of its files.
 pub(crate) fn write(directory: &Path, manifest: GuestImageManifest) -> Result<()> {
-    let manifest = GuestImageManifest { files: crate::soundness::digests(directory)?, ..manifest };
+    let manifest = GuestImageManifest { files: crate::integrity::digests(directory)?, ..manifest };
     let mut text = serde_json::to_string_pretty(&manifest)
         .map_err(|error| Error::new(ErrorClass::Failed, "the manifest cannot be written").because(error))?;
     text.push('\n');
     host::files::write_atomic(&GuestImage::manifest_path(directory), text.as_bytes(), host::files::Mode::Exactly(0o644))
 }
 
-/// What in a manifest breaks the guest contract. Pure.
+/// Lists what in a manifest breaks the guest contract. Pure.
 fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
     let mut mistakes = Vec::new();
     if !(OLDEST_SCHEMA..=SCHEMA).contains(&manifest.schema) {
@@ -59,9 +59,9 @@ fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
     if manifest.certificate_days == 0 {
         mistakes.push("certificate_days = 0: the API's certificate must live at least a day".to_owned());
     }
-    // QEMU looks for it anywhere in the line, and gives the kernel a video mode that a board without VGA does not have.
+    // QEMU finds `vga=` anywhere in the line and sets a video mode, which a machine without VGA does not have.
     if let Some(word) = manifest.kernel_command_line.split_whitespace().find(|word| word.contains("vga=")) {
-        mistakes.push(format!("kernel_command_line has {word}: without VGA the kernel waits 30 s for a key then"));
+        mistakes.push(format!("kernel_command_line has {word}: a kernel without VGA then waits 30 s for a key"));
     }
     for (name, value) in [
         ("kernel_command_line", &manifest.kernel_command_line),
@@ -84,7 +84,7 @@ fn mistakes(manifest: &GuestImageManifest, architecture: &str) -> Vec<String> {
 #[cfg(test)]
 use model::guest_image::FileDigest;
 
-/// That of an image whose files are empty.
+/// The manifest of a guest image with empty files.
 #[cfg(test)]
 pub(crate) fn example() -> GuestImageManifest {
     GuestImageManifest {
@@ -114,11 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_complete_directory_is_an_image_and_an_incomplete_one_names_all_that_is_missing() {
+    fn a_complete_directory_is_an_image_and_of_an_incomplete_one_all_missing_files_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let read = || read_image(directory.path(), "f".to_owned(), ErrorClass::Config);
         assert_eq!(read().unwrap_err().why(), ["it has no manifest.json"]);
-        assert!(write(directory.path(), example()).is_err(), "there is nothing to have digests of");
+        assert!(write(directory.path(), example()).is_err(), "there are no files to compute digests of");
         std::fs::write(GuestImage::manifest_path(directory.path()), serde_json::to_vec(&example()).unwrap()).unwrap();
         assert_eq!(read().unwrap_err().why(), ["it has no kernel", "it has no initrd", "it has no root.qcow2"]);
         for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!((image.manifest, image.fingerprint.as_str()), (example(), "f"));
     }
 
-    /// From a profile of nixpkgs: longer than the test of KVM waits, so KVM was refused on every NixOS machine.
+    /// A profile of nixpkgs sets it. The wait is longer than the test of KVM, so KVM was refused for every NixOS guest.
     #[test]
     fn a_video_mode_made_the_kernel_wait_half_a_minute_for_a_key() {
         for line in ["console=ttyS0 panic=1 boot.panic_on_fail vga=0x317 nomodeset", "vga=ask", "root=/dev/vda x.vga=0"]

@@ -1,6 +1,6 @@
-//! The provider `nix`: a NixOS guest that the host's Nix makes from `guest/nixos`, copied out of Nix's store.
+//! The provider `nix`: the host's Nix builds a NixOS guest from `guest/nixos`, which is copied out of Nix's store.
 //!
-//! It calls `nix-build` and nothing else of Nix, and only where the image of the inputs is not in the cache.
+//! It calls only `nix-build`, and only if the cache has no guest image of the same inputs.
 
 mod build;
 mod failure;
@@ -21,29 +21,29 @@ use model::paths::ProjectPaths;
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::fingerprint::Fingerprint;
-use crate::generations;
 use crate::manifest::read_image;
 use crate::provider::Provider;
+use crate::rebuilds;
+use crate::request::ImageRequest;
 use crate::store::Store;
 use build::Build;
 use settings::Settings;
 
 pub(crate) use program::{Places, Program, WITHOUT_NIX, is_too_old, too_old};
 
-/// Raised when the way of building changes while its inputs do not.
+/// To be raised when the build changes while its inputs do not.
 const BUILDER: &str = "1";
-/// What `configuration.nix` is at first.
+/// The initial content of `configuration.nix`.
 const CONFIGURATION: &str = include_str!("nix/configuration.nix");
 
-/// Guests that Nix makes.
+/// The provider `nix`.
 pub(crate) struct Nix {
-    /// Where Nix may be.
+    /// Where to look for Nix.
     pub(crate) places: Places,
 }
 
-/// All that a build is made from.
+/// The inputs of a build, and its key.
 struct Plan {
     project: ProjectPaths,
     settings: String,
@@ -51,10 +51,10 @@ struct Plan {
 }
 
 impl Plan {
-    /// Reads it; runs nothing.
+    /// Reads the inputs. Runs no program.
     fn read(request: &ImageRequest) -> Result<Self> {
         let settings = settings_of(request).map_err(|why| {
-            Error::new(ErrorClass::Config, "a NixOS guest cannot be what the configuration says")
+            Error::new(ErrorClass::Config, "the configuration asks for something that a NixOS guest cannot have")
                 .because(why)
                 .next(WITHOUT_NIX)
         })?;
@@ -62,40 +62,40 @@ impl Plan {
         let settings = settings.render();
         let is_source = |path: &Path| path.extension().is_none_or(|extension| extension != "md");
         let guest = |name: &str| request.sources.join(name);
-        let mut print = Fingerprint::of("nixos guest image")
+        let mut fingerprint = Fingerprint::of("nixos guest image")
             .with("builder", BUILDER)
             .with("schema", SCHEMA.to_string())
             .with("settings", &settings)
             .with("nixpkgs", format!("{:?}", request.config.nixpkgs))
             .with_directory("nixos", &guest("nixos"), &is_source)?
-            // Files that the NixOS guest shares with others.
+            // The NixOS guest uses files of the other guests.
             .with_directory("debian", &guest("debian/rootfs"), &is_source)?
             .with_directory("k3s", &guest("k3s"), &is_source)?;
         for (name, content) in users_files(&project)? {
-            print = print.with(&name, content);
+            fingerprint = fingerprint.with(&name, content);
         }
-        Ok(Plan { project, settings, key: print.key() })
+        Ok(Plan { project, settings, key: fingerprint.key() })
     }
 
     fn find(&self, request: &ImageRequest) -> Result<Option<GuestImage>> {
-        generations::newest_sound(request.cache, &self.key, request.events)
+        rebuilds::newest_undamaged(request.cache, &self.key, request.events)
     }
 
-    /// Writes the files that Nix reads: the user's part if there is none yet, the rest anew.
+    /// Writes the files that Nix reads. `configuration.nix` is the user's and is only created if it is missing.
     fn write(&self, request: &ImageRequest) -> Result<()> {
         files::create_private_dir(&self.project.nix_directory())?;
         let configuration = self.project.nix_configuration();
         if files::read_optional(&configuration)?.is_none() {
             files::write_atomic(&configuration, CONFIGURATION.as_bytes(), Mode::Exactly(0o644))?;
             let shown = configuration.strip_prefix(request.project).unwrap_or(&configuration).display();
-            request.events.note(format!("made {shown}: what you add there becomes a part of the guest"));
+            request.events.note(format!("created {shown}: what you add there becomes a part of the guest"));
         }
         files::write_atomic(&self.project.nix_settings(), self.settings.as_bytes(), Mode::Exactly(0o644))
     }
 }
 
-/// What of the configuration a NixOS guest cannot be, as a clause.
-pub(crate) fn misfit(request: &ImageRequest) -> Option<String> {
+/// What the configuration asks for and a NixOS guest cannot have, as a clause.
+pub(crate) fn unsupported(request: &ImageRequest) -> Option<String> {
     settings_of(request).err()
 }
 
@@ -103,7 +103,7 @@ fn settings_of(request: &ImageRequest) -> Result<Settings, String> {
     Settings::of(request.config, request.k3s, std::env::consts::ARCH)
 }
 
-/// The user's Nix files, by name; a `configuration.nix` that is not there counts as what will be made.
+/// The user's Nix files, by name. A missing `configuration.nix` counts with its initial content.
 fn users_files(project: &ProjectPaths) -> Result<Vec<(String, Vec<u8>)>> {
     let directory = project.nix_directory();
     let entries = match std::fs::read_dir(&directory) {
@@ -127,14 +127,14 @@ fn users_files(project: &ProjectPaths) -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 impl Nix {
-    /// The host's Nix, new enough.
+    /// Finds the host's Nix and checks its version.
     fn program(&self, request: &ImageRequest) -> Result<Program> {
-        let program = self.places.find().ok_or_else(|| self.places.none())?;
+        let program = self.places.find().ok_or_else(|| self.places.not_found())?;
         program.check(request.cache, request.events)?;
         Ok(program)
     }
 
-    /// Builds the image under the name `key`.
+    /// Builds the guest image under the name `key`. `refresh` looks for newer archives of channels.
     fn make(&self, request: &ImageRequest, plan: &Plan, key: String, refresh: bool) -> Result<GuestImage> {
         let deadline = Deadline::after(request.deadline);
         let program = self.program(request)?;
@@ -142,7 +142,7 @@ impl Nix {
         let store = Store { compares: false, directory: &images, locks: &locks, remove: &files::remove };
         let events = request.events;
         let directory = store.ensure(&key, "the guest image", deadline.left(), events, |into| {
-            // Settings and link are the project's, whose instances may be of different images.
+            // A project has one `settings.json` and one link, but its instances may use different guest images.
             let project =
                 Fingerprint::of("project").with("directory", plan.project.root().as_os_str().as_encoded_bytes());
             let lock = locks.join(format!("nix-{}.lock", project.key()));
@@ -164,7 +164,8 @@ impl Nix {
     }
 }
 
-/// Copies an image, so that no collection of Nix's garbage takes a disk from under an instance.
+/// Copies a guest image out of Nix's store, whose garbage collection must not remove the backing file of an instance's
+/// disk.
 fn copy(from: &Path, into: &Path) -> Result<()> {
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK, file::MANIFEST] {
         let (source, target): (PathBuf, PathBuf) = (from.join(name), into.join(name));
@@ -172,10 +173,10 @@ fn copy(from: &Path, into: &Path) -> Result<()> {
         let written = File::create_new(&target).and_then(|file| sparse_copy::copy(&read, &file));
         written.map_err(|error| at_path("write", &target, &error))?;
     }
-    // What is copied is what Nix promised.
+    // Verifies the copy.
     let image = read_image(into, String::new(), ErrorClass::Failed)?;
-    crate::soundness::compare(&image)
-        .map_err(|why| Error::new(ErrorClass::Failed, "the guest image that Nix made is damaged").because(why))
+    crate::integrity::compare(&image)
+        .map_err(|why| Error::new(ErrorClass::Failed, "the guest image that Nix built is damaged").because(why))
 }
 
 impl Provider for Nix {
@@ -185,7 +186,7 @@ impl Provider for Nix {
 
     fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>> {
         Plan::read(request)?;
-        self.program(request)?.tell_place(request.events);
+        self.program(request)?.note_place(request.events);
         Ok(Vec::new())
     }
 
@@ -194,7 +195,7 @@ impl Provider for Nix {
         match plan.find(request)? {
             Some(image) => Ok(image),
             None => {
-                let key = generations::unused(request.cache, &plan.key, request.events)?;
+                let key = rebuilds::unused(request.cache, &plan.key, request.events)?;
                 self.make(request, &plan, key, false)
             }
         }
@@ -202,7 +203,7 @@ impl Provider for Nix {
 
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
         let plan = Plan::read(request)?;
-        let key = generations::next(&request.cache.images(), &plan.key)?;
+        let key = rebuilds::next(&request.cache.images(), &plan.key)?;
         self.make(request, &plan, key, true)
     }
 }

@@ -1,4 +1,4 @@
-//! The provider `prebuilt`: a directory that the user names, checked against the guest contract, never changed.
+//! The provider `prebuilt`: checks a directory of the user against the guest contract and never changes it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,12 +7,12 @@ use model::guest_image::{GuestImage, file};
 use model::requirement::Requirement;
 use model::{Error, ErrorClass, Result};
 
-use crate::ImageRequest;
 use crate::fingerprint::Fingerprint;
 use crate::manifest::read_image;
 use crate::provider::Provider;
+use crate::request::ImageRequest;
 
-/// Images that somebody else has built.
+/// Guest images that this tool did not build.
 pub(crate) struct Prebuilt;
 
 impl Provider for Prebuilt {
@@ -25,14 +25,14 @@ impl Provider for Prebuilt {
         if !directory.is_dir() {
             return Err(Error::new(
                 ErrorClass::Config,
-                format!("the guest image {} is not there", directory.display()),
+                format!("the guest image {} does not exist", directory.display()),
             )
             .because("image.directory in .k3s-vm/config.toml names it")
             .next("set image.directory to a directory with kernel, initrd, root.qcow2 and manifest.json"));
         }
         let fingerprint = fingerprint(&directory)?;
         let image = read_image(&directory, fingerprint, ErrorClass::Config)?;
-        crate::soundness::check(&image, request.cache).map_err(|why| damaged(&directory, &why))?;
+        crate::integrity::check(&image, request.cache).map_err(|why| damaged(&directory, &why))?;
         Ok(Some(image))
     }
 
@@ -41,36 +41,37 @@ impl Provider for Prebuilt {
     }
 
     fn ensure(&self, request: &ImageRequest) -> Result<GuestImage> {
-        self.locate(request)?.ok_or_else(|| Error::new(ErrorClass::Config, "the guest image is not there"))
+        self.locate(request)?.ok_or_else(|| Error::new(ErrorClass::Config, "the guest image does not exist"))
     }
 
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage> {
         let directory = request.config.directory.as_deref().unwrap_or_default();
         Err(Error::new(ErrorClass::Config, "a prebuilt guest image cannot be rebuilt")
-            .because(format!("image.directory = \"{directory}\" in .k3s-vm/config.toml names files of yours"))
-            .next("k3s-vm reset    # with the image as it is"))
+            .because(format!("image.directory = \"{directory}\" in .k3s-vm/config.toml names your own files"))
+            .next("k3s-vm reset    # with the guest image as it is"))
     }
 }
 
 fn damaged(directory: &Path, why: &str) -> Error {
     Error::new(ErrorClass::Config, format!("the guest image {} is damaged", directory.display()))
         .because(why)
-        .because(format!("{} says what was built", file::MANIFEST))
-        .next("put the files there again as they were built; disks that were made on them need those very bytes")
-        .next("image.directory in .k3s-vm/config.toml names another image, for `k3s-vm reset`")
+        .because(format!("{} has the digests of the files as they were built", file::MANIFEST))
+        .next("restore the files as they were built; disks that were made on them need exactly these bytes")
+        .next("or set image.directory in .k3s-vm/config.toml to another guest image, then run `k3s-vm reset`")
 }
 
-/// The manifest's bytes, and size, inode and time of each file: reading a disk at every command would take seconds.
+/// Identifies a prebuilt guest image by its manifest and by the size and time of each file: to read a disk at every
+/// command would take seconds.
 pub(crate) fn fingerprint(directory: &Path) -> Result<String> {
     let manifest = host::files::read_optional(&GuestImage::manifest_path(directory))?.unwrap_or_default();
-    let mut print = Fingerprint::of("prebuilt image").with(file::MANIFEST, manifest);
+    let mut fingerprint = Fingerprint::of("prebuilt image").with(file::MANIFEST, manifest);
     for name in [file::KERNEL, file::INITRD, file::ROOT_DISK] {
         if let Ok(metadata) = std::fs::metadata(directory.join(name)) {
             let facts = [metadata.size().cast_signed(), metadata.mtime(), metadata.mtime_nsec()];
-            print = print.with(name, facts.map(i64::to_le_bytes).concat());
+            fingerprint = fingerprint.with(name, facts.map(i64::to_le_bytes).concat());
         }
     }
-    Ok(print.key())
+    Ok(fingerprint.key())
 }
 
 #[cfg(test)]

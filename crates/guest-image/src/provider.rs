@@ -1,35 +1,19 @@
-//! The seam between the ways to get a guest image.
+//! The interface of image providers.
 
 use model::Result;
-use model::config;
 use model::guest_image::GuestImage;
 use model::requirement::Requirement;
 
-use crate::ImageRequest;
-use crate::auto::Auto;
-use crate::debian::Debian;
-use crate::nix::{Nix, Places};
-use crate::prebuilt::Prebuilt;
+use crate::request::ImageRequest;
 
-/// A way to get a guest image.
+/// Finds and builds guest images.
 pub(crate) trait Provider {
-    /// The image if it is there; runs no program.
+    /// Finds the guest image, if it exists. Runs no program.
     fn locate(&self, request: &ImageRequest) -> Result<Option<GuestImage>>;
-    /// The host programs that [`Provider::ensure`] needs when the image is not there.
+    /// The host programs that [`Provider::ensure`] needs to build the guest image.
     fn requirements(&self, request: &ImageRequest) -> Result<Vec<Requirement>>;
-    /// Finds or builds the image.
+    /// Finds the guest image or builds it.
     fn ensure(&self, request: &ImageRequest) -> Result<GuestImage>;
-    /// Builds the image once more, beside the one that is there.
+    /// Builds the guest image again, beside the existing one.
     fn rebuild(&self, request: &ImageRequest) -> Result<GuestImage>;
-}
-
-/// The provider that the configuration means.
-pub(crate) fn of(configured: config::Provider) -> Box<dyn Provider> {
-    let nix = || Nix { places: Places::of_process() };
-    match configured {
-        config::Provider::Auto => Box::new(Auto { nix: nix() }),
-        config::Provider::Nix => Box::new(nix()),
-        config::Provider::Debian => Box::new(Debian),
-        config::Provider::Prebuilt => Box::new(Prebuilt),
-    }
 }

@@ -1,6 +1,6 @@
-//! A directory of finished things, each named by its key: built once, under a lock, complete or absent.
+//! A cache directory of artifacts, each named by its key: built once, under a lock, complete or absent.
 //!
-//! It knows names, locks and renames; what is built is the caller's.
+//! It knows names, locks and renames; the caller builds the artifact.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,38 +13,41 @@ use host::io_error::at_path;
 use host::lock::FileLock;
 use model::{Error, ErrorClass, EventSink, Result};
 
-use crate::fingerprint::{Kind, entries};
+use crate::directory_entries::{Kind, entries};
 
 const PARTIAL: &str = ".partial";
-/// The SHA-256 of each file of a part, by its path in it.
+/// The file with the SHA-256 of each file of an artifact, by its relative path.
 const DIGESTS: &str = "digests.json";
 
-/// Removes a directory of a builder, which may hold files of other owners.
+/// Removes a directory of a builder, which may contain files of other owners.
 pub(crate) type Remove<'a> = &'a (dyn Fn(&Path) -> Result<()> + Sync);
 
-/// A directory of finished things and the locks of those that are being built.
+/// A directory of finished artifacts, and the locks of those that are being built.
 #[derive(Clone, Copy)]
 pub(crate) struct Store<'a> {
     /// The directory.
     pub(crate) directory: &'a Path,
-    /// Where the locks are.
+    /// The directory of the locks.
     pub(crate) locks: &'a Path,
-    /// How what a dead builder left is removed.
+    /// Removes an incomplete or damaged artifact.
     pub(crate) remove: Remove<'a>,
-    /// Whether what is there is read and compared with what was built before it is used once more, and built anew if it
-    /// is damaged. Guest images are checked by their manifests, and never removed for it.
+    /// Whether an artifact is compared with its digests before each use, and built again if it is damaged. Not for
+    /// guest images: those are verified by their manifests and never removed.
     pub(crate) compares: bool,
 }
 
 impl Store<'_> {
-    /// The finished thing of this key, if it is there.
+    /// The finished artifact of this key, if it exists.
     pub(crate) fn find(&self, key: &str) -> Option<PathBuf> {
         let path = self.directory.join(key);
         path.is_dir().then_some(path)
     }
 
-    /// Finds the thing or calls `build` with a new, empty directory, which gets its name when `build` succeeds.
-    /// `what` names it for whoever waits for another builder.
+    /// Finds the artifact, or calls `build` with a new, empty directory, which is renamed to the key when `build`
+    /// succeeds. `what` names the artifact in messages; `deadline` bounds the wait for another builder.
+    ///
+    /// # Errors
+    /// That of `build`, of the lock, or of the directory.
     pub(crate) fn ensure(
         &self,
         key: &str,
@@ -62,15 +65,15 @@ impl Store<'_> {
         let _lock = FileLock::acquire(&self.lock(key), what, deadline, events)?;
         if let Some(found) = self.find(key) {
             let Some(why) = self.damage(&found) else { return Ok(found) };
-            events.warning(format!("{} is damaged: {why}; it is made anew", found.display()));
+            events.warning(format!("{} is damaged: {why}; it is built again", found.display()));
             (self.remove)(&found)?;
         }
-        self.sweep(events)?;
+        self.sweep()?;
         let partial = self.directory.join(format!("{key}{PARTIAL}"));
         (self.remove)(&partial)?;
         host::files::create_dir(&partial)?;
         if let Err(error) = build(&partial).and_then(|()| self.describe(&partial)) {
-            // The first error is the one to tell; what cannot be removed now is removed by the next builder.
+            // The error of the build matters more; the next builder removes what could not be removed now.
             if let Err(second) = (self.remove)(&partial) {
                 events.debug(second.to_string());
             }
@@ -81,7 +84,7 @@ impl Store<'_> {
         Ok(finished)
     }
 
-    /// Writes down what was built.
+    /// Writes the digests of a finished artifact.
     fn describe(&self, directory: &Path) -> Result<()> {
         if !self.compares {
             return Ok(());
@@ -93,12 +96,13 @@ impl Store<'_> {
                 digests.insert(entry.relative, Sha256::of_file(&path)?.to_string());
             }
         }
-        let text = serde_json::to_vec_pretty(&digests)
-            .map_err(|error| Error::new(ErrorClass::Failed, "cannot describe what was built").because(error))?;
+        let text = serde_json::to_vec_pretty(&digests).map_err(|error| {
+            Error::new(ErrorClass::Failed, "the digests of what was built cannot be written").because(error)
+        })?;
         host::files::write_atomic(&directory.join(DIGESTS), &text, Mode::Exactly(0o644))
     }
 
-    /// What is wrong with a thing that is there. One of a version that wrote no digests is taken as it is.
+    /// The damage of an artifact, if there is any. One without digests, of an older version, counts as undamaged.
     fn damage(&self, directory: &Path) -> Option<String> {
         if !self.compares {
             return None;
@@ -109,23 +113,21 @@ impl Store<'_> {
         };
         digests.into_iter().find_map(|(name, expected)| match Sha256::of_file(&directory.join(&name)) {
             Ok(found) if Sha256::parse(&expected) == Some(found) => None,
-            Ok(found) => Some(format!("{} has the SHA-256 {found}, built was {expected}", name.display())),
+            Ok(found) => Some(format!("{} has the SHA-256 {found} instead of {expected}", name.display())),
             Err(error) => Some(error.to_string()),
         })
     }
 
-    /// Removes what dead builders left: a partial thing whose lock nobody holds.
-    fn sweep(&self, events: &dyn EventSink) -> Result<()> {
+    /// Removes incomplete artifacts of builders that died: those without a held lock.
+    fn sweep(&self) -> Result<()> {
         let read =
             fs::read_dir(self.directory).map_err(|error| at_path("read the directory", self.directory, &error))?;
         for entry in read.flatten() {
             let name = entry.file_name();
             let Some(key) = name.to_str().and_then(|name| name.strip_suffix(PARTIAL)) else { continue };
-            match FileLock::acquire(&self.lock(key), key, Duration::ZERO, events) {
-                Ok(_lock) => (self.remove)(&entry.path())?,
-                // Its builder lives, or it is this builder's own.
-                Err(error) if error.class() == ErrorClass::State => {}
-                Err(error) => return Err(error),
+            // If it is held, the builder is alive; it may be this one.
+            if let Some(_lock) = FileLock::try_acquire(&self.lock(key))? {
+                (self.remove)(&entry.path())?;
             }
         }
         Ok(())
@@ -155,7 +157,7 @@ mod tests {
             Scratch(tempfile::tempdir().unwrap())
         }
         fn directory(&self) -> PathBuf {
-            self.0.path().join("things")
+            self.0.path().join("artifacts")
         }
         fn locks(&self) -> PathBuf {
             self.0.path().join("locks")
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn builders_at_the_same_time_build_once_and_all_get_the_complete_thing() {
+    fn concurrent_builders_build_once_and_all_get_the_complete_artifact() {
         let scratch = Scratch::new();
         let (directory, locks) = (scratch.directory(), scratch.locks());
         let store = Store { compares: false, directory: &directory, locks: &locks, remove: &host::files::remove };
@@ -180,7 +182,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     start.wait();
-                    let path = store.ensure("k", "thing k", LONG, &Silent, |into| {
+                    let path = store.ensure("k", "artifact k", LONG, &Silent, |into| {
                         built.fetch_add(1, Ordering::SeqCst);
                         fs::write(into.join("content"), "whole").unwrap();
                         Ok(())
@@ -194,12 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_build_leaves_nothing_and_the_next_one_begins_anew() {
+    fn a_failed_build_leaves_nothing_and_the_next_one_starts_over() {
         let scratch = Scratch::new();
         let (directory, locks) = (scratch.directory(), scratch.locks());
         let store = Store { compares: false, directory: &directory, locks: &locks, remove: &host::files::remove };
         let error = store
-            .ensure("k", "thing k", LONG, &Silent, |into| {
+            .ensure("k", "artifact k", LONG, &Silent, |into| {
                 fs::write(into.join("half"), "").unwrap();
                 Err(Error::new(ErrorClass::Failed, "no"))
             })
@@ -207,7 +209,7 @@ mod tests {
         assert_eq!(error.what(), "no");
         assert_eq!(store.find("k"), None);
         assert_eq!(scratch.names(), [""; 0]);
-        let path = store.ensure("k", "thing k", LONG, &Silent, |into| {
+        let path = store.ensure("k", "artifact k", LONG, &Silent, |into| {
             assert_eq!(fs::read_dir(into).unwrap().count(), 0);
             Ok(())
         });
@@ -221,7 +223,7 @@ mod tests {
         let store = Store { compares: true, directory: &directory, locks: &locks, remove: &host::files::remove };
         let (built, events) = (AtomicU32::new(0), RecordingSink::default());
         let ensure = || {
-            let path = store.ensure("k", "thing k", LONG, &events, |into| {
+            let path = store.ensure("k", "artifact k", LONG, &events, |into| {
                 built.fetch_add(1, Ordering::SeqCst);
                 fs::create_dir(into.join("bin")).unwrap();
                 fs::write(into.join("bin/program"), "whole").unwrap();
@@ -239,14 +241,14 @@ mod tests {
         fs::remove_file(&program).unwrap();
         assert_eq!(fs::read(ensure()).unwrap(), b"whole");
         assert_eq!((built.load(Ordering::SeqCst), events.warnings().len()), (4, 3));
-        // One of a version that wrote no digests.
+        // An artifact without digests, of an older version.
         fs::remove_file(directory.join("k").join(DIGESTS)).unwrap();
         fs::write(&program, "old").unwrap();
         assert_eq!(fs::read(ensure()).unwrap(), b"old");
     }
 
     #[test]
-    fn what_a_killed_builder_left_is_absent_and_is_swept_while_a_live_ones_stays() {
+    fn what_a_killed_builder_left_is_removed_and_what_a_live_one_builds_stays() {
         let scratch = Scratch::new();
         let (directory, locks) = (scratch.directory(), scratch.locks());
         for name in ["dead.partial", "live.partial", "k.partial"] {
@@ -257,7 +259,7 @@ mod tests {
         let _live = FileLock::acquire(&store.lock("live"), "live", LONG, &Silent).unwrap();
         assert_eq!(store.find("dead"), None);
         store
-            .ensure("k", "thing k", LONG, &Silent, |into| {
+            .ensure("k", "artifact k", LONG, &Silent, |into| {
                 assert_eq!(fs::read_dir(into).unwrap().count(), 0);
                 Ok(())
             })

@@ -30,8 +30,6 @@ pub use failure::{Failure, Reason};
 const MOST_RESUMPTIONS: u32 = 8;
 /// What a download leaves free on the disk.
 const RESERVE: u64 = 256 << 20;
-/// How long to wait for another process that fetches the same file.
-const LOCK_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// One file to fetch.
 #[derive(Clone, Copy)]
@@ -46,6 +44,8 @@ pub struct Download<'a> {
     pub most: u64,
     /// The lock that keeps two processes from fetching it at once.
     pub lock: &'a Path,
+    /// How long to wait for another process that fetches the same file.
+    pub lock_deadline: Duration,
     /// The task that events name.
     pub task: &'a str,
     /// Its name for people ("k3s v1.33.5+k3s1").
@@ -61,7 +61,7 @@ impl Client {
     /// # Errors
     /// The failure of the network, one of class Failed where the digest is another one, or that of the disk.
     pub fn fetch(&self, download: &Download) -> Result<(), Failure> {
-        let _lock = FileLock::acquire(download.lock, download.what, LOCK_DEADLINE, download.events)?;
+        let _lock = FileLock::acquire(download.lock, download.what, download.lock_deadline, download.events)?;
         if download.to.is_file() {
             if Sha256::of_file(download.to)? == download.sha256 {
                 // Whoever removes old downloads sees that it is in use. One that is not ours stays as old as it is.

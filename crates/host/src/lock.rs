@@ -47,15 +47,38 @@ impl FileLock {
     pub fn acquire(path: &Path, what: &str, deadline: Duration, events: &dyn EventSink) -> Result<Self> {
         loop {
             let request = Request { path, what, deadline, events };
-            if let Some(mut file) = request.take(|| open(path).map(Some), Sharing::Alone)? {
-                return match write_holder(&mut file) {
-                    // The lock is held all the same, and `stop` must work on a full disk.
-                    Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-                        Err(at_path("write", path, &error))
-                    }
-                    _ => Ok(FileLock { file: Some(file), is_noted: true }),
-                };
+            if let Some(file) = request.take(|| open(path).map(Some), Sharing::Alone)? {
+                return Self::noted(file, path);
             }
+        }
+    }
+
+    /// Takes the lock at `path` as [`FileLock::acquire`] does, if it is free; `None` if another process or another
+    /// handle of this one holds it. Does not wait.
+    ///
+    /// # Errors
+    /// An error that names the path.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
+        loop {
+            let file = open(path)?;
+            match file.try_lock() {
+                Ok(()) if has_name(&file, path)? => return Self::noted(file, path).map(Some),
+                // Removed or replaced since it was opened.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(at_path("lock", path, &error)),
+            }
+        }
+    }
+
+    /// The lock of a locked file, into which this process writes its name.
+    fn noted(mut file: File, path: &Path) -> Result<Self> {
+        match write_holder(&mut file) {
+            // The lock is held all the same, and `stop` must work on a full disk.
+            Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                Err(at_path("write", path, &error))
+            }
+            _ => Ok(FileLock { file: Some(file), is_noted: true }),
         }
     }
 

@@ -48,7 +48,7 @@ fn an_instance_went_on_on_an_image_that_a_power_cut_had_damaged() {
         [1/3] Checking the host …: all tools are there
         [2/3] Preparing the guest image …
         Error: the guest image PROJECT/image under PROJECT/.k3s-vm/vm/disk.qcow2 is damaged
-          root.qcow2 has the SHA-256 FOUND, built was BUILT
+          root.qcow2 has the SHA-256 FOUND instead of BUILT
           what was written to the disk is there, but parts of it may be unreadable with this image
 
         Next: restore PROJECT/image from a backup, or copy it from a machine that has the same image
@@ -58,11 +58,11 @@ fn an_instance_went_on_on_an_image_that_a_power_cut_had_damaged() {
         insta::assert_snapshot!(digests(setup.says(&["reset", "--no-wait"], 2)), @"
         [1/4] Checking the host …
         Error: the guest image PROJECT/image is damaged
-          root.qcow2 has the SHA-256 FOUND, built was BUILT
-          manifest.json says what was built
+          root.qcow2 has the SHA-256 FOUND instead of BUILT
+          manifest.json has the digests of the files as they were built
 
-        Next: put the files there again as they were built; disks that were made on them need those very bytes
-        Next: image.directory in .k3s-vm/config.toml names another image, for `k3s-vm reset`
+        Next: restore the files as they were built; disks that were made on them need exactly these bytes
+        Next: or set image.directory in .k3s-vm/config.toml to another guest image, then run `k3s-vm reset`
         ");
         assert!(disk.exists());
         fs::write(&image, &whole).unwrap();

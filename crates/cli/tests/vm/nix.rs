@@ -50,7 +50,7 @@ fn nix_builds_once_and_no_other_verb_calls_it() {
     let nixos = Nixos::new("2.26.3", "auto");
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 0), @r"
     [1/3] Checking the host …: all tools are there
-    Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
+    Note: created .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
     [2/3] Preparing the guest image …: kubernetes v1.0.0
     [3/3] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
     ");
@@ -89,7 +89,7 @@ fn an_interrupted_build_leaves_nothing_half_done() {
     assert_eq!(output.status.code(), Some(130));
     insta::assert_snapshot!(nixos.setup.steady(&String::from_utf8_lossy(&output.stderr)), @r"
     [1/3] Checking the host …: all tools are there
-    Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
+    Note: created .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
     [2/3] Preparing the guest image …
     Error: interrupted while preparing the guest image
       interrupted while `nix-build` ran
@@ -108,7 +108,7 @@ fn a_nix_that_is_too_old_is_an_error_where_it_was_ordered() {
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 69), @r"
     [1/3] Checking the host …
     Error: Nix 2.8.0 is too old: nixpkgs needs 2.18 or newer
-      PROGRAMS/nix-build is that of your PATH or profile
+      PROGRAMS/nix-build is the one in your PATH or profile
 
     Next: nix upgrade-nix    # or as your system does it
     Next: k3s-vm start --provider debian    # a Debian guest, made without Nix
@@ -121,7 +121,7 @@ fn a_failed_build_is_told_with_the_end_of_its_log() {
     nixos.fake.says(include_str!("../../../guest-image/src/nix/recorded/builder-failed-2.26.log"), 100);
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 1), @r"
     [1/3] Checking the host …: all tools are there
-    Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
+    Note: created .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
     [2/3] Preparing the guest image …
     Error: the build of fail failed
       its builder ended with exit code 3
@@ -148,8 +148,8 @@ fn a_failed_build_is_told_with_the_end_of_its_log() {
       | l 29
       | error: builder for '/nix/store/fb4513wdyaifsshwn16n98yc2iiyh04c-fail.drv' failed with exit code 3
 
-    Next: nix-store --read-log /nix/store/fb4513wdyaifsshwn16n98yc2iiyh04c-fail.drv    # all that it said
-    Next: less PROJECT/.k3s-vm/nix-build.log    # all that Nix said
+    Next: nix-store --read-log /nix/store/fb4513wdyaifsshwn16n98yc2iiyh04c-fail.drv    # its whole output
+    Next: less PROJECT/.k3s-vm/nix-build.log    # the whole output of Nix
     Next: k3s-vm start --provider debian    # a Debian guest, made without Nix
     ");
 }
@@ -162,10 +162,10 @@ fn an_unreachable_cache_stops_the_build_and_names_debian() {
     nixos.fake.hangs();
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 69), @r"
     [1/3] Checking the host …: all tools are there
-    Note: made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
+    Note: created .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest
     [2/3] Preparing the guest image …
-    Error: 2113 things would have to be compiled for the guest image
-      no cache of Nix that has them can be reached
+    Error: 2113 derivations would have to be compiled for the guest image
+      no binary cache of Nix that has them can be reached
       https://cache.nixos.org: Could not connect to server (7) Failed to connect to 127.0.0.1 port 9 after 0 ms: Could not connect to server
 
     Next: export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too

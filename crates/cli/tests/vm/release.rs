@@ -92,7 +92,7 @@ fn the_checksums_are_none() {
     [1/11] Checking the host …
     Error: http://MIRROR/v1.33.5%2Bk3s1/sha256sum-amd64.txt cannot be used
       it has no SHA-256 of k3s
-      something between here and there may answer in its place, such as a login page
+      something else may have answered in its place, such as a login page of your network
 
     Next: correct k3s.mirror in .k3s-vm/config.toml, if it is wrong
     Next: export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy
@@ -130,8 +130,8 @@ fn a_lock_file_with_a_conflict_is_not_guessed_at() {
         |         ^
       key with no value, expected `=`
 
-    Next: rm PROJECT/.k3s-vm/k3s.lock    # the next start writes it anew
-    Next: or take the one of your version control
+    Next: rm PROJECT/.k3s-vm/k3s.lock    # the next start writes a new one
+    Next: or restore the one in your version control
     ");
 }
 
@@ -215,7 +215,7 @@ fn a_k3s_of_the_users_that_cannot_be_used_is_told_before_anything_is_built() {
     setup.project.write("k3s", "#!/bin/sh\n");
     insta::assert_snapshot!(setup.says(&["start", "--k3s-binary", "k3s"], 2), @r"
     [1/11] Checking the host …
-    Error: PROJECT/k3s is no K3s program for the guest
+    Error: PROJECT/k3s is not a K3s program for the guest
       it is a script, not a program
 
     Next: name the file `k3s` of a release for x86_64: k3s.binary in .k3s-vm/config.toml, or --k3s-binary

@@ -192,9 +192,9 @@ fn a_prebuilt_image_is_not_rebuilt_and_nothing_is_destroyed_for_it() {
     [1/4] Checking the host …: all tools are there
     [2/4] Preparing the guest image …
     Error: a prebuilt guest image cannot be rebuilt
-      image.directory = "image" in .k3s-vm/config.toml names files of yours
+      image.directory = "image" in .k3s-vm/config.toml names your own files
 
-    Next: k3s-vm reset    # with the image as it is
+    Next: k3s-vm reset    # with the guest image as it is
     "#);
         assert_eq!(pid(&setup), before);
     });

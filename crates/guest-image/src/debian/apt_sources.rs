@@ -1,25 +1,23 @@
-//! The host's Debian mirror: where the guest's packages are fetched, found in the host's apt sources.
+//! Finds the host's Debian mirror in its apt sources, to fetch the guest's packages from there.
 //!
-//! Only the address of a mirror is taken; suites and keys are the guest's own. The address is never written anywhere.
+//! Only the address of the mirror is used; suites and keys are the guest's own. The address is not written anywhere.
 
 use std::path::Path;
 
 use super::recipe::SUITE;
 
-/// Releases by which an entry is recognised as Debian's (Ubuntu's and third parties' have other names).
+/// Suites of Debian. Those of Ubuntu and of third parties have other names.
 const DEBIAN_SUITES: [&str; 10] =
     ["bullseye", "bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable", "duke"];
 
-/// One entry of the host's sources: an address and a suite.
+/// An entry of the host's sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
-    /// The address.
     uri: String,
-    /// The suite.
     suite: String,
 }
 
-/// Reads `/etc/apt/sources.list` and `/etc/apt/sources.list.d` below `root`; what cannot be read does not count.
+/// Reads `/etc/apt/sources.list` and `/etc/apt/sources.list.d` below `root`; files that cannot be read are skipped.
 pub(super) fn of_host(root: &Path) -> Vec<Source> {
     let directory = root.join("etc/apt");
     let mut sources = one_line_entries(&std::fs::read_to_string(directory.join("sources.list")).unwrap_or_default());
@@ -38,8 +36,8 @@ pub(super) fn of_host(root: &Path) -> Vec<Source> {
     sources
 }
 
-/// The lines for mmdebstrap: main archive, updates and security of the guest's suite, as far as the host has them.
-/// Empty where the host has no Debian source; then mmdebstrap's own defaults apply.
+/// The lines for mmdebstrap: main archive, updates and, if the host has it, security of the guest's suite. Empty if the
+/// host has no Debian source; then mmdebstrap uses its defaults.
 pub(super) fn mirror_lines(sources: &[Source]) -> Vec<String> {
     let main = sources.iter().find(|source| source.is_debian() && !source.suite.contains('-'));
     let Some(main) = main else { return Vec::new() };
@@ -59,7 +57,7 @@ impl Source {
     }
 }
 
-/// The one-line format of sources.list(5).
+/// Parses the one-line format of sources.list(5).
 fn one_line_entries(text: &str) -> Vec<Source> {
     text.lines()
         .filter_map(|line| {
@@ -75,7 +73,7 @@ fn one_line_entries(text: &str) -> Vec<Source> {
         .collect()
 }
 
-/// The deb822 format of sources.list(5): paragraphs of fields, every address with every suite.
+/// Parses the deb822 format of sources.list(5): in a paragraph, every URI is combined with every suite.
 fn deb822_entries(text: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
@@ -95,7 +93,7 @@ fn deb822_entries(text: &str) -> Vec<Source> {
     sources
 }
 
-/// The words of a field and of the lines that continue it.
+/// The words of a field and of its continuation lines.
 fn field<'a>(paragraph: &[&'a str], name: &str) -> Option<Vec<&'a str>> {
     let mut found: Option<Vec<&str>> = None;
     let mut inside = false;

@@ -1,4 +1,4 @@
-//! The last step: unpacks the tree, lays the project's files over it, seeds container images, makes disk and RAM disk.
+//! The last step of a build: unpacks the tree, adds the project's files, seeds container images, makes the disks.
 
 use std::path::Path;
 
@@ -6,25 +6,23 @@ use host::command::Command;
 use model::guest_image::file;
 use model::{Event, EventSink, Result};
 
-use super::disk;
+use super::overlay::Overlay;
 use super::recipe::Recipe;
 use super::tree_owner::TreeOwner;
-use crate::boot_files;
+use super::{boot_files, disk, tree_archive};
 use crate::distribution::{Content, Payload};
-use crate::overlay::Overlay;
-use crate::tree_archive;
 use host::deadline::Deadline;
 
-/// The task that events name.
+/// The task name in events.
 const TASK: &str = "image";
 
-/// Where the parts are.
+/// What a guest image is assembled from.
 pub(super) struct Inputs<'a> {
-    /// The archive of the tree.
+    /// The archive of the base tree.
     pub(super) tree: &'a Path,
-    /// What the distribution brings.
+    /// The distribution's files.
     pub(super) payload: &'a Payload,
-    /// Directories that are laid over the tree, one after the other.
+    /// Directories that are copied over the tree, in this order.
     pub(super) overlays: [&'a Path; 2],
 }
 
@@ -65,7 +63,7 @@ pub(super) fn assemble(
 
     events.progress(TASK, "writing the root disk".to_owned());
     let (raw, image) = (work.join("root.raw"), into.join(file::ROOT_DISK));
-    disk::build(&tree, &raw, &image, disk_size, owner, deadline.left(), events)?;
+    disk::build(&tree, &raw, &image, disk_size, owner, deadline, events)?;
     owner.remove(&work)?;
     events.emit(Event::TaskFinished { task: TASK.to_owned() });
     Ok(())
@@ -96,7 +94,7 @@ fn unpack(archive: &Path, tree: &Path, owner: TreeOwner) -> Command {
         "--numeric-owner".into(),
         "--same-owner".into(),
         "--same-permissions".into(),
-        // The guest has devtmpfs, and no user but the host's root may make devices.
+        // The guest has devtmpfs, and only the host's root may create device files.
         "--exclude=./dev/*".into(),
         // /lib is a link to usr/lib.
         "--keep-directory-symlink".into(),

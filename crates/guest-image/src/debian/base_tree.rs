@@ -1,6 +1,6 @@
-//! The part of a Debian guest that comes from packages: a tar archive made by mmdebstrap.
+//! Builds the part of a Debian guest that consists of packages: a tar archive made by mmdebstrap.
 //!
-//! Nothing of the project's own is in it but the recipe's customisation.
+//! Of the project's own files it has only what the recipe's customisation script adds.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,19 +8,20 @@ use std::time::Duration;
 use host::command::Command;
 use model::{Error, ErrorClass, Event, EventSink, Result};
 
-use super::recipe::{Architecture, Recipe, SUITE};
+use super::recipe::{Recipe, SUITE};
 use super::tree_owner::TreeOwner;
+use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
 
-/// The archive's name in its part.
+/// The file name of the archive in the cached part.
 const ARCHIVE: &str = "tree.tar";
-/// The task that events name.
+/// The task name in events.
 const TASK: &str = "packages";
 
-/// Debian's keys on the host, by which packages are verified; other systems have them in a package of this name.
+/// Debian's keys, which verify the packages. Other systems have a package with this name, too.
 const KEYRING: &str = "usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// What identifies the tree. The mirror does not count, nor do the versions that it has today.
+/// The fingerprint of the tree. The mirror and its current versions of packages do not count.
 pub(super) fn fingerprint(recipe: &Recipe, architecture: Architecture) -> Fingerprint {
     Fingerprint::of("debian base tree")
         .with("suite", SUITE)
@@ -30,15 +31,15 @@ pub(super) fn fingerprint(recipe: &Recipe, architecture: Architecture) -> Finger
         .with("customize", &recipe.customize)
 }
 
-/// The archive inside the part.
+/// The path of the archive in a cached part.
 pub(super) fn archive(part: &Path) -> PathBuf {
     part.join(ARCHIVE)
 }
 
-/// Makes the archive in `into`.
+/// Builds the archive in `into`.
 ///
 /// # Errors
-/// What mmdebstrap said, with its command.
+/// The output of mmdebstrap, with its command.
 pub(super) fn build(
     into: &Path,
     recipe: &Recipe,
@@ -91,7 +92,7 @@ fn command(
         .arg("--aptopt=Acquire::Retries \"3\"")
         .args(exclusions)
         .arg(format!("--include={}", recipe.packages.join(",")))
-        // The text, not the file: a namespace's users may be unable to read the user's directories.
+        // The text instead of the file, which users of a namespace may be unable to read.
         .arg(format!("--customize-hook={}", recipe.customize))
         .arg(SUITE)
         .arg(archive)
@@ -107,7 +108,7 @@ fn explain(error: Error, progress: &PackageProgress) -> Error {
     }
 }
 
-/// Follows what apt and dpkg print.
+/// Reads progress from the output of apt and dpkg.
 #[derive(Debug, Default)]
 struct PackageProgress {
     done: u64,
@@ -147,7 +148,7 @@ impl PackageProgress {
     }
 }
 
-/// The package's name in "libc6:amd64 (2.41-12) ...".
+/// The package name in "libc6:amd64 (2.41-12) ...".
 fn package(text: &str) -> Option<&str> {
     text.split([':', ' ']).next().filter(|name| !name.is_empty())
 }
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_debians_keys_is_told_which_package_has_them() {
+    fn a_host_without_debians_keys_is_an_error_that_names_the_package() {
         let root = tempfile::tempdir().unwrap();
         let error = check_keyring(root.path()).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Host);
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_follows_what_makes_the_tree_and_nothing_else() {
+    fn the_key_depends_on_what_makes_the_tree_and_nothing_else() {
         let key = |recipe: &Recipe| fingerprint(recipe, AMD64).key();
         let base = key(&recipe());
         let with = |change: fn(&mut Recipe)| {

@@ -1,26 +1,26 @@
-//! The root disk: an ext4 filesystem made from a tree without mounting it, as a qcow2 image.
+//! Makes the root disk: an ext4 filesystem with a tree, without mounting it, as a qcow2 file.
 
 use std::path::Path;
-use std::time::Duration;
 
 use host::command::Command;
+use host::deadline::Deadline;
 use model::{EventSink, Result};
 
 use super::tree_owner::TreeOwner;
 
-/// Makes `image` from `tree`, with `size` bytes of virtual size; `raw` is a file for the step between.
+/// Makes the qcow2 file `image` from `tree`, with `size` bytes of virtual size; `raw` is a temporary file.
 pub(super) fn build(
     tree: &Path,
     raw: &Path,
     image: &Path,
     size: u64,
     owner: TreeOwner,
-    deadline: Duration,
+    deadline: Deadline,
     events: &dyn EventSink,
 ) -> Result<()> {
     for command in [filesystem(tree, raw, size, owner), image_file(raw, image)] {
         events.debug(format!("running {}", command.display()));
-        command.deadline(deadline).run()?;
+        command.deadline(deadline.left()).run()?;
     }
     host::files::remove(raw)
 }
@@ -33,16 +33,16 @@ fn filesystem(tree: &Path, raw: &Path, size: u64, owner: TreeOwner) -> Command {
         "ext4".into(),
         "-L".into(),
         "root".into(),
-        // Nobody's quota, and no reserve for root: all of a guest is root's.
+        // No blocks reserved for root: everything in a guest runs as root.
         "-m".into(),
         "0".into(),
-        // Groups are marked as unwritten, so that the image stays sparse and the guest has nothing to initialise.
+        // Block groups stay uninitialised, so that the file is sparse and the guest has nothing to initialise.
         "-E".into(),
         "lazy_itable_init=1,lazy_journal_init=1,nodiscard".into(),
         // Container images are many small files.
         "-i".into(),
         "16384".into(),
-        // It never grows: it has its full size.
+        // The filesystem has its full size and never grows.
         "-O".into(),
         "^resize_inode".into(),
         "-d".into(),
@@ -53,8 +53,8 @@ fn filesystem(tree: &Path, raw: &Path, size: u64, owner: TreeOwner) -> Command {
     owner.command("mke2fs", arguments)
 }
 
-/// Compressed: a third of the size, and reading all of it costs an idle core one second. Out-of-order writes are safe
-/// for a file that nobody reads before it has its name.
+/// Compression saves two thirds of the size; to read all of it takes one second on an idle core. Out-of-order writes
+/// are safe, since nobody reads the file before it is renamed.
 fn image_file(raw: &Path, image: &Path) -> Command {
     Command::new("qemu-img")
         .args(["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", "-W", "-m", "4"])

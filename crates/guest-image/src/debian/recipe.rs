@@ -1,59 +1,35 @@
-//! The Debian guest's recipe: the suite, and the lists in `guest/debian`.
+//! The recipe of a Debian guest: the suite, and the files in `guest/debian`.
 //!
-//! Reads text; runs nothing.
+//! It reads text and runs nothing.
 
 use std::path::Path;
 
 use host::io_error::at_path;
-use model::{Error, ErrorClass, Result};
+use model::Result;
 
-/// The release of Debian that the guest is made of; nowhere else is it named.
+use crate::architecture::Architecture;
+
+/// The guest's release of Debian. It is named nowhere else.
 pub(crate) const SUITE: &str = "trixie";
-/// The same for people.
+/// The release for people.
 pub(crate) const OPERATING_SYSTEM: &str = "Debian 13 (trixie)";
 
-/// The guest's own kernel command line. Each option is there to save time in an emulated CPU or to keep a name fixed.
+/// The guest's own kernel command line. Its options save time on an emulated CPU or keep a name fixed.
 pub(crate) const KERNEL_COMMAND_LINE: &str = "console=ttyS0 root=/dev/vda rw quiet panic=-1 net.ifnames=0 \
     mitigations=off random.trust_cpu=on audit=0 lsm=capability cryptomgr.notests=1 systemd.show_status=1 TERM=dumb";
-
-/// What differs between architectures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Architecture {
-    /// As `uname -m` and the manifest have it.
-    pub(crate) name: &'static str,
-    /// As Debian has it.
-    pub(crate) debian: &'static str,
-}
-
-impl Architecture {
-    /// The architecture that this program runs on, whose guests it can start.
-    ///
-    /// # Errors
-    /// A Host error on an architecture for which there is no recipe.
-    pub(crate) fn of_host() -> Result<Self> {
-        match std::env::consts::ARCH {
-            "x86_64" => Ok(Architecture { name: "x86_64", debian: "amd64" }),
-            other => Err(Error::new(ErrorClass::Host, format!("no guest image can be built for {other}"))
-                .because("the Debian provider knows x86_64 only")
-                .next(
-                    "name an image of your own: image.provider = \"prebuilt\" and image.directory in .k3s-vm/config.toml",
-                )),
-        }
-    }
-}
 
 /// The files of `guest/debian`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recipe {
-    /// Debian packages, sorted, none twice.
+    /// Debian packages, sorted and without duplicates.
     pub(crate) packages: Vec<String>,
-    /// Patterns of paths that dpkg leaves out.
+    /// Patterns of paths that dpkg does not install.
     pub(crate) leave_out: Vec<String>,
-    /// A shell script that finishes the tree ("$1").
+    /// A shell script that customises the tree in "$1".
     pub(crate) customize: String,
-    /// Kernel modules of the initial RAM disk, by name.
+    /// The names of the initial RAM disk's kernel modules.
     pub(crate) initrd_modules: Vec<String>,
-    /// The program of the initial RAM disk.
+    /// The `init` script of the initial RAM disk.
     pub(crate) initrd_init: Vec<u8>,
 }
 
@@ -82,7 +58,7 @@ fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| at_path("read", path, &error))
 }
 
-/// The lines of a list without comments and blank lines.
+/// The lines of a list, without comments and blank lines.
 fn words(text: &str) -> Vec<String> {
     text.lines()
         .map(|line| line.split('#').next().unwrap_or_default().trim())
@@ -101,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_repositorys_recipe_is_whole_and_takes_the_distributions_packages() {
+    fn the_repositorys_recipe_is_complete_and_takes_the_distributions_packages() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/debian");
         let architecture = Architecture { name: "x86_64", debian: "amd64" };
         let recipe = Recipe::read(&directory, architecture, &["runc".to_owned(), "kmod".to_owned()]).unwrap();

@@ -1,4 +1,4 @@
-//! The key of an image, and what is found without building.
+//! Tests of the key of a guest image, and of what is found without building.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl Consent for No {
     }
 }
 
-/// A copy of the recipe that a test may change, and a cache.
+/// A cache, and a copy of the recipe that a test may change.
 struct Scratch {
     directory: tempfile::TempDir,
     cache: CachePaths,
@@ -118,7 +118,7 @@ fn the_key_changes_with_each_input_and_only_then() {
 }
 
 #[test]
-fn the_key_of_k3s_follows_its_files_and_what_is_left_out() {
+fn the_key_of_k3s_depends_on_its_files_and_on_what_is_disabled() {
     let mut scratch = Scratch::new();
     let program = std::env::current_exe().unwrap();
     scratch.config.distribution = Distribution::K3s;
@@ -135,7 +135,7 @@ fn the_key_of_k3s_follows_its_files_and_what_is_left_out() {
     };
     new(&scratch, "the program");
     scratch.k3s.disable = vec!["traefik".to_owned()];
-    new(&scratch, "what is left out");
+    new(&scratch, "what is disabled");
     std::fs::write(scratch.directory.path().join("images.tar.gz"), [0x1f, 0x8b]).unwrap();
     scratch.k3s.images = Some("images.tar.gz".to_owned());
     new(&scratch, "the container images");
@@ -165,7 +165,7 @@ fn an_image_in_the_cache_is_found_and_taken_without_running_anything() {
 }
 
 #[test]
-fn the_manifest_says_what_the_contract_and_the_recipe_say() {
+fn the_manifest_has_the_values_of_contract_and_recipe() {
     let scratch = Scratch::new();
     let manifest = scratch.plan().manifest(scratch.config.disk);
     assert_eq!(manifest.distribution, "kubernetes");
@@ -175,7 +175,7 @@ fn the_manifest_says_what_the_contract_and_the_recipe_say() {
 }
 
 #[test]
-fn the_first_error_of_two_parts_is_told_and_both_are_let_finish() {
+fn the_first_error_of_two_parts_is_returned_after_both_have_finished() {
     let finished = std::sync::atomic::AtomicBool::new(false);
     let result: Result<((), ())> = both(
         &Silent,

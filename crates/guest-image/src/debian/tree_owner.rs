@@ -1,27 +1,32 @@
-//! As whom the guest's tree is handled: root, or the root of a user namespace of an ordinary user.
+//! The user that builds a guest's tree: root, or root in a user namespace of an ordinary user.
 //!
-//! Files of the guest belong to several users; both ways keep those owners without a mount.
+//! Files of the guest belong to several users. Either way they get these owners without a mount.
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use host::command::Command;
 use model::{Error, ErrorClass, Result};
 
-/// As whom tools that handle the tree run.
+/// Not taken from `timeouts.build`, since a tree is also removed when that time is over. A slow disk needs minutes for
+/// its tens of thousands of files.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(600);
+
+/// The user that runs the tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TreeOwner {
-    /// The user is root.
+    /// The user of this process, who is root.
     Root,
-    /// The user's own uid is root in a namespace whose other users come from `/etc/subuid`.
+    /// Root in a user namespace: the user's own uid. The namespace's other uids come from `/etc/subuid`.
     UserNamespace,
 }
 
 impl TreeOwner {
-    /// The way for this user.
+    /// The owner for this process, after a test that it works.
     ///
     /// # Errors
-    /// A Host error where an ordinary user has no subordinate users or may not make a user namespace.
+    /// A Host error if an ordinary user has no subordinate uids or may not create a user namespace.
     pub(crate) fn of_user() -> Result<Self> {
         if rustix::process::geteuid().is_root() {
             return Ok(TreeOwner::Root);
@@ -34,12 +39,12 @@ impl TreeOwner {
         }
     }
 
-    /// The way for this user, without a look at whether it works; for the list of required programs.
+    /// The owner for this process, without a test; for the list of required programs.
     pub(crate) fn expected() -> Self {
         if rustix::process::geteuid().is_root() { TreeOwner::Root } else { TreeOwner::UserNamespace }
     }
 
-    /// mmdebstrap's word for it.
+    /// The value of mmdebstrap's `--mode`.
     pub(crate) fn mmdebstrap_mode(self) -> &'static str {
         match self {
             TreeOwner::Root => "root",
@@ -52,7 +57,7 @@ impl TreeOwner {
         match self {
             TreeOwner::Root => Command::new(program),
             TreeOwner::UserNamespace => {
-                // unshare looks along the user's PATH alone, which may lack the directories of system administration.
+                // unshare only searches PATH, which may lack the sbin directories.
                 let program = host::tools::find(program).map_or_else(|| program.into(), OsString::from);
                 Command::new("unshare").args(["--map-root-user", "--map-auto", "--"]).arg(program)
             }
@@ -60,11 +65,12 @@ impl TreeOwner {
         .args(arguments)
     }
 
-    /// Removes a directory that may hold files of the tree's users; one that is not there is success.
+    /// Removes a directory that may contain files of the tree's users. Succeeds if it does not exist.
     pub(crate) fn remove(self, path: &Path) -> Result<()> {
         match (self, host::files::remove(path)) {
             (TreeOwner::UserNamespace, Err(_)) => {
-                self.command("rm", ["-rf".into(), "--".into(), path.into()]).run().map(drop)
+                let command = self.command("rm", ["-rf".into(), "--".into(), path.into()]);
+                command.deadline(REMOVAL_DEADLINE).run().map(drop)
             }
             (_, result) => result,
         }
@@ -96,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_namespaces_is_told_what_to_type() {
+    fn a_host_without_namespaces_is_an_error_with_next_steps() {
         let error = no_namespace("unshare: unshare failed: Operation not permitted\n");
         insta::assert_snapshot!(error.next_steps().join("\n"), @r"
         sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER

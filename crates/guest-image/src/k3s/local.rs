@@ -1,4 +1,4 @@
-//! K3s from files of the user's: a program and an archive of container images.
+//! K3s from the user's own files: a program and an archive of container images.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,40 +12,41 @@ use model::{Error, ErrorClass, Result};
 
 use crate::distribution::Content;
 
-/// The name in the guest of an archive that is not compressed there.
+/// The name in the guest of an uncompressed archive.
 pub(super) const PLAIN_ARCHIVE: &str = "k3s-airgap-images.tar";
-/// How long a program may take to say its version.
+/// A program needs milliseconds to print its version, or seconds on a busy host. One that hangs must not hold up a
+/// build.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
-/// What stands for a version that nobody knows.
+/// The version of a program that does not print one.
 const UNKNOWN: &str = "unknown";
 
-/// A program of the user's.
+/// A program of the user.
 pub(super) struct LocalProgram {
-    /// Where it is.
+    /// The path on the host.
     pub(super) path: PathBuf,
-    /// What identifies it.
+    /// The digest of the file.
     pub(super) digest: Sha256,
 }
 
-/// An archive of the user's.
+/// An archive of container images of the user.
 pub(super) struct LocalImages {
     path: PathBuf,
     compressed: bool,
-    /// Its name in the guest, by which K3s knows its format.
+    /// The name in the guest, from which K3s infers the format.
     pub(super) name: &'static str,
-    /// What identifies it.
+    /// The digest of the file.
     pub(super) digest: Sha256,
 }
 
 /// The program `file`, relative to `project`.
 ///
 /// # Errors
-/// A Config error where it is not there or cannot run in the guest.
+/// A Config error if it does not exist or cannot run in the guest.
 pub(super) fn program(project: &Path, file: &str) -> Result<LocalProgram> {
     let path = project.join(file);
     let head = head(&path, "k3s.binary", "--k3s-binary")?;
     if let Some(why) = not_for_guest(&head) {
-        return Err(Error::new(ErrorClass::Config, format!("{} is no K3s program for the guest", path.display()))
+        return Err(Error::new(ErrorClass::Config, format!("{} is not a K3s program for the guest", path.display()))
             .because(why)
             .next("name the file `k3s` of a release for x86_64: k3s.binary in .k3s-vm/config.toml, or --k3s-binary"));
     }
@@ -55,7 +56,7 @@ pub(super) fn program(project: &Path, file: &str) -> Result<LocalProgram> {
 /// The archive `file`, relative to `project`.
 ///
 /// # Errors
-/// A Config error where it is not there or no archive that K3s reads.
+/// A Config error if it does not exist or is not an archive that K3s reads.
 pub(super) fn images(project: &Path, file: &str) -> Result<LocalImages> {
     let path = project.join(file);
     let head = head(&path, "k3s.images", "--k3s-images")?;
@@ -66,7 +67,7 @@ pub(super) fn images(project: &Path, file: &str) -> Result<LocalImages> {
     } else if head.get(257..262) == Some(b"ustar") {
         (false, PLAIN_ARCHIVE)
     } else {
-        return Err(Error::new(ErrorClass::Config, format!("{} is no archive of container images", path.display()))
+        return Err(Error::new(ErrorClass::Config, format!("{} is not an archive of container images", path.display()))
             .because("it is neither tar nor tar compressed with zstd or gzip")
             .next("name the file `k3s-airgap-images-amd64.tar.zst` of a release: k3s.images in .k3s-vm/config.toml, or --k3s-images"));
     };
@@ -74,14 +75,14 @@ pub(super) fn images(project: &Path, file: &str) -> Result<LocalImages> {
 }
 
 impl LocalImages {
-    /// What the guest gets.
+    /// The content of the file in the guest.
     pub(super) fn content(&self) -> Content {
         if self.compressed { Content::Compressed(self.path.clone()) } else { Content::File(self.path.clone()) }
     }
 }
 
 impl LocalProgram {
-    /// What it says of itself when it runs here, else what its bytes say, else "unknown".
+    /// The version that it prints when it runs on this host, else the first one in its bytes, else "unknown".
     pub(super) fn version(&self) -> String {
         let said = Command::new(&self.path).arg("--version").deadline(VERSION_DEADLINE).run();
         said.ok()
@@ -91,10 +92,10 @@ impl LocalProgram {
     }
 }
 
-/// The first bytes of a file that the user named.
+/// The first bytes of the user's file. `key` and `flag` name it in an error.
 fn head(path: &Path, key: &str, flag: &str) -> Result<Vec<u8>> {
     if !path.is_file() {
-        return Err(Error::new(ErrorClass::Config, format!("{} is not there", path.display()))
+        return Err(Error::new(ErrorClass::Config, format!("{} does not exist", path.display()))
             .because(format!("{key} in .k3s-vm/config.toml or {flag} names it"))
             .next(format!("correct {key} or {flag}")));
     }
@@ -104,7 +105,7 @@ fn head(path: &Path, key: &str, flag: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Why a program that begins so cannot run in a guest for x86_64 (elf(5)); nothing where it can.
+/// Why a program with these first bytes cannot run in an x86_64 guest (elf(5)). None if it can.
 fn not_for_guest(head: &[u8]) -> Option<String> {
     let Some(rest) = head.strip_prefix(b"\x7fELF") else {
         return Some(match head {
@@ -123,11 +124,11 @@ fn not_for_guest(head: &[u8]) -> Option<String> {
         (2, 2 | 3, 183) => Some("it is for aarch64".to_owned()),
         (2, 2 | 3, other) => Some(format!("it is for another machine (ELF number {other})")),
         (1, ..) => Some("it is a 32-bit program".to_owned()),
-        _ => Some("it is an ELF file, but no program".to_owned()),
+        _ => Some("it is an ELF file, but not a program".to_owned()),
     }
 }
 
-/// The first name of a release in `bytes`.
+/// The first version of a release in `bytes`.
 fn release_in(bytes: &[u8]) -> Option<String> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b".+-".contains(byte);
     bytes.split(|byte| !is_part(byte)).filter(|word| word.starts_with(b"v") && word.len() < 32).find_map(|word| {
@@ -155,7 +156,7 @@ mod tests {
             (elf(2, 2, 183), Some("it is for aarch64")),
             (elf(2, 2, 243), Some("it is for another machine (ELF number 243)")),
             (elf(1, 2, 3), Some("it is a 32-bit program")),
-            (elf(2, 1, 62), Some("it is an ELF file, but no program")),
+            (elf(2, 1, 62), Some("it is an ELF file, but not a program")),
             (b"\x7fELF\x02".to_vec(), Some("it ends within its own header")),
             (b"#!/bin/sh".to_vec(), Some("it is a script, not a program")),
             (b"Not Found".to_vec(), Some("it is not a Linux program (ELF)")),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn archives_are_known_by_their_content() {
+    fn the_format_of_an_archive_is_found_by_its_content() {
         let directory = tempfile::tempdir().unwrap();
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
@@ -182,11 +183,11 @@ mod tests {
         }
         let error = images(directory.path(), "none").err().unwrap();
         assert_eq!(error.class(), ErrorClass::Config);
-        assert!(error.what().ends_with("/none is not there"));
+        assert!(error.what().ends_with("/none does not exist"));
     }
 
     #[test]
-    fn a_version_is_found_in_what_is_said_or_in_the_bytes() {
+    fn a_version_is_found_in_output_or_in_bytes() {
         for (text, expected) in [
             ("k3s version v1.33.5+k3s1 (fab4a5c3)\ngo version go1.24.6\n", Some("v1.33.5+k3s1")),
             ("\0\0version=v1.34.0-rc1+k3s2.\0", Some("v1.34.0-rc1+k3s2")),
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_says_nothing_has_an_unknown_version() {
+    fn a_program_that_prints_nothing_has_an_unknown_version() {
         let program = program(Path::new("/"), "bin/true");
         assert_eq!(program.unwrap().version(), UNKNOWN);
     }

@@ -1,4 +1,5 @@
-//! `.k3s-vm/k3s.lock`: which release a channel led to, and the digests of its files, for everybody who has the project.
+//! `.k3s-vm/k3s.lock`: the release of a requested version or channel and the digests of its files, the same for
+//! everybody who works on the project.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +10,9 @@ use model::config::k3s::is_release;
 use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 
-use super::published;
-use super::release::Release;
+use super::published::{self, Release};
 
-/// The version of the format.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
 #[derive(Deserialize)]
@@ -24,18 +24,18 @@ struct Document {
     sha256: BTreeMap<String, String>,
 }
 
-/// The release of the lock file at `path`, if it is there and was written for `requested`.
+/// Reads the release from the lock file at `path`. None if there is no file or if it was written for another request.
 ///
 /// # Errors
-/// A Config error where the file cannot be understood: what was meant must not be guessed.
+/// A Config error if the file cannot be parsed, since the release must not be guessed.
 pub(super) fn read(path: &Path, requested: &str) -> Result<Option<Release>> {
     let Some(text) = files::read_text_optional(path)? else { return Ok(None) };
     let unusable = |why: String| {
         let shown = path.display();
         Error::new(ErrorClass::Config, format!("{shown} cannot be used"))
             .because(why.trim_end())
-            .next(format!("rm {}    # the next start writes it anew", host::command::quote(path.as_os_str())))
-            .next("or take the one of your version control")
+            .next(format!("rm {}    # the next start writes a new one", host::command::quote(path.as_os_str())))
+            .next("or restore the one in your version control")
     };
     let document: Document = toml::from_str(&text).map_err(|error| unusable(error.to_string()))?;
     if document.version != VERSION {
@@ -45,11 +45,11 @@ pub(super) fn read(path: &Path, requested: &str) -> Result<Option<Release>> {
         return Ok(None);
     }
     if !is_release(&document.release) {
-        return Err(unusable(format!("{:?} is no release", document.release)));
+        return Err(unusable(format!("{:?} is not a release", document.release)));
     }
     let digest = |name: &str| {
         let text = document.sha256.get(name).ok_or_else(|| unusable(format!("it has no digest of {name}")))?;
-        Sha256::parse(text).ok_or_else(|| unusable(format!("{text:?} is no SHA-256")))
+        Sha256::parse(text).ok_or_else(|| unusable(format!("{text:?} is not a SHA-256")))
     };
     let (program, images) = (digest(published::PROGRAM)?, digest(published::IMAGES)?);
     Ok(Some(Release { version: document.release.clone(), program, images }))
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(read(&path, "stable").unwrap(), None);
         write(&path, "stable", &release()).unwrap();
         assert_eq!(read(&path, "stable").unwrap(), Some(release()));
-        assert_eq!(read(&path, "v1.33").unwrap(), None, "another request is not answered by it");
+        assert_eq!(read(&path, "v1.33").unwrap(), None, "another request has no release yet");
         insta::assert_snapshot!(render("stable", &release()), @r#"
         # Written by k3s-vm: the K3s release of this project. Commit it, and everybody gets the same; delete it, and the
         # next start looks for a newer one.
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_a_mistake_that_is_told() {
+    fn a_file_that_cannot_be_parsed_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("k3s.lock");
         let good = render("stable", &release());
@@ -129,9 +129,9 @@ mod tests {
         }
         insta::assert_snapshot!(told.join("\n"), @r#"
         it has version 2, this k3s-vm reads version 1
-        "v1.33.5/../x" is no release
+        "v1.33.5/../x" is not a release
         it has no digest of k3s
-        "zzd72c" is no SHA-256
+        "zzd72c" is not a SHA-256
         TOML parse error at line 4, column 9
           |
         4 | <<<<<<< HEAD

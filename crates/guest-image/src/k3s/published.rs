@@ -1,24 +1,35 @@
-//! What is published of K3s: where releases are, and their checksums. Pure.
+//! The addresses and checksums of K3s releases. Pure.
 //!
-//! Channels and files have the layout that K3s's own installation script uses: a channel's address redirects to one
-//! that ends with the name of a release; the files of a release are in a directory of that name.
+//! The layout is that of K3s's installation script: a channel's address redirects to one that ends with the version of
+//! a release; the files of a release are in a directory with that version as its name.
 
 use host::digest::Sha256;
 use model::config::k3s::is_release;
 
-/// The channels' own server.
+/// The server of the channels.
 const CHANNELS: &str = "https://update.k3s.io/v1-release/channels";
-/// The releases' own host.
+/// The host of the releases.
 const FILES: &str = "https://github.com/k3s-io/k3s/releases/download";
 
-/// The program, for x86_64.
+/// The program for x86_64.
 pub(super) const PROGRAM: &str = "k3s";
-/// The archive of container images, for x86_64.
+/// The archive of container images for x86_64.
 pub(super) const IMAGES: &str = "k3s-airgap-images-amd64.tar.zst";
-/// The digests of both.
+/// The checksum file for both.
 pub(super) const SUMS: &str = "sha256sum-amd64.txt";
 
-/// The address of a channel: of `mirror` where there is one, which is asked for everything then.
+/// A release of K3s.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Release {
+    /// The version: `v1.33.5+k3s1`.
+    pub(super) version: String,
+    /// The digest of the program.
+    pub(super) program: Sha256,
+    /// The digest of the archive of container images.
+    pub(super) images: Sha256,
+}
+
+/// The address of a channel. A mirror serves everything: channels and files.
 pub(super) fn channel(mirror: Option<&str>, name: &str) -> String {
     match mirror {
         Some(mirror) => format!("{}/channels/{name}", mirror.trim_end_matches('/')),
@@ -32,13 +43,13 @@ pub(super) fn file(mirror: Option<&str>, release: &str, name: &str) -> String {
     format!("{base}/{}/{name}", release.replace('+', "%2B"))
 }
 
-/// The release that a channel leads to: the end of the address that it redirects to, or the text that it answers.
+/// The release in a channel's answer: the end of the address to which it redirects, or the text of its answer.
 pub(super) fn release_of(answer: &str) -> Option<String> {
     let last = answer.trim().trim_end_matches('/').rsplit('/').next()?.replace("%2B", "+").replace("%2b", "+");
     is_release(&last).then_some(last)
 }
 
-/// The digest of the file `name` in a checksum file, which has a digest and a name a line, as sha256sum(1) writes it.
+/// The digest of the file `name` in a checksum file as sha256sum(1) writes it: lines of a digest and a name.
 pub(super) fn digest_of(text: &str, name: &str) -> Option<Sha256> {
     text.lines().find_map(|line| {
         let (digest, file) = line.trim().split_once(char::is_whitespace)?;
@@ -53,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_own_hosts_and_a_mirror() {
+    fn addresses_of_the_public_hosts_and_of_a_mirror() {
         let release = "v1.33.5+k3s1";
         for (address, expected) in [
             (channel(None, "stable"), "https://update.k3s.io/v1-release/channels/stable"),
@@ -66,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_leads_to_a_release_or_nowhere() {
+    fn a_channels_answer_has_a_release_or_none() {
         for (answer, expected) in [
             ("https://github.com/k3s-io/k3s/releases/tag/v1.33.5+k3s1", Some("v1.33.5+k3s1")),
             ("https://github.com/k3s-io/k3s/releases/tag/v1.33.5%2Bk3s1/", Some("v1.33.5+k3s1")),

@@ -1,4 +1,4 @@
-//! Releases from a mirror that does what mirrors and networks do, and which distribution follows from it.
+//! Tests of releases from a mirror that answers as real ones do, and of the choice of a distribution.
 
 mod failures;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use host::digest::Sha256;
 use model::ErrorClass;
 use model::config::k3s::K3sVersion;
-use model::config::{Distribution as Configured, ImageConfig, Provider};
+use model::config::{Distribution as Configured, ImageConfig, K3sConfig, Provider};
 use model::requirement::Consent;
 use testkit::RecordingSink;
 use testkit::http_server::{Answer, HttpServer, Request};
@@ -48,12 +48,12 @@ fn released(request: &Request) -> Answer {
     }
 }
 
-/// A mirror that answers with what `change` makes of the answer.
+/// A mirror whose answers `change` may replace.
 fn mirror(change: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static) -> HttpServer {
     HttpServer::start(move |request, _| change(request, released(request)))
 }
 
-/// A project that takes its releases from a mirror.
+/// A project that uses a mirror.
 struct Project {
     directory: tempfile::TempDir,
     cache: CachePaths,
@@ -96,7 +96,7 @@ impl Project {
         self.directory.path().join(".k3s-vm/k3s.lock")
     }
 
-    /// The payload that goes into an image: place and size of each file.
+    /// The payload for a guest image: path and size of each file.
     fn payload(&self) -> Result<Vec<String>> {
         self.with(|request| {
             let chosen = choice::decide(request)?;
@@ -121,7 +121,7 @@ impl Project {
         })
     }
 
-    /// The whole message of the failure, with names for what differs.
+    /// The whole error message, with placeholders for what differs between runs.
     fn told(&self, mirror: &HttpServer) -> String {
         let error = self.payload().unwrap_err();
         let mut text = format!("{} ({})\n", error.what(), error.class().name());
@@ -159,7 +159,7 @@ fn a_channel_is_resolved_once_and_then_pinned_by_the_lock_file() {
 
     0644 /var/lib/rancher/k3s/agent/images/k3s-airgap-images.tar 10 bytes unpacked
     "#);
-    insta::assert_snapshot!(project.sink.notes().join("\n"), @"K3s v1.33.5+k3s1 for `stable`, from now on by .k3s-vm/k3s.lock; commit that file");
+    insta::assert_snapshot!(project.sink.notes().join("\n"), @"K3s v1.33.5+k3s1 for `stable` is now pinned by .k3s-vm/k3s.lock; commit that file");
     let text = std::fs::read_to_string(project.lock()).unwrap();
     assert!(text.contains("requested = \"stable\"\nrelease = \"v1.33.5+k3s1\"\n"), "{text}");
     let asked = mirror.requests();
@@ -170,7 +170,7 @@ fn a_channel_is_resolved_once_and_then_pinned_by_the_lock_file() {
     GET /k3s/v1.33.5%2Bk3s1/k3s-airgap-images-amd64.tar.zst
     ");
 
-    // From now on the network is not needed.
+    // The network is not needed any more.
     project.k3s.mirror = Some(nobody());
     project.payload().unwrap();
     assert_eq!(mirror.requests(), asked);
@@ -270,26 +270,26 @@ fn a_local_program_needs_neither_network_nor_lock_file() {
     project.k3s.binary = Some("script".to_owned());
     let gone = mirror(|_, answer| answer);
     insta::assert_snapshot!(project.told(&gone), @r"
-    PROJECT/script is no K3s program for the guest (config)
+    PROJECT/script is not a K3s program for the guest (config)
       it is a script, not a program
     Next: name the file `k3s` of a release for x86_64: k3s.binary in .k3s-vm/config.toml, or --k3s-binary
     ");
     project.k3s.binary = Some("gone".to_owned());
     insta::assert_snapshot!(project.told(&gone), @r"
-    PROJECT/gone is not there (config)
+    PROJECT/gone does not exist (config)
       k3s.binary in .k3s-vm/config.toml or --k3s-binary names it
     Next: correct k3s.binary or --k3s-binary
     ");
     project.k3s = K3sConfig { binary: Some("/bin/true".to_owned()), images: Some("script".to_owned()), ..project.k3s };
     insta::assert_snapshot!(project.told(&gone), @r"
-    PROJECT/script is no archive of container images (config)
+    PROJECT/script is not an archive of container images (config)
       it is neither tar nor tar compressed with zstd or gzip
     Next: name the file `k3s-airgap-images-amd64.tar.zst` of a release: k3s.images in .k3s-vm/config.toml, or --k3s-images
     ");
 }
 
 #[test]
-fn the_guests_files_are_what_the_contract_says() {
+fn the_guests_files_match_the_contract() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/k3s");
     let contract = Contract::read(&directory).unwrap();
     let rootfs = directory.join(&contract.overlay);

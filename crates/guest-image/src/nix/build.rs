@@ -1,4 +1,5 @@
-//! One run of `nix-build`: its arguments, its last line as progress, its output in a file, its end as a path or an error.
+//! Runs `nix-build`: its arguments, its last line as progress, its output in a log file, its result as a path or an
+//! error.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -19,15 +20,15 @@ use super::failure::{self, Announced, Concerns};
 use super::program::Program;
 use super::settings;
 
-/// What `nix --offline` sets, for the programs that lack that flag: no caches, no new look at archives, no patience.
+/// What `nix --offline` sets, for programs without that flag: no caches, no updates of archives, short timeouts.
 const OFFLINE: [(&str, &str); 4] =
     [("substitute", "false"), ("tarball-ttl", "4294967295"), ("download-attempts", "1"), ("connect-timeout", "1")];
-/// The task of its progress.
+/// The task name in events.
 const TASK: &str = "image";
-/// So many of the last lines are read for the cause of a failure.
+/// How many of the last lines are searched for the cause of a failure.
 const MOST_LINES: usize = 500;
 
-/// What to build, and how.
+/// A run of `nix-build`.
 pub(super) struct Build<'a> {
     /// The host's Nix.
     pub(super) program: &'a Program,
@@ -35,20 +36,20 @@ pub(super) struct Build<'a> {
     pub(super) entry: &'a Path,
     /// The project.
     pub(super) project: &'a ProjectPaths,
-    /// Another nixpkgs than the pinned one.
+    /// A nixpkgs to use instead of the pinned one.
     pub(super) nixpkgs: Option<&'a Nixpkgs>,
     /// Whether nothing may be fetched.
     pub(super) offline: bool,
-    /// Whether archives without a digest are looked at anew, though they are there.
+    /// Whether archives without a digest are fetched again.
     pub(super) refresh: bool,
-    /// How long it may take.
+    /// How long the build may take.
     pub(super) deadline: Duration,
-    /// Who is told.
+    /// Receives progress.
     pub(super) events: &'a dyn EventSink,
 }
 
 impl Build<'_> {
-    /// The command.
+    /// The command line.
     pub(super) fn command(&self) -> Command {
         let mut words: Vec<OsString> = vec![self.entry.into(), "-A".into(), "image".into()];
         for (name, path) in
@@ -67,7 +68,7 @@ impl Build<'_> {
         }
         let command = Command::new(&self.program.path).args(words).deadline(self.deadline);
         match self.program.path.parent() {
-            // It calls other programs of Nix by their names.
+            // It finds other programs of Nix in PATH.
             Some(directory) if !self.program.is_in_path => {
                 let mut path = directory.as_os_str().to_owned();
                 path.push(":");
@@ -78,10 +79,10 @@ impl Build<'_> {
         }
     }
 
-    /// Builds; the path of the image in Nix's store. The link to it is made by Nix when all is done.
+    /// Builds the guest image and returns its path in Nix's store. Nix creates the link to it at the end.
     ///
     /// # Errors
-    /// What Nix could not do, in words of [`failure`]; Timeout and Interrupted as of every command.
+    /// Those of [`failure`]; Timeout and Interrupted as of every command.
     pub(super) fn run(&self) -> Result<PathBuf> {
         let (configuration, log) = (self.project.nix_configuration(), self.project.nix_build_log());
         let concerns = Concerns { configuration: &configuration, log: &log, offline: self.offline };
@@ -90,7 +91,7 @@ impl Build<'_> {
         // Evaluating the modules takes seconds and is silent.
         self.events.progress(TASK, "evaluating the configuration".to_owned());
         let ended = self.command().follow(self.events, &mut |line| {
-            // A log that cannot be written is no reason to have no image.
+            // The build does not fail for a log that cannot be written.
             let _ = writeln!(output, "{line}");
             if !line.trim().is_empty() {
                 self.events.progress(TASK, line.trim().to_owned());
@@ -107,7 +108,7 @@ impl Build<'_> {
         match ended {
             Ok((0, stdout)) => {
                 stdout.lines().last().map(PathBuf::from).filter(|path| path.is_absolute()).ok_or_else(|| {
-                    Error::new(ErrorClass::Failed, "`nix-build` did not say where the guest image is")
+                    Error::new(ErrorClass::Failed, "`nix-build` did not print the path of the guest image")
                         .because(format!("it printed {stdout:?}"))
                 })
             }
@@ -118,7 +119,7 @@ impl Build<'_> {
     }
 }
 
-/// The file of a build's output, in the place of that of the former build.
+/// Creates the log file of a build. It replaces that of the previous build.
 fn new_log(path: &Path) -> Result<BufWriter<File>> {
     files::remove(path)?;
     let file = File::options().write(true).create_new(true).mode(0o600).open(path);

@@ -1,6 +1,7 @@
-//! What Nix says when it fails, as one error with the next command to type. Pure.
+//! Translates Nix's error messages to errors with next steps. Pure.
 //!
-//! Nix has no codes for its errors, only words. Those here are of Nix 2.26 and 2.34 (`recorded/`).
+//! Nix has no error codes, so the messages are matched by their words. These are the words of Nix 2.26 and 2.34
+//! (`recorded/`).
 
 use std::path::Path;
 
@@ -9,29 +10,29 @@ use model::{Error, ErrorClass};
 
 use super::program::WITHOUT_NIX;
 
-/// How many lines go with an error.
+/// How many of the last lines an error has.
 const TAIL: usize = 20;
-/// So many derivations may be built without a cache. A change of the user's configuration takes some tens (files of
-/// /etc, units, the initial RAM disk, the image); a system without any cache takes thousands.
+/// How many derivations may be built without a binary cache. A change of the user's configuration needs some tens
+/// (files of /etc, units, the initial RAM disk, the guest image); a whole system needs thousands.
 const LOCAL_BUILDS: u64 = 100;
 const PROXY: &str =
     "export https_proxy=http://HOST:PORT    # if your network has a proxy; the daemon of Nix needs it, too";
 const UPDATE: &str = "k3s-vm nix update    # pins the newest nixpkgs, with what it is now";
 
-/// What a failure may concern.
+/// The surroundings of a failed run, for its next steps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Concerns<'a> {
-    /// The user's part of the guest.
+    /// The path of `configuration.nix`.
     pub(super) configuration: &'a Path,
-    /// Where all is that Nix said.
+    /// The path of the log file.
     pub(super) log: &'a Path,
     /// Whether nothing may be fetched.
     pub(super) offline: bool,
 }
 
-/// A failure that is known by its words.
+/// A cause that is recognised by words.
 struct Cause {
-    /// Any of them tells it.
+    /// One of these words is enough.
     words: &'static [&'static str],
     class: ErrorClass,
     what: &'static str,
@@ -107,7 +108,7 @@ const CAUSES: [Cause; 9] = [
     },
 ];
 
-/// The error of a run that ended with `code` and said `lines` at its end.
+/// The error of a run that ended with exit code `code` and whose last lines were `lines`.
 pub(super) fn translate(code: i32, lines: &[String], concerns: Concerns<'_>) -> Error {
     let lines_of_nix = lines.iter().map(|line| line.trim()).filter(|line| !is_source(line));
     let errors = errors(lines);
@@ -121,29 +122,30 @@ pub(super) fn translate(code: i32, lines: &[String], concerns: Concerns<'_>) -> 
             let error = Error::new(ErrorClass::Failed, format!("`nix-build` failed with exit code {code}"));
             if errors.is_empty() { error } else { error.because(sentence(&errors)) }
         });
-    let error = error.next(format!("less {}    # all that Nix said", host::command::quote(concerns.log.as_os_str())));
+    let error =
+        error.next(format!("less {}    # the whole output of Nix", host::command::quote(concerns.log.as_os_str())));
     let error = if error.class() == ErrorClass::Config { error } else { error.next(WITHOUT_NIX) };
     with_log(error, lines, concerns.log)
 }
 
-/// Adds the last lines.
+/// Adds the last lines of the output to an error.
 pub(super) fn with_log(error: Error, lines: &[String], log: &Path) -> Error {
     let lines = lines[lines.len().saturating_sub(TAIL)..].to_vec();
     if lines.is_empty() { error } else { error.with_log(LogTail { source: log.display().to_string(), lines }) }
 }
 
-/// The lines from the first error on, without excerpts of sources and of builders' logs, which may have any word.
+/// The lines from the first error on, without excerpts of sources and of builders' logs, which may contain any words.
 fn errors(lines: &[String]) -> Vec<&str> {
     let begin = lines.iter().position(|line| line.starts_with("error:")).unwrap_or(lines.len());
     lines[begin..].iter().map(|line| line.trim()).filter(|line| !line.starts_with('>') && !is_source(line)).collect()
 }
 
-/// `12|  text` and `|  ^`, as Nix shows sources.
+/// Whether a line is an excerpt of a source: `12|  text` or `|  ^`.
 fn is_source(line: &str) -> bool {
     line.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with('|')
 }
 
-/// The last error, without the trace that led there.
+/// The last error, without its trace.
 fn sentence(errors: &[&str]) -> String {
     let begin = errors.iter().rposition(|line| line.starts_with("error:")).unwrap_or(0);
     let told: Vec<&str> = errors[begin..].iter().take_while(|line| !line.starts_with('…')).copied().collect();
@@ -156,7 +158,7 @@ fn by_words<'a>(mut lines: impl Iterator<Item = &'a str>, cause: &Cause) -> Opti
     Some(Error::new(cause.class, cause.what).because(why).next(cause.next))
 }
 
-/// What `guest/nixos` itself says of the configuration.
+/// An error that `guest/nixos` itself raises about the configuration.
 fn of_the_guest(errors: &[&str]) -> Option<Error> {
     let what = errors.iter().find_map(|line| line.strip_prefix("error: k3s-vm: "))?;
     let error = Error::new(ErrorClass::Config, what);
@@ -165,12 +167,12 @@ fn of_the_guest(errors: &[&str]) -> Option<Error> {
             .next("set k3s.version in .k3s-vm/config.toml to one of these, such as \"v1.35\", or leave it out")
             .next("k3s-vm nix update    # pins the newest nixpkgs, which may have it")
     } else {
-        error.next("k3s-vm config show    # tells where each value is from")
+        error.next("k3s-vm config show    # shows where each value comes from")
     })
 }
 
-/// The first builder that failed: "builder for 'D' failed with H", and "Cannot build 'D'." before "Reason: builder
-/// failed with H." of newer ones.
+/// The first builder that failed: "builder for 'D' failed with H" or, in newer versions, "Cannot build 'D'." before
+/// "Reason: builder failed with H.".
 fn of_a_builder(errors: &[&str]) -> Option<Error> {
     let place = errors.iter().position(|line| line.contains("builder f") && line.contains("failed with "))?;
     let derivation = errors[..=place].iter().rev().flat_map(|line| line.split('\'')).find(|it| it.ends_with(".drv"))?;
@@ -180,7 +182,7 @@ fn of_a_builder(errors: &[&str]) -> Option<Error> {
     let how = errors[place].split_once("failed with ")?.1.trim_end_matches(['.', ';']);
     let error = Error::new(ErrorClass::Failed, format!("the build of {name} failed"));
     let error = error.because(format!("its builder ended with {how}"));
-    Some(error.next(format!("nix-store --read-log {derivation}    # all that it said")))
+    Some(error.next(format!("nix-store --read-log {derivation}    # its whole output")))
 }
 
 fn of_a_download(errors: &[&str], offline: bool) -> Option<Error> {
@@ -204,17 +206,18 @@ fn of_the_configuration(errors: &[&str], configuration: &Path) -> Option<Error> 
     Some(error.next("correct it, then run the command again"))
 }
 
-/// What Nix announced to do, and whether it found a cache.
+/// What Nix announced to build and to fetch, and whether a binary cache is unreachable.
 #[derive(Debug, Default)]
 pub(super) struct Announced {
     builds: u64,
     fetches: u64,
-    /// The cache that did not answer, with the reason.
+    /// The cache that did not answer, and why.
     unreachable: Option<String>,
 }
 
 impl Announced {
-    /// Takes a line. An error where Nix now begins to compile most of a system, which takes hours, since nothing brings it.
+    /// Reads a line. Returns an error if Nix starts to compile most of a system, since no cache has it: that takes
+    /// hours.
     pub(super) fn take(&mut self, line: &str, offline: bool) -> Option<Error> {
         let count = || line.split(' ').nth(1)?.parse().ok();
         if line.starts_with("these ") && line.contains(" will be built") {
@@ -232,12 +235,12 @@ impl Announced {
     }
 
     fn world(&self, offline: bool) -> Error {
-        let what = format!("{} things would have to be compiled for the guest image", self.builds);
+        let what = format!("{} derivations would have to be compiled for the guest image", self.builds);
         let error = Error::new(ErrorClass::Host, what);
         let error = if offline {
             error.because("image.offline is set, and they are not on this machine").next(ONLINE)
         } else {
-            let error = error.because("no cache of Nix that has them can be reached").next(PROXY);
+            let error = error.because("no binary cache of Nix that has them can be reached").next(PROXY);
             self.unreachable.iter().fold(error, Error::because)
         };
         error.next(WITHOUT_NIX)

@@ -1,4 +1,4 @@
-//! What Nix said, recorded, and what is told.
+//! Tests of the translation of recorded output of Nix.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn lines(said: &str) -> Vec<String> {
     said.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
-/// Without what every failure has: the log, and the way without Nix.
+/// The error as text, without the next steps that every error has.
 fn told(said: &str, offline: bool) -> String {
     let error = translate(1, &lines(said), Concerns { offline, ..concerns() });
     let mut text = format!("{} ({})\n", error.what(), error.class().name());
@@ -33,7 +33,7 @@ macro_rules! recorded {
     };
 }
 
-/// All must be told in the same words, but for hashes of the store.
+/// The common text of several outputs, which may differ only in hashes of the store.
 fn same(recorded: &[&str]) -> String {
     let of = |said: &&str| told(said, false);
     let without_hash = |text: String| {
@@ -153,7 +153,7 @@ fn what_is_in_the_project() {
     -> set k3s.version in .k3s-vm/config.toml to one of these, such as "v1.35", or leave it out
     -> k3s-vm nix update    # pins the newest nixpkgs, which may have it
     settings.json has schema 2, this guest reads 1 (config)
-    -> k3s-vm config show    # tells where each value is from
+    -> k3s-vm config show    # shows where each value comes from
     /project/.k3s-vm/vm/configuration.nix has a mistake (config)
       syntax error, unexpected ';'
       at /project/.k3s-vm/vm/configuration.nix:2:7:
@@ -187,16 +187,16 @@ fn the_first_builder_that_fails_is_told_and_anything_else_in_nix_s_words() {
     insta::assert_snapshot!(told.join(""), @r#"
     the build of fail failed (failed)
       its builder ended with exit code 3
-    -> nix-store --read-log /nix/store/fb4513wdyaifsshwn16n98yc2iiyh04c-fail.drv    # all that it said
+    -> nix-store --read-log /nix/store/fb4513wdyaifsshwn16n98yc2iiyh04c-fail.drv    # its whole output
     the build of first failed (failed)
       its builder ended with exit code 4
-    -> nix-store --read-log /nix/store/741ilvr0ija3xwg7g6dpvfbfynxwg8bd-first.drv    # all that it said
+    -> nix-store --read-log /nix/store/741ilvr0ija3xwg7g6dpvfbfynxwg8bd-first.drv    # its whole output
     Nix has no space left for the guest image (host)
       mkfs.ext4: No space left on device while writing
     -> nix-collect-garbage    # removes what nothing uses; `df -h /nix` shows how much there is
     the build of x-image failed (failed)
       its builder ended with exit code 1
-    -> nix-store --read-log /nix/store/x-image.drv    # all that it said
+    -> nix-store --read-log /nix/store/x-image.drv    # its whole output
     `nix-build` failed with exit code 1 (failed)
       stack overflow; max-call-depth exceeded
     `nix-build` failed with exit code 1 (failed)
@@ -210,10 +210,10 @@ fn every_failure_has_the_last_lines_and_where_the_rest_is() {
     let log = error.log().unwrap();
     assert_eq!(log.source, "/project/.k3s-vm/nix-build.log");
     assert_eq!((log.lines.len(), log.lines[0].as_str()), (20, "l 30"));
-    assert_eq!(error.next_steps(), ["less /project/.k3s-vm/nix-build.log    # all that Nix said", WITHOUT_NIX]);
+    assert_eq!(error.next_steps(), ["less /project/.k3s-vm/nix-build.log    # the whole output of Nix", WITHOUT_NIX]);
 }
 
-/// The error at a build's begin behind these lines.
+/// The error when a build starts after these lines.
 fn at_the_begin(said: &str, offline: bool) -> Option<Error> {
     let mut announced = Announced::default();
     assert!(said.lines().all(|line| announced.take(line, offline).is_none()), "{said}");
@@ -227,7 +227,7 @@ fn the_world_is_not_compiled_without_a_cache() {
         (format!("{unreachable}\nthese 2113 derivations will be built:"), false, true),
         (format!("{unreachable}\nthese 100 derivations will be built:"), false, false),
         (format!("{unreachable}\nthis derivation will be built:"), false, false),
-        // Another cache has the most of it.
+        // Another cache has most of it.
         (
             format!(
                 "{unreachable}\nthese 180 derivations will be built:\n\
@@ -238,7 +238,7 @@ fn the_world_is_not_compiled_without_a_cache() {
         ),
         ("these 2113 derivations will be built:".to_owned(), false, false),
         ("these 2113 derivations will be built:".to_owned(), true, true),
-        // It is tried again.
+        // Nix tries again.
         (format!("{unreachable}; retrying in 268 ms\nthese 2113 derivations will be built:"), false, false),
     ] {
         assert_eq!(at_the_begin(&said, offline).is_some(), expected, "{said}");

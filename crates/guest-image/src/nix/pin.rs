@@ -1,5 +1,5 @@
-//! The pin of nixpkgs (`guest/nixos/nixpkgs.json`, in the form of npins): from the channel that it follows to its newest
-//! archive and that one's digest.
+//! Updates the pin of nixpkgs (`guest/nixos/nixpkgs.json`, in the format of npins) to the newest archive of its
+//! channel.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,34 +14,34 @@ use serde_json::Value;
 use super::program::Places;
 use super::settings::CHANNELS;
 
-/// How patient to be with the channels' host.
+/// Limits for the host of the channels. Only `k3s-vm nix update` waits for it, never a start.
 const LIMITS: Limits = Limits { connect: Duration::from_secs(10), silence: Duration::from_secs(30) };
-/// From a channel to its archive it takes two.
+/// A channel usually takes two redirects to its archive.
 const MOST_REDIRECTS: u32 = 8;
 
-/// What became of the pin.
+/// The result of an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PinReport {
     /// The channel that the pin follows: `nixos-26.05`.
     pub channel: String,
-    /// The address of the archive that was pinned.
+    /// The address of the archive that was pinned before.
     pub former: String,
     /// The address of the archive that is pinned now.
     pub pinned: String,
     /// Whether they differ.
     pub changed: bool,
-    /// The file.
+    /// The path of the pin's file.
     pub file: String,
 }
 
 impl PinReport {
-    /// The release that is pinned now, as the address of its archive has it: `nixos-26.05.11576.7c8764b7c7b0`.
+    /// The release that is pinned now, taken from the address: `nixos-26.05.11576.7c8764b7c7b0`.
     pub fn release(&self) -> &str {
         self.pinned.rsplit('/').nth(1).unwrap_or(&self.pinned)
     }
 }
 
-/// Brings the pin up to date.
+/// An update of the pin.
 pub struct PinUpdate<'a> {
     file: PathBuf,
     channels: &'a str,
@@ -51,7 +51,7 @@ pub struct PinUpdate<'a> {
 }
 
 impl<'a> PinUpdate<'a> {
-    /// The pin of the guest in `sources` (`guest/`); fetching the archive may take `deadline`.
+    /// Prepares the update of the pin in `sources` (`guest/`). To fetch the archive may take `deadline`.
     pub fn new(sources: &Path, deadline: Duration, events: &'a dyn EventSink) -> Self {
         PinUpdate {
             file: sources.join("nixos/nixpkgs.json"),
@@ -62,11 +62,11 @@ impl<'a> PinUpdate<'a> {
         }
     }
 
-    /// Asks the channel, lets Nix fetch its newest archive, and writes the file. Nothing is changed where it is the
-    /// newest already.
+    /// Asks the channel for its newest archive, lets Nix fetch it, and writes the file. Changes nothing if the newest
+    /// archive is already pinned.
     ///
     /// # Errors
-    /// A file that is no such pin, failures of the network, and those of Nix.
+    /// A file that is not such a pin, failures of the network, and those of Nix.
     pub fn run(&self) -> Result<PinReport> {
         let text = files::read_text_optional(&self.file)?.unwrap_or_default();
         let mut document: Value = serde_json::from_str(&text).map_err(|error| self.unusable(&error.to_string()))?;
@@ -86,7 +86,7 @@ impl<'a> PinUpdate<'a> {
         Ok(PinReport { channel, former, pinned: newest, changed, file: self.file.display().to_string() })
     }
 
-    /// The address of the channel's newest archive: where the channel's own address leads to.
+    /// The address of the channel's newest archive, to which the channel's address redirects.
     fn newest(&self, channel: &str) -> Result<String> {
         let client = Client::new(LIMITS);
         let mut address = format!("{}/{channel}/nixexprs.tar.xz", self.channels);
@@ -97,13 +97,13 @@ impl<'a> PinUpdate<'a> {
                 Some(next) => address = absolute(&next, &address),
             }
         }
-        Err(Error::new(ErrorClass::Failed, format!("the channel {channel} leads to no archive"))
-            .because(format!("it still redirects after {MOST_REDIRECTS} times, now to {address}")))
+        Err(Error::new(ErrorClass::Failed, format!("the channel {channel} does not lead to an archive"))
+            .because(format!("after {MOST_REDIRECTS} redirects it still redirects, now to {address}")))
     }
 
-    /// The digest of what is in the archive, as `fetchTarball` wants it; Nix keeps the archive for the next build.
+    /// The digest of the archive's unpacked content, for `fetchTarball`. Nix caches the archive for the next build.
     fn digest(&self, address: &str) -> Result<String> {
-        let program = self.places.find().ok_or_else(|| self.places.none())?;
+        let program = self.places.find().ok_or_else(|| self.places.not_found())?;
         let command = Command::new(program.path.with_file_name("nix-prefetch-url"))
             .args(["--unpack", "--type", "sha256", address])
             .deadline(self.deadline);
@@ -114,24 +114,24 @@ impl<'a> PinUpdate<'a> {
             Ok(())
         })?;
         let digest = stdout.lines().last().unwrap_or_default().trim().to_owned();
-        // Of SHA-256 in the alphabet of Nix, whose digits are 52.
+        // A SHA-256 in Nix's base-32 has 52 digits.
         if code == 0 && digest.len() == 52 && digest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Ok(digest);
         }
-        // What a server answered may follow, page by page.
+        // The body of a server's answer may follow.
         let why = said.iter().find_map(|line| line.strip_prefix("error: ")).or(said.first().map(String::as_str));
         Err(Error::new(ErrorClass::Failed, format!("Nix cannot fetch {address}"))
             .because(why.map_or_else(|| format!("it ended with exit code {code}"), |why| why.trim().to_owned())))
     }
 
     fn unusable(&self, why: &str) -> Error {
-        Error::new(ErrorClass::Failed, format!("{} is no pin of nixpkgs", self.file.display()))
+        Error::new(ErrorClass::Failed, format!("{} is not a pin of nixpkgs", self.file.display()))
             .because(why)
-            .next("take the one of k3s-vm's version control")
+            .next("restore the one in k3s-vm's version control")
     }
 }
 
-/// An address that may be only a path on the server of `base` (RFC 9110, Location).
+/// Resolves an address that may be only a path on the server of `base` (RFC 9110, Location).
 fn absolute(address: &str, base: &str) -> String {
     match (address.starts_with('/'), base.split('/').nth(2)) {
         (true, Some(server)) => format!("{}//{server}{address}", base.split('/').next().unwrap_or_default()),

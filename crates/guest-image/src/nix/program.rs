@@ -1,4 +1,4 @@
-//! The host's Nix: where it is, how old it is, and what is told where it cannot be used.
+//! Finds the host's Nix and checks its version.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -9,33 +9,33 @@ use host::{program_version, tools};
 use model::paths::CachePaths;
 use model::{Error, ErrorClass, EventSink, Result};
 
-/// The program of Nix that is called; every installation has it, whatever its experimental features.
+/// The program of Nix that is called. Every installation has it, whatever its experimental features.
 const PROGRAM: &str = "nix-build";
-/// The oldest Nix with which nixpkgs can be evaluated (nixpkgs, `lib/minfeatures.nix`).
+/// The oldest Nix that can evaluate nixpkgs (nixpkgs, `lib/minfeatures.nix`).
 const OLDEST: [u32; 2] = [2, 18];
-/// Far longer than it takes.
+/// To print the version takes milliseconds, or seconds with a cold disk.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Where Nix may be.
+/// Where to look for Nix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Places {
     /// The value of PATH.
     pub(crate) path: OsString,
-    /// Profiles that a shell has in PATH only after it read Nix's own script, `nix.sh` or `nix-daemon.sh`.
+    /// Profiles that are in a shell's PATH only after Nix's script `nix.sh` or `nix-daemon.sh` has run.
     pub(crate) profiles: Vec<PathBuf>,
 }
 
 /// The host's Nix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Program {
-    /// `nix-build`.
+    /// The path of `nix-build`.
     pub(crate) path: PathBuf,
-    /// Whether PATH leads to it.
+    /// Whether it was found in PATH.
     pub(crate) is_in_path: bool,
 }
 
 impl Places {
-    /// Those of this process.
+    /// The places of this process.
     pub(crate) fn of_process() -> Self {
         let mut profiles = vec![PathBuf::from("/nix/var/nix/profiles/default/bin")];
         profiles.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".nix-profile/bin")));
@@ -43,7 +43,7 @@ impl Places {
         Places { path: std::env::var_os("PATH").unwrap_or_default(), profiles }
     }
 
-    /// The Nix that is there. Runs nothing.
+    /// Finds Nix. Runs no program.
     pub(crate) fn find(&self) -> Option<Program> {
         let found = tools::find_in(OsStr::new(PROGRAM), &self.path).map(|path| Program { path, is_in_path: true });
         found.or_else(|| {
@@ -53,8 +53,8 @@ impl Places {
         })
     }
 
-    /// The error where there is none.
-    pub(crate) fn none(&self) -> Error {
+    /// The error if Nix was not found.
+    pub(crate) fn not_found(&self) -> Error {
         let looked: Vec<String> = self.profiles.iter().map(|directory| directory.display().to_string()).collect();
         Error::new(ErrorClass::Host, "Nix is not installed")
             .because(format!("there is no `{PROGRAM}` in PATH, nor in {}", looked.join(", ")))
@@ -63,19 +63,19 @@ impl Places {
     }
 }
 
-/// The way out that always exists.
+/// The next step that always works.
 pub(crate) const WITHOUT_NIX: &str = "k3s-vm start --provider debian    # a Debian guest, made without Nix";
 
 impl Program {
-    /// Its version, if it was told before. Runs nothing.
+    /// The cached version, if there is one. Runs no program.
     pub(crate) fn known_version(&self, cache: &CachePaths) -> Option<String> {
         program_version::known(&self.path, cache)
     }
 
-    /// Its version.
+    /// The version.
     ///
     /// # Errors
-    /// A Host error where it does not run or does not say it.
+    /// A Host error if it does not run or prints no version.
     pub(crate) fn version(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<String> {
         program_version::remembered(&self.path, cache, events, ask).map_err(|error| {
             error
@@ -84,23 +84,23 @@ impl Program {
         })
     }
 
-    /// That it is new enough.
+    /// Checks that it is new enough.
     ///
     /// # Errors
-    /// A Host error where it is too old or does not run.
+    /// A Host error if it is too old or does not run.
     pub(crate) fn check(&self, cache: &CachePaths, events: &dyn EventSink) -> Result<()> {
         let version = self.version(cache, events)?;
         if is_too_old(&version) {
             return Err(Error::new(ErrorClass::Host, too_old(&version))
-                .because(format!("{} is that of your PATH or profile", self.path.display()))
+                .because(format!("{} is the one in your PATH or profile", self.path.display()))
                 .next("nix upgrade-nix    # or as your system does it")
                 .next(WITHOUT_NIX));
         }
         Ok(())
     }
 
-    /// Tells where it is, if PATH does not lead to it.
-    pub(crate) fn tell_place(&self, events: &dyn EventSink) {
+    /// Notes the directory of a Nix that is not in PATH.
+    pub(crate) fn note_place(&self, events: &dyn EventSink) {
         if !self.is_in_path {
             let directory = self.path.parent().unwrap_or(&self.path);
             events.note(format!("using the Nix in {}, which is not in PATH", directory.display()));
@@ -108,21 +108,21 @@ impl Program {
     }
 }
 
-/// Whether a version ("2.18.1") is older than what nixpkgs needs. One that is no number is taken for new.
+/// Whether a version ("2.18.1") is too old for nixpkgs. One that is not a number counts as new.
 pub(crate) fn is_too_old(version: &str) -> bool {
     tools::parse_version(version).is_some_and(|numbers| numbers.as_slice() < OLDEST.as_slice())
 }
 
-/// Says so.
+/// The message for a version that is too old.
 pub(crate) fn too_old(version: &str) -> String {
     format!("Nix {version} is too old: nixpkgs needs {}.{} or newer", OLDEST[0], OLDEST[1])
 }
 
-/// What follows "nix-build (Nix) " in the answer; other makes of Nix (Lix) say their own names.
+/// Runs `nix-build --version` and returns the number in "nix-build (Nix) 2.18.1". Forks such as Lix print other names.
 fn ask(program: &Path) -> Result<String> {
     let text = Command::new(program).arg("--version").deadline(DEADLINE).run()?;
     let numbers = tools::parse_version(&text).ok_or_else(|| {
-        Error::new(ErrorClass::Failed, format!("{} does not tell its version", program.display())).because(text.trim())
+        Error::new(ErrorClass::Failed, format!("{} does not print its version", program.display())).because(text.trim())
     })?;
     Ok(numbers.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
 }
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(found, Program { path: second, is_in_path: false });
         let sink = RecordingSink::default();
         found.check(&cache, &sink).unwrap();
-        found.tell_place(&sink);
+        found.note_place(&sink);
         assert_eq!(sink.notes(), [format!("using the Nix in {}, which is not in PATH", profile.display())]);
         let first = install(&in_path, "nix-build (Lix, like Nix) 2.91.1");
         let found = places.find().unwrap();

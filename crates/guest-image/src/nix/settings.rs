@@ -1,5 +1,5 @@
-//! What the project's configuration says of a NixOS guest, for `guest/nixos` (`settings.json`, see its README), and
-//! whether it can be said at all. Pure.
+//! Translates the project's configuration to `settings.json` for `guest/nixos` (see its README), as far as a NixOS
+//! guest supports it. Pure.
 
 use model::config::k3s::K3sVersion;
 use model::config::{Distribution, ImageConfig, K3sConfig, Nixpkgs};
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 /// The schema that `guest/nixos` reads.
 const SCHEMA: u32 = 1;
-/// Where Nix finds the newest archive of a channel.
+/// The server with the newest archive of each channel.
 pub(super) const CHANNELS: &str = "https://channels.nixos.org";
 
-/// `settings.json`.
+/// The content of `settings.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Settings {
@@ -27,7 +27,7 @@ impl Settings {
     /// The settings for a host of this architecture (`x86_64`).
     ///
     /// # Errors
-    /// What of the configuration a NixOS guest cannot have, as a clause.
+    /// What the configuration asks for and a NixOS guest cannot have, as a clause.
     pub(super) fn of(image: &ImageConfig, k3s: &K3sConfig, architecture: &str) -> Result<Self, String> {
         if image.distribution == Distribution::Kubernetes {
             return Err("image.distribution = \"kubernetes\" runs in a Debian guest only".to_owned());
@@ -49,12 +49,12 @@ impl Settings {
 
     /// The text of the file.
     pub(super) fn render(&self) -> String {
-        // A structure of texts and numbers can always be written.
+        // A structure of strings and numbers can always be serialised.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 }
 
-/// The minor version that nixpkgs must have; nothing for the one that it recommends.
+/// The minor version that nixpkgs must have. None for its default.
 fn minor(version: &K3sVersion) -> Result<Option<String>, String> {
     match version {
         K3sVersion::Channel(name) if name == "stable" => Ok(None),
@@ -70,7 +70,7 @@ fn minor(version: &K3sVersion) -> Result<Option<String>, String> {
     }
 }
 
-/// The arguments of `nix-build` that name the nixpkgs of the user's; directories are relative to `project`.
+/// The arguments of `nix-build` for the user's nixpkgs. Directories are relative to `project`.
 pub(super) fn nixpkgs_arguments(nixpkgs: &Nixpkgs, project: &std::path::Path) -> [std::ffi::OsString; 3] {
     let archive =
         |address: &str| ["--arg".into(), "nixpkgs".into(), format!("(fetchTarball {})", quoted(address)).into()];
@@ -81,7 +81,7 @@ pub(super) fn nixpkgs_arguments(nixpkgs: &Nixpkgs, project: &std::path::Path) ->
     }
 }
 
-/// `text` as a string of the Nix language.
+/// `text` as a string literal of the Nix language.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${"))
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_becomes_what_the_guest_reads() {
+    fn the_configuration_becomes_the_settings_that_the_guest_reads() {
         let k3s = K3sConfig {
             version: K3sVersion::Channel("v1.35".to_owned()),
             disable: vec!["traefik".to_owned()],
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nixpkgs_of_the_users_is_a_path_or_an_archive() {
+    fn the_users_nixpkgs_is_a_path_or_an_archive() {
         let told: Vec<String> = [
             Nixpkgs::Directory("./my nixpkgs".to_owned()),
             Nixpkgs::Directory("/nixpkgs".to_owned()),

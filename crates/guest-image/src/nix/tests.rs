@@ -1,4 +1,4 @@
-//! The provider with a fake Nix: what it is called with, what comes of it, and when it is not called at all.
+//! Tests of the provider with a fake Nix: how it is called, what results, and when it is not called at all.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ impl Consent for No {
     }
 }
 
-/// A project on a host with that Nix.
+/// A project on a host with a fake Nix.
 struct Setup {
     fake: FakeNix,
     scratch: tempfile::TempDir,
@@ -71,7 +71,7 @@ impl Setup {
     }
 
     fn places(&self) -> Places {
-        // Its script calls programs of the host; they are found by the PATH of the tests.
+        // Its script calls programs of the host, which are in the PATH of the tests.
         Places { path: self.fake.directory().into(), profiles: Vec::new() }
     }
 
@@ -113,7 +113,7 @@ impl Setup {
 fn nix_is_called_once_and_then_the_cache_has_a_copy() {
     let setup = Setup::new("2.26.3");
     assert_eq!(setup.with(|nix, request| nix.locate(request)).unwrap(), None);
-    assert_eq!(setup.calls(), "", "nothing runs to look whether an image is there");
+    assert_eq!(setup.calls(), "", "a program ran to find the guest image");
     assert_eq!(setup.with(|nix, request| nix.requirements(request)).unwrap(), []);
     let image = setup.with(|nix, request| nix.ensure(request)).unwrap();
     insta::assert_snapshot!(setup.calls(), @r"
@@ -132,7 +132,7 @@ fn nix_is_called_once_and_then_the_cache_has_a_copy() {
     "#);
     assert_eq!(setup.fake.given("configuration.nix"), CONFIGURATION);
     let before = setup.calls();
-    // The store may go: what is in the cache is a copy.
+    // The cache has a copy of what is in the store.
     std::fs::remove_dir_all(setup.fake.directory().join("store")).unwrap();
     assert!(std::fs::read(image.root_disk()).unwrap().starts_with(b"QFI"));
     assert_eq!(setup.with(|nix, request| nix.locate(request)).unwrap(), Some(image.clone()));
@@ -141,7 +141,7 @@ fn nix_is_called_once_and_then_the_cache_has_a_copy() {
 }
 
 #[test]
-fn a_rebuild_asks_nix_again_and_keeps_the_former_image() {
+fn a_rebuild_runs_nix_again_and_leaves_the_former_image_in_place() {
     let setup = Setup::new("2.26.3");
     let first = setup.with(|nix, request| nix.ensure(request)).unwrap();
     let second = setup.with(|nix, request| nix.rebuild(request)).unwrap();
@@ -152,13 +152,13 @@ fn a_rebuild_asks_nix_again_and_keeps_the_former_image() {
 }
 
 #[test]
-fn the_users_configuration_is_made_once_and_counts() {
+fn the_users_configuration_is_created_once_and_counts() {
     let setup = Setup::new("2.26.3");
     let first = setup.with(|nix, request| nix.ensure(request)).unwrap();
     let path = setup.project().nix_configuration();
     assert_eq!(
         setup.sink.notes(),
-        ["made .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest"]
+        ["created .k3s-vm/vm/configuration.nix: what you add there becomes a part of the guest"]
     );
     let mut seen = vec![first.fingerprint];
     let mut changed = |setup: &Setup, what: &str| {
@@ -181,7 +181,7 @@ fn the_users_configuration_is_made_once_and_counts() {
     let nixpkgs = Some(Nixpkgs::Channel("nixos-unstable".to_owned()));
     let setup = Setup { config: ImageConfig { nixpkgs, ..setup.config }, ..setup };
     changed(&setup, "another nixpkgs");
-    // Neither documents nor what lies beside it for other reasons.
+    // Documents and other files of the directory do not count.
     std::fs::write(setup.scratch.path().join("guest/nixos/README.md"), "more").unwrap();
     std::fs::write(path.with_file_name("disk.qcow2"), "more").unwrap();
     assert!(setup.with(|nix, request| nix.locate(request)).unwrap().is_some());
@@ -202,11 +202,11 @@ fn a_failure_leaves_no_image_and_is_told_in_our_words() {
     assert!(!setup.project().nix_result().exists());
     setup.fake.says("", 0);
     setup.with(|nix, request| nix.ensure(request)).unwrap();
-    assert_eq!(std::fs::read_to_string(&log).unwrap(), "", "it is that of the last build");
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "", "the log is not that of the last build");
 }
 
 #[test]
-fn every_recorded_failure_of_every_nix_becomes_a_error_with_a_next_step() {
+fn every_recorded_failure_of_every_nix_becomes_an_error_with_a_next_step() {
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/nix/recorded");
     let mut count = 0;
     for entry in std::fs::read_dir(recorded).unwrap().flatten() {
@@ -236,14 +236,14 @@ fn the_world_is_not_compiled_when_no_cache_can_be_reached() {
     setup.fake.says(&recorded.replace("this derivation will be built:", "these 2113 derivations will be built:"), 0);
     setup.fake.hangs();
     let error = setup.with(|nix, request| nix.ensure(request)).unwrap_err();
-    assert_eq!(error.what(), "2113 things would have to be compiled for the guest image");
+    assert_eq!(error.what(), "2113 derivations would have to be compiled for the guest image");
     assert_eq!(error.class(), ErrorClass::Host);
     assert!(error.next_steps().iter().any(|step| step.contains("--provider debian")), "{error:?}");
     assert_eq!(setup.images(), [""; 0]);
 }
 
 #[test]
-fn the_last_line_is_told_and_goes_away() {
+fn the_last_line_is_shown_as_progress_that_ends() {
     let setup = Setup::new("2.26.3");
     setup.fake.says(include_str!("recorded/built-2.26.log"), 0);
     setup.with(|nix, request| nix.ensure(request)).unwrap();
@@ -279,7 +279,7 @@ fn what_a_nixos_guest_cannot_be_is_told_before_nix_is_asked() {
     let error = setup.with(|nix, request| nix.locate(request)).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Config);
     insta::assert_snapshot!(format!("{error}\n{}", error.next_steps().join("\n")), @r#"
-    a NixOS guest cannot be what the configuration says: image.distribution = "kubernetes" runs in a Debian guest only
+    the configuration asks for something that a NixOS guest cannot have: image.distribution = "kubernetes" runs in a Debian guest only
     k3s-vm start --provider debian    # a Debian guest, made without Nix
     "#);
     assert_eq!(setup.calls(), "");
@@ -293,7 +293,7 @@ fn auto_takes_nix_where_it_is_new_enough() {
     assert_eq!(setup.auto(|auto, request| auto.requirements(request)).unwrap(), []);
     let image = setup.auto(|auto, request| auto.ensure(request)).unwrap();
     assert_eq!(setup.auto(|auto, request| auto.locate(request)).unwrap(), Some(image));
-    assert_eq!(setup.sink.notes().len(), 1, "that configuration.nix was made: {:?}", setup.sink.notes());
+    assert_eq!(setup.sink.notes().len(), 1, "only configuration.nix is noted: {:?}", setup.sink.notes());
 }
 
 #[test]
@@ -315,16 +315,16 @@ fn auto_takes_debian_in_one_line_where_nix_is_too_old_or_cannot_make_it() {
     assert_eq!(debian(&setup), [format!("{told}: image.distribution = \"kubernetes\" runs in a Debian guest only")]);
     assert_eq!(setup.calls(), "");
     let setup = Setup::new("2.8.0");
-    // Which distribution it will have is another question, which asks the network.
+    // `requirements` would also choose the distribution, which needs the network.
     let expected = Choice::Debian { reason: Some("Nix 2.8.0 is too old: nixpkgs needs 2.18 or newer".to_owned()) };
     assert_eq!(setup.auto(|auto, request| auto.decide(request)), expected);
     assert_eq!(setup.calls(), "--version");
     assert_eq!(setup.auto(|auto, request| auto.decide(request)), expected);
-    assert_eq!(setup.calls(), "--version", "it is asked once");
+    assert_eq!(setup.calls(), "--version", "it was asked twice");
     let mut nowhere = Setup::new("2.26.3");
     nowhere.config.distribution = Distribution::Kubernetes;
     let auto = Auto { nix: Nix { places: Places { path: "/nonexistent".into(), profiles: Vec::new() } } };
     let request = ImageRequest { sources: &sources, ..nowhere.request() };
     assert!(!auto.requirements(&request).unwrap().is_empty());
-    assert!(nowhere.sink.notes().is_empty(), "who has no Nix is not told of it");
+    assert!(nowhere.sink.notes().is_empty(), "there was a note although Nix is not installed");
 }

@@ -1,4 +1,4 @@
-//! The provider with a true Nix, which builds something small: arguments, output, link, copy, failures and Ctrl-C.
+//! Tests of the provider with a real Nix that builds something small: arguments, output, link, copy, failures, Ctrl-C.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,8 @@ use testkit::RecordingSink;
 
 use crate::nix::program;
 
-/// The directory in which this test program, started again, plays the tool: a process has one PATH and one interrupt.
+/// Names the directory for a second process of this test program, which calls the crate: a process has only one PATH
+/// and one interrupt.
 const ROLE: &str = "K3S_VM_NIX_TEST_DIRECTORY";
 
 struct No;
@@ -24,7 +25,7 @@ impl Consent for No {
     }
 }
 
-/// Not a test by itself: makes the image and says how that went.
+/// Not a test: the second process, which builds the guest image and writes the result to a file.
 #[test]
 #[ignore = "needs Nix (cargo xtask nix)"]
 fn role() {
@@ -69,11 +70,11 @@ fn progress(event: Event) -> Option<String> {
     }
 }
 
-/// A project, a store of its own and an empty cache.
+/// A project, a store of Nix and an empty cache.
 struct Setup(tempfile::TempDir);
 
 impl Setup {
-    /// With this as the user's part of the guest.
+    /// With this `configuration.nix`.
     fn new(configuration: &str) -> Self {
         let setup = Setup(tempfile::Builder::new().prefix("k3s-vm-nix-").tempdir().expect("a directory"));
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -116,14 +117,14 @@ impl Setup {
         command.spawn().expect("this program")
     }
 
-    /// What was told when all was over, with names for what differs.
+    /// Waits for the second process and returns its result, with placeholders for what differs between runs.
     fn finish(&self, mut child: Child) -> String {
         assert!(child.wait().expect("an end").success());
         self.told()
     }
 
     fn told(&self) -> String {
-        let told = std::fs::read_to_string(self.path("told")).unwrap_or_else(|_| "nothing was told".to_owned());
+        let told = std::fs::read_to_string(self.path("told")).unwrap_or_else(|_| "there is no result".to_owned());
         told.replace(&self.0.path().display().to_string(), "DIRECTORY")
     }
 
@@ -133,7 +134,7 @@ impl Setup {
 }
 
 impl Drop for Setup {
-    /// Nix takes everybody's right to write.
+    /// Nix makes its store read-only.
     fn drop(&mut self) {
         let _ = Command::new("chmod").args(["-R", "u+w"]).arg(self.0.path()).status();
     }
@@ -175,7 +176,7 @@ fn a_builder_that_fails_is_told_with_the_end_of_its_log() {
 
 #[test]
 #[ignore = "needs Nix (cargo xtask nix)"]
-fn a_mistake_in_the_configuration_is_told_with_its_place() {
+fn a_mistake_in_the_configuration_is_an_error_with_its_place() {
     let setup = Setup::new("{ ... }: {\n  script = nothing;\n}\n");
     let told = setup.finish(setup.start());
     let file = "DIRECTORY/my project/.k3s-vm/vm/configuration.nix";
@@ -198,7 +199,7 @@ fn an_interrupt_ends_nix_with_its_builders_and_leaves_nothing() {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
     assert_eq!(setup.finish(child).trim_end(), "interrupted interrupted while `nix-build` ran");
-    assert!(!Path::new("/proc").join(builder).exists(), "the builder goes on");
+    assert!(!Path::new("/proc").join(builder).exists(), "the builder still runs");
     assert_eq!(setup.images(), 0);
     assert!(!setup.project().nix_result().exists());
 }

@@ -1,4 +1,4 @@
-//! What `guest/nixos` evaluates to, called as the program calls it.
+//! Tests of what `guest/nixos` evaluates to when it is called as the provider calls it.
 
 use model::guest_image::GuestImageManifest;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::nix::{image, refusal, value};
 use crate::option_table::{lines, unused};
 
-/// The lines of one evaluation that another has not.
+/// The lines that these settings change.
 fn differences(settings: &Value) -> String {
     let of = |settings: &Value| lines(&image(settings)["guest"]).expect("options");
     let usual = of(&json!({"schema": 1}));
@@ -153,8 +153,8 @@ fn the_manifest_is_one_that_the_program_reads() {
     "#);
 }
 
-/// Its `vga=` makes a kernel without VGA wait for a key, for longer than the test of KVM lasts; its `panic=1` makes a
-/// guest that panics boot again and again.
+/// With `vga=` a kernel without VGA waits for a key, longer than the test of KVM lasts; with `panic=1` a guest that
+/// panics boots again and again.
 #[test]
 #[ignore = "needs Nix: cargo xtask nix"]
 fn a_profile_of_nixpkgs_put_a_video_mode_on_the_kernels_command_line() {
@@ -177,7 +177,7 @@ fn the_derivation_calls_the_builder_with_everything_it_wants_and_refers_to_nothi
     assert_eq!(derivation["__structuredAttrs"], true);
     assert_eq!(derivation.get("requiredSystemFeatures"), None);
     let command = derivation["buildCommand"].as_str().unwrap();
-    // The store's names of the two files begin with digests.
+    // Paths in the store begin with a digest.
     let plain =
         command.split(' ').map(|word| match word.strip_prefix("/nix/store/").and_then(|name| name.split_once('-')) {
             Some((digest, name)) if digest.len() == 32 => format!("/nix/store/…-{name}"),
@@ -206,7 +206,7 @@ fn the_users_configuration_comes_last_and_is_not_copied() {
 
 #[test]
 #[ignore = "needs Nix: cargo xtask nix"]
-fn what_the_nixpkgs_offers_can_be_asked() {
+fn the_versions_in_nixpkgs_can_be_listed() {
     assert_eq!(
         value("k3sVersions", &[]),
         json!({"1.34": "v1.34.9+k3s1", "1.35": "v1.35.6+k3s1", "1.36": "v1.36.3+k3s1"})
@@ -216,8 +216,8 @@ fn what_the_nixpkgs_offers_can_be_asked() {
 
 #[test]
 #[ignore = "needs Nix: cargo xtask nix"]
-fn what_cannot_be_had_is_told_with_what_can() {
-    // One that was taken out of nixpkgs counts as absent.
+fn a_version_that_nixpkgs_lacks_is_an_error_that_lists_those_it_has() {
+    // A version that nixpkgs has removed counts as missing.
     insta::assert_snapshot!(refusal(&json!({"schema": 1, "k3sMinor": "1.30"})), @"error: k3s-vm: this nixpkgs has no K3s 1.30; it has 1.34, 1.35, 1.36");
     insta::assert_snapshot!(refusal(&json!({"schema": 2})), @"error: k3s-vm: settings.json has schema 2, this guest reads 1");
     insta::assert_snapshot!(refusal(&json!({})), @"error: k3s-vm: settings.json has schema null, this guest reads 1");

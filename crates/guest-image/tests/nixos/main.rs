@@ -1,7 +1,7 @@
-//! `guest/nixos` without a nixpkgs: that it parses, what it evaluates to, that it keeps to options
-//! that NixOS has, and that Nix can build its image. And the provider that calls Nix, with a true one.
+//! Tests of `guest/nixos` without nixpkgs: that it parses, what it evaluates to, that it sets only options of NixOS,
+//! and that Nix can build its guest image. Also tests of the provider with a real Nix.
 //!
-//! What needs Nix is ignored by a plain `cargo test`; `cargo xtask nix` brings one, and `bin/test` runs it.
+//! A plain `cargo test` ignores the tests that need Nix. `cargo xtask nix` fetches it, and `bin/test` runs them.
 
 mod driver;
 mod evaluation;

@@ -1,4 +1,4 @@
-//! `.k3s-vm/flake.nix`, the microVM: what it sets, with stand-ins for its inputs, and what its head says.
+//! Tests of `.k3s-vm/flake.nix`, the microVM, with stand-ins for its inputs.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::nix::{program, repository};
 
-/// Its guest's module, as Nix evaluates it.
+/// The module of its guest, evaluated by Nix.
 fn guest() -> Value {
     let lib = "{ genAttrs = names: f: builtins.listToAttrs (map (name: { inherit name; value = f name; }) names);
                  trivial.release = \"26.05\";
@@ -25,7 +25,7 @@ fn guest() -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// microvm.nix turns the wait for a network off.
+/// microvm.nix disables the wait for a network.
 #[test]
 #[ignore = "needs Nix: cargo xtask nix"]
 fn k3s_of_the_microvm_was_started_before_there_was_an_address() {
@@ -33,7 +33,7 @@ fn k3s_of_the_microvm_was_started_before_there_was_an_address() {
     assert_eq!(guest["networking"]["useNetworkd"], true);
     let network = &guest["systemd"]["network"];
     assert_eq!(network["wait-online"], json!({"enable": true, "anyInterface": true}));
-    // Its own card: the bridge of the pods would be online, too.
+    // Only its own network card; the bridge of the pods would count as online, too.
     assert_eq!(network["networks"]["10-uplink"]["matchConfig"], json!({"Driver": "virtio_net"}));
     for relation in ["after", "wants"] {
         assert_eq!(guest["systemd"]["services"]["k3s"][relation], json!(["network-online.target"]));

@@ -1,13 +1,13 @@
-//! `options.tsv`: the options of NixOS that the guest sets, and whether what it sets is of their types.
+//! Reads `options.tsv`, the options of NixOS that the guest may set, and checks values against their types.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// What stands for any attribute's name.
+/// Matches any attribute name.
 const ANY: &str = "<name>";
 
-/// An option.
+/// An option of the table.
 struct Declared {
     path: Vec<&'static str>,
     kind: &'static str,
@@ -25,14 +25,17 @@ fn declared() -> Vec<Declared> {
         .collect()
 }
 
-/// An option that is set; without a type when it is none.
+/// A definition. Without a type if the table has no such option.
 struct Set<'a> {
     path: Vec<&'a str>,
     kind: Option<&'static str>,
     value: &'a Value,
 }
 
-/// The definitions of a configuration as lines `option = value`; what is no option or not of its type is told instead.
+/// The definitions of a configuration as lines `option = value`.
+///
+/// # Errors
+/// A line for each definition without an option or of another type.
 pub(crate) fn lines(definitions: &Value) -> Result<String, String> {
     let (mut text, mut mistakes) = (String::new(), String::new());
     for Set { path, kind, value } in set(&declared(), &[], definitions) {
@@ -54,7 +57,7 @@ pub(crate) fn unused(definitions: &Value) -> Vec<String> {
     table.iter().filter(|option| !is_used(option)).map(|option| option.path.join(".")).collect()
 }
 
-/// What `value`, at `path`, sets.
+/// The definitions in `value` at `path`.
 fn set<'a>(table: &[Declared], path: &[&'a str], value: &'a Value) -> Vec<Set<'a>> {
     let kind = table.iter().find(|option| matches(&option.path, path)).map(|option| option.kind);
     match value {
@@ -74,7 +77,7 @@ fn quoted(name: &str) -> String {
     if plain { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// The value without its priority.
+/// The value without `mkDefault` or `mkForce`.
 fn unwrapped(value: &Value) -> &Value {
     value.get("mkDefault").or_else(|| value.get("mkForce")).unwrap_or(value)
 }
@@ -95,7 +98,7 @@ fn fits(kind: &str, value: &Value) -> bool {
 }
 
 #[test]
-fn what_is_no_option_and_what_is_of_another_type_is_told() {
+fn unknown_options_and_values_of_another_type_are_errors() {
     let definitions = serde_json::json!({
         "services": { "k3s": { "enable": true, "rol": "server", "role": "master" } },
         "fileSystems": { "/": { "options": "noatime" } },

@@ -1,4 +1,4 @@
-//! That every Nix file of the repository is Nix.
+//! Tests that every Nix file of the repository parses.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! That Nix realises the image's derivation: its builder, structured attributes and discarded references are true, the
-//! NixOS in it is not.
+//! Tests that Nix builds the guest image's derivation. Builder, structured attributes and discarded references are
+//! real; NixOS is replaced by a stand-in.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use model::paths::CachePaths;
 
 use crate::nix::{program, repository};
 
-/// A store of its own, in a directory.
+/// A store of Nix in a temporary directory.
 struct Store {
     directory: tempfile::TempDir,
 }
@@ -19,7 +19,7 @@ impl Store {
         Store { directory: tempfile::Builder::new().prefix("k3s-vm-store-").tempdir().expect("a directory") }
     }
 
-    /// Runs a program of Nix on it; its output without the last line feed.
+    /// Runs a program of Nix with this store and returns its output without the last line feed.
     fn run(&self, name: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program(name));
         for (variable, place) in [("STORE", "store"), ("STATE", "state"), ("LOG", "log"), ("CONF", "conf")] {
@@ -34,7 +34,7 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Nix takes everybody's right to write.
+    /// Nix makes its store read-only.
     fn drop(&mut self) {
         let _ = Command::new("chmod").args(["-R", "u+w"]).arg(self.directory.path()).status();
     }

@@ -36,6 +36,7 @@ impl Scratch {
             sha256: Sha256::of(&content()),
             most: self.1,
             lock: &self.0.path().join("locks/k3s"),
+            lock_deadline: Duration::from_secs(600),
             task: "k3s",
             what: "k3s v1.33.5+k3s1",
             events,

@@ -38,6 +38,17 @@ fn a_second_taker_is_refused_and_told_the_holder() {
 }
 
 #[test]
+fn trying_takes_a_free_lock_and_does_not_wait_for_a_held_one() {
+    let (_directory, path) = new_path();
+    let held = FileLock::try_acquire(&path).unwrap().unwrap();
+    assert!(FileLock::try_acquire(&path).unwrap().is_none());
+    let error = acquire(&path, Duration::ZERO).unwrap_err();
+    assert!(error.what().contains(&std::process::id().to_string()), "the holder is not named: {error}");
+    drop(held);
+    assert!(FileLock::try_acquire(&path).unwrap().is_some());
+}
+
+#[test]
 fn the_file_is_private_and_stays() {
     let (_directory, path) = new_path();
     drop(acquire(&path, LONG).unwrap());

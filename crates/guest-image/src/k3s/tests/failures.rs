@@ -1,11 +1,11 @@
-//! What is told when a release cannot be had as it should be.
+//! Tests of the errors about releases that cannot be fetched or verified.
 
 use std::sync::{Arc, Mutex};
 
 use super::*;
 
 #[test]
-fn what_a_mirror_lacks_is_told() {
+fn what_a_mirror_lacks_is_an_error() {
     let empty = HttpServer::start(|_, _| Answer::status(404));
     let mut project = Project::new(&empty.url("/k3s"));
     insta::assert_snapshot!(project.told(&empty), @r#"
@@ -29,9 +29,9 @@ fn a_login_page_in_place_of_the_mirror_is_told() {
     let portal = HttpServer::start(|_, _| Answer::body("<html>Please log in</html>"));
     let mut project = Project::new(&portal.url("/k3s"));
     insta::assert_snapshot!(project.told(&portal), @r#"
-    the channel `stable` leads to no K3s release (failed)
-      http://MIRROR/k3s/channels/stable says "<html>Please log in</html>"
-      something between here and there may answer in its place, such as a login page
+    the channel `stable` does not lead to a K3s release (failed)
+      http://MIRROR/k3s/channels/stable answers "<html>Please log in</html>"
+      something else may have answered in its place, such as a login page of your network
     Next: correct k3s.mirror in .k3s-vm/config.toml, if it is wrong
     Next: export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy
     Next: k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files
@@ -41,7 +41,7 @@ fn a_login_page_in_place_of_the_mirror_is_told() {
     insta::assert_snapshot!(project.told(&portal), @r#"
     http://MIRROR/k3s/v1.33.5%2Bk3s1/sha256sum-amd64.txt cannot be used (failed)
       it has no SHA-256 of k3s
-      something between here and there may answer in its place, such as a login page
+      something else may have answered in its place, such as a login page of your network
     Next: correct k3s.mirror in .k3s-vm/config.toml, if it is wrong
     Next: export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy
     Next: k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files
@@ -60,7 +60,7 @@ fn a_file_that_is_not_what_the_checksums_say_is_refused() {
     K3s v1.33.5+k3s1 does not match its checksum (failed)
       http://MIRROR/k3s/v1.33.5%2Bk3s1/k3s has the SHA-256 d121be3103007b41edf96f8262925f8c7d61894afe9a041843b631f69445bc57
       expected is DIGEST-OF-K3S
-    Next: run the command again: it begins anew
+    Next: run the command again: it starts over
     Next: correct k3s.mirror in .k3s-vm/config.toml, if it is wrong
     Next: export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy
     Next: k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files
@@ -96,7 +96,7 @@ fn a_download_that_breaks_off_goes_on_with_the_next_start() {
     insta::assert_snapshot!(project.told(&mirror), @r#"
     cannot fetch http://MIRROR/k3s/v1.33.5%2Bk3s1/k3s (failed)
       the connection ended before the file did
-    Next: run the command again: it goes on where it stopped
+    Next: run the command again: it continues where it stopped
     Next: correct k3s.mirror in .k3s-vm/config.toml, if it is wrong
     Next: export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy
     Next: k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files
@@ -108,7 +108,7 @@ fn a_download_that_breaks_off_goes_on_with_the_next_start() {
 }
 
 #[test]
-fn a_release_host_in_trouble_is_an_error_for_everybody() {
+fn a_release_host_that_answers_with_an_error_causes_no_fallback() {
     for distribution in [Configured::K3s, Configured::Auto] {
         let mirror = HttpServer::start(|_, _| Answer::status(503));
         let mut project = Project::new(&mirror.url("/k3s"));

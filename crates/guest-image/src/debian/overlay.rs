@@ -1,7 +1,7 @@
-//! What the project lays over a Debian tree, as one tar archive: files of the repository and built programs.
+//! A tar archive of the files that are unpacked over a Debian tree: files of the repository and built programs.
 //!
-//! Owners and permissions come from here, not from the user's checkout: root's, 0755 for programs and directories, 0644
-//! for other files.
+//! Owners and permissions do not come from the user's checkout: all files are root's, with 0755 for programs and
+//! directories and 0644 for others.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,7 +12,7 @@ use host::io_error::at_path;
 use model::Result;
 use tar::{Builder, EntryType, Header};
 
-use crate::fingerprint::{Kind, entries};
+use crate::directory_entries::{Kind, entries};
 
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
@@ -20,24 +20,25 @@ const FILE: u32 = 0o644;
 /// An archive under construction.
 pub(crate) struct Overlay<'a> {
     path: &'a Path,
-    /// Directories that the tree or this archive has already: those of the tree keep the permissions they have.
+    /// Directories that the tree or this archive already has. They are not added again, since that would change the
+    /// permissions of the tree's.
     present: BTreeSet<PathBuf>,
     tar: Builder<BufWriter<File>>,
 }
 
 impl<'a> Overlay<'a> {
-    /// An empty archive at `path` for a tree that has the directories `present`.
+    /// Creates an empty archive at `path` for a tree that has the directories `present`.
     pub(crate) fn create(path: &'a Path, present: BTreeSet<PathBuf>) -> Result<Self> {
         let file = File::create(path).map_err(|error| at_path("write", path, &error))?;
         Ok(Overlay { path, present, tar: Builder::new(BufWriter::new(file)) })
     }
 
-    /// Adds all of `directory`, which stands for the root of the guest.
+    /// Adds everything in `directory`, which becomes the root of the guest.
     pub(crate) fn directory(&mut self, directory: &Path) -> Result<()> {
         for entry in entries(directory)? {
             let source = directory.join(&entry.relative);
             match entry.kind {
-                // Made when something is put into it.
+                // Added with its first file.
                 Kind::Directory => {}
                 Kind::Link => {
                     let target = std::fs::read_link(&source).map_err(|error| at_path("read", &source, &error))?;
@@ -51,19 +52,19 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
-    /// Adds one file; `to` is its path in the guest.
+    /// Adds a file; `to` is its path in the guest.
     pub(crate) fn file(&mut self, source: &Path, to: &Path, mode: u32) -> Result<()> {
         let file = File::open(source).map_err(|error| at_path("read", source, &error))?;
         let size = file.metadata().map_err(|error| at_path("read", source, &error))?.len();
         self.stream(&file, size, to, mode).map_err(|error| at_path("copy", source, &error))
     }
 
-    /// Adds one file with this content.
+    /// Adds a file with this content.
     pub(crate) fn text(&mut self, text: &str, to: &Path, mode: u32) -> Result<()> {
         self.stream(text.as_bytes(), text.len() as u64, to, mode).map_err(|error| at_path("write", self.path, &error))
     }
 
-    /// Adds the content of one file that is compressed with zstd. It is read twice, since its size comes first.
+    /// Adds a zstd file decompressed. It is read twice, since the archive has the size before the content.
     pub(crate) fn decompressed(&mut self, source: &Path, to: &Path, mode: u32) -> Result<()> {
         let open = || zstd::Decoder::new(File::open(source)?);
         let mut copy = || {
@@ -81,7 +82,7 @@ impl<'a> Overlay<'a> {
         self.tar.append_data(&mut header, to, content)
     }
 
-    /// Ends the archive.
+    /// Completes the archive.
     pub(crate) fn finish(self) -> Result<()> {
         let path = self.path;
         self.tar.into_inner().and_then(|mut file| file.flush()).map_err(|error| at_path("write", path, &error))
@@ -92,7 +93,7 @@ impl<'a> Overlay<'a> {
         self.tar.append_link(&mut header(EntryType::Symlink, 0o777), path, target)
     }
 
-    /// Adds the directories above `path` that are nowhere yet, outermost first.
+    /// Adds the missing directories above `path`, outermost first.
     fn parents(&mut self, path: &Path) -> io::Result<()> {
         let mut missing: Vec<PathBuf> = path
             .ancestors()

@@ -1,6 +1,6 @@
-//! The kernel file: takes the ELF image out of a bzImage, so that an emulated CPU need not decompress it.
+//! Takes the ELF kernel out of a bzImage, so that an emulated CPU need not decompress it. Pure.
 //!
-//! Pure. QEMU boots an ELF kernel through the PVH entry point (Xen note 18) that it has to name.
+//! QEMU boots an ELF kernel through the PVH entry point that its Xen note 18 names.
 
 /// `MAGIC` of the boot protocol's header (Linux, Documentation/arch/x86/boot.rst).
 const HEADER_MAGIC: &[u8] = b"HdrS";
@@ -8,8 +8,8 @@ const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// `XEN_ELFNOTE_PHYS32_ENTRY`.
 const PVH_ENTRY_NOTE: u32 = 18;
 
-/// The ELF kernel inside `bz_image`, or nothing where it is packed in another way or cannot be booted directly;
-/// then the bzImage itself is the kernel.
+/// The ELF kernel inside `bz_image`. None if it is not compressed with zstd or has no PVH entry; then the bzImage
+/// itself must be booted.
 pub(crate) fn bootable_elf(bz_image: &[u8]) -> Option<Vec<u8>> {
     let payload = payload(bz_image)?;
     if !payload.starts_with(ZSTD_MAGIC) {
@@ -32,7 +32,7 @@ fn payload(bz_image: &[u8]) -> Option<&[u8]> {
     bz_image.get(begin..begin.checked_add(length)?)
 }
 
-/// Whether a 64-bit little-endian ELF file has the PVH note in one of its note segments (elf(5)).
+/// Whether a 64-bit little-endian ELF file has the PVH note in one of its PT_NOTE segments (elf(5)).
 fn has_pvh_entry(elf: &[u8]) -> bool {
     walk_notes(elf).unwrap_or(false)
 }
@@ -85,7 +85,7 @@ mod tests {
         elf[0x40..0x44].copy_from_slice(&4u32.to_le_bytes());
         elf[0x48..0x50].copy_from_slice(&0x80u64.to_le_bytes());
         elf[0x60..0x68].copy_from_slice(&40u64.to_le_bytes());
-        // A note of another kind stands first.
+        // The first note is of another type.
         for (at, kind) in [(0x80, 6), (0x94, note)] {
             elf[at..at + 4].copy_from_slice(&4u32.to_le_bytes());
             elf[at + 4..at + 8].copy_from_slice(&4u32.to_le_bytes());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_booted_directly_is_left_as_it_is() {
+    fn a_kernel_that_cannot_be_booted_directly_is_left_as_it_is() {
         for (what, image) in [
             ("no PVH entry", bz_image(&packed(&elf(17)))),
             ("no ELF file", bz_image(&packed(b"something else"))),

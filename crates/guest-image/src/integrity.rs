@@ -1,7 +1,7 @@
-//! Whether the files of a guest image are those that were built: their sizes at every use, their digests at the first
-//! one after a boot of the host. What was found is noted in the cache, with what tells a file from any other.
+//! Verifies that the files of a guest image are those that were built: their sizes at every use, their digests at the
+//! first use after a boot of the host. The result is noted in the cache, with inode and times of each file.
 //!
-//! It finds damage and repairs nothing: disks of instances lie on the files.
+//! It finds damage and repairs nothing: the files are backing files of instances' disks.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -16,17 +16,17 @@ use model::guest_image::{FileDigest, GuestImage, file};
 use model::paths::CachePaths;
 use serde::{Deserialize, Serialize};
 
-/// What was found whole.
+/// The files that were found undamaged.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
-    /// The boot of the host; after another one all is read again.
+    /// The boot id of the host. After the next boot all files are read again.
     boot: String,
-    /// The image's directory.
+    /// The directory of the guest image.
     directory: PathBuf,
     files: BTreeMap<String, Stamp>,
 }
 
-/// Tells a file from what it was before it was written, or restored from a backup, and what it must be.
+/// What changes whenever a file is written or restored from a backup, and the digest that it must have.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     device: u64,
@@ -37,7 +37,7 @@ struct Stamp {
     sha256: String,
 }
 
-/// Size and digest of each file of an image in `directory`.
+/// Size and digest of each file of the guest image in `directory`.
 ///
 /// # Errors
 /// An error that names the path.
@@ -50,17 +50,17 @@ pub(crate) fn digests(directory: &Path) -> Result<BTreeMap<String, FileDigest>> 
     file::DESCRIBED.into_iter().map(digest).collect()
 }
 
-/// Looks whether the files are those of the manifest. An image of schema 1 has nothing to compare with.
+/// Compares the files with the manifest. A manifest of schema 1 has no digests, so nothing is compared.
 ///
 /// # Errors
-/// What is wrong, as a clause: "root.qcow2 has 3 of its 5 bytes".
+/// The damage, as a clause: "root.qcow2 has 3 bytes instead of 5".
 pub(crate) fn check(image: &GuestImage, cache: &CachePaths) -> Result<(), String> {
     let expected = &image.manifest.files;
     if expected.is_empty() {
         return Ok(());
     }
     let stamps = stamps(image)?;
-    // Without a boot id nothing is remembered.
+    // Without a boot id nothing is noted.
     let boot = boot_id().ok();
     let note = boot.map(|boot| Note { boot, directory: image.directory.clone(), files: stamps });
     let place = place(image, cache);
@@ -72,7 +72,7 @@ pub(crate) fn check(image: &GuestImage, cache: &CachePaths) -> Result<(), String
     }
     compare(image)?;
     if let Some(note) = note {
-        // A cache that cannot be written costs the same work next time.
+        // If the cache cannot be written, the next call reads the files again.
         let _ = files::create_dir(&cache.verified()).and_then(|()| {
             files::write_atomic(&place, &serde_json::to_vec(&note).unwrap_or_default(), Mode::Exactly(0o600))
         });
@@ -80,7 +80,7 @@ pub(crate) fn check(image: &GuestImage, cache: &CachePaths) -> Result<(), String
     Ok(())
 }
 
-/// Reads all files.
+/// Reads all files and compares their digests.
 ///
 /// # Errors
 /// As [`check`].
@@ -88,7 +88,7 @@ pub(crate) fn compare(image: &GuestImage) -> Result<(), String> {
     for (name, expected) in &image.manifest.files {
         let found = Sha256::of_file(&image.directory.join(name)).map_err(|error| error.to_string())?;
         if Sha256::parse(&expected.sha256) != Some(found) {
-            return Err(format!("{name} has the SHA-256 {found}, built was {}", expected.sha256));
+            return Err(format!("{name} has the SHA-256 {found} instead of {}", expected.sha256));
         }
     }
     Ok(())
@@ -99,7 +99,7 @@ fn stamps(image: &GuestImage) -> Result<BTreeMap<String, Stamp>, String> {
         let path = image.directory.join(name);
         let metadata = path.metadata().map_err(|error| format!("{name}: {}", text(&error)))?;
         if metadata.size() != expected.size {
-            return Err(format!("{name} has {} bytes, built were {}", metadata.size(), expected.size));
+            return Err(format!("{name} has {} bytes instead of {}", metadata.size(), expected.size));
         }
         let stamp = Stamp {
             device: metadata.dev(),
@@ -114,7 +114,7 @@ fn stamps(image: &GuestImage) -> Result<BTreeMap<String, Stamp>, String> {
     image.manifest.files.iter().map(stamp).collect()
 }
 
-/// One file for each directory.
+/// The file of the note: one for each guest image directory.
 fn place(image: &GuestImage, cache: &CachePaths) -> PathBuf {
     let digest = Sha256::of(image.directory.as_os_str().as_encoded_bytes()).to_string();
     cache.verified().join(format!("{digest:.32}.json"))
@@ -152,7 +152,7 @@ mod tests {
             let image = manifest::read_image(self.0.path(), "f".to_owned(), ErrorClass::Config).unwrap();
             place(&image, &self.cache())
         }
-        /// Other bytes of the same number, at the same time.
+        /// Writes other bytes, with the same size and modification time.
         fn damage(&self, name: &str) {
             let path = self.path(name);
             let modified = path.metadata().unwrap().modified().unwrap();
@@ -168,30 +168,30 @@ mod tests {
             scratch.damage(name);
             let why = scratch.check().unwrap_err();
             assert!(why.starts_with(&format!("{name} has the SHA-256 ")), "{why}");
-            assert!(!scratch.note().exists(), "damage was noted as whole");
+            assert!(!scratch.note().exists(), "a damaged guest image was noted as undamaged");
         }
         let scratch = Scratch::new();
         std::fs::write(scratch.path(file::ROOT_DISK), "").unwrap();
-        assert_eq!(scratch.check().unwrap_err(), "root.qcow2 has 0 bytes, built were 14");
+        assert_eq!(scratch.check().unwrap_err(), "root.qcow2 has 0 bytes instead of 14");
     }
 
     #[test]
-    fn files_are_read_once_a_boot_of_the_host_and_when_they_are_others() {
+    fn files_are_read_once_after_a_boot_of_the_host_and_when_they_have_changed() {
         let scratch = Scratch::new();
         scratch.check().unwrap();
         let noted = std::fs::read_to_string(scratch.note()).unwrap();
         assert!(noted.contains(&boot_id().unwrap()));
-        // What the note says is believed as long as the files are the same.
+        // A note of another boot does not count.
         let believed = noted.replace(&boot_id().unwrap(), "another boot");
         std::fs::write(scratch.note(), &believed).unwrap();
         scratch.check().unwrap();
         assert_eq!(std::fs::read_to_string(scratch.note()).unwrap(), noted, "it was not read again after a boot");
         scratch.damage(file::KERNEL);
-        assert!(scratch.check().is_err(), "another file of the same size and time was believed");
+        assert!(scratch.check().is_err(), "a changed file of the same size and time was not read");
     }
 
     #[test]
-    fn an_image_of_a_time_before_digests_is_used_as_it_is() {
+    fn an_image_whose_manifest_has_no_digests_is_used_as_it_is() {
         let scratch = Scratch::new();
         let old = model::guest_image::GuestImageManifest { schema: 1, files: BTreeMap::new(), ..manifest::example() };
         std::fs::write(scratch.path(file::MANIFEST), serde_json::to_vec(&old).unwrap()).unwrap();

@@ -1,31 +1,31 @@
-//! Kernel and initial RAM disk, made from the archive of a Debian tree without unpacking it.
+//! Makes kernel and initial RAM disk from the archive of a Debian tree without unpacking it.
 //!
-//! The RAM disk has one static program, a script and the few modules that the root disk needs: no udev, no search.
+//! The RAM disk has one static program, a script and the few modules that the root disk needs, and no udev.
 
 use std::path::Path;
 
 use model::{Error, ErrorClass, Result};
 
-use crate::kernel_image::bootable_elf;
-use crate::kernel_modules::load_order;
-use crate::tree_archive::read;
+use super::kernel_image::bootable_elf;
+use super::kernel_modules::load_order;
+use super::tree_archive::read;
 use host::cpio::Archive;
 
 const BUSYBOX: &str = "usr/bin/busybox";
 const MODULES: &str = "usr/lib/modules/";
 
-/// What boots a guest beside its disk.
+/// The files that boot a guest, besides its disk.
 pub(crate) struct BootFiles {
-    /// The kernel.
+    /// The kernel: ELF if possible, else bzImage.
     pub(crate) kernel: Vec<u8>,
     /// The initial RAM disk.
     pub(crate) initrd: Vec<u8>,
 }
 
-/// Makes them from the tree in `archive`, with the modules `names` and the script `init`.
+/// Makes the boot files from the tree in `archive`. The RAM disk loads the modules `names` and runs the script `init`.
 ///
 /// # Errors
-/// Names what the tree lacks.
+/// A Failed error that names what the tree lacks.
 pub(crate) fn make(archive: &Path, names: &[String], init: &[u8]) -> Result<BootFiles> {
     let is_kernel = |path: &str| path.starts_with("boot/vmlinuz-");
     let is_index = |path: &str| path.starts_with(MODULES) && path.ends_with("/modules.dep");
@@ -57,7 +57,7 @@ fn initrd(busybox: &[u8], init: &[u8], modules: &[(&str, &[u8])]) -> Vec<u8> {
     for directory in ["bin", "dev", "modules", "proc", "root", "sys"] {
         archive.directory(directory);
     }
-    // Where the kernel's own console opens before devtmpfs is mounted.
+    // The kernel opens its console here before devtmpfs is mounted.
     archive.character_device("dev/console", 5, 1);
     archive.program("bin/busybox", busybox);
     archive.program("init", init);

@@ -9,7 +9,7 @@ use host::io_error::at_path;
 use model::Result;
 use tar::{Entry, EntryType};
 
-/// The files whose path (relative to the tree's root) is wanted.
+/// The content of each file whose path, relative to the tree's root, is `wanted`.
 pub(crate) fn read(archive: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
     walk(archive, &mut |kind, path, entry| {
@@ -23,7 +23,7 @@ pub(crate) fn read(archive: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<BTre
     Ok(found)
 }
 
-/// The directories, relative to the tree's root; the root itself is the empty path.
+/// All directories, relative to the tree's root, which is the empty path.
 pub(crate) fn directories(archive: &Path) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::from([PathBuf::new()]);
     walk(archive, &mut |kind, path, _| {

@@ -1,52 +1,54 @@
-//! The K3s release of a project: found through the lock file or the network, its files fetched into the cache.
+//! Finds the K3s release of a project in its lock file or on the network, and fetches the files into the cache.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use host::deadline::Deadline;
 use host::digest::Sha256;
-use host::download::{Client, Download, Limits, Reason};
+use host::download::{Client, Download, Failure, Limits, Reason};
 use model::config::k3s::{K3sConfig, K3sVersion};
 use model::paths::{CachePaths, ProjectPaths};
 use model::{Error, ErrorClass, EventSink, Result};
 
-pub(super) use host::download::Failure;
+use super::lock_file;
+use super::next_steps::{add_next_steps, with_next_steps};
+use super::published::{self, Release};
+use crate::request::ImageRequest;
 
-use super::{lock_file, published, ways_out, with_ways_out};
-use crate::ImageRequest;
-
-/// How patient to be. Whoever has no way out of their network should know soon.
+/// Short, so that a network without a way out is reported soon. A download may take any time as
+/// long as data arrives.
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), silence: Duration::from_secs(30) };
-/// More than a checksum file or a channel's answer has.
+/// The most bytes of a checksum file or of a channel's answer: far more than usual.
 const MOST_TEXT: usize = 1 << 16;
-/// Several times what K3s's program (70 MiB) and its container images (200 MiB) have.
-const MOST_PROGRAM: u64 = 512 << 20;
-const MOST_IMAGES: u64 = 2 << 30;
-/// The task that events name.
+/// The task name in events.
 const TASK: &str = "k3s";
 
-/// A release and its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Release {
-    /// `v1.33.5+k3s1`.
-    pub(super) version: String,
-    /// The digest of the program.
-    pub(super) program: Sha256,
-    /// The digest of the archive of container images.
-    pub(super) images: Sha256,
+/// A file of every release.
+struct ReleaseFile {
+    name: &'static str,
+    /// The most bytes that it may have: several times its usual size.
+    most: u64,
+    /// The name in messages.
+    what: &'static str,
 }
 
-/// Where a project's release comes from.
-pub(crate) struct Source<'a> {
+/// Usually 70 MiB.
+const PROGRAM: ReleaseFile = ReleaseFile { name: published::PROGRAM, most: 512 << 20, what: "K3s" };
+/// Usually 200 MiB.
+const IMAGES: ReleaseFile = ReleaseFile { name: published::IMAGES, most: 2 << 30, what: "the container images of K3s" };
+
+/// Resolves the requested version of a project to a release and fetches its files.
+pub(super) struct ReleaseSource<'a> {
     config: &'a K3sConfig,
     lock: PathBuf,
     cache: &'a CachePaths,
     events: &'a dyn EventSink,
 }
 
-impl<'a> Source<'a> {
-    /// The one of this request.
-    pub(crate) fn of(request: &ImageRequest<'a>) -> Self {
-        Source {
+impl<'a> ReleaseSource<'a> {
+    /// The source for this request.
+    pub(super) fn of(request: &ImageRequest<'a>) -> Self {
+        ReleaseSource {
             config: request.k3s,
             lock: ProjectPaths::new(request.project).k3s_lock(),
             cache: request.cache,
@@ -54,13 +56,18 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The release that the lock file names.
+    /// The release in the lock file, if there is one for the requested version.
     pub(super) fn locked(&self) -> Result<Option<Release>> {
         lock_file::read(&self.lock, &self.config.version.to_string())
     }
 
-    /// The release that is wanted. Without the network where the lock file names it and its files are here; else the
-    /// release's own digests are asked for, which must be those of the lock file where there is one.
+    /// Resolves the requested version. Does not use the network if the lock file has the release and its files are
+    /// cached. Else the digests are fetched from the release host and compared with the lock file, or written to a new
+    /// one.
+    ///
+    /// # Errors
+    /// Failures of the network, digests that differ from those of the lock file, and a lock file that cannot be read or
+    /// written.
     pub(super) fn resolve(&self) -> Result<Release, Failure> {
         let locked = self.locked()?;
         if let Some(release) = locked.as_ref().filter(|release| self.has_files(release)) {
@@ -82,7 +89,7 @@ impl<'a> Source<'a> {
                 let requested = self.config.version.to_string();
                 lock_file::write(&self.lock, &requested, &found)?;
                 self.events.note(format!(
-                    "K3s {} for `{requested}`, from now on by {}; commit that file",
+                    "K3s {} for `{requested}` is now pinned by {}; commit that file",
                     found.version,
                     self.lock_name()
                 ));
@@ -122,10 +129,11 @@ impl<'a> Source<'a> {
         };
         published::release_of(&answer).ok_or_else(|| {
             let answer: String = answer.trim().chars().take(120).collect();
-            let error = Error::new(ErrorClass::Failed, format!("the channel `{channel}` leads to no K3s release"))
-                .because(format!("{url} says {answer:?}"))
-                .because("something between here and there may answer in its place, such as a login page");
-            ways_out(error, self.config).into()
+            let error =
+                Error::new(ErrorClass::Failed, format!("the channel `{channel}` does not lead to a K3s release"))
+                    .because(format!("{url} answers {answer:?}"))
+                    .because("something else may have answered in its place, such as a login page of your network");
+            add_next_steps(error, self.config).into()
         })
     }
 
@@ -144,7 +152,7 @@ impl<'a> Source<'a> {
                 Failure::from(
                     Error::new(ErrorClass::Failed, format!("{url} cannot be used"))
                         .because(format!("it has no SHA-256 of {name}"))
-                        .because("something between here and there may answer in its place, such as a login page"),
+                        .because("something else may have answered in its place, such as a login page of your network"),
                 )
             })
         };
@@ -168,32 +176,33 @@ impl<'a> Source<'a> {
             .next(format!("rm {}    # only if you trust what is released now", self.lock_name()))
     }
 
-    /// The lock file as people know it.
+    /// The lock file's path in messages.
     fn lock_name(&self) -> String {
         format!("{}/k3s.lock", ProjectPaths::MARKER)
     }
 
-    /// Fetches the program; its path on this host.
-    pub(super) fn fetch_program(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, published::PROGRAM, release.program, MOST_PROGRAM, "K3s")
+    /// Fetches the program and returns its path. `deadline` bounds the wait for another process that fetches it.
+    pub(super) fn fetch_program(&self, release: &Release, deadline: Deadline) -> Result<PathBuf> {
+        self.fetch(&release.version, release.program, &PROGRAM, deadline)
     }
 
-    /// Fetches the archive of container images, compressed with zstd; its path on this host.
-    pub(super) fn fetch_images(&self, release: &Release) -> Result<PathBuf> {
-        self.fetch(release, published::IMAGES, release.images, MOST_IMAGES, "the container images of K3s")
+    /// Fetches the archive of container images, compressed with zstd, as [`ReleaseSource::fetch_program`] does.
+    pub(super) fn fetch_images(&self, release: &Release, deadline: Deadline) -> Result<PathBuf> {
+        self.fetch(&release.version, release.images, &IMAGES, deadline)
     }
 
-    fn fetch(&self, release: &Release, name: &str, sha256: Sha256, most: u64, what: &str) -> Result<PathBuf> {
-        let to = self.path(name, sha256);
-        let url = published::file(self.mirror(), &release.version, name);
+    fn fetch(&self, version: &str, sha256: Sha256, file: &ReleaseFile, deadline: Deadline) -> Result<PathBuf> {
+        let to = self.path(file.name, sha256);
+        let url = published::file(self.mirror(), version, file.name);
         let download = Download {
             url: &url,
             to: &to,
             sha256,
-            most,
+            most: file.most,
             lock: &self.cache.locks().join(format!("download-{sha256}.lock")),
+            lock_deadline: deadline.left(),
             task: TASK,
-            what: &format!("{what} {}", release.version),
+            what: &format!("{} {version}", file.what),
             events: self.events,
         };
         let failure = match Client::new(LIMITS).fetch(&download) {
@@ -201,14 +210,14 @@ impl<'a> Source<'a> {
             Err(failure) => failure,
         };
         let again = match failure.reason() {
-            Reason::Broken => "run the command again: it goes on where it stopped",
-            Reason::Other if failure.error().class() == ErrorClass::Failed => "run the command again: it begins anew",
-            _ => return Err(with_ways_out(failure, self.config)),
+            Reason::Broken => "run the command again: it continues where it stopped",
+            Reason::Other if failure.error().class() == ErrorClass::Failed => "run the command again: it starts over",
+            _ => return Err(with_next_steps(failure, self.config)),
         };
-        Err(ways_out(Error::from(failure).next(again), self.config))
+        Err(add_next_steps(Error::from(failure).next(again), self.config))
     }
 
-    /// Named by content, so that what is there is what is wanted.
+    /// The path of a downloaded file. The digest in its name makes it the right one if it exists.
     fn path(&self, name: &str, sha256: Sha256) -> PathBuf {
         self.cache.downloads().join(format!("{sha256}-{name}"))
     }

@@ -1,7 +1,7 @@
-//! Names of images that were built more than once from the same inputs: `KEY`, then `KEY.2`, `KEY.3` and so on.
+//! Names of guest images that were built more than once from the same inputs: `KEY`, then `KEY.2`, `KEY.3` and so on.
 //!
-//! A finished image is never replaced: disks of instances, running ones too, name it by its path and are unreadable
-//! without the very bytes that they were made on.
+//! A finished guest image is never replaced: it is the backing file of instances' disks, which name it by its path and
+//! cannot be read without exactly the same bytes.
 
 use std::path::Path;
 
@@ -10,19 +10,19 @@ use model::guest_image::GuestImage;
 use model::paths::CachePaths;
 use model::{ErrorClass, EventSink, Result};
 
+use crate::integrity;
 use crate::manifest::read_image;
-use crate::soundness;
 
-/// The name of the newest finished image of `key`.
+/// The name of the newest finished guest image of `key`.
 pub(crate) fn newest(images: &Path, key: &str) -> Result<Option<String>> {
-    Ok(last(images, key)?.map(|generation| name(key, generation)))
+    Ok(last(images, key)?.map(|number| name(key, number)))
 }
 
-/// The newest finished image of `key`, if it is whole.
-pub(crate) fn newest_sound(cache: &CachePaths, key: &str, events: &dyn EventSink) -> Result<Option<GuestImage>> {
+/// The newest finished guest image of `key`, if it is undamaged.
+pub(crate) fn newest_undamaged(cache: &CachePaths, key: &str, events: &dyn EventSink) -> Result<Option<GuestImage>> {
     match newest(&cache.images(), key)? {
         None => Ok(None),
-        Some(name) => match sound(cache, name) {
+        Some(name) => match undamaged(cache, name) {
             Ok(image) => Ok(Some(image)),
             Err(why) => {
                 events.debug(why);
@@ -32,37 +32,37 @@ pub(crate) fn newest_sound(cache: &CachePaths, key: &str, events: &dyn EventSink
     }
 }
 
-/// The name for an image of `key` where [`newest_sound`] has found none. One that is damaged stays, and keeps its name:
-/// disks of instances may lie on it. The user is told, since a build takes minutes.
+/// The name for a new guest image of `key`, if [`newest_undamaged`] has found none. A damaged one stays under its name,
+/// since instances' disks may use it; a warning explains the build, which takes minutes.
 pub(crate) fn unused(cache: &CachePaths, key: &str, events: &dyn EventSink) -> Result<String> {
-    // Another process may have built it in the meantime, which the store finds by its lock.
+    // If another process has built it in the meantime, the store finds it.
     match newest(&cache.images(), key)? {
         None => Ok(key.to_owned()),
-        Some(name) => match sound(cache, name.clone()) {
+        Some(name) => match undamaged(cache, name.clone()) {
             Ok(_) => Ok(name),
             Err(why) => {
-                events.warning(format!("{why}; it is built anew, beside it"));
+                events.warning(format!("{why}; a new one is built beside it"));
                 next(&cache.images(), key)
             }
         },
     }
 }
 
-fn sound(cache: &CachePaths, name: String) -> Result<GuestImage, String> {
+fn undamaged(cache: &CachePaths, name: String) -> Result<GuestImage, String> {
     let directory = cache.images().join(&name);
     let image = read_image(&directory, name, ErrorClass::Failed).map_err(|error| error.to_string())?;
-    soundness::check(&image, cache)
+    integrity::check(&image, cache)
         .map_err(|why| format!("the guest image {} is damaged: {why}", directory.display()))?;
     Ok(image)
 }
 
-/// The name of the next one.
+/// The name of the next guest image of `key`.
 pub(crate) fn next(images: &Path, key: &str) -> Result<String> {
     Ok(name(key, last(images, key)?.unwrap_or(0) + 1))
 }
 
-fn name(key: &str, generation: u32) -> String {
-    if generation == 1 { key.to_owned() } else { format!("{key}.{generation}") }
+fn name(key: &str, number: u32) -> String {
+    if number == 1 { key.to_owned() } else { format!("{key}.{number}") }
 }
 
 fn last(images: &Path, key: &str) -> Result<Option<u32>> {
@@ -72,10 +72,10 @@ fn last(images: &Path, key: &str) -> Result<Option<u32>> {
         Err(error) => return Err(at_path("read the directory", images, &error)),
     };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(names.filter_map(|name| generation(&name, key)).max())
+    Ok(names.filter_map(|name| number(&name, key)).max())
 }
 
-fn generation(name: &str, key: &str) -> Option<u32> {
+fn number(name: &str, key: &str) -> Option<u32> {
     match name.strip_prefix(key)? {
         "" => Some(1),
         rest => rest.strip_prefix('.')?.parse().ok().filter(|number| *number > 1),
@@ -93,7 +93,7 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let (cache, events) = (CachePaths::new(directory.path()), RecordingSink::default());
-        let found = || newest_sound(&cache, "k", &events).unwrap().map(|image| image.fingerprint);
+        let found = || newest_undamaged(&cache, "k", &events).unwrap().map(|image| image.fingerprint);
         let unused = || unused(&cache, "k", &events).unwrap();
         assert_eq!((found(), unused()), (None, "k".to_owned()));
         let make = |name: &str| {
@@ -110,12 +110,12 @@ mod tests {
         std::fs::write(image.join(file::ROOT_DISK), "").unwrap();
         assert_eq!((found(), unused()), (None, "k.2".to_owned()));
         let warnings = events.warnings().join("\n").replace(directory.path().to_str().unwrap(), "CACHE");
-        insta::assert_snapshot!(warnings, @"the guest image CACHE/images/k is damaged: root.qcow2 has 0 bytes, built were 10; it is built anew, beside it");
+        insta::assert_snapshot!(warnings, @"the guest image CACHE/images/k is damaged: root.qcow2 has 0 bytes instead of 10; a new one is built beside it");
         std::fs::remove_file(image.join(file::MANIFEST)).unwrap();
-        assert_eq!((found(), unused()), (None, "k.2".to_owned()), "a manifest that is gone");
+        assert_eq!((found(), unused()), (None, "k.2".to_owned()), "without a manifest");
         make("k.2");
         assert_eq!((found(), unused()), (Some("k.2".to_owned()), "k.2".to_owned()));
-        assert!(image.join(file::ROOT_DISK).exists(), "disks lie on it");
+        assert!(image.join(file::ROOT_DISK).exists(), "disks may use it");
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Kernel modules by name: which files a set of modules needs, in the order in which they can be loaded.
+//! The files of kernel modules and of their dependencies, in the order in which they can be loaded. Pure.
 //!
-//! Pure: it reads the text of `modules.dep` (modules.dep(5)).
+//! It reads the text of `modules.dep` (modules.dep(5)).
 
 use std::collections::BTreeMap;
 
 use model::{Error, ErrorClass, Result};
 
-/// The files (paths as `modules.dep` has them) that make `names` loadable one after the other with `insmod`: each
-/// after everything it needs, none twice.
+/// The files of the modules `names` and of all that they depend on, in the order for `insmod`: each after its
+/// dependencies, none twice. Paths are those of `modules.dep`.
 ///
 /// # Errors
-/// Names the module that is not there: the kernel lacks it, or it is built in and need not be named.
+/// A Failed error that names a module that `modules.dep` does not list; it may be built into the kernel.
 pub(crate) fn load_order(modules_dep: &str, names: &[String]) -> Result<Vec<String>> {
     let mut needs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut paths: BTreeMap<String, &str> = BTreeMap::new();
@@ -25,7 +25,7 @@ pub(crate) fn load_order(modules_dep: &str, names: &[String]) -> Result<Vec<Stri
             Error::new(ErrorClass::Failed, format!("the guest's kernel has no module `{name}`"))
                 .because("modules.dep of the kernel does not list it")
         })?;
-        // modules.dep lists all that a module needs, nearest first: loading from the end is the right order.
+        // modules.dep lists direct dependencies first, so they are loaded from the end.
         let dependencies = needs.get(path).map(Vec::as_slice).unwrap_or_default();
         for file in dependencies.iter().rev().chain([path]) {
             if !order.iter().any(|placed| placed == file) {
@@ -36,7 +36,7 @@ pub(crate) fn load_order(modules_dep: &str, names: &[String]) -> Result<Vec<Stri
     Ok(order)
 }
 
-/// The module's name as the kernel knows it: the file name up to the first dot, with underscores.
+/// The module's name in the kernel: the file name up to the first dot, with underscores.
 fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split('.').next().unwrap_or(file).replace('-', "_")
@@ -78,7 +78,7 @@ kernel/arch/x86/crypto/aes-x.ko.xz: kernel/crypto/a.ko
     }
 
     #[test]
-    fn a_module_that_is_not_there_is_named() {
+    fn a_missing_module_is_named() {
         insta::assert_snapshot!(
             order(&["virtio_blk", "nvme"]).unwrap_err(),
             @"the guest's kernel has no module `nvme`: modules.dep of the kernel does not list it"
