@@ -144,7 +144,7 @@ fn a_server_that_goes_away_in_the_middle_is_told_with_what_is_done() {
     let error = api.client().apply(&objects(WEB), &options, &Silent).unwrap_err();
     insta::assert_snapshot!(api.without_port(&told(&error)), @r"
     cannot reach the cluster at https://127.0.0.1:PORT
-      peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof
+      it closed the connection
       3 of 4 objects are known to be applied
       > k3s-vm status
       > k3s-vm apply    # once it answers again; what is applied already stays as it is
@@ -222,7 +222,7 @@ fn a_cluster_that_is_not_there_is_told_with_kubectl_for_the_next_step() {
     api.state().go_away_after(0);
     insta::assert_snapshot!(Shared::new(&api, "{token: abc}").mistake(&api), @r"
     cannot reach the cluster at https://127.0.0.1:PORT
-      peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof
+      it closed the connection
       > kubectl --kubeconfig DIRECTORY/config --context k3s-vm version
     ");
 }
