@@ -67,7 +67,7 @@ impl ClusterClient {
         let client = runtime.block_on(async { client_of(config) }).map_err(|error| {
             let error = cannot_use(&server, ErrorClass::Config).because(chain(&error));
             let error = match program {
-                Some(program) => error.because(format!("the kubeconfig wants them from {program}")),
+                Some(program) => error.because(format!("the kubeconfig takes them from {program}")),
                 None => error,
             };
             error.next(format!("{} auth whoami    # tries the same credentials", advice.kubectl))

@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use crate::apply::FIELD_MANAGER;
 use crate::client::ClusterClient;
 use crate::error_text::sentence;
-use crate::kubeconfig::Token;
+
+pub use crate::kubeconfig::Token;
 
 /// The name of the ServiceAccount, the Secret and the ClusterRoleBinding.
 pub const CONTAINER_ACCOUNT: &str = "k3s-vm-containers";
@@ -194,7 +195,7 @@ impl Requests<'_> {
         let token =
             Token::parse(text("/status/token")).ok_or_else(|| self.unexpected_answer("something that is no token"))?;
         let expires = humantime::parse_rfc3339(text("/status/expirationTimestamp"))
-            .map_err(|_| self.unexpected_answer("a token that has no end"))?;
+            .map_err(|_| self.unexpected_answer("a token without an expiry time"))?;
         let stored = json!({
             "metadata": {"annotations": {
                 ISSUED: humantime::format_rfc3339_seconds(issued).to_string(),

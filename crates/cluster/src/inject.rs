@@ -143,13 +143,13 @@ fn reason_to_refuse(name: &str, value: &str, mode: InjectMode) -> Option<String>
         return Some("the name is empty".to_owned());
     }
     if let Some(letter) = foreign(&in_a_name) {
-        return Some(format!("the name has {letter:?}: printable ASCII other than `=` can be in one"));
+        return Some(format!("the name has {letter:?}: only printable ASCII other than `=` is allowed"));
     }
     if mode != InjectMode::Secret {
         return None;
     }
     if let Some(letter) = foreign(&in_a_key) {
-        Some(format!("the name has {letter:?}: letters, digits, `-`, `_` and `.` can be in the key of a Secret"))
+        Some(format!("the name has {letter:?}: the key of a Secret has only letters, digits, `-`, `_` and `.`"))
     } else if name == "." || name.starts_with("..") {
         Some("the key of a Secret cannot be `.` or begin with `..`".to_owned())
     } else if name.len() > 253 {

@@ -3,10 +3,10 @@
 mod api_proof;
 mod deadline_stream;
 mod deployments;
-mod ready;
+pub mod ready;
 mod rollout;
 pub mod services;
 
 pub use api_proof::{ApiProbe, ApiProof};
-pub use deployments::{DeploymentName, deployments};
+pub use deployments::DeploymentName;
 pub use services::{StandingService, ToldService};

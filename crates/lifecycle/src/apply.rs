@@ -215,7 +215,7 @@ fn rolled_out(
     objects: &[ManifestObject],
     deadline: Deadline,
 ) -> Result<Outcome<Option<bool>>> {
-    let deployments = cluster::probe::deployments(objects);
+    let deployments = cluster::ready::deployments(objects);
     for deployment in &deployments {
         watch.wait(&deployment.to_string(), deadline, |left| access.client.look_rollout(deployment, left)).map_err(
             |error| match error.class() {

@@ -82,7 +82,7 @@ impl<'a> SetUpdate<'a> {
         let mut members = self.wanted.clone();
         let mut pruned = Vec::new();
         let mut refused = Vec::new();
-        let verdicts = judge_all(run, self.set, &self.inventory, &self.wanted)?;
+        let verdicts = decide_all(run, self.set, &self.inventory, &self.wanted)?;
         let total = verdicts.len();
         for (index, (member, verdict)) in verdicts.into_iter().enumerate() {
             run.progress(format!("pruning {member}"), index, total);
@@ -128,7 +128,7 @@ impl<'a> SetUpdate<'a> {
 
     /// What [`SetUpdate::prune`] would do.
     pub(crate) fn preview(self, run: &mut Run<'_>) -> Result<Vec<Pruned>> {
-        let verdicts = judge_all(run, self.set, &self.inventory, &self.wanted)?;
+        let verdicts = decide_all(run, self.set, &self.inventory, &self.wanted)?;
         let outcomes = verdicts.into_iter().filter_map(|(member, verdict)| match verdict {
             Verdict::Gone => None,
             Verdict::Delete(..) => Some(pruned_member(member, PruneOutcome::Deleted)),
@@ -174,7 +174,7 @@ fn pruned_member(member: Member, outcome: PruneOutcome) -> Pruned {
 }
 
 /// The verdict on each member that has left, in the order of deletion.
-fn judge_all(
+fn decide_all(
     run: &mut Run<'_>,
     set: &ApplySet,
     inventory: &Inventory,
@@ -189,15 +189,15 @@ fn judge_all(
     let total = departed.len();
     let mut verdicts = Vec::with_capacity(total);
     for (index, member) in departed.into_iter().enumerate() {
-        run.progress(format!("looking at {member}"), index, total);
-        let verdict = judge(run, set, &member)?;
+        run.progress(format!("checking {member}"), index, total);
+        let verdict = decide(run, set, &member)?;
         verdicts.push((member, verdict));
     }
     run.finish();
     Ok(verdicts)
 }
 
-fn judge(run: &mut Run<'_>, set: &ApplySet, member: &Member) -> Result<Verdict> {
+fn decide(run: &mut Run<'_>, set: &ApplySet, member: &Member) -> Result<Verdict> {
     // A kind whose scope has changed has lost its objects.
     let same_scope = |kind: &ServedKind| kind.namespaced == member.namespace.is_some();
     let Some(kind) = served(run, member)?.filter(same_scope) else { return Ok(Verdict::Gone) };
@@ -219,7 +219,7 @@ fn judge(run: &mut Run<'_>, set: &ApplySet, member: &Member) -> Result<Verdict> 
         let place = member.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
         let kind = member.kind.to_lowercase();
         Verdict::Keep(format!(
-            "what is in it would go, too; by hand: {} delete {kind} {}{place}",
+            "its contents would be deleted, too; by hand: {} delete {kind} {}{place}",
             advice.kubectl, member.name
         ))
     } else {

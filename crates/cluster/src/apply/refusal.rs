@@ -130,7 +130,7 @@ fn invalid(
     let place = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     let kind = object.kind().to_lowercase();
     Some(refusal.next(format!(
-        "{} delete {kind} {}{place} && {}    # makes it anew",
+        "{} delete {kind} {}{place} && {}    # recreates it",
         advice.kubectl,
         object.name(),
         advice.apply
@@ -238,7 +238,7 @@ mod tests {
             ]}
         })), @r"
         manifests/web.yaml:3: deployment shop/web: spec.selector cannot change once the object is there; spec.template.spec.containers: Required value
-        k3s-vm kubectl delete deployment web -n shop && k3s-vm apply    # makes it anew
+        k3s-vm kubectl delete deployment web -n shop && k3s-vm apply    # recreates it
         ");
     }
 

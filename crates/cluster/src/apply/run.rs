@@ -218,7 +218,7 @@ impl<'a> Run<'a> {
         let deadline = self.options.deadline;
         Error::new(ErrorClass::Timeout, format!("gave up applying the manifests after {deadline:.1?}"))
             .because(self.so_far("are known to be applied"))
-            .next(format!("{} --debug    # tells each object", self.client.advice().apply))
+            .next(format!("{} --debug    # lists each object", self.client.advice().apply))
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn of_connection(server: &str, advice: &Advice, error: &kube::Error) 
             return RequestError::Final(
                 Error::new(ErrorClass::Port, format!("another cluster answers on {server}"))
                     .because(why)
-                    .next("k3s-vm status    # tells who holds the port"),
+                    .next("k3s-vm status    # shows who holds the port"),
             );
         }
         (Some(TlsVerdict::Foreign(why)), Some(file)) => {

@@ -129,7 +129,7 @@ impl TarFiles {
             let directory = at.rsplit_once('/').map_or("", |(directory, _)| directory);
             at = normal(directory, target).map_err(|why| format!("the link {at}: {why}"))?;
         }
-        Err(format!("{path} in it is a link to a link without an end"))
+        Err(format!("{path} in it is a link through too many links"))
     }
 
     /// All bytes of a range, which the caller knows to be small.

@@ -87,7 +87,7 @@ fn context_name(shown: &str, document: &Document, wanted: Option<&str>) -> Resul
         Some(name) => Err(Error::new(ErrorClass::Config, format!("there is no context {name} in {shown}"))
             .because(has)
             .next(format!("kubectl --kubeconfig {shown} config get-contexts"))),
-        None => Err(Error::new(ErrorClass::Config, format!("{shown} does not say which context is meant"))
+        None => Err(Error::new(ErrorClass::Config, format!("{shown} does not name a context"))
             .because(format!("current-context is not set; {has}"))
             .next("name one: --context NAME")),
     }

@@ -145,8 +145,9 @@ fn entry<'a>(
     let entry = entries(document, list)
         .iter()
         .find(|entry| entry["name"] == name)
-        .ok_or_else(|| format!("{list} has no entry of the name that the current context says"))?;
-    self::inner(entry, inner).ok_or_else(|| format!("the entry of {list} that the current context says has no {inner}"))
+        .ok_or_else(|| format!("{list} has no entry of the name that the current context names"))?;
+    self::inner(entry, inner)
+        .ok_or_else(|| format!("the entry of {list} that the current context names has no {inner}"))
 }
 
 /// The entries of a list of a kubeconfig (`clusters`, `contexts`, `users`).

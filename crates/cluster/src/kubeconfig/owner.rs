@@ -106,9 +106,9 @@ fn single<'a>(
     match entries {
         [] => Err(format!("it has no {list}")),
         [entry] if entry["name"] == name.as_str() => {
-            let object = entry.as_object().ok_or_else(|| format!("its {inner} is none"))?;
+            let object = entry.as_object().ok_or_else(|| format!("its {inner} is no map"))?;
             only(object, &format!("its {inner}"), &["name", inner])?;
-            credentials::inner(entry, inner).ok_or_else(|| format!("its {inner} is none"))
+            credentials::inner(entry, inner).ok_or_else(|| format!("its {inner} is no map"))
         }
         _ => {
             let others: Vec<String> = entries.iter().map(named).filter(|other| other != name.as_str()).collect();

@@ -32,7 +32,7 @@ pub(crate) fn read(text: &str, labels: &[&'static str]) -> Result<Vec<Block>, St
         }
         let begins = |label: &&&str| line == format!("-----BEGIN {label}-----");
         let Some(label) = labels.iter().find(begins) else {
-            return Err(format!("it holds something else than PEM blocks of {}", labels.join(", ")));
+            return Err(format!("it has something other than PEM blocks of {}", labels.join(", ")));
         };
         let end = format!("-----END {label}-----");
         let mut base64 = String::new();
@@ -89,10 +89,10 @@ mod tests {
         for (text, why) in [
             (String::new(), "no PEM block"),
             ("\n\n".to_owned(), "no PEM block"),
-            (format!("subject=/CN=a\n{block}"), "something else"),
-            (format!("{block}#!/bin/sh\n"), "something else"),
-            (block.replace('A', "B"), "something else"),
-            (block.replace("-----BEGIN", " -----BEGIN"), "something else"),
+            (format!("subject=/CN=a\n{block}"), "something other"),
+            (format!("{block}#!/bin/sh\n"), "something other"),
+            (block.replace('A', "B"), "something other"),
+            (block.replace("-----BEGIN", " -----BEGIN"), "something other"),
             (block.replace("QUJD", "Proc-Type: 4,ENCRYPTED\n\nQUJD"), "not base64"),
             (block.replace("QUJD", "QUJ"), "not base64"),
             (block.replace("END A", "END B"), "no end"),

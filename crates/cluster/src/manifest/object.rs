@@ -44,7 +44,7 @@ impl ManifestObject {
     /// An object that a file has.
     ///
     /// # Errors
-    /// What keeps the value from being an object that can be sent.
+    /// The mistakes that prevent the value from being sent.
     pub(super) fn checked(value: Value, origin: Origin) -> Result<Self, Vec<String>> {
         let mistakes = mistakes_of(&value);
         if mistakes.is_empty() { Ok(ManifestObject { value, origin }) } else { Err(mistakes) }
@@ -126,7 +126,7 @@ pub fn name_namespace(objects: &mut [ManifestObject], namespace: &str) {
     }
 }
 
-/// What keeps a value from being an object that can be sent.
+/// The mistakes that prevent a value from being sent as an object.
 fn mistakes_of(value: &Value) -> Vec<String> {
     let Value::Object(object) = value else {
         return vec![format!("expected an object, found {}", a_kind_of(value))];

@@ -180,7 +180,7 @@ impl ApiProbe {
             ApiProof::Foreign(why) => {
                 Err(Error::new(ErrorClass::Port, format!("another cluster answers on {}", self.address))
                     .because(why)
-                    .next("k3s-vm status    # tells who holds the port"))
+                    .next("k3s-vm status    # shows who holds the port"))
             }
         }
     }

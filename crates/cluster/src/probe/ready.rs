@@ -15,6 +15,8 @@ use super::deployments::DeploymentName;
 use super::rollout::{self, Rollout};
 use crate::client::{ClusterClient, RequestError};
 
+pub use super::deployments::deployments;
+
 /// The longest request of a look; a server that does not answer in this time is reported as not ready.
 const LONGEST_REQUEST: Duration = Duration::from_secs(10);
 /// The last look of a wait is made at its deadline, and must have time for an answer.
@@ -58,8 +60,8 @@ impl ClusterClient {
             Err(RequestError::Final(error)) => return Err(error),
         };
         let Rollout::Waiting(mut observation) = rollout::rollout(&found) else { return Ok(Look::Ready(())) };
-        for trouble in self.pods(&deployment.namespace, &found, limit).iter().filter_map(rollout::trouble) {
-            observation = format!("{observation}; {trouble}");
+        for failure in self.pods(&deployment.namespace, &found, limit).iter().filter_map(rollout::failure) {
+            observation = format!("{observation}; {failure}");
         }
         Ok(Look::NotYet(format!("{deployment}: {observation}")))
     }

@@ -62,14 +62,14 @@ pub(crate) fn selector(selector: &LabelSelector) -> String {
 
 /// Why the pod does not run or is not ready: `pod web-1: ImagePullBackOff (image local/web:dev)`. `None` for a pod that
 /// is ready, is starting, or is being deleted.
-pub(crate) fn trouble(pod: &Pod) -> Option<String> {
+pub(crate) fn failure(pod: &Pod) -> Option<String> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let status = pod.status.as_ref()?;
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    if let Some(reason) = containers.filter_map(container_trouble).next() {
+    if let Some(reason) = containers.filter_map(container_failure).next() {
         return Some(format!("pod {name}: {reason}"));
     }
     let unscheduled = status.conditions.iter().flatten().find(|condition| {
@@ -85,7 +85,7 @@ pub(crate) fn trouble(pod: &Pod) -> Option<String> {
     }
 }
 
-fn container_trouble(status: &ContainerStatus) -> Option<String> {
+fn container_failure(status: &ContainerStatus) -> Option<String> {
     let container = &status.name;
     let state = status.state.as_ref()?;
     let last_exit = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());

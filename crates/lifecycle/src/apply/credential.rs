@@ -2,8 +2,8 @@
 //!
 //! The administrator's credentials stay on the host.
 
-use cluster::container_account::{CONTAINER_ACCOUNT, CONTAINER_ACCOUNT_NAMESPACE};
-use cluster::{Kubeconfig, Token};
+use cluster::Kubeconfig;
+use cluster::container_account::{CONTAINER_ACCOUNT, CONTAINER_ACCOUNT_NAMESPACE, Token};
 use host::deadline::Deadline;
 use model::Result;
 

@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &O
     })?;
     if options.wait {
         steps.run("Waiting for the application", || {
-            let deployments = cluster::probe::deployments(&objects);
+            let deployments = cluster::ready::deployments(&objects);
             if deployments.is_empty() {
                 return Ok(Outcome::Skipped((), "no Deployment in the manifests".to_owned()));
             }

@@ -1,4 +1,4 @@
-//! Archives of both formats: what is read, and what containerd gets.
+//! Archives of both formats: the images that are read, and the archive that containerd gets.
 
 use std::collections::BTreeMap;
 
@@ -222,7 +222,7 @@ fn an_index_with_one_image_has_its_configuration() {
 }
 
 #[test]
-fn what_is_no_archive_of_images_is_refused() {
+fn other_files_are_refused() {
     let oci = oci();
     let mut messages = String::new();
     for bytes in [

@@ -58,7 +58,7 @@ pub(super) fn read(files: &TarFiles, manifest: Vec<DockerImage>, name: Option<&s
         let config = document(files, &image.config, &content)?;
         let digest = ImageDigest::of(&config);
         if digest_in_name(&image.config).is_some_and(|named| named != digest) {
-            return Err(format!("{} in it is not what its name says", image.config));
+            return Err(format!("{} in it does not match its name", image.config));
         }
         let config: Configuration = parse_json(&image.config, &config)?;
         let config_path = format!("{}.json", digest.hexadecimal());
@@ -116,7 +116,7 @@ impl Blobs {
         let known = self.known.get(&content.start).and_then(|index| self.list.get_mut(*index));
         if let Some(blob) = known {
             if blob.digest.is_some() && digest.is_some() && blob.digest != digest {
-                return Err(format!("{shown} in it is not what the configuration of each of its images says"));
+                return Err(format!("{shown} in it does not match the configuration of each of its images"));
             }
             blob.digest = blob.digest.or(digest);
             return Ok(blob.path.clone());

@@ -73,16 +73,16 @@ impl Descriptor {
 }
 
 /// Why an image cannot be loaded.
-enum Trouble {
+enum ImageError {
     /// A part of it is not in the archive; an index may lack some platforms.
     Missing(String),
     /// The archive is broken or not supported.
     Unfit(String),
 }
 
-impl From<String> for Trouble {
+impl From<String> for ImageError {
     fn from(why: String) -> Self {
-        Trouble::Unfit(why)
+        ImageError::Unfit(why)
     }
 }
 
@@ -107,7 +107,8 @@ pub(super) fn read(
     let mut images: Vec<ArchivedImage> = Vec::new();
     let mut descriptors = Vec::new();
     for descriptor in index.manifests.iter().filter(|descriptor| !descriptor.is_attestation()) {
-        let target = walk.target(descriptor, DEEPEST).map_err(|(Trouble::Missing(why) | Trouble::Unfit(why))| why)?;
+        let target =
+            walk.target(descriptor, DEEPEST).map_err(|(ImageError::Missing(why) | ImageError::Unfit(why))| why)?;
         let tags = target.config.map(|config| docker::tags(docker_images, config)).unwrap_or_default();
         let name = name(descriptor, &tags, given)?;
         descriptors.push(entry(descriptor, target, &name)?);
@@ -180,11 +181,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Adds the blob of a descriptor.
-    fn blob(&mut self, descriptor: &Descriptor) -> Result<Blob, Trouble> {
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<Blob, ImageError> {
         let path = descriptor.digest.blob_path();
-        let content = self.files.find(&path)?.ok_or_else(|| Trouble::Missing(format!("it has no file {path}")))?;
+        let content = self.files.find(&path)?.ok_or_else(|| ImageError::Missing(format!("it has no file {path}")))?;
         if content.end.saturating_sub(content.start) != descriptor.size {
-            return Err(Trouble::Unfit(format!("{path} in it is not as large as what names it says")));
+            return Err(ImageError::Unfit(format!("{path} in it does not have the size that the archive states")));
         }
         let blob = Blob { path: path.clone(), shown: path, content, digest: Some(descriptor.digest) };
         self.blobs.insert(descriptor.digest, blob.clone());
@@ -192,28 +193,28 @@ impl Walk<'_> {
     }
 
     /// Adds a manifest or an index with all blobs that it needs.
-    fn target(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Target, Trouble> {
+    fn target(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Target, ImageError> {
         if let Some(known) = self.known.get(&descriptor.digest) {
-            return known.clone().map_err(Trouble::Missing);
+            return known.clone().map_err(ImageError::Missing);
         }
         let found = self.read_target(descriptor, depth);
         match &found {
             Ok(target) => drop(self.known.insert(descriptor.digest, Ok(*target))),
-            Err(Trouble::Missing(why)) => drop(self.known.insert(descriptor.digest, Err(why.clone()))),
+            Err(ImageError::Missing(why)) => drop(self.known.insert(descriptor.digest, Err(why.clone()))),
             // The error ends the walk.
-            Err(Trouble::Unfit(_)) => {}
+            Err(ImageError::Unfit(_)) => {}
         }
         found
     }
 
-    fn read_target(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Target, Trouble> {
+    fn read_target(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Target, ImageError> {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(Trouble::Unfit("an index in it leads to an index, and so on".to_owned()));
+            return Err(ImageError::Unfit("the indexes in it are nested too deeply".to_owned()));
         };
         let blob = self.blob(descriptor)?;
         let content = document(self.files, &blob.shown, &blob.content)?;
         if ImageDigest::of(&content) != descriptor.digest {
-            return Err(Trouble::Unfit(format!("{} in it is not what its name says", blob.shown)));
+            return Err(ImageError::Unfit(format!("{} in it does not match its name", blob.shown)));
         }
         let document: Document = parse_json(&blob.shown, &content)?;
         let types = [descriptor.media_type.as_deref(), document.media_type.as_deref()];
@@ -222,7 +223,7 @@ impl Walk<'_> {
             (Some(config), layers, None) if !says([OCI_INDEX, DOCKER_LIST]) => {
                 let layers = layers.unwrap_or_default();
                 if layers.len() > MOST {
-                    return Err(Trouble::Unfit(format!("an image in it has more than {MOST} layers")));
+                    return Err(ImageError::Unfit(format!("an image in it has more than {MOST} layers")));
                 }
                 for part in std::iter::once(&config).chain(&layers) {
                     self.blob(part)?;
@@ -233,14 +234,14 @@ impl Walk<'_> {
                 self.platforms(&manifests, depth)
             }
             // One reader could take it for a manifest and another for an index.
-            _ => Err(Trouble::Unfit(format!("{} in it is neither a manifest nor an index", blob.shown))),
+            _ => Err(ImageError::Unfit(format!("{} in it is neither a manifest nor an index", blob.shown))),
         }
     }
 
     /// Adds the images of an index, one a platform, of which at least one must be complete.
-    fn platforms(&mut self, manifests: &[Descriptor], depth: usize) -> Result<Target, Trouble> {
+    fn platforms(&mut self, manifests: &[Descriptor], depth: usize) -> Result<Target, ImageError> {
         if manifests.len() > MOST {
-            return Err(Trouble::Unfit(format!("an index in it has more than {MOST} images")));
+            return Err(ImageError::Unfit(format!("an index in it has more than {MOST} images")));
         }
         let mut complete = Vec::new();
         let mut missing = None;
@@ -248,14 +249,14 @@ impl Walk<'_> {
             match self.target(child, depth) {
                 Ok(target) if !child.is_attestation() => complete.push(target),
                 Ok(_) => {}
-                Err(Trouble::Missing(_)) if child.is_attestation() => {}
-                Err(Trouble::Missing(why)) => drop(missing.get_or_insert(why)),
+                Err(ImageError::Missing(_)) if child.is_attestation() => {}
+                Err(ImageError::Missing(why)) => drop(missing.get_or_insert(why)),
                 Err(unfit) => return Err(unfit),
             }
         }
         match complete.as_slice() {
             [only] => Ok(Target { config: only.config, is_index: true }),
-            [] => Err(Trouble::Missing(missing.unwrap_or_else(|| "an index in it names no image".to_owned()))),
+            [] => Err(ImageError::Missing(missing.unwrap_or_else(|| "an index in it names no image".to_owned()))),
             _ => Ok(Target { config: None, is_index: true }),
         }
     }

@@ -1,4 +1,4 @@
-//! The archive is what it says, twice the same, and readable by the reader of archives.
+//! The archive has correct digests, is reproducible, and can be read by the reader of archives.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -94,7 +94,7 @@ fn blob(tar: &[u8], digest: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_layer_holds_the_files_sorted_with_their_modes() {
+fn the_layer_has_the_files_sorted_with_their_modes() {
     let (_, tar) = Project::new().pack("a.tar");
     let index: Value = serde_json::from_slice(&{
         let mut archive = tar::Archive::new(tar.as_slice());

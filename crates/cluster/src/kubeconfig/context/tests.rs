@@ -74,11 +74,11 @@ fn what_is_missing_is_named() {
     insta::assert_snapshot!(file.mistake(Some("lost")), @"the context lost of DIRECTORY/config cannot be used: there is no cluster named gone in the file");
     insta::assert_snapshot!(file.mistake(Some("stranger")), @"the context stranger of DIRECTORY/config cannot be used: there is no user named gone in the file");
     insta::assert_snapshot!(File::new("apiVersion: v1\nkind: Config\n").mistake(None), @r"
-    DIRECTORY/config does not say which context is meant: current-context is not set; it has none
+    DIRECTORY/config does not name a context: current-context is not set; it has none
     name one: --context NAME
     ");
     insta::assert_snapshot!(File::new(&TWO.replace("current-context: dev", "")).mistake(None), @r"
-    DIRECTORY/config does not say which context is meant: current-context is not set; it has dev, staging, nobody, lost, stranger
+    DIRECTORY/config does not name a context: current-context is not set; it has dev, staging, nobody, lost, stranger
     name one: --context NAME
     ");
     insta::assert_snapshot!(File::new("clusters: [\n").mistake(None), @"the kubeconfig DIRECTORY/config cannot be read: unclosed bracket '[' at line 1, column 11");

@@ -1,4 +1,4 @@
-//! Hostile kubeconfigs, and what is left of them.
+//! Hostile kubeconfigs, and the values that are taken from them.
 
 use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-/// What a guest has: an authority, a certificate with the authority behind it (as K3s writes it), and a key.
+/// The credentials of a guest: an authority, a certificate followed by the authority (as K3s writes it), and a key.
 struct Guest {
     authority: String,
     chain: String,
@@ -44,7 +44,7 @@ impl Guest {
     }
 }
 
-/// Credentials that are real.
+/// Valid credentials.
 pub(crate) fn of_a_guest() -> Credentials {
     parse(&Guest::new().document()).unwrap()
 }
@@ -61,8 +61,8 @@ fn why(document: &Value) -> String {
     parse(document).unwrap_err().why().join("; ")
 }
 
-/// All fields of client-go's kubeconfig (`k8s.io/client-go/tools/clientcmd/api/v1/types.go`) and some that there are
-/// not.
+/// All fields of client-go's kubeconfig (`k8s.io/client-go/tools/clientcmd/api/v1/types.go`) and some that do
+/// not exist.
 fn hostile(guest: &Guest) -> Value {
     let mut document = guest.document();
     let extension = json!([{"name": "evil", "extension": {"command": "touch /tmp/x"}}]);
@@ -132,7 +132,7 @@ fn root_in_the_guest_had_the_host_run_programs_and_read_files_by_its_kubeconfig(
 }
 
 #[test]
-fn what_is_read_back_from_a_file_of_ours_that_somebody_changed_is_the_three_values_alone() {
+fn only_the_three_values_are_read_from_a_changed_file_of_ours() {
     let guest = Guest::new();
     let ours = on_host(&parse(&guest.document()).unwrap());
     let mut document: Value = serde_json::from_str(&ours.to_json()).unwrap();
@@ -142,7 +142,7 @@ fn what_is_read_back_from_a_file_of_ours_that_somebody_changed_is_the_three_valu
 }
 
 #[test]
-fn a_value_that_is_not_what_it_must_be_is_refused_by_its_name() {
+fn an_invalid_value_is_refused_by_its_name() {
     let guest = Guest::new();
     let other = Guest::new();
     let with = |place: &str, value: Value| {
@@ -181,18 +181,18 @@ fn a_value_that_is_not_what_it_must_be_is_refused_by_its_name() {
     insta::assert_snapshot!(told, @r"
     certificate-authority-data is not set
     certificate-authority-data: it is not base64
-    certificate-authority-data: it holds something else than PEM blocks of CERTIFICATE
-    certificate-authority-data: it holds something else than PEM blocks of CERTIFICATE
-    certificate-authority-data: it holds something else than PEM blocks of CERTIFICATE
+    certificate-authority-data: it has something other than PEM blocks of CERTIFICATE
+    certificate-authority-data: it has something other than PEM blocks of CERTIFICATE
+    certificate-authority-data: it has something other than PEM blocks of CERTIFICATE
     certificate-authority-data: it is no certificate
     certificate-authority-data: it holds more than 16 PEM blocks
     client-certificate-data is not set
     client-certificate-data: it is no certificate
     client-certificate-data: it is no certificate
     client-key-data is not the key of client-certificate-data
-    client-key-data: it holds something else than PEM blocks of EC PRIVATE KEY, RSA PRIVATE KEY, PRIVATE KEY
+    client-key-data: it has something other than PEM blocks of EC PRIVATE KEY, RSA PRIVATE KEY, PRIVATE KEY
     client-key-data: it is no key that can be used
-    client-key-data: it holds something else than PEM blocks of EC PRIVATE KEY, RSA PRIVATE KEY, PRIVATE KEY
+    client-key-data: it has something other than PEM blocks of EC PRIVATE KEY, RSA PRIVATE KEY, PRIVATE KEY
     client-key-data: it holds more than one key
     client-key-data is not the key of client-certificate-data
     ");
@@ -222,11 +222,11 @@ fn what_is_missing_is_named_and_nothing_of_the_text_is_repeated() {
     it does not hold a map of keys
     it does not hold a map of keys
     current-context is not set
-    contexts has no entry of the name that the current context says
+    contexts has no entry of the name that the current context names
     its context has no cluster
-    users has no entry of the name that the current context says
-    clusters has no entry of the name that the current context says
-    the entry of clusters that the current context says has no cluster
+    users has no entry of the name that the current context names
+    clusters has no entry of the name that the current context names
+    the entry of clusters that the current context names has no cluster
     client-certificate-data is not set
     ");
     let broken = Credentials::parse("admin.conf", "a: [").unwrap_err();
@@ -271,7 +271,7 @@ fn keys_stay_out_of_debug_output() {
     }
 }
 
-/// Values as JSON and YAML files carry them.
+/// Values as JSON and YAML files have them.
 fn extra() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -292,7 +292,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn no_field_that_nobody_knows_survives(extras in prop::collection::vec(("x-[a-z]{1,8}", extra()), 0..4)) {
+    fn no_unknown_field_survives(extras in prop::collection::vec(("x-[a-z]{1,8}", extra()), 0..4)) {
         let guest = Guest::new();
         let mut document = guest.document();
         for place in ["", "/clusters/0", "/clusters/0/cluster", "/contexts/0/context", "/users/0/user"] {

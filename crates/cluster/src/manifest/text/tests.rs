@@ -1,4 +1,4 @@
-//! What is read, what is refused, and in which words.
+//! Manifests that are read and refused, and the messages.
 
 use super::*;
 use crate::manifest::name_namespace;
@@ -56,7 +56,7 @@ fn numbers_are_those_of_kubectl() {
 }
 
 #[test]
-fn all_mistakes_of_all_files_are_told_at_once() {
+fn all_mistakes_of_all_files_are_reported_at_once() {
     let error = parse(&[
         file("base.json", "{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Service\"\n  \"metadata\": {}\n}"),
         file(
@@ -97,7 +97,7 @@ fn a_program_made_object_is_checked_as_well() {
 }
 
 #[test]
-fn nothing_is_wanted_only_where_an_empty_list_says_so() {
+fn no_object_is_wanted_only_where_an_empty_list_says_so() {
     let empty = r#"{"apiVersion": "v1", "kind": "List", "items": []}"#;
     for (files, expected) in [
         (vec![file("a.json", empty)], true),

@@ -1,4 +1,4 @@
-//! Tables of statuses as the server gives them.
+//! Verdicts on statuses as the server reports them.
 
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ fn a_rollout_is_done_by_the_rule_of_kubectl() {
 }
 
 #[test]
-fn troubles_are_told_with_pod_and_reason() {
+fn failures_are_reported_with_pod_and_reason() {
     let waiting = |reason: &str| json!({"waiting": {"reason": reason, "message": "secret \"x\" not found"}});
     let one = |state| json!({"phase": "Pending", "containerStatuses": [container(state)]});
     let told: String = [
@@ -85,7 +85,7 @@ fn troubles_are_told_with_pod_and_reason() {
         json!({"phase": "Failed", "reason": "Evicted"}),
     ]
     .into_iter()
-    .map(|status| format!("{}\n", trouble(&pod(status)).unwrap()))
+    .map(|status| format!("{}\n", failure(&pod(status)).unwrap()))
     .collect();
     insta::assert_snapshot!(told, @r#"
     pod web-1: ImagePullBackOff of container web (image local/web:dev)
@@ -100,23 +100,23 @@ fn troubles_are_told_with_pod_and_reason() {
 }
 
 #[test]
-fn a_pod_that_is_well_starting_or_leaving_is_no_trouble() {
+fn a_pod_that_is_ready_starting_or_being_deleted_is_no_failure() {
     let ready = json!({"name": "web", "image": "a", "imageID": "", "ready": true, "restartCount": 0, "started": true, "state": {"running": {}}});
-    assert_eq!(trouble(&pod(json!({"phase": "Running", "containerStatuses": [ready]}))), None);
-    assert_eq!(trouble(&pod(json!({"phase": "Pending"}))), None);
+    assert_eq!(failure(&pod(json!({"phase": "Running", "containerStatuses": [ready]}))), None);
+    assert_eq!(failure(&pod(json!({"phase": "Pending"}))), None);
     let creating = container(json!({"waiting": {"reason": "ContainerCreating"}}));
-    assert_eq!(trouble(&pod(json!({"phase": "Pending", "containerStatuses": [creating]}))), None);
+    assert_eq!(failure(&pod(json!({"phase": "Pending", "containerStatuses": [creating]}))), None);
     let mut leaving = pod(json!({"phase": "Failed"}));
     leaving.metadata.deletion_timestamp =
         serde_json::from_value::<Pod>(json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}))
             .unwrap()
             .metadata
             .deletion_timestamp;
-    assert_eq!(trouble(&leaving), None);
+    assert_eq!(failure(&leaving), None);
 }
 
 #[test]
-fn a_node_is_ready_or_says_why_not() {
+fn a_node_is_ready_or_has_a_reason() {
     let node_of = |conditions: Value| -> Node {
         serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"conditions": conditions,
             "nodeInfo": {"kubeletVersion": "v1.37.2", "architecture": "", "bootID": "", "containerRuntimeVersion": "",
@@ -147,7 +147,7 @@ fn selectors_take_the_form_of_a_query() {
 }
 
 #[test]
-fn explanations_are_the_newest_messages_of_what_belongs_to_the_deployment() {
+fn explanations_are_the_newest_messages_of_objects_of_the_deployment() {
     let event = |object: &str, message: &str, second: u8| -> Event {
         serde_json::from_value(json!({
             "metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": object}, "reason": "Failed",

@@ -1,4 +1,4 @@
-//! Archives made to harm: what is refused, and that nothing else of an archive goes on than what its images need.
+//! Malicious archives: they are refused, and only files that images need reach containerd.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn file(path: &str, content: &[u8]) -> (tar::Header, String, Vec<u8>) {
     (tar::Header::new_gnu(), path.to_owned(), content.to_vec())
 }
 
-/// A tar with paths as they are: the library would refuse some.
+/// A tar with unchecked paths, of which the library would refuse some.
 fn tar_with(entries: &[(tar::Header, String, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (header, path, content) in entries {
@@ -44,7 +44,7 @@ fn refusal(tar: &[u8]) -> String {
     told.to_string().replace("standard input is no archive of container images: ", "")
 }
 
-/// An OCI archive whose image's manifest is this.
+/// An OCI archive with one image of this manifest.
 fn oci_with(manifest: &Value, more: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let manifest = bytes(manifest);
     let index = json!({"manifests": [{"mediaType": MANIFEST, "digest": digest(&manifest), "size": manifest.len(),
@@ -56,7 +56,7 @@ fn oci_with(manifest: &Value, more: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 #[test]
-fn a_digest_that_is_a_piece_of_a_script_is_refused_wherever_it_stands() {
+fn a_piece_of_a_script_as_digest_is_refused_everywhere() {
     let attack = "sha256:'; touch /root/pwned; '";
     let good = oci();
     let mut of_index = with_annotations(&good, json!({NAME: "web"}));
@@ -79,7 +79,7 @@ fn a_digest_that_is_a_piece_of_a_script_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn a_blob_that_is_not_what_its_name_says_is_refused() {
+fn a_blob_that_does_not_match_its_name_is_refused() {
     let (config, layer) = (configuration(&[b"layer"]), b"layer".to_vec());
     let of = |content: &[u8]| json!({"digest": digest(content), "size": content.len()});
     let told = json!({"config": of(&config), "layers": [of(&layer)]});
@@ -96,7 +96,7 @@ fn a_blob_that_is_not_what_its_name_says_is_refused() {
         refusal(&with(&changed, &layer)),
         refusal(&with(&config, b"layer and more")),
     ];
-    // A manifest of another content under the name that the index gives.
+    // A manifest with other content under the name in the index.
     let oci = oci();
     let other = (
         oci.manifest["digest"].as_str().unwrap().replacen("sha256:", "blobs/sha256/", 1),
@@ -104,7 +104,7 @@ fn a_blob_that_is_not_what_its_name_says_is_refused() {
     );
     let index = bytes(&with_annotations(&oci, json!({NAME: "web"})));
     messages.push(refusal(&tar_of(&[("index.json", index), (&other.0, other.1)])));
-    // The layers of a docker archive are told by the configuration, and this by its own name.
+    // The configuration of a docker archive has the digests of the layers, and its own in its name.
     let docker = |path: &str, layer: &[u8]| {
         tar_of(&[
             (path, config.clone()),
@@ -116,13 +116,13 @@ fn a_blob_that_is_not_what_its_name_says_is_refused() {
     messages.push(refusal(&docker(&format!("{}.json", &digest(b"other")[7..]), &layer)));
     for message in &messages {
         let expected =
-            ["is not what its name says", "is not what it should be", "is not as large as what names it says"];
+            ["does not match its name", "is not what it should be", "does not have the size that the archive states"];
         assert!(expected.iter().any(|part| message.contains(part)), "{message}");
     }
 }
 
 #[test]
-fn nothing_of_an_archive_goes_on_but_what_its_images_need() {
+fn only_files_that_images_need_reach_containerd() {
     let oci = oci();
     let more = [("blobs/sha256/zzz", b"1".to_vec()), ("manifests/pod.yaml", b"2".to_vec()), ("evil", b"3".to_vec())];
     let archive = read(&oci_archive(&oci, with_annotations(&oci, json!({NAME: "web"})), &more), None).unwrap();
@@ -143,7 +143,7 @@ fn paths_that_lead_out_of_the_archive_are_refused() {
         entries.extend(more.iter().cloned());
         tar_with(&entries)
     };
-    // `docker save` puts a layer that two images have once, and a link to it.
+    // `docker save` stores a layer of two images once, with a link to it.
     for target in ["../a/layer.tar", "./../a/./layer.tar"] {
         let archive = read(&docker(&[link("b/layer.tar", target)]), None).unwrap();
         assert_eq!(files_of(&rewritten(&archive))["layer-1.tar"], b"layer");
@@ -169,7 +169,7 @@ fn paths_that_lead_out_of_the_archive_are_refused() {
     the path b/../../x in it leads out of it
     the link b/layer.tar: the path /etc/shadow in it leads out of it
     the link b/layer.tar: the path ../../a/layer.tar in it leads out of it
-    b/layer.tar in it is a link to a link without an end
+    b/layer.tar in it is a link through too many links
     it has two files of the name b/layer.tar
     it has two files of the name b/layer.tar
     it has two files of the name b/layer.tar
@@ -299,7 +299,7 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
 }
 
 proptest::proptest! {
-    /// A changed byte anywhere in an archive is a refusal, or does not reach what goes on.
+    /// A changed byte anywhere in an archive makes it refused, or does not reach containerd.
     #[test]
     fn no_change_of_a_byte_gets_through(at in 0usize..1_000_000, bit in 0u8..8) {
         let layer = vec![7; 600];
@@ -317,7 +317,7 @@ proptest::proptest! {
             let mut output = Vec::new();
             if archive.write_normalized(&mut output).is_ok() {
                 let mut after = files_of(&output);
-                // Its names are for whoever makes it to choose.
+                // The maker of an archive chooses its names.
                 if after.contains_key("manifest.json") {
                     after.insert("manifest.json".to_owned(), whole["manifest.json"].clone());
                 }
@@ -326,7 +326,7 @@ proptest::proptest! {
         }
     }
 
-    /// Whatever the bytes are, they are read or refused.
+    /// Any bytes are read or refused, without a panic.
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..3000)) {
         let _ = read(&bytes, None);
