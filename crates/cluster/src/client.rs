@@ -1,5 +1,9 @@
 //! The connection to a cluster: a Kubernetes client whose every call has a deadline, without async for its callers.
 
+mod advice;
+mod request_error;
+pub(crate) mod tls_verdict;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,21 +12,23 @@ use kube::client::ClientBuilder;
 use model::{Error, ErrorClass, Result};
 use tower::util::MapResponseLayer;
 
-use crate::advice::Advice;
-use crate::kubeconfig::Kubeconfig;
-use crate::kubeconfig_file::{self, Destination, KubeconfigContext};
-use crate::request_error;
+use crate::error_text::chain;
+use crate::kubeconfig::context::{self, Destination};
+use crate::kubeconfig::{Kubeconfig, KubeconfigContext};
 
-/// How often a running request looks whether the user has interrupted.
+pub(crate) use advice::Advice;
+pub(crate) use request_error::RequestError;
+
+/// How often a running request checks whether the user has interrupted.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// An answer that is longer is an error: it is read into memory, and a guest's answer need not end. Real ones have a
+/// The largest answer in bytes. Answers are read into memory, and a guest may send one without end; real ones have a
 /// few megabytes at most.
 const LONGEST_ANSWER: usize = 64 << 20;
 
-/// A connection to one cluster, by the credentials of one kubeconfig.
+/// A connection to one cluster, with the credentials of one kubeconfig.
 ///
-/// Calls block. The connection is made by the first call and kept.
+/// Calls block. The first call opens the connection, and later ones reuse it.
 pub struct ClusterClient {
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
@@ -31,8 +37,8 @@ pub struct ClusterClient {
 }
 
 impl ClusterClient {
-    /// Prepares a client of the project's own instance, which believes its certificate authority alone; no byte is
-    /// sent. It goes there directly, whatever proxies the environment names, and can run no program: see
+    /// Prepares a client of the project's own instance, which trusts the instance's certificate authority alone; no
+    /// byte is sent. It connects directly, ignores the proxies of the environment, and can run no program: see
     /// [`Kubeconfig`].
     ///
     /// # Errors
@@ -43,25 +49,25 @@ impl ClusterClient {
         let config = kubeconfig.client_config().map_err(|why| cannot_use(&server, ErrorClass::Cluster).because(why))?;
         let client = runtime
             .block_on(async { client_of(config) })
-            .map_err(|error| unusable(&server, ErrorClass::Cluster, &error))?;
+            .map_err(|error| cannot_use(&server, ErrorClass::Cluster).because(chain(&error)))?;
         Ok(ClusterClient { runtime, client, server, advice: Advice::own() })
     }
 
-    /// Prepares a client of any cluster: the context of a kubeconfig that the user names, with all ways to log in that
-    /// kubectl has. A program that gives credentials (`exec`) is run now.
+    /// Prepares a client of any cluster: the context of a kubeconfig that the user names, with every kind of login that
+    /// kubectl supports. A program that provides credentials (`exec`) runs now.
     ///
     /// # Errors
     /// A Config error where the file or its context cannot be used.
     pub fn of_kubeconfig(target: &KubeconfigContext) -> Result<Self> {
-        let Destination { context, config } = kubeconfig_file::read(target)?;
+        let Destination { context, config } = context::read(target)?;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let advice = Advice::of_kubeconfig(&target.file, &context);
         let runtime = runtime()?;
         let program = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
         let client = runtime.block_on(async { client_of(config) }).map_err(|error| {
-            let error = unusable(&server, ErrorClass::Config, &error);
+            let error = cannot_use(&server, ErrorClass::Config).because(chain(&error));
             let error = match program {
-                Some(program) => error.because(format!("the kubeconfig wants them from {program}")),
+                Some(program) => error.because(format!("the kubeconfig takes them from {program}")),
                 None => error,
             };
             error.next(format!("{} auth whoami    # tries the same credentials", advice.kubectl))
@@ -79,7 +85,7 @@ impl ClusterClient {
         self.client.default_namespace()
     }
 
-    /// What messages propose to type.
+    /// The commands that messages propose.
     pub(crate) fn advice(&self) -> &Advice {
         &self.advice
     }
@@ -89,15 +95,15 @@ impl ClusterClient {
     /// # Errors
     /// A Cluster error, or a Timeout error after `deadline`.
     pub fn version(&self, deadline: Duration) -> Result<String> {
-        let what = "the version of the server";
-        self.request(what, deadline, self.client.apiserver_version()).map(|info| info.git_version)
+        let info = self.request("the version of the server", deadline, self.client.apiserver_version())?;
+        Ok(info.git_version)
     }
 
     pub(crate) fn kube(&self) -> &kube::Client {
         &self.client
     }
 
-    /// Runs `future` to its end, the deadline (`None`) or an interrupt (an error).
+    /// Runs `future` until it ends, the deadline passes (`None`) or the user interrupts (an error).
     pub(crate) fn within<T>(&self, deadline: Duration, future: impl Future<Output = T>) -> Result<Option<T>> {
         self.runtime.block_on(async {
             let mut ticks = tokio::time::interval(INTERRUPT_INTERVAL);
@@ -114,25 +120,35 @@ impl ClusterClient {
         })
     }
 
-    /// One request; `what` names what is asked for, as in "the version of the server".
+    /// Sends one request; `what` names what is asked for, as in "the version of the server".
     pub(crate) fn request<T>(
         &self,
         what: &str,
         deadline: Duration,
         future: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<T> {
-        match self.within(deadline, future)? {
+    ) -> Result<T, RequestError> {
+        match self.within(deadline, future).map_err(RequestError::Final)? {
             Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(request_error::of_request(self, what, &error)),
-            None => {
-                Err(Error::new(ErrorClass::Timeout, format!("{} did not answer within {deadline:.1?}", self.server))
-                    .because(format!("asked for {what}")))
-            }
+            Some(Err(error)) => Err(self.request_error(what, &error)),
+            None => Err(RequestError::Passing(
+                Error::new(ErrorClass::Timeout, format!("{} did not answer within {deadline:.1?}", self.server))
+                    .because(format!("asked for {what}")),
+            )),
         }
+    }
+
+    /// The error of a request for `what` that failed as a whole.
+    pub(crate) fn request_error(&self, what: &str, error: &kube::Error) -> RequestError {
+        request_error::of_request(&self.server, &self.advice, what, error)
+    }
+
+    /// The error of a connection that failed.
+    pub(crate) fn connection_error(&self, error: &kube::Error) -> RequestError {
+        request_error::of_connection(&self.server, &self.advice, error)
     }
 }
 
-/// A client that reads no endless answer.
+/// A client that limits the length of answers.
 fn client_of(config: kube::Config) -> Result<kube::Client, kube::Error> {
     let limit =
         MapResponseLayer::new(|response: http::Response<_>| response.map(|body| Limited::new(body, LONGEST_ANSWER)));
@@ -150,8 +166,4 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn cannot_use(server: &str, class: ErrorClass) -> Error {
     Error::new(class, format!("the credentials for {server} cannot be used"))
-}
-
-fn unusable(server: &str, class: ErrorClass, error: &dyn std::error::Error) -> Error {
-    cannot_use(server, class).because(request_error::chain(error))
 }

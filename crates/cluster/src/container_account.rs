@@ -1,11 +1,10 @@
 //! The credential of the containers: a ServiceAccount of their own, the ClusterRole that it is bound to, and a token.
 //!
-//! The token is bound to a Secret, in which it is kept as well: whoever deletes that Secret has revoked the token, and as
-//! long as it is good every apply finds the same one, so that no pod rolls for nothing. All of it lives in the cluster, and
-//! goes with it where that is saved, restored or forked. The objects belong to no apply set: they are never listed or
-//! pruned with those of the project.
+//! The token is bound to a Secret and stored in it: deleting the Secret revokes the token, and every apply finds the
+//! same token as long as it is valid, so that no pod restarts for nothing. All of it is in the cluster, and is saved,
+//! restored and forked with it. The objects belong to no apply set: they are never listed or pruned with those of the
+//! project.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -18,22 +17,22 @@ use serde_json::{Value, json};
 
 use crate::apply::FIELD_MANAGER;
 use crate::client::ClusterClient;
-use crate::request_error::{self, sentence};
+use crate::error_text::sentence;
+
+pub use crate::kubeconfig::Token;
 
 /// The name of the ServiceAccount, the Secret and the ClusterRoleBinding.
 pub const CONTAINER_ACCOUNT: &str = "k3s-vm-containers";
-/// The namespace of the first two: one that every cluster has, and no user calls their own.
+/// The namespace of the ServiceAccount and the Secret: one that every cluster has and no user deploys to.
 pub const CONTAINER_ACCOUNT_NAMESPACE: &str = "kube-system";
 
-/// As long as the API's certificates live: a snapshot can be restored nearly as long as that, and nothing is applied to it.
-/// A token that has lived half of its life is replaced by the next apply.
+/// The lifetime of the API's certificates: a snapshot can be restored for nearly as long, without an apply. The next
+/// apply replaces a token once half of its lifetime is over.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const ISSUED: &str = "k3s-vm.dev/issued";
 const EXPIRES: &str = "k3s-vm.dev/expires";
 /// The key of the token in the Secret.
 const TOKEN: &str = "token";
-/// No token is longer; the real ones have about a thousand characters.
-const LONGEST_TOKEN: usize = 16 * 1024;
 
 const ACCOUNTS: &str = "/api/v1/namespaces/kube-system/serviceaccounts";
 const SECRETS: &str = "/api/v1/namespaces/kube-system/secrets";
@@ -41,115 +40,86 @@ const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
-/// A bearer token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// The token in `text`, which nobody vouches for; nothing where it has a letter that no token has (RFC 6750, b64token).
-    fn parse(text: &str) -> Option<Self> {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        (!text.is_empty() && text.len() <= LONGEST_TOKEN && text.bytes().all(legal)).then(|| Token(text.to_owned()))
-    }
-
-    /// Stands for the token that an apply would make.
-    pub fn to_be_made() -> Self {
-        Token("to-be-made-by-apply".to_owned())
-    }
-
-    /// Its text.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Tokens stay out of debug output.
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
-
-/// What the containers have.
+/// The credential that the containers have now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerAccount {
-    /// The token that an apply would find to be good.
+    /// The token that an apply would reuse.
     pub token: Option<Token>,
-    /// The name of the ClusterRole that it is bound to.
+    /// The name of the ClusterRole that the ServiceAccount is bound to.
     pub role: Option<String>,
 }
 
 impl ClusterClient {
-    /// The token of the containers, bound to the ClusterRole `role`, or to none. What is missing or differs is made; what
-    /// is as it should be is left alone.
+    /// The token of the containers, with the rights of the ClusterRole `role`, or with none. Objects that are missing
+    /// or differ are made; the others stay as they are.
     ///
     /// # Errors
-    /// A Cluster error where the API refuses a part of it, a Timeout error after `deadline`.
+    /// A Cluster error where the API refuses a request, a Timeout error after `deadline`.
     pub fn container_token(&self, role: Option<&str>, deadline: Duration, events: &dyn EventSink) -> Result<Token> {
-        let desk = Desk { client: self, deadline: Deadline::after(deadline) };
-        // First, so that no token is handed out with more rights than it is to have.
-        desk.bind(role, events)?;
-        let secret = desk.get(SECRETS, CONTAINER_ACCOUNT)?;
-        if let Some(token) = secret.as_ref().and_then(|secret| young_token(secret, SystemTime::now()))
-            && desk.accepts(&token)?
+        let requests = Requests { client: self, deadline: Deadline::after(deadline) };
+        // First, so that no token is handed out with more rights than it should have.
+        requests.bind(role, events)?;
+        let secret = requests.get(SECRETS, CONTAINER_ACCOUNT)?;
+        if let Some(token) = secret.as_ref().and_then(|secret| fresh_token(secret, SystemTime::now()))
+            && requests.accepts(&token)?
         {
             return Ok(token);
         }
-        desk.make(ACCOUNTS, &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata()}))?;
+        requests.make(ACCOUNTS, &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata()}))?;
         let uid = match secret.as_ref().and_then(uid_of) {
             Some(uid) => uid,
             None => {
-                desk.make(SECRETS, &json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata()}))?;
-                let made = desk.get(SECRETS, CONTAINER_ACCOUNT)?;
-                made.as_ref().and_then(uid_of).ok_or_else(|| desk.nonsense("a Secret without a uid"))?
+                requests.make(SECRETS, &json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata()}))?;
+                let made = requests.get(SECRETS, CONTAINER_ACCOUNT)?;
+                made.as_ref().and_then(uid_of).ok_or_else(|| requests.unexpected_answer("a Secret without a uid"))?
             }
         };
-        let token = desk.issue(&uid)?;
+        let token = requests.issue(&uid)?;
         events.debug("the containers have a new token".to_owned());
         Ok(token)
     }
 
-    /// What the containers have now; nothing is changed.
+    /// The credential that the containers have now; nothing is changed.
     ///
     /// # Errors
     /// As [`ClusterClient::container_token`].
     pub fn look_container_account(&self, deadline: Duration) -> Result<ContainerAccount> {
-        let desk = Desk { client: self, deadline: Deadline::after(deadline) };
-        let binding = desk.get(BINDINGS, CONTAINER_ACCOUNT)?;
+        let requests = Requests { client: self, deadline: Deadline::after(deadline) };
+        let binding = requests.get(BINDINGS, CONTAINER_ACCOUNT)?;
         let role = binding.as_ref().and_then(bound_role).map(str::to_owned);
-        let token = match desk.get(SECRETS, CONTAINER_ACCOUNT)?.and_then(|it| young_token(&it, SystemTime::now())) {
-            Some(token) if desk.accepts(&token)? => Some(token),
+        let token = match requests.get(SECRETS, CONTAINER_ACCOUNT)?.and_then(|it| fresh_token(&it, SystemTime::now())) {
+            Some(token) if requests.accepts(&token)? => Some(token),
             _ => None,
         };
         Ok(ContainerAccount { token, role })
     }
 
-    /// Takes the credential away from containers that are to have none. Whether there was one.
+    /// Deletes the credential of the containers. Returns whether there was one.
     ///
     /// # Errors
     /// As [`ClusterClient::container_token`].
     pub fn revoke_container_account(&self, deadline: Duration) -> Result<bool> {
-        let desk = Desk { client: self, deadline: Deadline::after(deadline) };
-        // It goes last: where it is gone, all is.
-        let Some(account) = desk.get(ACCOUNTS, CONTAINER_ACCOUNT)? else { return Ok(false) };
+        let requests = Requests { client: self, deadline: Deadline::after(deadline) };
+        // The account is deleted last: where it is gone, so is everything else.
+        let Some(account) = requests.get(ACCOUNTS, CONTAINER_ACCOUNT)? else { return Ok(false) };
         for collection in [BINDINGS, SECRETS] {
-            if let Some(object) = desk.get(collection, CONTAINER_ACCOUNT)? {
-                desk.delete(collection, &object)?;
+            if let Some(object) = requests.get(collection, CONTAINER_ACCOUNT)? {
+                requests.delete(collection, &object)?;
             }
         }
-        desk.delete(ACCOUNTS, &account)?;
+        requests.delete(ACCOUNTS, &account)?;
         Ok(true)
     }
 }
 
 /// The requests, within one deadline.
-struct Desk<'a> {
+struct Requests<'a> {
     client: &'a ClusterClient,
     deadline: Deadline,
 }
 
-impl Desk<'_> {
-    /// Has the binding say `role`. What a binding refers to cannot be changed, so that one that says something else goes.
+impl Requests<'_> {
+    /// Makes the binding refer to `role`. The API does not change `roleRef`, so another binding is deleted first.
     fn bind(&self, role: Option<&str>, events: &dyn EventSink) -> Result<()> {
         let found = self.get(BINDINGS, CONTAINER_ACCOUNT)?;
         let before = found.as_ref().and_then(bound_role);
@@ -186,7 +156,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Whether the API takes the token for one of the containers' account, now.
+    /// Whether the API accepts the token now, as one of the containers' account.
     fn accepts(&self, token: &Token) -> Result<bool> {
         let review = json!({
             "apiVersion": "authentication.k8s.io/v1",
@@ -195,14 +165,14 @@ impl Desk<'_> {
         });
         let verdict = match self.ask(&Method::POST, REVIEWS, Some(&review))? {
             Ok(verdict) => verdict,
-            Err(status) => return Err(self.refused("to look at the token of the containers", &status)),
+            Err(status) => return Err(self.refused("to review the token of the containers", &status)),
         };
         let user = format!("system:serviceaccount:{CONTAINER_ACCOUNT_NAMESPACE}:{CONTAINER_ACCOUNT}");
         Ok(verdict.pointer("/status/authenticated") == Some(&Value::Bool(true))
             && verdict.pointer("/status/user/username").and_then(Value::as_str) == Some(&user))
     }
 
-    /// A new token, good as long as the Secret of this uid is there; it is kept in that Secret.
+    /// A new token, valid as long as the Secret of this uid exists, and stored in that Secret.
     fn issue(&self, uid: &str) -> Result<Token> {
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1",
@@ -222,19 +192,20 @@ impl Desk<'_> {
             }
         };
         let text = |place| answer.pointer(place).and_then(Value::as_str).unwrap_or_default();
-        let token = Token::parse(text("/status/token")).ok_or_else(|| self.nonsense("something that is no token"))?;
+        let token =
+            Token::parse(text("/status/token")).ok_or_else(|| self.unexpected_answer("something that is no token"))?;
         let expires = humantime::parse_rfc3339(text("/status/expirationTimestamp"))
-            .map_err(|_| self.nonsense("a token that has no end"))?;
-        let kept = json!({
+            .map_err(|_| self.unexpected_answer("a token without an expiry time"))?;
+        let stored = json!({
             "metadata": {"annotations": {
                 ISSUED: humantime::format_rfc3339_seconds(issued).to_string(),
                 EXPIRES: humantime::format_rfc3339_seconds(expires).to_string(),
             }},
             "data": {TOKEN: STANDARD.encode(token.as_str())},
         });
-        match self.ask(&Method::PATCH, &format!("{SECRETS}/{CONTAINER_ACCOUNT}"), Some(&kept))? {
+        match self.ask(&Method::PATCH, &format!("{SECRETS}/{CONTAINER_ACCOUNT}"), Some(&stored))? {
             Ok(_) => Ok(token),
-            Err(status) => Err(self.refused("to keep the token of the containers", &status)),
+            Err(status) => Err(self.refused("to store the token of the containers", &status)),
         }
     }
 
@@ -246,7 +217,7 @@ impl Desk<'_> {
         }
     }
 
-    /// One that is there already will do.
+    /// Creates an object, unless there is one of its name.
     fn make(&self, collection: &str, object: &Value) -> Result<()> {
         match self.ask(&Method::POST, collection, Some(object))? {
             Ok(_) => Ok(()),
@@ -255,7 +226,7 @@ impl Desk<'_> {
         }
     }
 
-    /// Deletes this very object.
+    /// Deletes exactly this object, not a later one of the same name.
     fn delete(&self, collection: &str, object: &Value) -> Result<()> {
         let options = json!({
             "apiVersion": "v1",
@@ -270,7 +241,7 @@ impl Desk<'_> {
         }
     }
 
-    /// One request; what the API says where it refuses.
+    /// Sends one request; the inner error is a refusal of the API.
     fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Result<Value, Box<Status>>> {
         let (target, kind) = match *method {
             Method::GET | Method::DELETE => (path.to_owned(), "application/json"),
@@ -283,7 +254,7 @@ impl Desk<'_> {
         match self.client.within(self.deadline.left(), self.client.kube().request::<Value>(request))? {
             Some(Ok(answer)) => Ok(Ok(answer)),
             Some(Err(kube::Error::Api(status))) if status.code != 401 => Ok(Err(status)),
-            Some(Err(error)) => Err(request_error::of_request(self.client, "the credential of the containers", &error)),
+            Some(Err(error)) => Err(self.client.request_error("the credential of the containers", &error).into()),
             None => Err(Error::new(ErrorClass::Timeout, format!("{} did not answer in time", self.client.server()))
                 .because("asked for the credential of the containers")),
         }
@@ -293,14 +264,14 @@ impl Desk<'_> {
         Error::new(ErrorClass::Cluster, format!("{} refused {what}", self.client.server())).because(sentence(status))
     }
 
-    fn nonsense(&self, what: &str) -> Error {
+    fn unexpected_answer(&self, what: &str) -> Error {
         Error::new(ErrorClass::Cluster, format!("{} did not make a token for the containers", self.client.server()))
             .because(format!("it answered with {what}"))
     }
 }
 
-/// The token in the Secret, where it has more than half of its life before it.
-fn young_token(secret: &Value, now: SystemTime) -> Option<Token> {
+/// The token in the Secret, where more than half of its lifetime is left.
+fn fresh_token(secret: &Value, now: SystemTime) -> Option<Token> {
     let time = |key: &str| {
         let text = secret.pointer("/metadata/annotations")?.get(key)?.as_str()?;
         humantime::parse_rfc3339(text).ok()

@@ -1,6 +1,6 @@
-//! The variables of the web application's `.env`, put into the containers of the Deployments.
+//! Puts the variables of the web application's `.env` into the containers of the Deployments.
 //!
-//! Pure: objects in, objects out. Init containers get nothing: they prepare the pod, they are not the application.
+//! Pure: objects in, objects out. Init containers get no variables: they prepare the pod and are not the application.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::manifest::{ManifestObject, Origin};
 
-/// The name of the Secret that carries the variables, in each namespace that has a Deployment.
+/// The name of the Secret with the variables, in each namespace that has a Deployment.
 pub const SECRET_NAME: &str = "web-env";
-/// The annotation of the pod template that changes when a value changes, so that the pods roll.
+/// The annotation of the pod template that changes when a value changes, so that the pods restart.
 pub const HASH_ANNOTATION: &str = "k3s-vm.dev/env-sha256";
 
 const KUBECONFIG: &str = "KUBECONFIG";
@@ -21,30 +21,30 @@ const KUBECONFIG_PRIMARY: &str = "KUBECONFIG_PRIMARY";
 /// A variable that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedVariable {
-    /// Its name as written.
+    /// The name as it is written.
     pub name: String,
     /// Why Kubernetes would refuse it.
     pub reason: String,
 }
 
-/// The outcome of [`inject`].
+/// The result of [`inject`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Injection {
     /// The objects to apply: the Secrets first, then the given ones, changed.
     pub objects: Vec<ManifestObject>,
-    /// What was left out, in the order of the file.
+    /// The variables that were left out, in the order of the file.
     pub refused: Vec<RefusedVariable>,
-    /// The hash of the injected values, hexadecimal SHA-256; empty where nothing was injected.
+    /// The hexadecimal SHA-256 of the injected variables; empty where nothing was injected.
     pub hash: String,
 }
 
-/// Injects `variables`, in which a later line of the same name wins, where `config` wants them. `KUBECONFIG` is left out (its file is not in the
-/// container); `KUBECONFIG_PRIMARY` gets the value `kubeconfig_primary`, whatever the file says, or is left out where
-/// that is `None`.
+/// Injects `variables` as `config` says. Of two variables of the same name the later one wins. `KUBECONFIG` is left out
+/// (its file is not in the container); `KUBECONFIG_PRIMARY` gets the value `kubeconfig_primary` in place of the file's,
+/// or is left out where that is `None`.
 ///
-/// What the manifest itself sets wins: in mode Secret by the rule of Kubernetes that `env` overrides `envFrom` (our
-/// reference stands first, so that the manifest's own `envFrom` wins as well), in mode Env because a name that the
-/// container has is not added.
+/// Variables that the manifest sets win: in mode Secret because in Kubernetes `env` overrides `envFrom` (our reference
+/// is the first, so that the manifest's own `envFrom` wins as well), in mode Env because a name that the container has
+/// is not added.
 pub fn inject(
     objects: Vec<ManifestObject>,
     variables: &[(String, String)],
@@ -71,7 +71,7 @@ pub fn inject(
         }
         if gets_variables(&object, config) {
             if mode == InjectMode::Secret {
-                annotate(object.value_mut(), &hash);
+                object.annotate_pod_template(HASH_ANNOTATION, &hash);
             }
             for container in containers(object.value_mut(), config) {
                 match mode {
@@ -86,20 +86,20 @@ pub fn inject(
     Injection { objects: result, refused, hash }
 }
 
-/// Whether `KUBECONFIG_PRIMARY` goes into a container of `objects`: one that nobody gets need not be made.
+/// Whether `KUBECONFIG_PRIMARY` goes into a container of `objects`; if not, its kubeconfig need not be made.
 pub fn wants_kubeconfig(objects: &[ManifestObject], config: &InjectConfig) -> bool {
     config.mode != InjectMode::Off
         && config.variables.matches(&[KUBECONFIG_PRIMARY])
         && objects.iter().any(|object| gets_variables(object, config))
 }
 
-/// Whether variables go into an object: a Deployment that the configuration does not leave out.
+/// Whether an object gets variables: a Deployment that the configuration does not exclude.
 fn gets_variables(object: &ManifestObject, config: &InjectConfig) -> bool {
     let name = object.name();
     object.is_deployment() && config.deployments.matches(&[name, &format!("{}/{name}", namespace_of(object))])
 }
 
-/// Splits into what is injected, sorted by name, and what Kubernetes would refuse.
+/// Splits the variables into those that are injected, sorted by name, and those that Kubernetes would refuse.
 fn sift(
     variables: &[(String, String)],
     config: &InjectConfig,
@@ -143,13 +143,13 @@ fn reason_to_refuse(name: &str, value: &str, mode: InjectMode) -> Option<String>
         return Some("the name is empty".to_owned());
     }
     if let Some(letter) = foreign(&in_a_name) {
-        return Some(format!("the name has {letter:?}: printable ASCII other than `=` can be in one"));
+        return Some(format!("the name has {letter:?}: only printable ASCII other than `=` is allowed"));
     }
     if mode != InjectMode::Secret {
         return None;
     }
     if let Some(letter) = foreign(&in_a_key) {
-        Some(format!("the name has {letter:?}: letters, digits, `-`, `_` and `.` can be in the key of a Secret"))
+        Some(format!("the name has {letter:?}: the key of a Secret has only letters, digits, `-`, `_` and `.`"))
     } else if name == "." || name.starts_with("..") {
         Some("the key of a Secret cannot be `.` or begin with `..`".to_owned())
     } else if name.len() > 253 {
@@ -169,7 +169,7 @@ fn hash_of(variables: &[(String, String)]) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The namespace of an object that lives in one.
+/// The namespace of an object of a kind that has one.
 fn namespace_of(object: &ManifestObject) -> &str {
     object.namespace().unwrap_or("default")
 }
@@ -182,7 +182,7 @@ fn data_of(variables: &[(String, String)]) -> Map<String, Value> {
     variables.iter().map(|(name, value)| (name.clone(), encoded(value))).collect()
 }
 
-/// One Secret for each namespace with a Deployment that gets it, unless the manifests write it themselves.
+/// One Secret for each namespace with a Deployment that gets variables, unless the manifests have this Secret.
 fn secrets(objects: &[ManifestObject], variables: &[(String, String)], config: &InjectConfig) -> Vec<ManifestObject> {
     let written: BTreeSet<&str> = objects.iter().filter(|object| is_our_secret(object)).map(namespace_of).collect();
     let getting = objects.iter().filter(|object| gets_variables(object, config));
@@ -203,7 +203,7 @@ fn secrets(objects: &[ManifestObject], variables: &[(String, String)], config: &
         .collect()
 }
 
-/// Adds the variables to a Secret of the manifests that has our name; what it has already wins.
+/// Adds the variables to a Secret of the manifests that has our name; its own keys win.
 fn complete(secret: &mut Value, variables: &[(String, String)]) {
     let Some(secret) = secret.as_object_mut() else { return };
     let texts: Vec<String> = secret
@@ -272,25 +272,9 @@ fn add_literals(container: &mut Map<String, Value>, variables: &[(String, String
 }
 
 /// The kubelet expands `$(NAME)` in the value of an `env` entry, and `$$` is a `$` (Kubernetes API, EnvVar.value);
-/// in a Secret it does not. A value means the same in both modes.
+/// in a Secret it does not. So a value means the same in both modes.
 fn escaped(value: &str) -> String {
     value.replace('$', "$$")
-}
-
-fn annotate(deployment: &mut Value, hash: &str) {
-    let Some(template) = deployment.pointer_mut("/spec/template").and_then(Value::as_object_mut) else { return };
-    let metadata = template.entry("metadata").or_insert(Value::Null);
-    if metadata.is_null() {
-        *metadata = Value::Object(Map::new());
-    }
-    let Some(metadata) = metadata.as_object_mut() else { return };
-    let annotations = metadata.entry("annotations").or_insert(Value::Null);
-    if annotations.is_null() {
-        *annotations = Value::Object(Map::new());
-    }
-    if let Some(annotations) = annotations.as_object_mut() {
-        annotations.insert(HASH_ANNOTATION.to_owned(), hash.into());
-    }
 }
 
 #[cfg(test)]

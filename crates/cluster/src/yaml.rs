@@ -1,6 +1,6 @@
-//! YAML in and out: the one place that knows the YAML library. Reads scalars as kubectl's parser does.
+//! YAML in and out: the one module that uses the YAML library. Reads scalars as kubectl's parser does.
 //!
-//! Pure. What a document means is not its business.
+//! Pure.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Number, Value};
@@ -13,7 +13,7 @@ pub(crate) struct SyntaxMistake {
     pub(crate) line: u64,
     /// From 1.
     pub(crate) column: u64,
-    /// What the parser says.
+    /// The parser's message.
     pub(crate) message: String,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn write(value: &Value) -> String {
     let mut text = String::new();
     match serde_saphyr::to_fmt_writer_with_options(&mut text, value, options) {
         Ok(()) => text,
-        // JSON is YAML; only a broken writer brings us here.
+        // JSON is YAML. Writing to a string does not fail.
         Err(_) => value.to_string(),
     }
 }
@@ -59,7 +59,7 @@ fn deserialize<T: DeserializeOwned>(text: &str) -> Result<T, SyntaxMistake> {
     })
 }
 
-/// The parser's message without the place, which is told apart, and without advice for programmers.
+/// The parser's message without the place, which is reported apart, and without advice for programmers.
 fn bare_message(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     message.split_once(", set DuplicateKeyPolicy").map_or(message, |(message, _)| message).to_owned()
@@ -70,7 +70,7 @@ pub(crate) fn integral_floats_to_integers(value: &mut Value) {
     match value {
         Value::Number(number) => {
             if let Some(float) = number.as_f64().filter(|_| number.is_f64()) {
-                // 2^53: beyond it a float does not say which integer was meant.
+                // 2^53: a larger float stands for several integers.
                 if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 {
                     *value = Value::Number(Number::from(float as i64));
                 }
@@ -86,7 +86,7 @@ pub(crate) fn integral_floats_to_integers(value: &mut Value) {
 mod tests {
     use super::*;
 
-    /// What kubectl's parser (sigs.k8s.io/yaml 1.6.0) makes of a scalar.
+    /// The values are those of kubectl's parser (sigs.k8s.io/yaml 1.6.0).
     #[test]
     fn scalars_mean_what_they_mean_to_kubectl() {
         for (scalar, expected) in [
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_texts_whatever_they_look_like() {
+    fn keys_are_strings_whatever_they_look_like() {
         let value = read("data:\n  1: a\n  true: b\n  \"x\": c\n").unwrap();
         let keys: Vec<&str> = value["data"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["1", "true", "x"]);

@@ -1,4 +1,4 @@
-//! What the Deployments look like afterwards, and what stays as it was.
+//! The Deployments after the injection, and the parts that it does not change.
 
 use model::config::Patterns;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The rules that leave nothing out.
+/// Rules that exclude nothing.
 fn by(mode: InjectMode) -> InjectConfig {
     InjectConfig {
         mode,
@@ -249,7 +249,7 @@ fn a_secret_of_that_name_in_the_manifests_is_completed_and_wins() {
 }
 
 #[test]
-fn what_kubernetes_refuses_is_left_out_and_told() {
+fn variables_that_kubernetes_refuses_are_left_out_and_reported() {
     let long = "x".repeat(254);
     let env = variables(&[
         ("GOOD-name.1", "1"),
@@ -274,10 +274,10 @@ fn what_kubernetes_refuses_is_left_out_and_told() {
     };
     insta::assert_snapshot!(told(InjectMode::Secret), @r#"
     : the name is empty
-    A B: the name has ' ': letters, digits, `-`, `_` and `.` can be in the key of a Secret
-    A:B: the name has ':': letters, digits, `-`, `_` and `.` can be in the key of a Secret
-    ÄRGER: the name has 'Ä': printable ASCII other than `=` can be in one
-    A=B: the name has '=': printable ASCII other than `=` can be in one
+    A B: the name has ' ': the key of a Secret has only letters, digits, `-`, `_` and `.`
+    A:B: the name has ':': the key of a Secret has only letters, digits, `-`, `_` and `.`
+    ÄRGER: the name has 'Ä': only printable ASCII other than `=` is allowed
+    A=B: the name has '=': only printable ASCII other than `=` is allowed
     ..: the key of a Secret cannot be `.` or begin with `..`
     .: the key of a Secret cannot be `.` or begin with `..`
     xxxxxxxxxxxx: the key of a Secret has at most 253 characters
@@ -285,8 +285,8 @@ fn what_kubernetes_refuses_is_left_out_and_told() {
     "#);
     insta::assert_snapshot!(told(InjectMode::Env), @r#"
     : the name is empty
-    ÄRGER: the name has 'Ä': printable ASCII other than `=` can be in one
-    A=B: the name has '=': printable ASCII other than `=` can be in one
+    ÄRGER: the name has 'Ä': only printable ASCII other than `=` is allowed
+    A=B: the name has '=': only printable ASCII other than `=` is allowed
     NUL: the value has a NUL character
     "#);
 }

@@ -1,4 +1,4 @@
-//! Server-side apply: what is sent, in which order, what is told.
+//! Server-side apply: the requests, their order, and the messages.
 
 use std::time::Duration;
 
@@ -119,12 +119,12 @@ fn fifty_objects_without_news_cost_fifty_requests_and_few_more() {
     assert!(applied.iter().all(|one| one.change == cluster::Change::Unchanged));
     let names: Vec<&str> = applied.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, (0..50).map(|index| format!("c{index}")).collect::<Vec<_>>(), "in the order of the file");
-    // One question for the kinds, one list.
+    // One request for the kinds, one list.
     assert_eq!(api.state().requests.len(), 52);
 }
 
 #[test]
-fn all_refused_objects_are_told_and_later_waves_are_only_checked() {
+fn all_refused_objects_are_reported_and_later_waves_are_only_checked() {
     let api = MockApi::start();
     api.state().script(
         "PATCH /api/v1/namespaces/shop/services/web",
@@ -167,7 +167,7 @@ fn all_refused_objects_are_told_and_later_waves_are_only_checked() {
 }
 
 #[test]
-fn an_immutable_field_is_told_plainly() {
+fn an_immutable_field_is_reported() {
     let api = MockApi::start();
     api.state().script(
         "PATCH /apis/apps/v1/namespaces/shop/deployments/web",
@@ -185,12 +185,12 @@ fn an_immutable_field_is_told_plainly() {
     the cluster refused an object of the manifests
       web.yaml:2: deployment shop/web: spec.selector cannot change once the object is there
       3 of 4 objects were applied
-      > k3s-vm kubectl delete deployment web -n shop && k3s-vm apply    # makes it anew
+      > k3s-vm kubectl delete deployment web -n shop && k3s-vm apply    # recreates it
     ");
 }
 
 #[test]
-fn a_missing_namespace_is_told() {
+fn a_missing_namespace_is_reported() {
     let api = MockApi::start();
     api.state().script(
         "PATCH /api/v1/namespaces/shop/services/web",
@@ -207,7 +207,7 @@ fn a_missing_namespace_is_told() {
 }
 
 #[test]
-fn unknown_kinds_are_told_before_anything_is_sent() {
+fn unknown_kinds_are_reported_before_anything_is_sent() {
     let api = MockApi::start();
     let text = format!(
         "{WEB}---\napiVersion: shop.example/v1\nkind: Shop\nmetadata: {{name: s}}\n---\napiVersion: apps/v1\nkind: Deploymnt\n\
@@ -247,7 +247,7 @@ fn an_object_of_a_kind_that_the_manifests_define_waits_until_it_is_served() {
 }
 
 #[test]
-fn a_kind_that_never_comes_is_a_timeout_that_says_so() {
+fn a_kind_that_is_never_served_is_a_timeout_that_names_it() {
     let api = MockApi::start();
     let options = ApplyOptions { deadline: Duration::from_millis(600), ..ApplyOptions::default() };
     let error = api.client().apply(&objects(DEFINITION), &options, &Silent).unwrap_err();
@@ -264,7 +264,7 @@ fn a_server_of_another_authority_gets_nothing() {
     insta::assert_snapshot!(api.without_port(&told(&error)), @r#"
     another cluster answers on https://127.0.0.1:PORT
       its certificate is signed by another authority
-      > k3s-vm status    # tells who holds the port
+      > k3s-vm status    # shows who holds the port
     "#);
     assert!(api.state().requests.is_empty());
 }

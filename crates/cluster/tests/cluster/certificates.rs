@@ -1,4 +1,4 @@
-//! Authorities, the certificates they sign, and the kubeconfig that goes with them.
+//! Certificate authorities, certificates of theirs, and the matching kubeconfig.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// A new one; all are named alike, as the authorities of all clusters are.
+    /// A new authority. All have the same name, as those of real clusters do.
     pub(crate) fn new() -> Self {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "kubernetes");
@@ -31,12 +31,12 @@ impl Authority {
         Authority { certificate, issuer: Issuer::new(parameters, key) }
     }
 
-    /// What a server with a certificate for `names` needs.
+    /// The configuration of a server with a certificate for `names`.
     pub(crate) fn server(&self, names: &[&str]) -> Arc<rustls::ServerConfig> {
         self.server_with(names, |_| ())
     }
 
-    /// The same for a certificate that expired long ago.
+    /// The configuration of a server with an expired certificate.
     pub(crate) fn expired_server(&self, names: &[&str]) -> Arc<rustls::ServerConfig> {
         self.server_with(names, |parameters| {
             parameters.not_before = rcgen::date_time_ymd(2019, 1, 1);
@@ -44,7 +44,7 @@ impl Authority {
         })
     }
 
-    /// What a server needs that asks for a client certificate of ours, and serves those without one, too.
+    /// The configuration of a server that asks for a client certificate and also serves clients without one.
     pub(crate) fn server_that_asks(&self, names: &[&str]) -> Arc<rustls::ServerConfig> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
@@ -95,7 +95,7 @@ impl Authority {
         )
     }
 
-    /// An administrator's credentials.
+    /// The credentials of an administrator.
     pub(crate) fn credentials(&self) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::default();

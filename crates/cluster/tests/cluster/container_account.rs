@@ -1,4 +1,4 @@
-//! The credential of the containers: made, found again, lowered, renewed, revoked, and refused.
+//! The credential of the containers: creation, reuse, fewer rights, renewal, revocation, and refusal.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const SECRET: &str = "/api/v1/namespaces/kube-system/secrets/k3s-vm-containers";
 const BINDING: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/k3s-vm-containers";
 const REVIEW: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews";
 
-/// What is told.
+/// Collects the events.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
@@ -70,7 +70,7 @@ fn all_containers_had_the_credential_of_the_host() {
     assert!(inside.contains(r#""user":{"token":"token-0"}"#), "{inside}");
     assert!(!inside.contains("client-key-data") && host.contains("client-key-data"));
     assert_eq!(cluster.role(), "cluster-admin");
-    // An apply of nothing new: the same token, so that no pod rolls, and nothing is written.
+    // An apply without changes: the token is the same, so that no pod restarts, and nothing is written.
     cluster.api.state().requests.clear();
     assert_eq!(cluster.token(Some("cluster-admin")), token);
     let requests = cluster.api.state().requests.clone();
@@ -98,7 +98,7 @@ fn a_role_that_the_configuration_lowers_is_lowered_by_the_next_apply_though_a_bi
 }
 
 #[test]
-fn a_binding_that_somebody_has_widened_is_ours_again_after_an_apply() {
+fn a_binding_that_was_widened_is_restored_by_an_apply() {
     let cluster = Cluster::new();
     cluster.token(Some("view"));
     let everybody = json!({"kind": "Group", "name": "system:authenticated"});
@@ -138,7 +138,7 @@ fn a_token_is_renewed_before_it_expires_and_the_old_one_stays_good() {
 }
 
 #[test]
-fn a_token_that_is_good_for_another_account_is_not_taken() {
+fn a_token_of_another_account_is_not_used() {
     let cluster = Cluster::new();
     let token = cluster.token(Some("view"));
     let other = json!({"status": {"authenticated": true, "user": {"username": "system:admin"}}});
@@ -147,7 +147,7 @@ fn a_token_that_is_good_for_another_account_is_not_taken() {
 }
 
 #[test]
-fn an_api_that_gives_no_token_is_told_with_the_way_without_one() {
+fn an_api_that_gives_no_token_is_reported_with_the_setting_that_needs_none() {
     let cluster = Cluster::new();
     let request = format!("POST {ACCOUNT}/token");
     let message = "the server could not find the requested resource";
@@ -181,7 +181,7 @@ fn a_look_changes_nothing() {
 }
 
 #[test]
-fn containers_that_are_to_get_none_lose_what_they_had() {
+fn containers_without_a_credential_lose_an_earlier_one() {
     let cluster = Cluster::new();
     let client = cluster.api.client();
     assert!(!client.revoke_container_account(LIMIT).unwrap());

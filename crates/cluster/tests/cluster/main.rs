@@ -1,6 +1,6 @@
 //! The cluster layer against a server: TLS, HTTP and an API in memory. One binary, so that it links once.
 
-// The lint's exception for tests does not reach what tests share.
+// The lint's exception for tests does not cover modules that tests share.
 #![allow(clippy::unwrap_used)]
 
 mod apply;

@@ -1,5 +1,5 @@
-//! What the API in memory knows of tokens: it issues them, and takes them as long as account and Secret are those that
-//! they were issued for.
+//! The tokens of the API in memory: it issues them, and accepts them as long as the account and the Secret are those
+//! that they were issued for.
 
 use hyper::Method;
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ use crate::mock_account::Issued;
 /// Plural name, kind, whether it is namespaced.
 type Kind = (String, String, bool);
 
-/// What the server holds and has been asked.
+/// The objects of the server and the requests that it got.
 #[derive(Default)]
 pub(crate) struct State {
     /// The kinds of each API version.
@@ -27,13 +27,13 @@ pub(crate) struct State {
     pub(crate) objects: BTreeMap<String, Value>,
     /// Method and path -> the status and body to answer with, and how often; the others are answered as usual.
     scripted: HashMap<String, (u16, Value, usize)>,
-    /// Connections are cut at every request after so many more.
+    /// The number of requests after which connections are cut.
     patience: Option<usize>,
-    /// The bearer token without which nobody gets an answer.
+    /// The bearer token that every request must have.
     pub(crate) token: Option<String>,
     /// The tokens that were issued.
     pub(crate) tokens: Vec<Issued>,
-    /// API version that is served after so many more questions for it.
+    /// API version -> the number of requests for it before it is served.
     coming: HashMap<String, (usize, Vec<Kind>)>,
     /// Method, path and query of each request, in order.
     pub(crate) requests: Vec<String>,
@@ -49,12 +49,12 @@ impl State {
         kinds.push((plural.to_owned(), kind.to_owned(), namespaced));
     }
 
-    /// Takes the kinds of an API version away.
+    /// Removes the kinds of an API version.
     pub(crate) fn withdraw(&mut self, api_version: &str) {
         self.kinds.remove(api_version);
     }
 
-    /// Adds a kind that is served only after `questions` questions for its API version, as after a new definition.
+    /// Adds a kind that is served only after `questions` requests for its API version, as after a new definition.
     pub(crate) fn serve_after(
         &mut self,
         questions: usize,
@@ -67,12 +67,12 @@ impl State {
         self.coming.insert(api_version.to_owned(), (questions, kinds));
     }
 
-    /// Answers `request` ("PATCH /api/v1/…") so from now on.
+    /// Sets the answer to `request` ("PATCH /api/v1/…") from now on.
     pub(crate) fn script(&mut self, request: &str, status: u16, body: Value) {
         self.script_times(usize::MAX, request, status, body);
     }
 
-    /// The same for the next `times` requests.
+    /// Sets the answer to the next `times` requests.
     pub(crate) fn script_times(&mut self, times: usize, request: &str, status: u16, body: Value) {
         self.scripted.insert(request.to_owned(), (status, body, times));
     }
@@ -126,7 +126,7 @@ impl State {
         }
     }
 
-    /// Creates or replaces an object; the version guards it.
+    /// Creates or replaces an object; a wrong resource version is a conflict.
     fn write(&mut self, method: &Method, path: &str, body: &[u8]) -> (u16, Value) {
         let mut object: Value = serde_json::from_slice(body).unwrap();
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
@@ -255,7 +255,7 @@ impl MockApi {
         Self::start_with(|authority| authority.server(&["127.0.0.1", "localhost"]))
     }
 
-    /// Such a server whose certificate is too old.
+    /// A server with an expired certificate.
     pub(crate) fn start_expired() -> Self {
         Self::start_with(|authority| authority.expired_server(&["127.0.0.1", "localhost"]))
     }
@@ -282,22 +282,22 @@ impl MockApi {
         MockApi { state, authority, address }
     }
 
-    /// What it holds.
+    /// The state of the server.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    /// The kubeconfig that goes with it.
+    /// A kubeconfig for the server.
     pub(crate) fn kubeconfig(&self) -> Kubeconfig {
         self.authority.kubeconfig(self.address)
     }
 
-    /// The kubeconfig of somebody else's cluster with this one's address.
+    /// A kubeconfig of another cluster with the address of this one.
     pub(crate) fn kubeconfig_of(&self, other: &MockApi) -> Kubeconfig {
         other.authority.kubeconfig(self.address)
     }
 
-    /// A client of it.
+    /// A client of the server.
     pub(crate) fn client(&self) -> ClusterClient {
         ClusterClient::new(&self.kubeconfig()).unwrap()
     }
@@ -359,7 +359,7 @@ async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
     let query = parts.uri.query().unwrap_or_default();
     let (code, answer) = state.lock().unwrap().answer(&parts.method, parts.uri.path(), query, &body);
     let response = Response::builder().status(code).header("content-type", "application/json");
-    // A server that is busy says when to come again.
+    // A busy server says when to retry.
     let response = if matches!(code, 429 | 503) { response.header("retry-after", "0") } else { response };
     Ok(response.body(Full::from(answer.to_string())).unwrap())
 }

@@ -1,4 +1,4 @@
-//! A dry run: what would change is told, nothing is written.
+//! Previews: changes are reported and nothing is written.
 
 use cluster::image_annotation::{IMAGES_ANNOTATION, annotate};
 use cluster::{ApplyOptions, ApplySet, Preview, PreviewOptions, PruneOutcome};
@@ -16,7 +16,7 @@ fn preview(api: &MockApi, text: &str) -> model::Result<Preview> {
     api.client().preview(&objects(text), &options(), &PreviewOptions::default(), &Silent)
 }
 
-/// What the server keeps, and that nobody asked it to keep anything else.
+/// Checks that `work` changes no object and sends only reads and dry runs.
 fn untouched<T>(api: &MockApi, work: impl FnOnce() -> T) -> T {
     let before = api.state().objects.clone();
     api.state().requests.clear();
@@ -78,7 +78,7 @@ fn changed_new_and_departed_objects_are_shown_and_nothing_is_written() {
 }
 
 #[test]
-fn an_empty_cluster_shows_what_would_be_made() {
+fn an_empty_cluster_shows_new_objects() {
     let api = MockApi::start();
     let missing =
         status(404, "NotFound", "namespaces \"shop\" not found", json!({"name": "shop", "kind": "namespaces"}));
@@ -117,7 +117,7 @@ spec: {group: shop.example, scope: Namespaced, names: {kind: Shop, plural: shops
 }
 
 #[test]
-fn what_would_be_refused_is_refused() {
+fn a_preview_fails_where_the_apply_would() {
     let api = MockApi::start();
     let missing =
         status(404, "NotFound", "namespaces \"shop\" not found", json!({"name": "shop", "kind": "namespaces"}));
@@ -153,7 +153,7 @@ spec: {template: {spec: {containers: [{name: web, image: 'local/web:dev'}]}}}
 }
 
 #[test]
-fn without_pruning_what_has_left_is_shown_to_stay() {
+fn without_pruning_departed_objects_are_shown_as_left_in_place() {
     let api = MockApi::start();
     api.client().apply(&objects(WEB), &options(), &Silent).unwrap();
     let options = ApplyOptions { prune: false, ..options() };

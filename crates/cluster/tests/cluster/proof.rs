@@ -1,4 +1,4 @@
-//! The proof of the API: only the right authority passes, and each other case is told apart.
+//! The proof of the API: only the right authority passes, and all other cases are distinguished.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -27,7 +27,7 @@ fn listen(serve: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// A TLS server that answers one request with `answer`; says on which path it was asked.
+/// A TLS server that answers one request with `answer` and reports the path of the request.
 fn api(config: Arc<rustls::ServerConfig>, answer: &'static str) -> SocketAddr {
     listen(move |stream| serve(stream, config, answer))
 }
@@ -66,7 +66,7 @@ fn ours_and_not_ready_names_the_failing_checks() {
 }
 
 #[test]
-fn a_server_that_tells_only_known_clients_is_asked_with_the_certificate_and_from_then_on() {
+fn a_server_that_refuses_anonymous_clients_gets_the_certificate_from_then_on() {
     let ours = Authority::new();
     let config = ours.server_that_asks(&CONTRACT_NAMES);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -107,7 +107,7 @@ fn a_certificate_of_ours_for_another_name_is_foreign() {
 }
 
 #[test]
-fn an_expired_certificate_is_never_ready_and_says_so() {
+fn an_expired_certificate_is_never_ready_and_is_reported() {
     let ours = Authority::new();
     let address = api(ours.expired_server(&CONTRACT_NAMES), READY);
     let proof = probe(&ours, address);
@@ -138,9 +138,10 @@ fn a_forward_with_no_guest_behind_it_is_not_there_yet() {
     assert!(matches!(probe.look(LIMIT), Ok(Look::NotYet(text)) if text.contains("no API server answers behind it")));
 }
 
-/// QEMU's user network lets a connection that the guest did not take at once wait for six seconds: so long a reset took.
+/// QEMU's user network delays a connection that the guest does not accept at once by six seconds; a reset took as long.
+/// took.
 #[test]
-fn a_connection_that_is_kept_waiting_is_followed_by_another_that_is_not() {
+fn a_connection_that_waits_is_replaced_by_a_new_one() {
     let ours = Authority::new();
     let config = ours.server(&CONTRACT_NAMES);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -151,7 +152,7 @@ fn a_connection_that_is_kept_waiting_is_followed_by_another_that_is_not() {
         let (config_of_first, asked_first) = (Arc::clone(&config), asked.clone());
         let (_second_came, second_comes) = mpsc::channel::<()>();
         std::thread::spawn(move || {
-            // As late as QEMU, unless the test has ended.
+            // As long as QEMU waits, unless the test has ended.
             if second_comes.recv_timeout(Duration::from_secs(6)) == Err(RecvTimeoutError::Timeout) {
                 let _ = asked_first.send("first");
                 serve(first, config_of_first, READY);
@@ -167,7 +168,7 @@ fn a_connection_that_is_kept_waiting_is_followed_by_another_that_is_not() {
 }
 
 #[test]
-fn a_server_that_says_nothing_or_trickles_ends_at_the_limit() {
+fn a_look_at_a_silent_or_slow_server_ends_at_the_limit() {
     let silent = listen(|mut stream| {
         let _ = stream.read_to_end(&mut Vec::new());
     });

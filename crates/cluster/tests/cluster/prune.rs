@@ -1,4 +1,4 @@
-//! What leaves the manifests leaves the cluster, and nothing else does.
+//! Pruning: objects that have left the manifests are deleted, and no others.
 
 use cluster::{ApplyOptions, ApplyOutcome, ApplySet, PART_OF_LABEL, PruneOutcome};
 use model::event::Silent;
@@ -43,7 +43,7 @@ fn without(kinds: &[&str]) -> String {
 }
 
 #[test]
-fn an_object_that_has_left_is_deleted_and_the_list_says_so() {
+fn a_departed_object_is_deleted_and_removed_from_the_list() {
     let api = MockApi::start();
     assert_eq!(apply(&api, WEB).unwrap().pruned, []);
     insta::assert_snapshot!(list(&api), @r"
@@ -87,7 +87,7 @@ fn an_apply_without_news_does_not_write_the_list() {
 }
 
 #[test]
-fn namespaces_volumes_and_definitions_stay_and_are_told_each_time() {
+fn namespaces_volumes_and_definitions_are_left_in_place_and_reported_each_time() {
     let api = MockApi::start();
     api.state().serve("v1", "persistentvolumeclaims", "PersistentVolumeClaim", true);
     let volume = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: shop}\n";
@@ -98,9 +98,9 @@ fn namespaces_volumes_and_definitions_stay_and_are_told_each_time() {
         let outcome = apply(&api, &without(&["Namespace"])).unwrap();
         insta::allow_duplicates! {
             insta::assert_snapshot!(pruned(&outcome), @r#"
-            PersistentVolumeClaim shop data Kept("what is in it would go, too; by hand: k3s-vm kubectl delete persistentvolumeclaim data -n shop")
-            CustomResourceDefinition - shops.example Kept("what is in it would go, too; by hand: k3s-vm kubectl delete customresourcedefinition shops.example")
-            Namespace - shop Kept("what is in it would go, too; by hand: k3s-vm kubectl delete namespace shop")
+            PersistentVolumeClaim shop data Kept("its contents would be deleted, too; by hand: k3s-vm kubectl delete persistentvolumeclaim data -n shop")
+            CustomResourceDefinition - shops.example Kept("its contents would be deleted, too; by hand: k3s-vm kubectl delete customresourcedefinition shops.example")
+            Namespace - shop Kept("its contents would be deleted, too; by hand: k3s-vm kubectl delete namespace shop")
             "#);
         }
     }
@@ -109,7 +109,7 @@ fn namespaces_volumes_and_definitions_stay_and_are_told_each_time() {
 }
 
 #[test]
-fn an_object_that_lost_the_mark_belongs_to_somebody_else_now() {
+fn an_object_without_the_label_is_released() {
     let api = MockApi::start();
     apply(&api, WEB).unwrap();
     let path = "/api/v1/namespaces/default/configmaps/settings";
@@ -121,7 +121,7 @@ fn an_object_that_lost_the_mark_belongs_to_somebody_else_now() {
 }
 
 #[test]
-fn what_was_never_applied_is_never_deleted() {
+fn objects_that_were_never_applied_are_never_deleted() {
     let api = MockApi::start();
     let stranger = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stranger",
         "labels": {PART_OF_LABEL: set().id()}}});
@@ -133,7 +133,7 @@ fn what_was_never_applied_is_never_deleted() {
 }
 
 #[test]
-fn what_is_gone_already_is_no_news() {
+fn objects_that_are_gone_already_are_not_reported() {
     let api = MockApi::start();
     apply(&api, WEB).unwrap();
     api.state().objects.remove("/api/v1/namespaces/default/configmaps/settings");
@@ -149,7 +149,7 @@ fn an_empty_set_deletes_all_that_can_be() {
     Deployment shop web Deleted
     ConfigMap default settings Deleted
     Service shop web Deleted
-    Namespace - shop Kept("what is in it would go, too; by hand: k3s-vm kubectl delete namespace shop")
+    Namespace - shop Kept("its contents would be deleted, too; by hand: k3s-vm kubectl delete namespace shop")
     "#);
     assert_eq!(list(&api), "v1 Namespace - shop\n");
 }
@@ -205,7 +205,7 @@ fn an_apply_that_is_cut_off_forgets_nothing_whenever_that_is() {
 }
 
 #[test]
-fn a_deletion_that_is_refused_is_told_and_tried_again() {
+fn a_refused_deletion_is_reported_and_retried() {
     let api = MockApi::start();
     apply(&api, WEB).unwrap();
     let denied = status(403, "Forbidden", "configmaps \"settings\" is forbidden", json!({}));
@@ -236,7 +236,7 @@ fn the_list_may_be_in_a_namespace_that_the_manifests_make() {
 }
 
 #[test]
-fn an_object_of_another_project_is_not_taken_over_unasked() {
+fn an_object_of_another_project_is_taken_over_only_by_force() {
     let api = MockApi::start();
     apply(&api, WEB).unwrap();
     let other = ApplyOptions { set: Some(ApplySet::new("k3s-vm-applied-b", "default")), ..options() };
@@ -259,7 +259,7 @@ fn an_object_of_another_project_is_not_taken_over_unasked() {
 }
 
 #[test]
-fn a_list_that_another_apply_has_changed_meanwhile_is_told() {
+fn a_list_that_another_apply_has_changed_meanwhile_is_reported() {
     let api = MockApi::start();
     apply(&api, WEB).unwrap();
     let conflict = status(409, "Conflict", "the object has been modified", json!({}));

@@ -55,7 +55,7 @@ fn put_broken_pod(api: &MockApi) {
     );
 }
 
-/// Keeps the progress texts.
+/// Collects the progress texts.
 #[derive(Default)]
 struct Recorder(Mutex<Vec<String>>);
 
@@ -105,13 +105,13 @@ fn a_rollout_names_the_pod_that_cannot_start() {
 }
 
 #[test]
-fn the_wait_ends_with_the_rollout_and_tells_progress_once() {
+fn the_wait_ends_with_the_rollout_and_reports_progress_once() {
     let api = MockApi::start();
     put_deployment(&api, 0);
     let events = Recorder::default();
     std::thread::scope(|scope| {
         let wait = scope.spawn(|| api.client().wait_rollouts(&[web()], LEFT, &events));
-        // Not before it has looked twice.
+        // Only after the second look.
         let looks = || api.state().paths("GET").iter().filter(|path| path.ends_with("/deployments/web")).count();
         testkit::wait::until(|| looks() >= 2);
         put_deployment(&api, 1);
@@ -128,7 +128,7 @@ fn the_wait_ends_with_the_rollout_and_tells_progress_once() {
 }
 
 #[test]
-fn a_timeout_says_why_from_pods_and_events() {
+fn a_timeout_has_reasons_from_pods_and_events() {
     let api = MockApi::start();
     put_deployment(&api, 0);
     put_broken_pod(&api);
@@ -158,7 +158,7 @@ fn a_server_that_does_not_answer_is_an_observation() {
 }
 
 #[test]
-fn the_version_of_the_server_is_told() {
+fn the_version_of_the_server_is_read() {
     let api = MockApi::start();
     let version = json!({"major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitCommit": "", "gitTreeState": "", "buildDate": "",
         "goVersion": "", "compiler": "", "platform": ""});

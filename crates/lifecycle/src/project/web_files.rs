@@ -68,7 +68,7 @@ impl Web<'_> {
                 return Err(error.because(why).next(obstacles::move_away(shown)));
             }
         };
-        let text = own.kept_in(access.kubeconfig);
+        let text = own.merged_into(access.kubeconfig);
         if former.as_deref() != Some(text.as_str()) {
             file.write(text.as_bytes(), Mode::Exactly(0o600))?;
             events.debug(format!("wrote {}", shown.display()));
