@@ -64,7 +64,7 @@ fn next_step(path: &Path, error: &io::Error) -> Option<String> {
 }
 
 fn quoted(path: &Path) -> String {
-    crate::command::quote(path.as_os_str())
+    crate::quoting::quote(path.as_os_str())
 }
 
 #[cfg(test)]

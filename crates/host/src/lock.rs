@@ -14,7 +14,7 @@ use std::time::Duration;
 use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::io_error::at_path;
-use crate::wait::{Look, Wait};
+use crate::wait::{Look, Outcome, Wait};
 
 /// How often a held lock is tried again.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -119,7 +119,7 @@ impl Request<'_> {
     fn take(&self, open: impl Fn() -> Result<Option<File>>, sharing: Sharing) -> Result<Option<File>> {
         let looks = Cell::new(0_u32);
         let wait = Wait { what: &format!("the lock of {}", self.what), deadline: self.deadline, interval: INTERVAL };
-        let locked = wait.until(|_| {
+        let outcome = wait.outcome(|_| {
             loop {
                 // Each time anew: the file may be another one by now.
                 let Some(file) = open()? else { return Ok(Look::Ready(None)) };
@@ -135,9 +135,9 @@ impl Request<'_> {
                 }
             }
         });
-        match locked {
-            Err(error) if error.class() == ErrorClass::Timeout => Err(in_use(self.path, self.what, self.deadline)),
-            result => result,
+        match outcome? {
+            Outcome::Ready(file) => Ok(file),
+            Outcome::TimedOut(_) => Err(in_use(self.path, self.what, self.deadline)),
         }
     }
 
@@ -204,7 +204,7 @@ fn write_holder(file: &mut File) -> std::io::Result<()> {
         .enumerate()
         .map(|(index, word)| {
             let word = if index == 0 { Path::new(&word).file_name().map(Into::into).unwrap_or(word) } else { word };
-            crate::command::quote(&word)
+            crate::quoting::quote(&word)
         })
         .collect();
     let command: String = words.join(" ").chars().filter(|letter| !letter.is_control()).take(200).collect();

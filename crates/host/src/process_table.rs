@@ -122,7 +122,7 @@ fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-pub(crate) fn directory(pid: u32) -> PathBuf {
+fn directory(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 

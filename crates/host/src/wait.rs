@@ -20,6 +20,15 @@ pub enum Look<T> {
     NotYet(String),
 }
 
+/// How a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// What was waited for is there.
+    Ready(T),
+    /// The deadline passed; the text is the last observation.
+    TimedOut(String),
+}
+
 /// A wait: what for, how long, how often to look.
 #[derive(Debug, Clone)]
 pub struct Wait<'a> {
@@ -32,25 +41,36 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Looks until `look` says ready, fails, the deadline passes (a Timeout error with the last observation as its
-    /// reason) or the user interrupts. `look` is called at least once and gets the time that is left, which is never
-    /// zero; the last look is made at the deadline.
+    /// Calls `look` until it says ready or fails, the deadline passes, or the user interrupts. `look` is called at least
+    /// once and gets the time that is left, which is never zero; the last look is made at the deadline.
     ///
     /// # Errors
-    /// The error of `look`, or one of class Timeout or Interrupted that names what was waited for.
-    pub fn until<T>(&self, mut look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<T> {
+    /// The error of `look`, or one of class Timeout or Interrupted that names what was waited for. That of a timeout has
+    /// the last observation as its reason.
+    pub fn until<T>(&self, look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<T> {
+        match self.outcome(look)? {
+            Outcome::Ready(value) => Ok(value),
+            Outcome::TimedOut(observation) => Err(self.timed_out(&observation)),
+        }
+    }
+
+    /// As [`Wait::until`], for callers to which a timeout is no error.
+    ///
+    /// # Errors
+    /// The error of `look`, or one of class Interrupted that names what was waited for.
+    pub fn outcome<T>(&self, mut look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<Outcome<T>> {
         let begin = Instant::now();
         loop {
             self.check_interrupt()?;
             let left = self.deadline.saturating_sub(begin.elapsed());
             let observation = match look(left.max(LEAST)).map_err(|error| self.named(error))? {
-                Look::Ready(value) => return Ok(value),
+                Look::Ready(value) => return Ok(Outcome::Ready(value)),
                 Look::NotYet(observation) => observation,
             };
             let left = self.deadline.saturating_sub(begin.elapsed());
             if left.is_zero() {
                 self.check_interrupt()?;
-                return Err(self.timed_out(&observation));
+                return Ok(Outcome::TimedOut(observation));
             }
             interrupt::pause(self.interval.min(left));
         }

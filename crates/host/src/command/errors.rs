@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use model::error::LogTail;
 use model::{Error, ErrorClass};
 
-use super::Command;
+use super::description::Command;
 use crate::io_error;
 
 /// It could not be started.

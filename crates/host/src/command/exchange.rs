@@ -14,7 +14,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{Command, ending, errors};
+use super::description::Command;
+use super::{ending, errors};
 use crate::interrupt;
 
 /// Which of the two output streams.
@@ -81,20 +82,29 @@ impl<'a> Running<'a> {
                 Ok(false) => continue,
                 Err(error) => error,
             };
-            return Err(match ending::end_group(&mut self, take) {
+            return Err(match self.end(take) {
                 None => error,
                 Some(remains) => error.because(remains),
             });
         }
     }
 
-    /// The process group, which is the program's pid. It stays ours until the program is reaped.
-    pub(super) fn group(&self) -> Pid {
-        Pid::from_child(&self.child)
+    /// Ends the process group, whose number is the program's pid until it is reaped, and takes its output meanwhile.
+    /// Returns what the user should know if it could not be ended.
+    fn end(&mut self, take: &mut Take<'_>) -> Option<String> {
+        ending::end_group(Pid::from_child(&self.child), &mut |limit| {
+            let mut take_regardless = |stream: Stream, bytes: &[u8]| {
+                // The error that ends the program is known already; a second one from the output would hide it.
+                let _ = take(stream, bytes);
+                Ok(())
+            };
+            self.pump(limit, false, &mut take_regardless).unwrap_or(true)
+        })
     }
 
-    /// Waits up to `limit` for news and passes what there is; whether the program has ended (and is not reaped).
-    pub(super) fn pump(&mut self, limit: Duration, wake: bool, take: &mut Take<'_>) -> Result<bool> {
+    /// Waits up to `limit` for output or the end and passes on the output. Returns whether the program has ended; it is
+    /// not reaped then.
+    fn pump(&mut self, limit: Duration, wake: bool, take: &mut Take<'_>) -> Result<bool> {
         let exited = self.poll(limit, wake).map_err(|error| errors::exchange(self.command, &error))?;
         let most = if exited { PIPE_MOST } else { BLOCK };
         read_available(&mut self.stdout, most, &mut |bytes| take(Stream::Stdout, bytes))?;

@@ -1,9 +1,10 @@
 //! Tests with real programs.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use model::event::Silent;
-use model::{ErrorClass, Event};
+use model::{ErrorClass, Event, EventSink};
 
 use super::*;
 

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use model::{Error, ErrorClass};
 use ureq::{Error as HttpError, Timeout};
 
-use super::Download;
 use super::address::{host, shown};
+use super::target::Download;
 use crate::digest::Sha256;
 
 /// Why a download failed, for callers that can do without it.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 
-use super::Download;
+use super::target::Download;
 
 /// How often news are told; more would only flicker.
 const INTERVAL: Duration = Duration::from_millis(400);

@@ -1,13 +1,17 @@
 //! Downloads from a server that does what servers and networks do.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::event::Silent;
+use model::{ErrorClass, Event, EventSink};
 use testkit::RecordingSink;
 use testkit::http_server::{Answer, Ending, HttpServer, Request};
 
 use super::*;
+use crate::digest::Sha256;
 
 const LIMITS: Limits = Limits { connect: Duration::from_secs(60), silence: Duration::from_secs(60) };
 const TAG: &str = "\"one\"";

@@ -6,19 +6,29 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use model::{Error, ErrorClass, Result};
+use model::Result;
 use rustix::fs::{AtFlags, CWD, OFlags, linkat, open};
 use rustix::io::Errno;
 
-use super::{Mode, attributes};
+use super::attributes;
+use super::names::{directory_of, sync_directory_of};
 use crate::io_error::at_path;
 
 /// As many symbolic links in a row as Linux follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
+
+/// The permission bits of a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Those of the file that is replaced; 0644 less the umask where there is none.
+    Keep,
+    /// Exactly these.
+    Exactly(u32),
+}
 
 /// Replaces `path` whole or not at all: a file without a name in the same directory, fsync, a name, rename, fsync of the
 /// directory. A symbolic link is followed: its target is replaced, the link stays. The owner of the replaced file is kept
@@ -97,37 +107,6 @@ fn fill(file: &mut File, bytes: &[u8], replaced: Option<&Metadata>, exact_mode: 
     file.sync_all()
 }
 
-/// Makes the symbolic link `link` to `target` where nothing has that name.
-///
-/// # Errors
-/// A State error when something else has the name, another link too; otherwise an error that names the path.
-pub fn make_link(link: &Path, target: &Path) -> Result<()> {
-    match symlink(target, link) {
-        Ok(()) => sync_directory_of(link),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let quoted = crate::command::quote(link.as_os_str());
-            Err(Error::new(
-                ErrorClass::State,
-                format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
-            )
-            .because("something else has that name")
-            .next(format!("mv {quoted} {quoted}.old")))
-        }
-        Err(error) => Err(at_path("create the link", link, &error)),
-    }
-}
-
-/// Makes a rename in the directory of `path` last through a power cut.
-pub(super) fn sync_directory_of(path: &Path) -> Result<()> {
-    let directory = directory_of(path);
-    match File::open(directory).and_then(|directory| directory.sync_all()) {
-        // Some network filesystems cannot sync a directory, and a directory may be writable but not readable.
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied) => Ok(()),
-        Err(error) => Err(at_path("sync the directory", directory, &error)),
-        Ok(()) => Ok(()),
-    }
-}
-
 /// The file that a write through `path` would reach; it need not exist.
 pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
@@ -139,13 +118,6 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(Errno::LOOP.into())
-}
-
-pub(super) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn create_temporary(target: &Path, exact_mode: Option<u32>) -> io::Result<(PathBuf, File)> {

@@ -5,16 +5,16 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use model::{EventSink, Result};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::atomic::{replace, sync_directory_of};
-use super::user_file::overwrite;
-use super::{Mode, read_optional, remove, write_atomic};
+use super::atomic::{Mode, replace, write_atomic};
+use super::names::{remove, sync_directory_of};
+use super::reading::read_optional;
 
 /// In the directory for work.
 const NAME: &str = "interrupted-write.json";
@@ -48,6 +48,15 @@ impl Journal {
     pub(super) fn end(self) -> io::Result<()> {
         fs::remove_file(self.file)
     }
+}
+
+/// Writes in an order in which all that is new on the disk is there before anything old is overwritten.
+pub(super) fn overwrite(file: &File, former_length: usize, bytes: &[u8]) -> io::Result<()> {
+    let (head, tail) = bytes.split_at(former_length.min(bytes.len()));
+    file.write_all_at(tail, head.len() as u64)?;
+    file.write_all_at(head, 0)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
 }
 
 /// What became of a file whose write was cut off.

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::ErrorClass;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::names::publish_by;
 use super::*;
+use crate::io_error::at_path;
 
 struct Directory(TempDir);
 

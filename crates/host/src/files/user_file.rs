@@ -8,16 +8,17 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
 use model::Result;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::atomic::{directory_of, follow_links, present, replace, sync_directory_of};
-use super::journal::Journal;
-use super::{Mode, atomic, attributes};
+use super::atomic::{self, Mode, follow_links, present, replace};
+use super::attributes;
+use super::journal::{Journal, overwrite};
+use super::names::{directory_of, sync_directory_of};
 use crate::io_error::at_path;
 
 /// What is written anew in the directory for work has this name, for a moment.
@@ -124,15 +125,6 @@ impl<'a> UserFile<'a> {
     }
 }
 
-/// Writes in an order in which all that is new on the disk is there before anything old is overwritten.
-pub(super) fn overwrite(file: &File, former_length: usize, bytes: &[u8]) -> io::Result<()> {
-    let (head, tail) = bytes.split_at(former_length.min(bytes.len()));
-    file.write_all_at(tail, head.len() as u64)?;
-    file.write_all_at(head, 0)?;
-    file.set_len(bytes.len() as u64)?;
-    file.sync_all()
-}
-
 enum Staged {
     Done,
     WouldDiffer,
@@ -186,7 +178,7 @@ fn temporary_name(target: &Path) -> OsString {
     name
 }
 
-/// `.NAME.PID-NUMBER.tmp`, which former versions wrote and [`super::write_atomic`] writes where it must.
+/// `.NAME.PID-NUMBER.tmp`, which former versions wrote and [`atomic::write_atomic`] writes where it must.
 fn is_of_a_former_version(name: &OsStr, base: &OsStr) -> bool {
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let name = name.as_encoded_bytes().strip_prefix(b".");
@@ -197,12 +189,6 @@ fn is_of_a_former_version(name: &OsStr, base: &OsStr) -> bool {
         let mut parts = numbers.split(|byte| *byte == b'-');
         parts.next().is_some_and(is_number) && parts.next().is_some_and(is_number) && parts.next().is_none()
     })
-}
-
-/// The path of `name` in an open directory, which leads there whatever becomes of the directory's own name.
-pub fn in_open_directory(directory: &File, name: &str) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
 }
 
 #[cfg(test)]

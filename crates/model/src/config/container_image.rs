@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::document::{Found, texts};
-use super::{BuildSources, ContainerImage, ContainerImageSource, nearest};
+use super::nearest;
+use super::toml_value::{Mistakes, texts};
+use super::values::{BuildSources, ContainerImage, ContainerImageSource};
 
 const KEYS: [&str; 6] = ["name", "build", "sources", "archive", "files", "entrypoint"];
 
 /// Reads the list; what is wrong with it is added to `found`.
-pub(super) fn read(list: &Spanned<DeValue<'_>>, found: &mut Found) -> Vec<ContainerImage> {
+pub(super) fn read(list: &Spanned<DeValue<'_>>, found: &mut Mistakes) -> Vec<ContainerImage> {
     let Some(entries) = list.get_ref().as_array() else {
         found.push((list.span().start, "images is a list: [[images]]".to_owned()));
         return Vec::new();
@@ -27,7 +28,7 @@ pub(super) fn read(list: &Spanned<DeValue<'_>>, found: &mut Found) -> Vec<Contai
 }
 
 struct Reader<'a> {
-    found: &'a mut Found,
+    found: &'a mut Mistakes,
 }
 
 impl Reader<'_> {

@@ -2,12 +2,12 @@
 //!
 //! It knows which keys there are, not which values are good.
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::key::{self, Kind};
-use super::source::{Origin, Raw, Sourced};
-use super::{ContainerImage, key::Key};
+use super::key::{self, Key};
+use super::source::{Origin, Sourced};
+use super::toml_value::{Mistakes, misfit, raw};
+use super::values::ContainerImage;
 use super::{container_image, nearest};
 
 /// What the file says.
@@ -19,9 +19,6 @@ pub(super) struct Document {
     /// Mistakes of form: syntax, unknown keys, values of another type.
     pub(super) mistakes: Vec<String>,
 }
-
-/// Mistakes with the bytes at which they stand, to be told in the order of the file.
-pub(super) type Found = Vec<(usize, String)>;
 
 impl Document {
     /// Reads `text`; `shown` is the file's name in messages.
@@ -39,7 +36,7 @@ impl Document {
                 .collect();
             return document;
         }
-        let mut found = Found::new();
+        let mut found = Mistakes::new();
         document.section(&place, "", table.get_ref(), &mut found);
         found.sort_by_key(|(byte, _)| *byte);
         document.mistakes =
@@ -52,7 +49,7 @@ impl Document {
         self.values.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value.clone())
     }
 
-    fn section(&mut self, place: &Place<'_>, section: &str, table: &DeTable<'_>, found: &mut Found) {
+    fn section(&mut self, place: &Place<'_>, section: &str, table: &DeTable<'_>, found: &mut Mistakes) {
         for (name, value) in table {
             let path =
                 if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
@@ -64,7 +61,7 @@ impl Document {
             } else if let Some(key) = key::find(&path) {
                 match raw(key.kind, value) {
                     Some(raw) => self.values.push((key.name, Sourced { origin: origin(), raw })),
-                    None => found.push((at, unfit(key, value))),
+                    None => found.push((at, misfit(key, value))),
                 }
             } else if section.is_empty() && !key::names_in(&path).is_empty() {
                 match value.get_ref().as_table() {
@@ -80,39 +77,6 @@ impl Document {
             }
         }
     }
-}
-
-/// What is wrong with a value of another type, and how it is written where that can be told.
-fn unfit(key: &Key, value: &Spanned<DeValue<'_>>) -> String {
-    let mistake = format!("{} must be {}", key.name, key.kind.toml());
-    match (key.kind, value.get_ref()) {
-        (Kind::Switch, DeValue::String(text)) => match key::switch_word(text) {
-            Some(switch) => format!("{mistake}: write {} = {switch}", key.name),
-            None => mistake,
-        },
-        _ => mistake,
-    }
-}
-
-/// The value as text, where it has the type of its kind.
-fn raw(kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Raw> {
-    match (kind, value.get_ref()) {
-        (Kind::Port | Kind::Count(..), DeValue::Integer(number)) => {
-            let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
-            Some(Raw::Text(number.to_string()))
-        }
-        (Kind::Switch, DeValue::Boolean(switch)) => Some(Raw::Text(switch.to_string())),
-        (Kind::List, DeValue::Array(_)) => texts(value).map(Raw::List),
-        (Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text, DeValue::String(text)) => {
-            Some(Raw::Text(text.to_string()))
-        }
-        _ => None,
-    }
-}
-
-/// The texts of a list that has nothing else.
-pub(super) fn texts(value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
-    value.get_ref().as_array()?.iter().map(|entry| entry.get_ref().as_str().map(str::to_owned)).collect()
 }
 
 /// Tells places in the file.

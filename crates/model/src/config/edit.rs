@@ -4,7 +4,7 @@
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
-use super::PortForward;
+use super::port_forward::PortForward;
 use crate::{Error, ErrorClass, Result};
 
 /// The text with the list `ports.forwards` changed by `change`.

@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use super::document::Document;
-use super::forwards;
-use super::k3s::K3sVersion;
+use super::k3s::{K3sConfig, K3sVersion};
 use super::key::KEYS;
+use super::nixpkgs::Nixpkgs;
+use super::patterns::Patterns;
+use super::port_forward::PortForward;
 use super::reader::Reader;
 use super::setting::{self, Setting};
 use super::source::Overrides;
-use super::{
-    Accel, Config, Distribution, GuestConfig, ImageConfig, InjectConfig, InjectMode, K3sConfig, Limits, Nixpkgs,
-    Patterns, Ports, Provider, Timeouts, VmConfig, WebService,
+use super::values::{
+    Accel, Config, Distribution, GuestConfig, ImageConfig, InjectConfig, InjectMode, Limits, Ports, Provider, Timeouts,
+    VmConfig, WebService,
 };
 use crate::Result;
+use crate::port::Port;
 
 /// The texts that a configuration is made from.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +69,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let pool = reader.count("pool");
     let templates = reader.switch("templates");
     let ports = ports(reader);
-    let forwards = forwards::read(reader);
+    let forwards = forwards(reader);
     let vm = vm(reader);
     let image = image(reader);
     let host_access = reader.switch("guest.host_access");
@@ -118,6 +121,33 @@ fn ports(reader: &mut Reader<'_>) -> Option<Ports> {
         }
     }
     Some(Ports { bind: bind?, api: api?, ssh: ssh?, web: web? })
+}
+
+/// The list, each host port of which must be nobody else's.
+fn forwards(reader: &mut Reader<'_>) -> Vec<PortForward> {
+    const KEY: &str = "ports.forwards";
+    let forwards = reader.parse_list(KEY, PortForward::parse);
+    let mut taken: Vec<(String, Port)> = Vec::new();
+    for name in ["ports.api", "ports.ssh", "ports.web"] {
+        // What is wrong with them is told by whoever reads them.
+        let told = reader.mistakes.len();
+        let port = reader.port(name);
+        reader.mistakes.truncate(told);
+        taken.extend(port.map(|port| (reader.label(name), port)));
+    }
+    for forward in &forwards {
+        let Some(host) = forward.host else { continue };
+        match taken.iter().find(|(_, port)| *port == host) {
+            Some((name, _)) if name == KEY => {
+                reader.mistakes.push(format!("{KEY} has {host} twice: each needs a port of its own"));
+            }
+            Some((name, _)) => {
+                reader.mistakes.push(format!("{KEY} and {name} are both {host}: each needs a port of its own"));
+            }
+            None => taken.push((KEY.to_owned(), host)),
+        }
+    }
+    forwards
 }
 
 fn vm(reader: &mut Reader<'_>) -> Option<VmConfig> {

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::ContainerImage;
 use super::key::{IMAGES, Key};
 use super::reader::Reader;
 use super::source::{Origin, Raw};
+use super::values::ContainerImage;
 
 /// A key as it came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,9 +1,12 @@
 //! Tables of configurations and what they resolve to.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::key::KEYS;
 use super::*;
+use crate::bind_address::BindAddress;
 use crate::{ErrorClass, Result};
 
 const FILE: &str = ".k3s-vm/config.toml";

@@ -1,6 +1,13 @@
 //! Values as they are written into a `.env` document, and the escapes of double quotes.
 
-use super::Quote;
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quote {
+    Unquoted,
+    Single,
+    Double,
+    Backtick,
+}
 
 /// The ways to write `value`, best first: in the quotes that are there already if they carry it as it is, then in what
 /// all libraries read alike, then in what those of Node.js read, last with escapes, which few of them know in full.

@@ -2,7 +2,19 @@
 
 use std::ops::Range;
 
-use super::{Assignment, Problem, ProblemKind, Quote, encoding};
+use super::encoding::{self, Quote};
+use super::problem::{Problem, ProblemKind};
+
+/// One assignment of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Assignment {
+    pub(super) name: String,
+    /// Nothing where the value is not UTF-8.
+    pub(super) value: Option<String>,
+    /// The bytes of the value, with its quotes; where it is empty, the place for one.
+    pub(super) span: Range<usize>,
+    pub(super) quote: Quote,
+}
 
 /// Some editors put it before the first line; it is not part of a name.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

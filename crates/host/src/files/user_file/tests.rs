@@ -1,6 +1,7 @@
 //! What stays of a user's file beside its content, and what is left of a run that was killed.
 
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};
@@ -9,6 +10,7 @@ use testkit::isolation::{self, isolated};
 use testkit::skipped::skip;
 
 use super::*;
+use crate::files::in_open_directory;
 
 struct Place(TempDir);
 

@@ -1,11 +1,8 @@
-//! Ports of the host that lead into the guest: how one is written, and the list `ports.forwards`.
+//! A port of the host that leads into the guest, and how it is written.
 
 use std::fmt;
 
-use super::reader::Reader;
 use crate::port::Port;
-
-const KEY: &str = "ports.forwards";
 
 /// A port of the host that leads to a port of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,32 +37,6 @@ impl fmt::Display for PortForward {
             None => write!(f, "{}", self.guest),
         }
     }
-}
-
-/// The list, each host port of which must be nobody else's.
-pub(super) fn read(reader: &mut Reader<'_>) -> Vec<PortForward> {
-    let forwards = reader.parse_list(KEY, PortForward::parse);
-    let mut taken: Vec<(String, Port)> = Vec::new();
-    for name in ["ports.api", "ports.ssh", "ports.web"] {
-        // What is wrong with them is told by whoever reads them.
-        let told = reader.mistakes.len();
-        let port = reader.port(name);
-        reader.mistakes.truncate(told);
-        taken.extend(port.map(|port| (reader.label(name), port)));
-    }
-    for forward in &forwards {
-        let Some(host) = forward.host else { continue };
-        match taken.iter().find(|(_, port)| *port == host) {
-            Some((name, _)) if name == KEY => {
-                reader.mistakes.push(format!("{KEY} has {host} twice: each needs a port of its own"));
-            }
-            Some((name, _)) => {
-                reader.mistakes.push(format!("{KEY} and {name} are both {host}: each needs a port of its own"));
-            }
-            None => taken.push((KEY.to_owned(), host)),
-        }
-    }
-    forwards
 }
 
 #[cfg(test)]

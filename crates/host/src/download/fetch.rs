@@ -1,0 +1,160 @@
+//! Fetching one file: resuming it, checking its size, its digest and the space for it.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::time::{Duration, SystemTime};
+
+use model::{Error, ErrorClass, Event};
+
+use super::answer::Answer;
+use super::client::Client;
+use super::failure::{Failure, Reason};
+use super::partial::Partial;
+use super::progress::Progress;
+use super::target::Download;
+use crate::digest::{Running, Sha256};
+use crate::io_error::at_path;
+use crate::lock::FileLock;
+use crate::quoting::quote;
+
+/// How often a download whose connection broke goes on by itself, provided that each try brought something.
+const MOST_RESUMPTIONS: u32 = 8;
+/// What a download leaves free on the disk.
+const RESERVE: u64 = 256 << 20;
+/// How long to wait for another process that fetches the same file.
+const LOCK_DEADLINE: Duration = Duration::from_secs(3600);
+
+impl Client {
+    /// Fetches the file unless it is there, whole and as it must be. What arrived before a failure is kept, and the
+    /// next call goes on from there if the server still has the same file.
+    ///
+    /// # Errors
+    /// The failure of the network, one of class Failed where the digest is another one, or that of the disk.
+    pub fn fetch(&self, download: &Download) -> Result<(), Failure> {
+        let _lock = FileLock::acquire(download.lock, download.what, LOCK_DEADLINE, download.events)?;
+        if download.to.is_file() {
+            if Sha256::of_file(download.to)? == download.sha256 {
+                // Whoever removes old downloads sees that it is in use. One that is not ours stays as old as it is.
+                let _ = std::fs::File::open(download.to).and_then(|file| file.set_modified(SystemTime::now()));
+                return Ok(());
+            }
+            download.events.warning(format!("{} is damaged and is fetched again", download.to.display()));
+            crate::files::remove(download.to)?;
+        }
+        if let Some(directory) = download.to.parent() {
+            crate::files::create_dir(directory)?;
+        }
+        let result = self.fetch_in_steps(download);
+        download.events.emit(Event::TaskFinished { task: download.task.to_owned() });
+        result
+    }
+
+    fn fetch_in_steps(&self, download: &Download) -> Result<(), Failure> {
+        let mut resumptions = 0;
+        let mut may_resume = true;
+        loop {
+            let partial = Partial::of(download.to);
+            let before = partial.length();
+            match self.step(download, &partial, may_resume) {
+                Ok(Step::Complete) => return Ok(()),
+                Ok(Step::Anew) => may_resume = false,
+                Err(failure)
+                    if failure.reason() == Reason::Broken
+                        && partial.length() > before
+                        && resumptions < MOST_RESUMPTIONS =>
+                {
+                    resumptions += 1;
+                    download.events.debug(format!("going on with {}: {}", download.what, failure.error()));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// One request: goes on where the last one stopped, or begins anew.
+    fn step(&self, download: &Download, partial: &Partial, may_resume: bool) -> Result<Step, Failure> {
+        let resume = if may_resume { partial.resumable(download.url)? } else { None };
+        let mut answer = self.get(download.url, resume.as_ref())?;
+        let begin = match (answer.status(), &resume) {
+            (206, Some(resume)) if answer.content_range_start() == Some(resume.length) => resume.length,
+            (206 | 416, Some(_)) => return Ok(Step::Anew),
+            (200, _) => 0,
+            (status, _) => return Err(Failure::status(download.url, status)),
+        };
+        let Some(most) = download.most.checked_sub(begin) else {
+            partial.discard()?;
+            return Ok(Step::Anew);
+        };
+        let left = answer.content_length();
+        if left.is_some_and(|left| left > most) {
+            return Err(Failure::too_large(download));
+        }
+        let room = check_space(download, partial, left)?;
+        let mut file = partial.open(begin)?;
+        let mut digest = Running::default();
+        if begin > 0 {
+            download.events.debug(format!("{}: {begin} bytes are there already", download.what));
+            file.seek(SeekFrom::Start(0))
+                .and_then(|_| digest.add_all(&mut file))
+                .map_err(|error| at_path("read", partial.path(), &error))?;
+        } else {
+            partial.remember(download.url, answer.validator())?;
+        }
+        let mut progress = Progress::new(download, begin, left.map(|left| begin + left));
+        let mut arrived: u64 = 0;
+        while let Some(bytes) = next_piece(download, &mut answer)? {
+            arrived = arrived.saturating_add(bytes.len() as u64);
+            // An answer need not say how long it is, and what it says need not be true.
+            if arrived > most {
+                partial.discard()?;
+                return Err(Failure::too_large(download));
+            }
+            if arrived > room {
+                partial.discard()?;
+                return Err(no_space(download, partial, room, "more").into());
+            }
+            file.write_all(&bytes).map_err(|error| at_path("write", partial.path(), &error))?;
+            digest.add(&bytes);
+            progress.add(bytes.len() as u64);
+        }
+        file.sync_all().map_err(|error| at_path("write", partial.path(), &error))?;
+        let found = digest.finish();
+        if found == download.sha256 {
+            partial.complete(download.to)?;
+            return Ok(Step::Complete);
+        }
+        partial.discard()?;
+        // Two halves of different files, perhaps: a whole one decides.
+        if begin > 0 { Ok(Step::Anew) } else { Err(Failure::digest(download, found)) }
+    }
+}
+
+/// How one request ended.
+enum Step {
+    Complete,
+    /// What is there cannot be gone on with.
+    Anew,
+}
+
+fn next_piece(download: &Download, answer: &mut Answer) -> Result<Option<Vec<u8>>, Failure> {
+    answer.piece().map_err(|failure| failure.of(download.url))
+}
+
+/// The room that there is for it.
+fn check_space(download: &Download, partial: &Partial, needed: Option<u64>) -> Result<u64, Failure> {
+    let room = crate::files::free_space(partial.path())?.saturating_sub(RESERVE);
+    match needed {
+        Some(needed) if needed > room => {
+            Err(no_space(download, partial, room, &bytesize::ByteSize(needed).to_string()).into())
+        }
+        _ => Ok(room),
+    }
+}
+
+fn no_space(download: &Download, partial: &Partial, room: u64, needed: &str) -> Error {
+    let directory = partial.path().parent().unwrap_or(partial.path());
+    let quoted = quote(directory.as_os_str());
+    let what = format!("there is too little space for {} in {}", download.what, directory.display());
+    Error::new(ErrorClass::Host, what)
+        .because(format!("{} may be used, it needs {needed}", bytesize::ByteSize(room)))
+        .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is"))
+}
