@@ -1,13 +1,13 @@
-//! Programs run with a deadline: output captured or streamed, errors that can be pasted into a shell.
+//! Runs programs with a deadline, and captures or streams their output. Errors show the command for pasting into a shell.
 //!
 //! What a program's output means belongs to the caller.
 
 mod description;
 mod ending;
 mod errors;
-mod exchange;
 mod lines;
 mod run;
+mod running;
 
 pub use crate::quoting::{line_of, quote};
 pub use description::Command;

@@ -1,6 +1,4 @@
-//! Files: atomic writes, private directories, and errors that name the path.
-//!
-//! It knows paths and bytes, not what they mean.
+//! Files and directories: atomic writes, private directories, names that survive a power cut. Errors name the path.
 
 mod atomic;
 mod attributes;

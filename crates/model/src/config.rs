@@ -1,6 +1,6 @@
-//! The configuration: the texts of its file, flags and variables are read, checked and resolved to values.
+//! The configuration: reads and checks the texts of the file, the flags and the variables, and resolves them to values.
 //!
-//! Pure: the texts are given. All mistakes are reported at once.
+//! Pure: the caller reads the texts. All mistakes are reported at once.
 
 mod container_image;
 mod document;

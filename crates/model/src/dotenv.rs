@@ -1,19 +1,19 @@
-//! A `.env` document that is changed without touching any byte it need not touch.
+//! A `.env` document, in which a value can be set without changing any other byte.
 //!
-//! Grammar, which is what the dotenv libraries of Node.js and Ruby have in common:
+//! The grammar is what the dotenv libraries of Node.js and Ruby have in common:
 //!
-//! - A line ends with `\n` or `\r\n`. Blank lines and lines whose first letter is `#` say nothing.
-//! - An assignment is `NAME=value`, `export NAME=value` or `NAME: value`; blanks around the name and the `=` do not
-//!   count. Behind a `:` stands a blank or the end of the line. A name has letters, digits, `_`, `.` and `-`.
-//! - `'…'` and `` `…` `` are literal. In `"…"` the escapes `\n`, `\r`, `\"` and `\\` count; any other backslash
-//!   stands for itself. Quoted values may span lines; a `\r\n` in them reads as `\n`. After the closing quote only
+//! - A line ends with `\n` or `\r\n`. Blank lines and lines that begin with `#` are ignored.
+//! - An assignment is `NAME=value`, `export NAME=value` or `NAME: value`; blanks around the name and the `=` are
+//!   ignored. A `:` is followed by a blank or the end of the line. A name has letters, digits, `_`, `.` and `-`.
+//! - `'…'` and `` `…` `` are literal. `"…"` has the escapes `\n`, `\r`, `\"` and `\\`; any other backslash stands
+//!   for itself. Quoted values may span lines; a `\r\n` in them reads as `\n`. After the closing quote only
 //!   blanks and a `#` comment may follow.
-//! - An unquoted value ends with the line or at a `#` after a blank; blanks around it do not count. A `#` elsewhere is
-//!   part of it, with a warning, since some libraries end the value there.
+//! - An unquoted value ends with the line or at a `#` after a blank; blanks around it are ignored. A `#` elsewhere is
+//!   part of the value, with a warning because some libraries end the value there.
 //! - Nothing is expanded: a `$` is a `$`.
-//! - A name that is assigned twice has its last value.
+//! - If a name is assigned twice, the last value counts.
 //!
-//! What fits none of this is kept as it is and told as a [`Problem`].
+//! Anything else is left in place and reported as a [`Problem`].
 
 mod document;
 mod encoding;

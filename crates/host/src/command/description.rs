@@ -1,4 +1,4 @@
-//! A command before it runs: program, arguments, environment, input and deadline.
+//! A command to run: program, arguments, environment, input and deadline.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::quoting::quote;
 
-/// A program to run. Its standard input is empty unless [`Command::input`] is called. It runs in a process group of
-/// its own, so that the deadline ends its children too, and so that Ctrl-C reaches it only through us.
+/// A program to run. Its standard input is empty unless [`Command::input`] is called. It runs in its own process group, so
+/// that its children end with it at the deadline and Ctrl-C reaches it only through this program.
 #[derive(Debug, Clone)]
 pub struct Command {
     pub(super) program: OsString,
@@ -21,8 +21,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// `program` by name (found through PATH, then the directories of system administration) or path; the deadline is
-    /// 60 s until set.
+    /// A command that runs `program`, a path or a name to be found in PATH and the directories of system administration.
+    /// Its deadline is 60 s unless it is set.
     pub fn new(program: impl Into<OsString>) -> Self {
         Command {
             program: program.into(),
@@ -47,45 +47,45 @@ impl Command {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
-    /// Sets a variable of its environment (the rest is inherited). It is shown by [`Command::display`]: a secret goes
-    /// through [`Command::input`].
+    /// Sets an environment variable; the others are inherited. [`Command::display`] shows it: pass secrets with
+    /// [`Command::input`].
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
-    /// Sets its working directory.
+    /// Sets the working directory.
     #[must_use]
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
-    /// Gives it these bytes as standard input. They are never shown.
+    /// Sets the standard input. It is never shown.
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
     }
-    /// Gives it a file as standard input, of any size; instead of [`Command::input`].
+    /// Sets the standard input to a file of any size, instead of [`Command::input`].
     #[must_use]
     pub fn input_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.input_file = Some(path.into());
         self
     }
-    /// Gives it no open file of whoever called this program: for programs that see what a guest or a stranger wrote.
+    /// Closes all files that this program has inherited: for commands that read untrusted data.
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.is_alone = true;
         self
     }
-    /// How long it may take; then its process group is ended and the error is of class Timeout.
+    /// Sets how long the command may run. After that its process group is ended, with an error of class Timeout.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The command as a line that can be pasted into a shell.
+    /// The command as a line to paste into a shell.
     pub fn display(&self) -> String {
         let mut words = Vec::new();
         for (name, value) in &self.environment {
@@ -100,16 +100,16 @@ impl Command {
         }
     }
 
-    /// The program without its directory, for headlines; behind sudo(8) and env(1) the one that they run.
+    /// The name of the program, for headlines; with sudo(8) or env(1), that of the program that they run.
     pub(super) fn name(&self) -> String {
         let is_wrapper = |word: &OsStr| word == "sudo" || word == "env";
-        let is_wrappers_own = |word: &&OsString| {
+        let is_option_of_wrapper = |word: &&OsString| {
             let bytes = word.as_encoded_bytes();
             is_wrapper(word) || bytes.starts_with(b"-") || bytes.contains(&b'=')
         };
         let program = Some(&self.program)
             .filter(|program| !is_wrapper(program))
-            .or_else(|| self.arguments.iter().find(|word| !is_wrappers_own(word)))
+            .or_else(|| self.arguments.iter().find(|word| !is_option_of_wrapper(word)))
             .unwrap_or(&self.program);
         Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
     }

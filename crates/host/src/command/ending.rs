@@ -1,6 +1,6 @@
-//! Ending a program with all of its process group: SIGTERM, a grace, SIGKILL.
+//! Ends a process group: SIGTERM, a grace period, SIGKILL.
 //!
-//! The leader stays unreaped meanwhile, so the group's number cannot pass to strangers.
+//! The leader must not be reaped before, so that the group's number cannot be reused.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -17,14 +17,14 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the kernel may take to end a killed program.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often is looked whether the group has gone.
+/// The pause between two checks whether the group is gone.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Ends `group`, whose leader is not reaped. `leader_ended` takes the program's output for at most the given time and
 /// returns whether the leader has ended. Returns what the user should know if the group could not be ended.
 pub(super) fn end_group(group: Pid, leader_ended: &mut dyn FnMut(Duration) -> bool) -> Option<String> {
     for (signal, limit) in [(Signal::TERM, GRACE), (Signal::KILL, KILL_LIMIT)] {
-        // The leader is not reaped, so the group exists; permission is all that can be lacking.
+        // The group exists because its leader is not reaped, so only permission can be lacking.
         if kill_process_group(group, signal) == Err(Errno::PERM) {
             return Some(format!("process {group} runs as another user, could not be ended and still runs"));
         }
@@ -49,13 +49,13 @@ fn is_gone_within(limit: Duration, group: Pid, leader_ended: &mut dyn FnMut(Dura
     false
 }
 
-/// Kills the group without grace and reaps the leader if it can be had.
+/// Kills the group at once and reaps the leader, if it ends in time.
 pub(super) fn kill_at_once(child: &mut Child) {
     if kill_process_group(Pid::from_child(child), Signal::KILL) == Err(Errno::PERM) {
         return;
     }
     let begin = Instant::now();
-    // One that waits inside the kernel is not waited for.
+    // A process that hangs in the kernel does not end.
     while matches!(child.try_wait(), Ok(None)) && begin.elapsed() < KILL_LIMIT {
         pause_regardless(Duration::from_millis(5));
     }

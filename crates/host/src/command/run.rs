@@ -1,4 +1,4 @@
-//! Running a command to its end, with its output captured or handed on line by line.
+//! Runs a command to its end and captures its output or passes it on line by line.
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +6,17 @@ use model::{EventSink, Result};
 
 use super::description::Command;
 use super::errors;
-use super::exchange::{Running, Stream};
 use super::lines::{LineSplitter, Tail};
+use super::running::{Running, Stream};
 use crate::files::last_lines;
 
-/// As much as is kept of what a program prints; more is an error, so that a program cannot eat the host's memory.
+/// The most that a program may print, so that it cannot fill the host's memory.
 const MOST_OUTPUT: usize = 64 * 1024 * 1024;
 
-/// How many of a program's last lines go with an error.
+/// How many of the last lines of output an error shows.
 const TAIL_LINES: usize = 20;
 
-/// What a program printed and how it ended.
+/// The output and the exit code of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// The exit code; 128 + N for a death by signal N.
@@ -28,24 +28,23 @@ pub struct Output {
 }
 
 impl Command {
-    /// Runs it and returns its output whatever its exit code; an error only when it cannot be started, is
-    /// interrupted, prints more than 64 MiB or runs over its deadline.
-    ///
-    /// What its children print after it has ended is not waited for.
+    /// Runs the command and returns its output, whatever its exit code. Does not wait for output of its children after it
+    /// has ended.
     ///
     /// # Errors
-    /// Host where the program is missing, Timeout, Interrupted, otherwise Failed.
+    /// Of class Host if the program is missing, Timeout at the deadline, Interrupted, or Failed if it cannot be started or
+    /// prints more than 64 MiB.
     pub fn output(&self) -> Result<Output> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let ended = Running::start(self)?.finish(&mut |stream, bytes| {
-            let kept = match stream {
+            let captured = match stream {
                 Stream::Stdout => &mut stdout,
                 Stream::Stderr => &mut stderr,
             };
-            if kept.len() + bytes.len() > MOST_OUTPUT {
+            if captured.len() + bytes.len() > MOST_OUTPUT {
                 return Err(errors::too_much_output(self, MOST_OUTPUT));
             }
-            kept.extend_from_slice(bytes);
+            captured.extend_from_slice(bytes);
             Ok(())
         });
         match ended {
@@ -54,11 +53,10 @@ impl Command {
         }
     }
 
-    /// Runs it; a non-zero exit is an error with the command, the exit code and the last lines of its stderr.
-    /// Returns standard output as text (invalid UTF-8 replaced).
+    /// Runs the command and returns its standard output as text, with invalid UTF-8 replaced.
     ///
     /// # Errors
-    /// As [`Command::output`], and Failed for a non-zero exit.
+    /// As [`Command::output`], and Failed for a non-zero exit code, with the last lines of its output.
     pub fn run(&self) -> Result<String> {
         let output = self.output()?;
         if output.code == 0 {
@@ -71,8 +69,8 @@ impl Command {
         Err(errors::with_tail(errors::exit(self, output.code), self, &tail))
     }
 
-    /// Runs it like [`Command::run`] and hands every line of stdout and stderr (carriage returns end a line too)
-    /// to `line` as it comes; the deadline and an interrupt end its whole process group.
+    /// Runs the command and calls `line` with every line of stdout and stderr as it comes. A carriage return ends a line,
+    /// too.
     ///
     /// # Errors
     /// As [`Command::run`].
@@ -80,7 +78,7 @@ impl Command {
         events.debug(format!("running {}", self.display()));
         let begin = Instant::now();
         let (mut stdout, mut stderr) = (LineSplitter::default(), LineSplitter::default());
-        // A program may explain itself on either stream, so the tail takes both, in the order they came.
+        // A program may report its error on either stream.
         let mut tail = Tail::new(TAIL_LINES);
         let mut take = |text: &str| {
             tail.push(text);
@@ -107,11 +105,10 @@ impl Command {
         }
     }
 
-    /// Runs it, hands every line of its stderr to `line` as it comes, and returns its exit code and stdout. An error of
-    /// `line` ends its whole process group and is returned; so do the deadline and an interrupt.
+    /// Runs the command, calls `line` with every line of its stderr as it comes, and returns its exit code and stdout.
     ///
     /// # Errors
-    /// As [`Command::output`], and those of `line`.
+    /// As [`Command::output`], and an error of `line`, which ends the process group.
     pub fn follow(&self, events: &dyn EventSink, line: &mut dyn FnMut(&str) -> Result<()>) -> Result<(i32, String)> {
         events.debug(format!("running {}", self.display()));
         let (mut stdout, mut stderr) = (Vec::new(), LineSplitter::default());

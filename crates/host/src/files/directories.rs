@@ -1,4 +1,4 @@
-//! Directories: private ones, ordinary ones, and work through one that is held open.
+//! Creates and opens directories.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 
 use crate::io_error::at_path;
 
-/// Makes the directory and its parents; the directory itself gets 0700, also when it exists.
+/// Creates the directory and its parents. The directory itself gets mode 0700, even if it exists.
 ///
 /// # Errors
 /// An error that names the path.
@@ -28,13 +28,13 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o7777 != 0o700 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-            .map_err(|error| at_path("make private the directory", path, &error))?;
+            .map_err(|error| at_path("restrict the permissions of", path, &error))?;
     }
     Ok(())
 }
 
-/// Makes the directory, in one that is there, and opens it; it gets 0700 also when it exists. A symbolic link in its place
-/// is not followed. What is done through it (see [`in_open_directory`]) is done there, whatever gets its name meanwhile.
+/// Creates the directory, whose parent must exist, and opens it. It gets mode 0700, even if it exists. A symbolic link is
+/// not followed. Paths from [`in_open_directory`] lead to it even if it is renamed.
 ///
 /// # Errors
 /// An error that names the path.
@@ -52,12 +52,12 @@ pub fn open_private_dir(path: &Path) -> Result<fs::File> {
     if directory.metadata().map_err(failed)?.permissions().mode() & 0o7777 != 0o700 {
         directory
             .set_permissions(fs::Permissions::from_mode(0o700))
-            .map_err(|error| at_path("make private the directory", path, &error))?;
+            .map_err(|error| at_path("restrict the permissions of", path, &error))?;
     }
     Ok(directory)
 }
 
-/// Makes the directory and its parents with the usual permissions.
+/// Creates the directory and its parents with the usual permissions.
 ///
 /// # Errors
 /// An error that names the path.
@@ -65,7 +65,7 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| at_path("create the directory", path, &error))
 }
 
-/// The path of `name` in an open directory, which leads there whatever becomes of the directory's own name.
+/// The path of `name` in an open directory. It is valid even if the directory is renamed.
 pub fn in_open_directory(directory: &File, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
 }

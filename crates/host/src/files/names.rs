@@ -1,4 +1,4 @@
-//! The names of files: giving, exchanging and removing them, each made to last through a power cut.
+//! Renames, links, exchanges and removes files.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -12,8 +12,8 @@ use super::reading::is_absent;
 use crate::io_error::at_path;
 use crate::quoting::quote;
 
-/// Removes a file, a link or a whole directory; one that is not there is success. Directories without write permission
-/// (such as those of Go's module cache) are made writable first. A link is removed, never what it points to.
+/// Removes a file, a symbolic link or a directory with its content; succeeds if there is none. Directories without write
+/// permission (such as those of Go's module cache) are made writable first. Links are not followed.
 ///
 /// # Errors
 /// An error that names the path.
@@ -46,7 +46,7 @@ fn make_writable(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Renames within one filesystem; what has the new name already is replaced, an empty directory also.
+/// Renames within one filesystem and syncs the directory. Replaces a file or an empty directory that has the new name.
 ///
 /// # Errors
 /// An error that names both paths.
@@ -55,14 +55,13 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     sync_directory_of(to)
 }
 
-/// Gives a finished directory its name: all that is in it is on the disk before, and the name itself after.
+/// Renames a finished directory after its content was synced to the disk.
 ///
-/// Without this a power cut would leave files that are empty or cut off under the name, for everybody who looks only
-/// whether it is there. The whole filesystem is written, in one call: a toolchain has thousands of files, each of which
-/// would have to be waited for.
+/// Without the sync a power cut could leave empty or truncated files in it, while others take the directory for complete.
+/// One call syncs the whole filesystem: a toolchain has thousands of files, and a sync of each would take long.
 ///
 /// # Errors
-/// An error that names a path; nothing has the new name then.
+/// An error that names a path; the directory has not been renamed then.
 pub fn publish(from: &Path, to: &Path) -> Result<()> {
     publish_by(&sync_filesystem, from, to)
 }
@@ -72,14 +71,14 @@ pub(super) fn publish_by(sync: &dyn Fn(&Path) -> Result<()>, from: &Path, to: &P
     rename(from, to)
 }
 
-/// Errors of writing that came up since the filesystem was last synced are reported, too (syncfs(2)).
+/// Syncs a filesystem. Reports earlier write errors, too (syncfs(2)).
 fn sync_filesystem(path: &Path) -> Result<()> {
     let sync = || rustix::fs::syncfs(fs::File::open(path)?).map_err(io::Error::from);
-    sync().map_err(|error| at_path("complete", path, &error))
+    sync().map_err(|error| at_path("sync", path, &error))
 }
 
-/// Gives `new` the name `name`, and what has that name the name of `new`, both at once; where nothing has it, this is a
-/// rename. A filesystem that cannot do that loses what had the name a moment before.
+/// Exchanges the names `new` and `name` atomically; renames `new` if nothing has the name. On a filesystem that cannot
+/// exchange, what had the name is removed before the rename.
 ///
 /// # Errors
 /// An error that names both paths.
@@ -96,10 +95,10 @@ pub fn exchange(new: &Path, name: &Path) -> Result<()> {
     }
 }
 
-/// Makes the symbolic link `link` to `target` where nothing has that name.
+/// Creates the symbolic link `link` to `target`.
 ///
 /// # Errors
-/// A State error when something else has the name, another link too; otherwise an error that names the path.
+/// A State error if anything has that name, even another link; otherwise an error that names the path.
 pub fn make_link(link: &Path, target: &Path) -> Result<()> {
     match symlink(target, link) {
         Ok(()) => sync_directory_of(link),
@@ -109,22 +108,22 @@ pub fn make_link(link: &Path, target: &Path) -> Result<()> {
                 ErrorClass::State,
                 format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
             )
-            .because("something else has that name")
+            .because("something else has this name")
             .next(format!("mv {quoted} {quoted}.old")))
         }
         Err(error) => Err(at_path("create the link", link, &error)),
     }
 }
 
-/// Writes to the disk what the system holds of a file, or of the names in a directory.
+/// Syncs a file, or the entries of a directory, to the disk.
 ///
 /// # Errors
 /// An error that names the path.
 pub fn sync(path: &Path) -> Result<()> {
-    fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| at_path("complete", path, &error))
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| at_path("sync", path, &error))
 }
 
-/// Makes a rename in the directory of `path` last through a power cut.
+/// Syncs the directory of `path`, so that a rename in it survives a power cut.
 pub(super) fn sync_directory_of(path: &Path) -> Result<()> {
     let directory = directory_of(path);
     match File::open(directory).and_then(|directory| directory.sync_all()) {

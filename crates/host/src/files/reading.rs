@@ -1,4 +1,4 @@
-//! Reading whole files of which some need not exist.
+//! Reads files that need not exist.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -8,7 +8,7 @@ use model::{Error, ErrorClass, Result};
 
 use crate::io_error::at_path;
 
-/// The content, or nothing where the file does not exist.
+/// Reads a file. Returns `None` if it does not exist.
 ///
 /// # Errors
 /// An error that names the path.
@@ -20,22 +20,22 @@ pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The content as text, or nothing where the file does not exist; invalid UTF-8 is an error that names the line.
+/// Reads a text file. Returns `None` if it does not exist.
 ///
 /// # Errors
-/// An error that names the path; of class Config where the file is no UTF-8.
+/// An error that names the path; of class Config, with the line, if the file is not UTF-8.
 pub fn read_text_optional(path: &Path) -> Result<Option<String>> {
     let Some(bytes) = read_optional(path)? else { return Ok(None) };
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
         Error::new(ErrorClass::Config, format!("{} is not valid UTF-8", path.display()))
-            .because(format!("line {line} has bytes that are no text"))
+            .because(format!("line {line} has bytes that are not UTF-8"))
             .next(format!("save {} as UTF-8", path.display()))
     })
 }
 
-/// A file below something that is no directory does not exist either.
+/// Whether the error says that a file does not exist. A path below a regular file does not exist either.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -1,4 +1,4 @@
-//! Space on the disk: what a file takes and what is free.
+//! Disk space.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,13 +9,13 @@ use rustix::io::Errno;
 
 use crate::io_error::at_path;
 
-/// The bytes that a file takes on the disk, which are fewer than its length where it has holes.
+/// The bytes that a file takes on the disk. If it has holes, they are fewer than its length.
 pub fn on_disk(metadata: &fs::Metadata) -> u64 {
-    // st_blocks counts units of 512 bytes whatever the filesystem (stat(2)).
+    // st_blocks counts units of 512 bytes on every filesystem (stat(2)).
     metadata.blocks() * 512
 }
 
-/// Bytes free for this user on the filesystem that holds `path` (or its nearest parent that exists).
+/// The bytes that this user can still write on the filesystem of `path`, or of its nearest parent that exists.
 ///
 /// # Errors
 /// An error that names the path.

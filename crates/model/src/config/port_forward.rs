@@ -1,25 +1,25 @@
-//! A port of the host that leads into the guest, and how it is written.
+//! A host port that is forwarded into the guest.
 
 use std::fmt;
 
 use crate::port::Port;
 
-/// A port of the host that leads to a port of the guest.
+/// A host port that is forwarded to a port of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortForward {
-    /// The host's port; any free one where there is none.
+    /// The host port; `None`: any free one.
     pub host: Option<Port>,
-    /// The guest's port.
+    /// The port of the guest.
     pub guest: Port,
 }
 
 impl PortForward {
-    /// Reads `HOST:GUEST`; `GUEST`, `:GUEST` and `0:GUEST` mean any free port of the host.
+    /// Reads `HOST:GUEST`; `GUEST`, `:GUEST` and `0:GUEST` mean any free host port.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A text that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mistake = || "not two ports such as \"8080:80\", or one of the guest's".to_owned();
+        let mistake = || "not two ports such as \"8080:80\", nor one port of the guest".to_owned();
         let (host, guest) = text.split_once(':').unwrap_or(("", text));
         let guest = Port::parse(guest).ok_or_else(mistake)?;
         let host = match host.trim() {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_a_forward_is_written() {
+    fn reads_what_it_writes_and_nothing_else() {
         for (text, expected) in [
             ("8080:80", Some((8080, 80))),
             ("80", Some((0, 80))),

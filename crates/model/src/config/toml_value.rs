@@ -1,4 +1,4 @@
-//! Single values of the TOML file: as texts where they have the type of their key, else what is wrong with them.
+//! Converts values of the TOML file to texts, if they have the type that their key requires.
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -6,10 +6,10 @@ use toml::de::DeValue;
 use super::key::{self, Key, Kind};
 use super::source::Raw;
 
-/// Mistakes with the bytes at which they stand, to be told in the order of the file.
+/// Mistakes with their positions in bytes, by which they are sorted.
 pub(super) type Mistakes = Vec<(usize, String)>;
 
-/// What is wrong with a value of another type, and how it is written where that can be told.
+/// The message for a value of the wrong type, with the right spelling if it is known.
 pub(super) fn misfit(key: &Key, value: &Spanned<DeValue<'_>>) -> String {
     let mistake = format!("{} must be {}", key.name, key.kind.toml());
     match (key.kind, value.get_ref()) {
@@ -21,7 +21,7 @@ pub(super) fn misfit(key: &Key, value: &Spanned<DeValue<'_>>) -> String {
     }
 }
 
-/// The value as text, where it has the type of its kind.
+/// The value as text, if it has the type of `kind`.
 pub(super) fn raw(kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Raw> {
     match (kind, value.get_ref()) {
         (Kind::Port | Kind::Count(..), DeValue::Integer(number)) => {
@@ -37,7 +37,7 @@ pub(super) fn raw(kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Raw> {
     }
 }
 
-/// The texts of a list that has nothing else.
+/// The texts of a list, if all its values are strings.
 pub(super) fn texts(value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
     value.get_ref().as_array()?.iter().map(|entry| entry.get_ref().as_str().map(str::to_owned)).collect()
 }

@@ -1,4 +1,4 @@
-//! The values of a configuration that is complete and checked.
+//! The values of a complete and checked configuration.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,49 +11,49 @@ use super::port_forward::PortForward;
 use crate::bind_address::BindAddress;
 use crate::port::Port;
 
-/// What the user configured, complete and checked.
+/// The configuration, complete and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Host ports and their address.
+    /// Host ports and the bind address.
     pub ports: Ports,
-    /// Further ports of the host that lead into the guest.
+    /// Further host ports that are forwarded into the guest.
     pub forwards: Vec<PortForward>,
-    /// After how long without a connection the VM is paused; nothing where it never is.
+    /// How long without a connection until the VM is paused; `None`: never.
     pub auto_pause: Option<Duration>,
-    /// How many paused forks are kept ready for `run`.
+    /// Size of the warm pool: paused forks ready for `run`.
     pub pool: u32,
-    /// Whether a Ready cluster is kept, from which `reset`, `clone` and `run` begin.
+    /// Whether templates are made, from which `reset`, `clone` and `run` start.
     pub templates: bool,
     /// The virtual machine.
     pub vm: VmConfig,
     /// The guest image.
     pub image: ImageConfig,
-    /// What the guest may reach.
+    /// What the guest may reach outside the VM.
     pub guest: GuestConfig,
-    /// The K3s of the distribution `k3s`.
+    /// The K3s release of the distribution `k3s`.
     pub k3s: K3sConfig,
     /// The web application's directory, relative to the project.
     pub web_directory: String,
-    /// The Service behind the web port, where it is named.
+    /// The Service behind the web port, if it is configured.
     pub web_service: Option<WebService>,
     /// Files and directories of manifests, relative to the project.
     pub manifests: Vec<String>,
-    /// How the web application's variables reach which containers.
+    /// Which variables of the web application reach which containers, and how.
     pub inject: InjectConfig,
-    /// What the project is called in a cluster that it shares with others.
+    /// The project's name in a cluster that it shares with other projects.
     pub apply_name: Option<String>,
-    /// What may be kept.
+    /// Limits of disk space.
     pub limits: Limits,
     /// Deadlines.
     pub timeouts: Timeouts,
-    /// Container images loaded before the manifests are applied.
+    /// Container images to load before the manifests are applied.
     pub images: Vec<ContainerImage>,
 }
 
 /// Host ports of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {
-    /// The address of all listeners.
+    /// The bind address of all listeners.
     pub bind: BindAddress,
     /// The Kubernetes API.
     pub api: Port,
@@ -64,35 +64,35 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Where this host reaches the Kubernetes API.
+    /// The address at which this host reaches the Kubernetes API.
     pub fn api_address(&self) -> SocketAddr {
         self.bind.socket(self.api)
     }
 
-    /// The same as a URL: `https://127.0.0.1:6443`.
+    /// The URL of the Kubernetes API: `https://127.0.0.1:6443`.
     pub fn api_url(&self) -> String {
         self.bind.https(self.api)
     }
 
-    /// Where this host reaches the web application.
+    /// The address at which this host reaches the web application.
     pub fn web_address(&self) -> SocketAddr {
         self.bind.socket(self.web)
     }
 
-    /// The same as a URL: `http://127.0.0.1:30080`.
+    /// The URL of the web application: `http://127.0.0.1:30080`.
     pub fn web_url(&self) -> String {
         self.bind.http(self.web)
     }
 }
 
-/// Which accelerator QEMU uses.
+/// QEMU's accelerator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
-    /// KVM where it is proven to work, else TCG.
+    /// KVM if the self-test proves that it works, else TCG.
     Auto,
-    /// Emulation.
+    /// TCG: emulation.
     Tcg,
-    /// KVM or nothing.
+    /// KVM, never anything else.
     Kvm,
 }
 
@@ -107,30 +107,30 @@ pub struct VmConfig {
     pub accel: Accel,
 }
 
-/// What the guest may reach.
+/// What the guest may reach outside the VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuestConfig {
-    /// Whether pods reach the services on the host's loopback, by the name `host.k3s-vm.internal`.
+    /// Whether pods reach services on the host's loopback, at `host.k3s-vm.internal`.
     pub host_access: bool,
 }
 
-/// Who makes the guest image.
+/// The image provider, which builds the guest image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
-    /// The best one that works here.
+    /// The best provider that works on this host.
     Auto,
-    /// A NixOS guest by the user's Nix.
+    /// A NixOS guest, built with the user's Nix.
     Nix,
-    /// A Debian guest by mmdebstrap.
+    /// A Debian guest, built with mmdebstrap.
     Debian,
-    /// Files that the user names.
+    /// A directory that the user names.
     Prebuilt,
 }
 
-/// What runs in the guest.
+/// The Kubernetes distribution in the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Distribution {
-    /// The best one that can be had here.
+    /// The best distribution that is available.
     Auto,
     /// A K3s release.
     K3s,
@@ -141,26 +141,26 @@ pub enum Distribution {
 /// The guest image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageConfig {
-    /// Who makes it.
+    /// The provider.
     pub provider: Provider,
-    /// What runs in it.
+    /// The distribution.
     pub distribution: Distribution,
     /// The directory of a prebuilt image, relative to the project.
     pub directory: Option<String>,
     /// Virtual size of the root disk in bytes.
     pub disk: u64,
-    /// The nixpkgs of a NixOS guest, instead of the pinned one.
+    /// The nixpkgs for a NixOS guest, instead of the pinned one.
     pub nixpkgs: Option<Nixpkgs>,
-    /// Whether nothing may be fetched for a build.
+    /// Whether a build must not download anything.
     pub offline: bool,
 }
 
-/// How the variables of `web/.env` reach the containers of the Deployments.
+/// How the variables of `web/.env` are injected into the containers of the Deployments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InjectMode {
-    /// A Secret and `envFrom`.
+    /// By a Secret and `envFrom`.
     Secret,
-    /// Literal `env` entries.
+    /// By literal `env` entries.
     Env,
     /// Not at all.
     Off,
@@ -169,93 +169,93 @@ pub enum InjectMode {
 /// The injection of the variables of `web/.env`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InjectConfig {
-    /// How.
+    /// How they are injected.
     pub mode: InjectMode,
-    /// Into which Deployments, by name or `NAMESPACE/NAME`.
+    /// The Deployments, by name or `NAMESPACE/NAME`.
     pub deployments: Patterns,
-    /// Into which of their containers, by name.
+    /// The containers of these Deployments, by name.
     pub containers: Patterns,
-    /// Which variables, by name.
+    /// The variables, by name.
     pub variables: Patterns,
-    /// The ClusterRole of the credential that the containers get; none where nothing is granted.
+    /// The ClusterRole of the credential that the containers get; `None`: it is granted nothing.
     pub cluster_role: Option<String>,
 }
 
 /// A Service and one of its ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebService {
-    /// Its namespace, where it matters.
+    /// The namespace; `None`: any.
     pub namespace: Option<String>,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The number or the name of its port, where it has several.
+    /// The number or the name of the port; needed if the Service has several.
     pub port: Option<String>,
 }
 
-/// What may be kept.
+/// Limits of disk space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that templates and snapshots of the project may take on the disk.
+    /// Bytes of disk space for the templates and snapshots of the project.
     pub saved: u64,
 }
 
-/// Deadlines that the user can set.
+/// Deadlines, each for one thing that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From QEMU's start to the answering web application.
+    /// From the start of QEMU until the web application answers.
     pub start: Duration,
-    /// The clean part of `stop`.
+    /// The clean shutdown of `stop`, after which QEMU is killed.
     pub stop: Duration,
     /// The build of a guest image.
     pub build: Duration,
-    /// Until a cluster that was kept in RAM answers again; then it boots.
+    /// Until a restored cluster answers; after that it boots from the disk.
     pub restore: Duration,
-    /// Until another command that works on the same instance, or the same disks, has ended.
+    /// Until another command on the same instance, or the same disks, has ended.
     pub lock: Duration,
-    /// Until the guest has written its data and QEMU its RAM: `stop`, `snapshot save`, templates.
+    /// Until the guest has synced its disk and QEMU has written its RAM: `stop`, `snapshot save`, templates.
     pub save: Duration,
-    /// The merging of a disk's layers.
+    /// The merging of a disk's backing files.
     pub disk: Duration,
     /// The build of one container image by its `build` command.
     pub container_build: Duration,
-    /// Until the guest has taken over one archive of container images.
+    /// Until the guest has imported one archive of container images.
     pub load: Duration,
     /// The installation of packages on the host.
     pub install: Duration,
-    /// The guest that proves KVM, from QEMU's start to its line.
+    /// The self-test of KVM, from the start of QEMU until its guest reports success.
     pub kvm_test: Duration,
 }
 
-/// A container image that the project brings.
+/// A container image of the project, an entry of `[[images]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerImage {
-    /// The name as manifests use it.
+    /// The name that manifests use.
     pub name: String,
-    /// A shell command that makes what `source` names.
+    /// A shell command that makes the files of `source`.
     pub build: Option<String>,
-    /// What `build` depends on.
+    /// The files on which `build` depends.
     pub sources: BuildSources,
-    /// What it is made of.
+    /// The archive or the files of the image.
     pub source: ContainerImageSource,
 }
 
-/// Files and directories, relative to the project, that the build of a container image depends on: while their contents are the
-/// same it need not run again. Empty where that is not known.
+/// Files and directories, relative to the project, on which the build of a container image depends. The build is skipped
+/// while their contents are unchanged. Empty if they are not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildSources {
-    /// Those.
+    /// The files and directories.
     pub paths: Vec<String>,
-    /// What within directories of them is left out.
+    /// Paths within these directories that are excluded.
     pub without: Vec<String>,
 }
 
 impl BuildSources {
-    /// As the configuration writes them: a word that begins with `!` leaves out.
+    /// Reads the words of the configuration; one that begins with `!` excludes a path.
     pub fn new(words: impl IntoIterator<Item = String>) -> Self {
         let mut sources = BuildSources::default();
         for word in words {
             match word.strip_prefix('!') {
-                Some(left_out) => sources.without.push(left_out.to_owned()),
+                Some(excluded) => sources.without.push(excluded.to_owned()),
                 None => sources.paths.push(word),
             }
         }
@@ -263,16 +263,16 @@ impl BuildSources {
     }
 }
 
-/// What a container image is made of; paths are relative to the project.
+/// The content of a container image; paths are relative to the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerImageSource {
-    /// A docker or OCI archive.
+    /// A Docker or OCI archive.
     Archive(String),
-    /// Files packed without a container engine.
+    /// Files that are packed without a container engine.
     Files {
-        /// Path in the image -> path in the project.
+        /// Path in the image -> file or directory of the project.
         files: BTreeMap<String, String>,
-        /// The image's program.
+        /// The entrypoint: the program and its arguments.
         entrypoint: Vec<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! The document: reads values, and sets one without touching the rest.
+//! The document: its values, and setting one of them.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::parser::{self, Assignment};
 use super::problem::Problem;
 use super::text::{self, NoText};
 
-/// A document: its bytes, and what they say.
+/// A document: its bytes, and the assignments and problems in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     bytes: Vec<u8>,
@@ -16,29 +16,29 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a document. Every sequence of bytes is one.
+    /// Parses a document. Any bytes are accepted.
     pub fn parse(bytes: &[u8]) -> Self {
         let (assignments, problems) = parser::parse(bytes);
         Document { bytes: bytes.to_vec(), assignments, problems }
     }
 
-    /// Why the bytes are no text that could be changed; such a document can be read, and says nothing.
+    /// Why the bytes are not a text that can be edited, or `None`. Such bytes can be parsed, but have no assignments.
     pub fn no_text(bytes: &[u8]) -> Option<NoText> {
         text::no_text(bytes)
     }
 
-    /// The document as bytes; unless it was changed, those it was read from.
+    /// The bytes of the document; those that were parsed, unless a value was set.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.bytes.clone()
     }
 
-    /// The value of a name: that of its last assignment. Nothing where there is none or where it is not UTF-8.
+    /// The value of a name's last assignment; `None` if there is none or it is not UTF-8.
     pub fn get(&self, name: &str) -> Option<String> {
         self.last(name).and_then(|assignment| assignment.value.clone())
     }
 
-    /// All names with their last values, in the order in which the names come first. Those whose last value is not
-    /// UTF-8 are left out; [`Document::problems`] has them.
+    /// All names with their last values, in the order of their first assignments. A name is left out if its last value is
+    /// not UTF-8, which [`Document::problems`] reports.
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut names: Vec<&str> = Vec::new();
         for assignment in &self.assignments {
@@ -49,17 +49,17 @@ impl Document {
         names.into_iter().filter_map(|name| Some((name.to_owned(), self.get(name)?))).collect()
     }
 
-    /// What the user should look at, in the order of the lines.
+    /// The lines that the user should look at, in order.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Gives a name a value. Changes only the bytes of the value of its last assignment, or appends a line in the
-    /// document's style of line ends. Nothing changes where the name has that value already. The value keeps its kind
-    /// of quotes where they can carry the new one.
+    /// Sets the value of a name. Changes only the bytes of the value of its last assignment, or appends a line with the
+    /// document's kind of line end. Changes nothing if the name has that value already. The kind of quotes is kept if it
+    /// can carry the new value.
     ///
-    /// Whether the document says so now. It does not, and stays as it was, for what cannot be a name, and where an
-    /// unclosed quote further up would take every way to write the value for its end; a value without quotes, blanks
+    /// Returns whether the name has the value now. It has not, and the document is unchanged, if `name` is not a valid
+    /// name, or if an unclosed quote further up would end at the quotes of the new value. A value without quotes, blanks
     /// and `#` can always be set.
     pub fn set(&mut self, name: &str, value: &str) -> bool {
         if self.get(name).as_deref() == Some(value) {
@@ -101,7 +101,7 @@ impl Document {
         [&self.bytes, missing.as_bytes(), line.as_bytes(), newline.as_bytes()].concat()
     }
 
-    /// The way the last ended line ends.
+    /// The line end of the last complete line.
     fn newline(&self) -> &'static str {
         match self.bytes.iter().rposition(|byte| *byte == b'\n') {
             Some(end) if self.bytes[..end].ends_with(b"\r") => "\r\n",
@@ -109,7 +109,7 @@ impl Document {
         }
     }
 
-    /// Whether every other name has the assignments that it has in `former`.
+    /// Whether all names but `name` have the same assignments as in `former`.
     pub(super) fn differs_only_in(&self, former: &Document, name: &str) -> bool {
         let others = |document: &Document| -> Vec<(String, Option<String>)> {
             let others = document.assignments.iter().filter(|assignment| assignment.name != name);

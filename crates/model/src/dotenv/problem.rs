@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A line that the user should look at. Its bytes are kept.
+/// A line that the user should look at. It is left in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Problem {
     /// The line, from 1.
@@ -14,15 +14,15 @@ pub struct Problem {
 /// What is wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// It is neither an assignment nor a comment; it is passed over.
+    /// It is neither an assignment nor a comment; it is ignored.
     NotAnAssignment,
-    /// A quote is opened and never closed; it is read as part of an unquoted value.
+    /// A quote is never closed; it is read as part of an unquoted value.
     UnclosedQuote,
-    /// Something that is no comment follows the closing quote; the quotes are read as part of an unquoted value.
+    /// The closing quote is followed by text that is not a comment; the quotes are read as part of an unquoted value.
     TextAfterQuote,
-    /// An unquoted value has a `#`, at which some libraries end it.
+    /// An unquoted value has a `#`, at which some libraries end the value.
     HashInValue,
-    /// It has bytes that are not UTF-8; it has no value.
+    /// It has bytes that are not UTF-8, so that it has no value.
     NotUtf8,
 }
 
