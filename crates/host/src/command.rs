@@ -1,4 +1,5 @@
-//! Runs programs with a deadline, and captures or streams their output. Errors show the command for pasting into a shell.
+//! Runs programs with a deadline, and captures or streams their output. Errors show the command for pasting into a
+//! shell.
 //!
 //! What a program's output means belongs to the caller.
 

@@ -1,6 +1,4 @@
-//! Files from the network: resumable, verified while they arrive, complete under their name or absent.
-//!
-//! It knows HTTP, proxies and trust, not what is fetched nor what to do where a host cannot be reached.
+//! Downloads files: resumable, verified by digest, and complete under their name or absent.
 
 mod address;
 mod answer;

@@ -13,8 +13,8 @@ pub fn quote(word: &OsStr) -> String {
     }
 }
 
-/// Joins `words` to a line from which a POSIX shell reads the same words, byte for byte. Returns `None` if one has a NUL,
-/// which no argument can have.
+/// Joins `words` to a line from which a POSIX shell reads the same words, byte for byte. Returns `None` if one has a
+/// NUL, which no argument can have.
 pub fn line_of<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> Option<OsString> {
     let words: Vec<&[u8]> = words.into_iter().map(OsStr::as_bytes).collect();
     shlex::bytes::try_join(words).ok().map(OsString::from_vec)

@@ -17,7 +17,8 @@ pub struct BindAddress(Ipv4Addr);
 impl BindAddress {
     /// The default: only this host can connect.
     pub const LOOPBACK: BindAddress = BindAddress(Ipv4Addr::LOCALHOST);
-    /// A regular expression (ECMA-262, for the JSON Schema) that matches exactly the addresses [`BindAddress::parse`] takes.
+    /// A regular expression (ECMA-262, for the JSON Schema) that matches exactly the addresses [`BindAddress::parse`]
+    /// takes.
     pub const PATTERN: &str =
         r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$";
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The schema of `manifest.json` that this version writes: with the sizes and digests of the files.
 pub const SCHEMA: u32 = 2;
-/// The oldest schema that this version reads. Disks of instances may have a root disk of schema 1, which had no digests,
-/// as their backing file.
+/// The oldest schema that this version reads. Disks of instances may have a root disk of schema 1, which had no
+/// digests, as their backing file.
 pub const OLDEST_SCHEMA: u32 = 1;
 
 /// File names inside the directory of a guest image.

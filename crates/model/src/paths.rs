@@ -42,7 +42,8 @@ impl ProjectPaths {
     pub fn k3s_lock(&self) -> PathBuf {
         self.state_dir().join("k3s.lock")
     }
-    /// The user's part of the NixOS guest: made once, for the user to edit, meant for version control. `reset` keeps it.
+    /// The user's part of the NixOS guest: made once, for the user to edit, meant for version control. `reset` keeps
+    /// it.
     pub fn nix_configuration(&self) -> PathBuf {
         self.nix_directory().join("configuration.nix")
     }

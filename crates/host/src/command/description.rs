@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::quoting::quote;
 
-/// A program to run. Its standard input is empty unless [`Command::input`] is called. It runs in its own process group, so
-/// that its children end with it at the deadline and Ctrl-C reaches it only through this program.
+/// A program to run. Its standard input is empty unless [`Command::input`] is called. It runs in its own process group,
+/// so that its children end with it at the deadline and Ctrl-C reaches it only through this program.
 #[derive(Debug, Clone)]
 pub struct Command {
     pub(super) program: OsString,
@@ -21,8 +21,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command that runs `program`, a path or a name to be found in PATH and the directories of system administration.
-    /// Its deadline is 60 s unless it is set.
+    /// A command that runs `program`, a path or a name to be found in PATH and the directories of system
+    /// administration. Its deadline is 60 s unless it is set.
     pub fn new(program: impl Into<OsString>) -> Self {
         Command {
             program: program.into(),

@@ -28,12 +28,12 @@ pub struct Output {
 }
 
 impl Command {
-    /// Runs the command and returns its output, whatever its exit code. Does not wait for output of its children after it
-    /// has ended.
+    /// Runs the command and returns its output, whatever its exit code. Does not wait for output of its children after
+    /// it has ended.
     ///
     /// # Errors
-    /// Of class Host if the program is missing, Timeout at the deadline, Interrupted, or Failed if it cannot be started or
-    /// prints more than 64 MiB.
+    /// Of class Host if the program is missing, Timeout at the deadline, Interrupted, or Failed if it cannot be started
+    /// or prints more than 64 MiB.
     pub fn output(&self) -> Result<Output> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let ended = Running::start(self)?.finish(&mut |stream, bytes| {
@@ -69,8 +69,8 @@ impl Command {
         Err(errors::with_tail(errors::exit(self, output.code), self, &tail))
     }
 
-    /// Runs the command and calls `line` with every line of stdout and stderr as it comes. A carriage return ends a line,
-    /// too.
+    /// Runs the command and calls `line` with every line of stdout and stderr as it comes. A carriage return ends a
+    /// line, too.
     ///
     /// # Errors
     /// As [`Command::run`].

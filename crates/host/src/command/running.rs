@@ -215,8 +215,8 @@ fn set_nonblocking(pipe: impl AsFd) -> io::Result<()> {
     Ok(fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?)
 }
 
-/// Reads until the pipe is empty or closed, or until `most` bytes were read. Drops a closed pipe, and one that cannot be
-/// read.
+/// Reads until the pipe is empty or closed, or until `most` bytes were read. Drops a closed pipe, and one that cannot
+/// be read.
 fn read_available<P: AsFd>(pipe: &mut Option<P>, most: usize, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut block = [0; BLOCK];
     let mut total = 0;

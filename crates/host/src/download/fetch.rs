@@ -1,4 +1,4 @@
-//! Fetching one file: resuming it, checking its size, its digest and the space for it.
+//! Fetches one file: resumes it, and checks its size, its digest and the disk space.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, SystemTime};
@@ -16,24 +16,24 @@ use crate::io_error::at_path;
 use crate::lock::FileLock;
 use crate::quoting::quote;
 
-/// How often a download whose connection broke goes on by itself, provided that each try brought something.
+/// How often a download is resumed after its connection broke, if something arrived each time.
 const MOST_RESUMPTIONS: u32 = 8;
-/// What a download leaves free on the disk.
+/// Bytes of disk space that a download leaves free.
 const RESERVE: u64 = 256 << 20;
 /// How long to wait for another process that fetches the same file.
 const LOCK_DEADLINE: Duration = Duration::from_secs(3600);
 
 impl Client {
-    /// Fetches the file unless it is there, whole and as it must be. What arrived before a failure is kept, and the
-    /// next call goes on from there if the server still has the same file.
+    /// Fetches the file, unless it exists with the right digest. After a failure the partial file stays, and the next
+    /// call resumes it if the server still has the same file.
     ///
     /// # Errors
-    /// The failure of the network, one of class Failed where the digest is another one, or that of the disk.
+    /// A failure of the network or the disk, or a wrong digest.
     pub fn fetch(&self, download: &Download) -> Result<(), Failure> {
         let _lock = FileLock::acquire(download.lock, download.what, LOCK_DEADLINE, download.events)?;
         if download.to.is_file() {
             if Sha256::of_file(download.to)? == download.sha256 {
-                // Whoever removes old downloads sees that it is in use. One that is not ours stays as old as it is.
+                // `prune` removes downloads by age. The time of another user's file cannot be set.
                 let _ = std::fs::File::open(download.to).and_then(|file| file.set_modified(SystemTime::now()));
                 return Ok(());
             }
@@ -63,14 +63,14 @@ impl Client {
                         && resumptions < MOST_RESUMPTIONS =>
                 {
                     resumptions += 1;
-                    download.events.debug(format!("going on with {}: {}", download.what, failure.error()));
+                    download.events.debug(format!("resuming {}: {}", download.what, failure.error()));
                 }
                 Err(failure) => return Err(failure),
             }
         }
     }
 
-    /// One request: goes on where the last one stopped, or begins anew.
+    /// Makes one request, which resumes the last one or begins anew.
     fn step(&self, download: &Download, partial: &Partial, may_resume: bool) -> Result<Step, Failure> {
         let resume = if may_resume { partial.resumable(download.url)? } else { None };
         let mut answer = self.get(download.url, resume.as_ref())?;
@@ -92,18 +92,18 @@ impl Client {
         let mut file = partial.open(begin)?;
         let mut digest = Running::default();
         if begin > 0 {
-            download.events.debug(format!("{}: {begin} bytes are there already", download.what));
+            download.events.debug(format!("{}: resuming after {begin} bytes", download.what));
             file.seek(SeekFrom::Start(0))
                 .and_then(|_| digest.add_all(&mut file))
                 .map_err(|error| at_path("read", partial.path(), &error))?;
         } else {
-            partial.remember(download.url, answer.validator())?;
+            partial.write_note(download.url, answer.validator())?;
         }
         let mut progress = Progress::new(download, begin, left.map(|left| begin + left));
         let mut arrived: u64 = 0;
         while let Some(bytes) = next_piece(download, &mut answer)? {
             arrived = arrived.saturating_add(bytes.len() as u64);
-            // An answer need not say how long it is, and what it says need not be true.
+            // A response may lack its length or have a wrong one.
             if arrived > most {
                 partial.discard()?;
                 return Err(Failure::too_large(download));
@@ -123,7 +123,7 @@ impl Client {
             return Ok(Step::Complete);
         }
         partial.discard()?;
-        // Two halves of different files, perhaps: a whole one decides.
+        // The parts may come from different files, so a whole download decides.
         if begin > 0 { Ok(Step::Anew) } else { Err(Failure::digest(download, found)) }
     }
 }
@@ -131,7 +131,7 @@ impl Client {
 /// How one request ended.
 enum Step {
     Complete,
-    /// What is there cannot be gone on with.
+    /// The partial file cannot be resumed.
     Anew,
 }
 
@@ -139,7 +139,10 @@ fn next_piece(download: &Download, answer: &mut Answer) -> Result<Option<Vec<u8>
     answer.piece().map_err(|failure| failure.of(download.url))
 }
 
-/// The room that there is for it.
+/// Returns the bytes that the download may write.
+///
+/// # Errors
+/// If it needs more than that.
 fn check_space(download: &Download, partial: &Partial, needed: Option<u64>) -> Result<u64, Failure> {
     let room = crate::files::free_space(partial.path())?.saturating_sub(RESERVE);
     match needed {

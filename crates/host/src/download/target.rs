@@ -9,20 +9,20 @@ use crate::digest::Sha256;
 /// One file to fetch.
 #[derive(Clone, Copy)]
 pub struct Download<'a> {
-    /// Where it is.
+    /// The URL.
     pub url: &'a str,
-    /// Its name when it is complete; what has arrived so far is beside it.
+    /// The final path. The partial file is beside it.
     pub to: &'a Path,
-    /// What it must be.
+    /// The expected digest.
     pub sha256: Sha256,
-    /// How many bytes it has at most: a host that sends more is broken or means harm.
+    /// The most bytes that it may have: a server that sends more is broken or hostile.
     pub most: u64,
-    /// The lock that keeps two processes from fetching it at once.
+    /// The lock that prevents two processes from fetching it at once.
     pub lock: &'a Path,
-    /// The task that events name.
+    /// The task in events.
     pub task: &'a str,
-    /// Its name for people ("k3s v1.33.5+k3s1").
+    /// Its name in messages ("k3s v1.33.5+k3s1").
     pub what: &'a str,
-    /// Who is told.
+    /// Receives progress, warnings and debug lines.
     pub events: &'a dyn EventSink,
 }

@@ -29,9 +29,9 @@ pub enum Mode {
 }
 
 /// Writes `path` atomically: an unnamed file in the same directory, fsync, a name, rename, fsync of the directory.
-/// Symbolic links are followed: the target is replaced and the link stays. The owner of the replaced file is preserved if
-/// the system allows it (for root). Other hard links retain the old content. Only for files of this tool; files of the
-/// user need [`super::UserFile`].
+/// Symbolic links are followed: the target is replaced and the link stays. The owner of the replaced file is preserved
+/// if the system allows it (for root). Other hard links retain the old content. Only for files of this tool; files of
+/// the user need [`super::UserFile`].
 ///
 /// # Errors
 /// An error that names the path, with a next step if space or permission is lacking.
@@ -141,8 +141,8 @@ fn with_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io
     }
 }
 
-/// Creates an unnamed file on the filesystem of `directory`, open for writing. Returns `None` if the filesystem cannot do
-/// that (NFS, FUSE, overlays of old kernels).
+/// Creates an unnamed file on the filesystem of `directory`, open for writing. Returns `None` if the filesystem cannot
+/// do that (NFS, FUSE, overlays of old kernels).
 pub(super) fn create_unnamed(directory: &Path, mode: u32) -> io::Result<Option<File>> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     match open(directory, flags, rustix::fs::Mode::from_raw_mode(mode)) {

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 /// The most bytes of a value, and of the list of names (xattr(7)).
 const MOST: usize = 64 * 1024;
 
-/// Gives `new` the owner, group, mode, access control list and extended attributes of `old`. Returns false if the system
-/// does not allow that, so that `new` would differ from `old`.
+/// Gives `new` the owner, group, mode, access control list and extended attributes of `old`. Returns false if the
+/// system does not allow that, so that `new` would differ from `old`.
 ///
 /// # Errors
 /// Other errors of the system.
@@ -24,7 +24,8 @@ pub(super) fn copy(old: &File, new: &File) -> io::Result<bool> {
             result => result?,
         }
     }
-    // After the owner, because a change of owner clears the set-id bits; before the access control list, which extends it.
+    // After the owner, because a change of owner clears the set-id bits; before the access control list, which extends
+    // it.
     new.set_permissions(fs::Permissions::from_mode(of_old.permissions().mode() & 0o7777))?;
     copy_extended(old, new)
 }

@@ -33,8 +33,8 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Creates the directory, whose parent must exist, and opens it. It gets mode 0700, even if it exists. A symbolic link is
-/// not followed. Paths from [`in_open_directory`] lead to it even if it is renamed.
+/// Creates the directory, whose parent must exist, and opens it. It gets mode 0700, even if it exists. A symbolic link
+/// is not followed. Paths from [`in_open_directory`] lead to it even if it is renamed.
 ///
 /// # Errors
 /// An error that names the path.

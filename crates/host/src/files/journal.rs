@@ -38,7 +38,8 @@ impl Journal {
         let text = serde_json::to_vec(&Entry { path, former: former.to_vec(), new: new.to_vec() })?;
         let file = scratch.join(NAME);
         replace(&file, &text, Mode::Exactly(0o600))?;
-        // The journal must be on the disk before anything is overwritten. If the sync fails, nothing better is possible.
+        // The journal must be on the disk before anything is overwritten. If the sync fails, nothing better is
+        // possible.
         let _ = sync_directory_of(&file);
         Ok(Journal { file })
     }

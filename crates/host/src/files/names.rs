@@ -12,8 +12,8 @@ use super::reading::is_absent;
 use crate::io_error::at_path;
 use crate::quoting::quote;
 
-/// Removes a file, a symbolic link or a directory with its content; succeeds if there is none. Directories without write
-/// permission (such as those of Go's module cache) are made writable first. Links are not followed.
+/// Removes a file, a symbolic link or a directory with its content; succeeds if there is none. Directories without
+/// write permission (such as those of Go's module cache) are made writable first. Links are not followed.
 ///
 /// # Errors
 /// An error that names the path.
@@ -57,8 +57,9 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Renames a finished directory after its content was synced to the disk.
 ///
-/// Without the sync a power cut could leave empty or truncated files in it, while others take the directory for complete.
-/// One call syncs the whole filesystem: a toolchain has thousands of files, and a sync of each would take long.
+/// Without the sync a power cut could leave empty or truncated files in it, while others take the directory for
+/// complete. One call syncs the whole filesystem: a toolchain has thousands of files, and a sync of each would take
+/// long.
 ///
 /// # Errors
 /// An error that names a path; the directory has not been renamed then.

@@ -9,8 +9,8 @@ const BLOCK: u64 = 16 * 1024;
 /// The most bytes to read; a longer line lacks its begin.
 const MOST: u64 = 1024 * 1024;
 
-/// The last `count` lines of a file, with invalid UTF-8 replaced and carriage returns at the end of lines removed. Empty if
-/// the file does not exist or cannot be read, because the tail of a log only accompanies another message.
+/// The last `count` lines of a file, with invalid UTF-8 replaced and carriage returns at the end of lines removed.
+/// Empty if the file does not exist or cannot be read, because the tail of a log only accompanies another message.
 pub fn tail(path: &Path, count: usize) -> Vec<String> {
     let Ok(mut file) = File::open(path) else { return Vec::new() };
     let Ok(end) = file.seek(SeekFrom::End(0)) else { return Vec::new() };

@@ -1,8 +1,8 @@
 //! Writes a file that belongs to the user: only its content changes, and a run that is killed leaves nothing beside it.
 //!
 //! The file is replaced atomically if the new one can have the same metadata. Otherwise it is written in place, while a
-//! journal holds its former content: if it is a mount point (container engines mount single files), its directory is not
-//! writable, it has other hard links, or this user cannot set its owner or attributes.
+//! journal holds its former content: if it is a mount point (container engines mount single files), its directory is
+//! not writable, it has other hard links, or this user cannot set its owner or attributes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -160,8 +160,8 @@ fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Resul
     result
 }
 
-/// Whether the error says that the file cannot be replaced: it is a mount point (`EBUSY`), its directory is not writable or
-/// has the sticky bit, or there is no /proc.
+/// Whether the error says that the file cannot be replaced: it is a mount point (`EBUSY`), its directory is not
+/// writable or has the sticky bit, or there is no /proc.
 fn forbids_replacing(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::BUSY | Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::XDEV | Errno::NOENT))

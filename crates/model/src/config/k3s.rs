@@ -40,8 +40,8 @@ impl Default for K3sConfig {
 pub const COMPONENTS: [&str; 6] = ["coredns", "servicelb", "traefik", "local-storage", "metrics-server", "runtimes"];
 
 impl K3sConfig {
-    /// A warning for each word of `disable` that K3s does not know. K3s ignores such a word silently, so that the component
-    /// runs.
+    /// A warning for each word of `disable` that K3s does not know. K3s ignores such a word silently, so that the
+    /// component runs.
     pub fn unknown_components(&self) -> Vec<String> {
         // K3s also takes several in one word.
         let words = self.disable.iter().flat_map(|word| word.split(',')).map(str::trim);

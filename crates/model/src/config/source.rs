@@ -72,7 +72,8 @@ pub struct Flag {
 pub struct Overrides {
     /// The flags; the last one of a key wins.
     pub flags: Vec<Flag>,
-    /// Environment variables that begin with [`key::VARIABLE_PREFIX`], without those that are no keys of the configuration.
+    /// Environment variables that begin with [`key::VARIABLE_PREFIX`], without those that are no keys of the
+    /// configuration.
     pub variables: Vec<(String, String)>,
 }
 

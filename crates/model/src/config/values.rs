@@ -239,8 +239,8 @@ pub struct ContainerImage {
     pub source: ContainerImageSource,
 }
 
-/// Files and directories, relative to the project, on which the build of a container image depends. The build is skipped
-/// while their contents are unchanged. Empty if they are not known.
+/// Files and directories, relative to the project, on which the build of a container image depends. The build is
+/// skipped while their contents are unchanged. Empty if they are not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildSources {
     /// The files and directories.

@@ -37,8 +37,8 @@ impl Document {
         self.last(name).and_then(|assignment| assignment.value.clone())
     }
 
-    /// All names with their last values, in the order of their first assignments. A name is left out if its last value is
-    /// not UTF-8, which [`Document::problems`] reports.
+    /// All names with their last values, in the order of their first assignments. A name is left out if its last value
+    /// is not UTF-8, which [`Document::problems`] reports.
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut names: Vec<&str> = Vec::new();
         for assignment in &self.assignments {
@@ -55,12 +55,12 @@ impl Document {
     }
 
     /// Sets the value of a name. Changes only the bytes of the value of its last assignment, or appends a line with the
-    /// document's kind of line end. Changes nothing if the name has that value already. The kind of quotes is kept if it
-    /// can carry the new value.
+    /// document's kind of line end. Changes nothing if the name has that value already. The kind of quotes is kept if
+    /// it can carry the new value.
     ///
     /// Returns whether the name has the value now. It has not, and the document is unchanged, if `name` is not a valid
-    /// name, or if an unclosed quote further up would end at the quotes of the new value. A value without quotes, blanks
-    /// and `#` can always be set.
+    /// name, or if an unclosed quote further up would end at the quotes of the new value. A value without quotes,
+    /// blanks and `#` can always be set.
     pub fn set(&mut self, name: &str, value: &str) -> bool {
         if self.get(name).as_deref() == Some(value) {
             return true;

@@ -9,8 +9,8 @@ pub(super) enum Quote {
     Backtick,
 }
 
-/// The ways to write `value`, best first: in the quotes that are there already if they can carry it, then in quotes that
-/// all libraries read alike, then in those that Node.js reads, last with escapes, of which few libraries know all.
+/// The ways to write `value`, best first: in the quotes that are there already if they can carry it, then in quotes
+/// that all libraries read alike, then in those that Node.js reads, last with escapes, of which few libraries know all.
 pub(super) fn ways_to_write(value: &str, present: Quote) -> Vec<String> {
     let unquoted = value.bytes().all(is_plain).then(|| value.to_owned());
     // A backslash before the closing quote escapes it for some libraries.

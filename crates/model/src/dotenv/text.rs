@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Why a `.env` file cannot be edited: a line added in ASCII would have another encoding than the rest, so that no program
-/// could read the file.
+/// Why a `.env` file cannot be edited: a line added in ASCII would have another encoding than the rest, so that no
+/// program could read the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoText {
     /// UTF-16, with the encoding's name for iconv(1), which has the byte order if the file has no byte order mark.
