@@ -1,20 +1,20 @@
 //! Names of users and groups, from `/etc/passwd` and `/etc/group`.
 //!
-//! Those that only a directory service knows stay numbers: asking it would need the C library's plug-ins.
+//! Names from a directory service are unknown: they would need the plug-ins of the C library.
 
 use std::collections::HashMap;
 
-/// The names by number.
+/// Names of users or groups by number.
 #[derive(Debug, Default)]
 pub struct AccountNames(HashMap<u32, String>);
 
 impl AccountNames {
-    /// Reads the host's users; an unreadable table gives no names.
+    /// Reads the names of users; there are none if the table cannot be read.
     pub fn of_users() -> Self {
         Self::read("/etc/passwd")
     }
 
-    /// Reads the host's groups; an unreadable table gives no names.
+    /// Reads the names of groups; there are none if the table cannot be read.
     pub fn of_groups() -> Self {
         Self::read("/etc/group")
     }
@@ -26,8 +26,8 @@ impl AccountNames {
         }
     }
 
-    /// Reads passwd(5) or group(5), alike in what counts here. The first entry of a number counts, as for
-    /// getpwuid(3).
+    /// Parses passwd(5) or group(5), in which name and number have the same fields. The first entry of a number counts,
+    /// as for getpwuid(3).
     fn parse(table: &str) -> Self {
         let mut names = HashMap::new();
         for line in table.lines() {
@@ -41,12 +41,12 @@ impl AccountNames {
         AccountNames(names)
     }
 
-    /// The name of a number, if it has one.
+    /// The name of `number`, if it has one.
     pub fn find(&self, number: u32) -> Option<&str> {
         self.0.get(&number).map(String::as_str)
     }
 
-    /// The name, or the number where there is none.
+    /// The name of `number`, or the number if it has none.
     pub fn name(&self, number: u32) -> String {
         self.find(number).map_or_else(|| number.to_string(), str::to_owned)
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_names_and_passes_numbers_on() {
+    fn finds_names_and_shows_numbers_without_one() {
         let names =
             AccountNames::parse("root:x:0:0:root:/root:/bin/sh\n# comment\nweb:x:1000:\ntoor:x:0:\n\nbad:x:y:\n");
         assert_eq!(names.name(0), "root");

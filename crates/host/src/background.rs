@@ -1,8 +1,9 @@
-//! Programs that outlive us: in a session of their own, and with no open file but their three standard streams.
+//! Starts programs that outlive this one: in a session of their own, with only their three standard streams open.
 //!
-//! What the caller of this program holds open (`k3s-vm start 9>lock`, the pipes of a CI runner or of make's job server)
-//! is meant for programs of the user. A QEMU would keep it open, and locked, for days. Between fork(2) and execve(2) no
-//! safe code can run, so this program is run in between: it marks all files to be closed, and becomes the other program.
+//! Files that the caller of this program has open (`k3s-vm start 9>lock`, the pipes of a CI runner or of make's job
+//! server) are not meant for QEMU, which would hold them open, and locked, for days. Safe Rust code cannot run between
+//! fork(2) and execve(2). So this program is executed in between: it marks all files close-on-exec and executes the
+//! other program.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -12,21 +13,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::tools;
 
-/// This program, also where its file was replaced or removed since (proc(5)).
+/// This program, even if its file was replaced or removed (proc(5)).
 const THIS_PROGRAM: &str = "/proc/self/exe";
-/// The first word of the command line of the step in between.
+/// The first argument with which this program is executed in between.
 const STEP: &str = "become-in-the-background";
-/// The first file that is not a standard stream.
+/// The first descriptor that is not a standard stream.
 const FIRST: i32 = 3;
 
-/// Whether this program takes the step: it has called [`step`].
+/// Whether this program can be executed in between, because it calls [`step`].
 static TAKES_STEP: AtomicBool = AtomicBool::new(false);
 
-/// Used where this program does not take the step, as in tests of the library: a shell, which cannot close files whose
-/// numbers have two digits.
+/// For programs that do not call [`step`], such as tests of the library: a shell script, which cannot close descriptors
+/// with two digits.
 const CLOSE_AND_EXEC: &str = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec \"$@\"";
 
-/// A command that becomes `program`; arguments, directory and standard streams are the caller's to add.
+/// A command that executes `program` in the background. The caller adds arguments, directory and standard streams.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     if TAKES_STEP.load(Ordering::Relaxed) {
         let mut command = Command::new(THIS_PROGRAM);
@@ -35,8 +36,7 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     }
     let mut command = Command::new("/bin/sh");
     command.args(["-c", CLOSE_AND_EXEC, "sh"]);
-    // std has no setsid yet; setsid(1) of util-linux calls it and becomes the program. Without that a process group of its
-    // own must do.
+    // std cannot call setsid(2); setsid(1) of util-linux can. Without it a process group has to do.
     match tools::find("setsid") {
         Some(setsid) => command.arg(setsid),
         None => command.process_group(0),
@@ -45,14 +45,14 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The words before `program` on a command line that is to reach it with no open file but the standard streams; nothing
-/// where this program does not take the step.
+/// The words to put before a program on a command line, so that it inherits only the standard streams. Empty if this
+/// program does not call [`step`].
 pub(crate) fn words_before() -> Vec<OsString> {
     if TAKES_STEP.load(Ordering::Relaxed) { vec![THIS_PROGRAM.into(), STEP.into()] } else { Vec::new() }
 }
 
-/// To be called first of all with the words of the command line: becomes the other program where this one was started to
-/// do so, and then returns only if that failed.
+/// Executes the other program if this one was started for that, and returns only if that fails. To be called first,
+/// with the words of the command line.
 pub fn step(words: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     TAKES_STEP.store(true, Ordering::Relaxed);
     let mut words = words.into_iter().skip(1);
@@ -61,12 +61,12 @@ pub fn step(words: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     }
     let program = words.next()?;
     close_fds::set_fds_cloexec(FIRST, &[]);
-    // Neither the terminal's end nor its keys shall reach it. It is refused to the first process of a group, such as one
-    // that is ended with its group: that one stays where it is.
+    // A hangup or keys of the terminal must not reach the program. The leader of a process group cannot call setsid(2);
+    // it ends with its group.
     let _ = rustix::process::setsid();
     let error = Command::new(&program).args(words).exec();
     let _ = writeln!(std::io::stderr(), "cannot run {}: {error}", program.display());
-    // As shells tell it.
+    // The exit codes of shells.
     Some(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
 }
 
@@ -74,7 +74,7 @@ pub fn step(words: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
 mod tests {
     use super::*;
 
-    /// Not a test by itself: this test program, started again, takes the step.
+    /// Not a test by itself: this test program, started again, calls [`step`].
     #[test]
     fn role() {
         let Some(program) = std::env::var_os("K3S_VM_BACKGROUND_TEST") else { return };
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_the_caller_holds_open_does_not_reach_a_program_that_outlives_us() {
+    fn a_background_program_inherits_no_open_file_of_the_caller() {
         let has = |found: &[String], number: &str| found.iter().any(|line| line == number);
         let open = descriptors(&["ls", "/proc/self/fd"], None);
         assert!(has(&open, "9") && has(&open, "57"), "the test sees what stays open: {open:?}");

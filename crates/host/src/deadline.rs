@@ -1,27 +1,27 @@
-//! The time that is left for a chain of steps, and moments that no duration puts beyond what the clock can tell.
+//! Deadlines that several steps share, and sums of times that cannot overflow the clock.
 
 use std::time::{Duration, Instant};
 
-/// As good as for ever: a hundred years. A sum of the clock and more than this may not exist, which would be a panic.
+/// A hundred years. Adding much more to the clock can overflow, which is a panic.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The moment `duration` from now. Whoever waits longer than a hundred years waits a hundred years.
+/// The moment `duration` from now, at most a hundred years.
 pub fn moment_after(duration: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(duration.min(FOREVER)).unwrap_or(now)
 }
 
-/// A moment that several steps share; each gets what is left until it.
+/// A deadline that several steps share.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// `duration` from now.
+    /// The deadline `duration` from now.
     pub fn after(duration: Duration) -> Self {
         Deadline(moment_after(duration))
     }
 
-    /// What is left; zero when it has passed.
+    /// The time that is left; zero after the deadline.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }

@@ -1,6 +1,4 @@
-//! SHA-256 digests as people and checksum files write them.
-//!
-//! It computes and compares; what is done about a difference belongs to the caller.
+//! SHA-256 digests.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +15,7 @@ use crate::io_error::at_path;
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    /// Reads 64 hexadecimal digits; nothing where it is anything else.
+    /// Parses 64 hexadecimal digits; `None` if `text` is anything else.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
@@ -60,7 +58,7 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// A digest of what has arrived so far.
+/// The digest of a stream of bytes.
 #[derive(Default)]
 pub struct Running(Algorithm);
 
@@ -70,7 +68,7 @@ impl Running {
         self.0.update(bytes);
     }
 
-    /// Adds all that can be read.
+    /// Adds all bytes of `source`.
     pub(crate) fn add_all(&mut self, source: &mut impl Read) -> io::Result<()> {
         let mut piece = vec![0; 1 << 16];
         loop {
@@ -83,7 +81,7 @@ impl Running {
         }
     }
 
-    /// The digest of all of it.
+    /// The digest of all bytes added.
     pub fn finish(self) -> Sha256 {
         Sha256(self.0.finalize().into())
     }

@@ -1,7 +1,7 @@
-//! Directories in which something changes: inotify(7), and a wait that ends when they are quiet again.
+//! Watches directories for changes with inotify(7), and waits until they are quiet again.
 //!
-//! It says that something happened, never what: who asks looks for themselves. What inotify does not tell (network
-//! filesystems, a directory above that was replaced) shows at a look in between, which [`FileWatch::wait`] allows for.
+//! It reports that something changed, not what. Changes that inotify does not report (network filesystems, a replaced
+//! parent directory) have to be checked from time to time, for which [`FileWatch::wait`] has a limit.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,17 +16,17 @@ use rustix::io::Errno;
 use crate::deadline::moment_after;
 use crate::interrupt;
 
-/// Directories under watch.
+/// A set of watched directories.
 #[derive(Debug)]
 pub struct FileWatch {
     descriptor: OwnedFd,
 }
 
 impl FileWatch {
-    /// A watch of nothing yet.
+    /// A watch without directories.
     ///
     /// # Errors
-    /// A Host error where the user has too many watches already.
+    /// A Host error if the user has too many inotify instances.
     pub fn new() -> Result<Self> {
         let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(|error| {
             Error::new(ErrorClass::Host, "files cannot be watched")
@@ -36,11 +36,11 @@ impl FileWatch {
         Ok(FileWatch { descriptor })
     }
 
-    /// Watches the entries of `directory`, which may be watched already; a directory that is not there is not watched.
-    /// Files that are replaced, made, removed or closed after writing count; a file that stays open does not.
+    /// Watches the entries of `directory`, which may be watched already; does nothing if it does not exist. Changes are
+    /// files that are created, replaced, removed, or closed after writing.
     ///
     /// # Errors
-    /// A Host error where the user has too many watches already.
+    /// A Host error if the user has too many watches.
     pub fn add(&self, directory: &Path) -> Result<()> {
         let events = WatchFlags::CLOSE_WRITE
             | WatchFlags::MOVE
@@ -57,29 +57,29 @@ impl FileWatch {
         }
     }
 
-    /// Returns after something has happened and then nothing more for `quiet`, or when `longest` has passed.
+    /// Returns after a change that is followed by none for `quiet`, or after `longest`.
     ///
     /// # Errors
-    /// An Interrupted error when the user asks to stop.
+    /// Of class Interrupted if the user interrupts.
     pub fn wait(&self, quiet: Duration, longest: Duration) -> Result<()> {
         let end = moment_after(longest);
-        let mut patience = longest;
+        let mut limit = longest;
         loop {
             interrupt::check()?;
-            let left = end.saturating_duration_since(Instant::now()).min(patience);
+            let left = end.saturating_duration_since(Instant::now()).min(limit);
             if left.is_zero() || !self.happened(left) {
                 return interrupt::check();
             }
-            patience = quiet;
+            limit = quiet;
         }
     }
 
-    /// Waits for an event and takes what there is; false where there was none, or an interrupt.
+    /// Waits for events and takes them all. Returns false if there was none within `limit`, or an interrupt.
     fn happened(&self, limit: Duration) -> bool {
         let wake = interrupt::wake_fd();
         let mut fds = vec![PollFd::from_borrowed_fd(self.descriptor.as_fd(), PollFlags::IN)];
         fds.extend(wake.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        // An error can only be EINTR here, and then the caller looks for the interrupt.
+        // The only possible error is EINTR, after which the caller checks for the interrupt.
         let _ = poll(&mut fds, Some(&interrupt::timespec(limit)));
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.descriptor, &mut buffer);
@@ -101,7 +101,7 @@ mod tests {
     const NONE: Duration = Duration::ZERO;
     const LONG: Duration = Duration::from_secs(600);
 
-    /// Each change is one that a program makes to save a file. The wait would last ten minutes if it went unnoticed.
+    /// Programs save files in these ways. The wait would last ten minutes if one went unnoticed.
     #[test]
     fn every_way_to_save_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_or_only_opened_is_no_news() {
+    fn reading_a_file_is_no_change() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("a.yaml");
         fs::write(&file, "a").unwrap();

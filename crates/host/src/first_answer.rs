@@ -1,14 +1,14 @@
-//! Whether something behind a TCP port answers, not merely accepts.
+//! Checks that a server behind a TCP port answers, not only that the port accepts a connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Sends `request` to `address` and waits for the first byte of an answer. A connection alone proves nothing where a
-/// forward accepts for a server that may not be there.
+/// Sends `request` to `address` and waits for the first byte of an answer. A connection alone proves nothing, because a
+/// port forward accepts it even if there is no server.
 ///
 /// # Errors
-/// The observation, as text: refused, closed without an answer, silent for `limit`.
+/// A text: refused, closed without an answer, or no answer within `limit`.
 pub fn first_answer(address: SocketAddr, request: &[u8], limit: Duration) -> Result<(), String> {
     let limit = limit.max(Duration::from_millis(1));
     let mut stream = TcpStream::connect_timeout(&address, limit).map_err(|error| format!("cannot connect: {error}"))?;
@@ -17,7 +17,7 @@ pub fn first_answer(address: SocketAddr, request: &[u8], limit: Duration) -> Res
     stream.write_all(request).map_err(|error| format!("the connection broke: {error}"))?;
     let answer = loop {
         match stream.read(&mut [0; 1]) {
-            // A process that was stopped and goes on sees this, too (signal(7)), not only one that is to end.
+            // A process that is stopped and continued gets EINTR, too (signal(7)).
             Err(error) if error.kind() == ErrorKind::Interrupted && !crate::interrupt::requested() => {}
             answer => break answer,
         }
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_answers_is_there() {
+    fn a_server_that_answers_is_found() {
         assert_eq!(first_answer(serve(b"HTTP/1.0 500"), b"GET /\r\n\r\n", LIMIT), Ok(()));
     }
 

@@ -1,4 +1,4 @@
-//! A program that has the terminal while we wait for it, and gets to know when we are to stop.
+//! Runs a program in the foreground: it has the terminal, and interrupts are passed on to it.
 
 use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
@@ -11,14 +11,14 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::interrupt;
 
-/// How long a program may take that has got the terminal's interrupt itself.
+/// How long a program may take after the terminal has interrupted it.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs `command` to its end; its exit code, or 128 + N for a death by signal N, as shells report it. An interrupt is
-/// passed on as SIGTERM, unless the terminal has sent it to both of us.
+/// Runs `command` to its end. Returns its exit code, or 128 + N for a death by signal N, as shells do. An interrupt is
+/// passed on as SIGTERM; if the program has the terminal, which interrupts it itself, only after ten seconds.
 ///
 /// # Errors
-/// Host when it cannot be started.
+/// Of class Host if it cannot be started.
 pub fn run(command: &mut Command) -> Result<u8> {
     let program = command.get_program().to_string_lossy().into_owned();
     let cannot = |error: io::Error| {
@@ -30,19 +30,19 @@ pub fn run(command: &mut Command) -> Result<u8> {
 
 fn end_of(child: &mut Child) -> io::Result<u8> {
     let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let mut told = false;
+    let mut has_signal = false;
     loop {
         if let Some(status) = child.try_wait()? {
             let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
             return Ok(u8::try_from(code).unwrap_or(u8::MAX));
         }
-        if told || !interrupt::requested() {
+        if has_signal || !interrupt::requested() {
             let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
             let wake = interrupt::wake_fd();
-            if let (false, Some(wake)) = (told, &wake) {
+            if let (false, Some(wake)) = (has_signal, &wake) {
                 fds.push(PollFd::new(wake, PollFlags::IN));
             }
-            // An error can only be EINTR here, and that is what the loop is for.
+            // The only possible error is EINTR, after which the loop checks again.
             let _ = poll(&mut fds, None);
             continue;
         }
@@ -52,7 +52,7 @@ fn end_of(child: &mut Child) -> io::Result<u8> {
         if child.try_wait()?.is_none() {
             let _ = pidfd_send_signal(&pidfd, Signal::TERM);
         }
-        told = true;
+        has_signal = true;
     }
 }
 
@@ -61,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_is_passed_on_and_a_signal_is_told_as_shells_do() {
+    fn exit_codes_are_those_of_shells() {
         for (script, expected) in [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)] {
             assert_eq!(run(Command::new("/bin/sh").args(["-c", script])).expect("it runs"), expected, "{script}");
         }
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn the_error_of_a_missing_program_names_it() {
         let error = run(&mut Command::new("/no/such/program")).expect_err("it is not there");
         assert_eq!(error.class(), ErrorClass::Host);
         assert!(error.to_string().starts_with("cannot run /no/such/program"), "{error}");

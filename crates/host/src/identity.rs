@@ -1,6 +1,6 @@
-//! Proof that a process is the one that was recorded, and signals that can only reach that one.
+//! Proves that a process is the expected one, and signals only that one.
 //!
-//! It never signals by number: between a look at a pid and a kill(2) the pid may pass to a stranger.
+//! It never signals by pid: between a check and kill(2) the pid may be given to another process.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::process_table::{ProcessInfo, WorkingDirectory};
 use crate::{interrupt, io_error, process_table};
 
-/// Far longer than a program's start takes; only kernel threads and the dying have no command line for so long.
+/// How long a process may have an empty command line after its start. Kernel threads and dying processes have none at
+/// all.
 const EXEC_LIMIT: Duration = Duration::from_secs(2);
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What tells a process from every other one, past and future.
+/// Identifies a process among all processes, past and future.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
     /// The process id.
@@ -32,28 +33,28 @@ pub struct ProcessIdentity {
 }
 
 impl ProcessIdentity {
-    /// Whether it is of the present boot of the host; one of a former boot is dead.
+    /// Whether the process was started in the present boot of the host. One of a former boot is dead.
     ///
     /// # Errors
-    /// An error when `/proc` cannot be read.
+    /// If `/proc` cannot be read.
     pub fn is_of_this_boot(&self) -> Result<bool> {
         Ok(self.boot_id == boot_id()?)
     }
 
-    /// The identity of a live process, or nothing when there is none of that pid (a zombie counts as none).
+    /// The identity of the process `pid`; `None` if there is none or it is a zombie.
     ///
     /// # Errors
-    /// An error when `/proc` cannot be read.
+    /// If `/proc` cannot be read.
     pub fn of(pid: u32) -> Result<Option<Self>> {
         let Some(stat) = process_table::stat(pid)?.filter(|stat| !stat.is_dead()) else { return Ok(None) };
         Ok(Some(ProcessIdentity { pid, start_ticks: stat.start_ticks, boot_id: boot_id()? }))
     }
 }
 
-/// What names the present boot of the host (`/proc/sys/kernel/random/boot_id`, random(4)).
+/// The id of the present boot of the host (`/proc/sys/kernel/random/boot_id`, random(4)).
 ///
 /// # Errors
-/// An error when `/proc` cannot be read.
+/// If `/proc` cannot be read.
 pub fn boot_id() -> Result<String> {
     let path = std::path::Path::new(BOOT_ID);
     match std::fs::read_to_string(path) {
@@ -62,13 +63,13 @@ pub fn boot_id() -> Result<String> {
     }
 }
 
-/// The command line. That of a process that was started this moment is empty until execve(2) has set it up, although
-/// whoever started it goes on already.
+/// The command line. It is empty until execve(2) has set it up, which may be after the parent continues, so this waits
+/// for it.
 fn arguments(pid: u32) -> Result<Vec<OsString>> {
     let begin = Instant::now();
     loop {
         match process_table::arguments(pid)? {
-            // Not a wait that an interrupt ends: who cleans up after one must find the process too.
+            // An interrupt must not end this wait: cleaning up after one needs the process, too.
             Some(words) if words.is_empty() && begin.elapsed() < EXEC_LIMIT => {
                 interrupt::pause_regardless(Duration::from_millis(2));
             }
@@ -77,7 +78,7 @@ fn arguments(pid: u32) -> Result<Vec<OsString>> {
     }
 }
 
-/// A live, proven process, held by a pidfd (pidfd_open(2)): a signal cannot reach a later process of the same pid.
+/// A process with a proven identity, held by a pidfd (pidfd_open(2)): no signal can reach a later process with its pid.
 #[derive(Debug)]
 pub struct ProcessHandle {
     pid: u32,
@@ -85,11 +86,11 @@ pub struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    /// Opens the pidfd first and then checks the identity and that `argument` is one of the words of its command
-    /// line, as a whole word; nothing if it is dead or another process.
+    /// Opens the process with this identity, if `argument` is one of the words of its command line. Returns `None` if
+    /// it is dead or the pid belongs to another process. The pidfd is opened before the checks.
     ///
     /// # Errors
-    /// An error when `/proc` cannot be read or the kernel has no pidfds (before Linux 5.3).
+    /// If `/proc` cannot be read or the kernel has no pidfds (before Linux 5.3).
     pub fn open(identity: &ProcessIdentity, argument: &str) -> Result<Option<Self>> {
         Self::proven(identity.pid, || {
             Ok(ProcessIdentity::of(identity.pid)?.as_ref() == Some(identity)
@@ -97,8 +98,8 @@ impl ProcessHandle {
         })
     }
 
-    /// Opens the pidfd first and then asks `is_the_one`, which sees the process and its working directory as they are now;
-    /// nothing if it is dead or another process.
+    /// Opens the process `pid`, if `is_the_one` accepts it and its present working directory. Returns `None` if it is
+    /// dead or not accepted. The pidfd is opened before the check.
     ///
     /// # Errors
     /// As [`ProcessHandle::open`].
@@ -113,12 +114,12 @@ impl ProcessHandle {
         let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
-            // EINVAL and ENOENT: the number is that of a thread, not of a process.
+            // EINVAL and ENOENT: the pid is that of a thread.
             Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
             Err(error) => return Err(cannot("watch", pid, error)),
         };
         let handle = ProcessHandle { pid, pidfd };
-        // Alive after the look at /proc: so the pid was not given to another process before it.
+        // It is alive after the check, so /proc has shown this process and no later one with its pid.
         Ok((is_the_one()? && handle.is_alive()).then_some(handle))
     }
 
@@ -127,31 +128,31 @@ impl ProcessHandle {
         self.pid
     }
 
-    /// Whether it still runs (a zombie does not; one that is stopped or waits inside the kernel does).
+    /// Whether the process has not ended. A zombie has ended; a stopped process has not.
     pub fn is_alive(&self) -> bool {
         !matches!(self.poll(Duration::ZERO), Ok(true))
     }
 
-    /// Sends SIGTERM. Success also when it is gone already.
+    /// Sends SIGTERM. Succeeds if the process has ended already.
     ///
     /// # Errors
-    /// A Host error where this user may not signal it.
+    /// A Host error if this user may not signal it.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Sends SIGKILL. Success also when it is gone already.
+    /// Sends SIGKILL. Succeeds if the process has ended already.
     ///
     /// # Errors
-    /// A Host error where this user may not signal it.
+    /// A Host error if this user may not signal it.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// Waits for its end (poll(2) on the pidfd, no busy wait); whether it ended within `deadline`.
+    /// Waits for the end of the process. Returns whether it ended within `deadline`.
     ///
     /// # Errors
-    /// Of class Interrupted when the user asked to stop.
+    /// Of class Interrupted if the user interrupts.
     pub fn wait(&self, deadline: Duration) -> Result<bool> {
         let begin = Instant::now();
         loop {
@@ -166,7 +167,7 @@ impl ProcessHandle {
         }
     }
 
-    /// Whether it has ended; waits up to `limit` or until the user interrupts. A pidfd becomes readable with the end.
+    /// Waits up to `limit`, or until an interrupt. Returns whether the process has ended, which makes a pidfd readable.
     fn poll(&self, limit: Duration) -> Result<bool, Errno> {
         let wake = interrupt::wake_fd();
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
@@ -191,7 +192,7 @@ fn cannot(action: &str, pid: u32, error: Errno) -> Error {
         |class| Error::new(class, format!("cannot {action} process {pid}")).because(io_error::text(&error.into()));
     match error {
         Errno::PERM => failed(ErrorClass::Host)
-            .next(format!("`ps -o user= -p {pid}` shows whose it is; run the command as that user")),
+            .next(format!("`ps -o user= -p {pid}` shows its user; run the command as that user")),
         Errno::NOSYS => failed(ErrorClass::Host).next("use Linux 5.3 or newer, which has pidfd_open(2)"),
         _ => failed(ErrorClass::Failed),
     }
@@ -207,7 +208,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// A child that is killed and reaped whatever the test does.
+    /// A child that is killed and reaped at the end of the test.
     struct Sleeper(Child);
 
     impl Sleeper {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_process_again() {
+    fn finds_the_process_again() {
         let sleeper = Sleeper::new("1000");
         assert_eq!(sleeper.identity(), sleeper.identity());
         let handle = sleeper.handle();
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_that_is_not_exactly_it() {
+    fn refuses_every_other_process() {
         let sleeper = Sleeper::new("1000");
         let identity = sleeper.identity();
         let none = |identity: &ProcessIdentity, argument: &str| {
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn proves_by_what_it_sees() {
+    fn the_check_gets_the_process_and_its_working_directory() {
         let sleeper = Sleeper::new("1000");
         let pid = sleeper.0.id();
         let here = std::env::current_dir().unwrap();
@@ -269,12 +270,12 @@ mod tests {
         assert_eq!(proven.unwrap().pid(), pid);
         assert!(ProcessHandle::prove(pid, |_, _| false).unwrap().is_none());
         for pid in [0, u32::MAX] {
-            assert!(ProcessHandle::prove(pid, |_, _| panic!("nobody to look at")).unwrap().is_none());
+            assert!(ProcessHandle::prove(pid, |_, _| panic!("no process to check")).unwrap().is_none());
         }
     }
 
     #[test]
-    fn a_zombie_is_dead() {
+    fn a_zombie_has_ended() {
         let sleeper = Sleeper::new("1000");
         let (identity, handle) = (sleeper.identity(), sleeper.handle());
         handle.kill().unwrap();
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_to_the_gone_succeed() {
+    fn signals_to_an_ended_process_succeed() {
         let mut sleeper = Sleeper::new("1000");
         let handle = sleeper.handle();
         handle.terminate().unwrap();
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_being_written_down() {
+    fn an_identity_is_read_as_it_was_written() {
         let identity = Sleeper::new("1000").identity();
         let text = serde_json::to_string(&identity).unwrap();
         assert_eq!(serde_json::from_str::<ProcessIdentity>(&text).unwrap(), identity);

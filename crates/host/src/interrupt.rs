@@ -1,7 +1,7 @@
-//! SIGINT, SIGTERM and SIGHUP: a flag that waits and commands look at. A second signal ends the process at once, but not
-//! while an interrupt is deferred: what must not be left half done is finished first.
+//! Interrupts: SIGINT, SIGTERM and SIGHUP set a flag at which waits and commands end. A second signal ends the process
+//! at once, except while interrupts are deferred to finish what must not be left half done.
 //!
-//! It never decides what an interrupted verb undoes; those who wait learn of it and return.
+//! What an interrupted verb undoes is the caller's decision.
 
 use std::fs::File;
 use std::io::Read;
@@ -25,19 +25,19 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// Whether the next signal ends the process.
 static ARMED: AtomicBool = AtomicBool::new(false);
 
-/// How many parts of the program must not be interrupted now.
+/// How many [`Deferred`] there are.
 static DEFERRED: AtomicUsize = AtomicUsize::new(0);
 
-/// What makes the second signal end the process; nothing before [`install`], and while interrupts are deferred.
+/// The handlers by which a second signal ends the process; empty before [`install`] and while interrupts are deferred.
 static SECOND: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
 
-/// Becomes readable with the first signal and stays so, since nobody reads it: everything that polls wakes up.
+/// Becomes readable with the first signal and stays so, because nobody reads it: every poll wakes up.
 static WAKE: OnceLock<OwnedFd> = OnceLock::new();
 
-/// Installs the handlers; call once, at the start of the program.
+/// Installs the signal handlers. To be called at the start of the program.
 ///
 /// # Errors
-/// A Failed error when the system refuses a handler or a socket pair.
+/// A Failed error if the system refuses a handler or a socket pair.
 pub fn install() -> Result<()> {
     let refused = |error: std::io::Error| {
         Error::new(ErrorClass::Failed, "cannot install the signal handlers").because(crate::io_error::text(&error))
@@ -61,7 +61,7 @@ fn second() -> MutexGuard<'static, Vec<SigId>> {
 fn arm(second: &mut Vec<SigId>) -> std::io::Result<()> {
     ARMED.store(REQUESTED.load(Ordering::SeqCst), Ordering::SeqCst);
     for signal in SIGNALS {
-        // The order matters: with the first signal the flag is still down when the shutdown looks at it.
+        // The order matters: at the first signal the flag is not set yet when the shutdown handler checks it.
         let code = i32::from(ErrorClass::Interrupted.exit_code());
         second.push(signal_hook::flag::register_conditional_shutdown(signal, code, &ARMED)?);
         second.push(signal_hook::flag::register(signal, &ARMED)?);
@@ -69,14 +69,14 @@ fn arm(second: &mut Vec<SigId>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Interrupts are deferred as long as one of these is there.
+/// Defers interrupts until it is dropped.
 #[derive(Debug)]
-#[must_use = "interrupts are deferred as long as it is there"]
+#[must_use = "interrupts are deferred only until it is dropped"]
 pub struct Deferred(());
 
-/// Defers interrupts: until the returned value is dropped nobody learns of one, and a second one does not end the process
-/// either. For what must not be left half done, such as a guest that stands still; it must have deadlines of its own.
-/// What takes long may look at [`pending`] and give up in good order.
+/// Defers interrupts until the returned value is dropped: waits and commands do not end, and a second signal does not
+/// end the process. For work that must not be left half done, such as the time in which a guest is paused; such work
+/// needs deadlines of its own. Long work can check [`pending`] and stop in good order.
 pub fn defer() -> Deferred {
     let mut second = second();
     DEFERRED.fetch_add(1, Ordering::SeqCst);
@@ -90,42 +90,42 @@ impl Drop for Deferred {
     fn drop(&mut self) {
         let mut second = second();
         if DEFERRED.fetch_sub(1, Ordering::SeqCst) == 1 && WAKE.get().is_some() {
-            // It was possible before; without it the first signal still ends every wait.
+            // It worked before. If it fails, the first signal still ends every wait.
             let _ = arm(&mut second);
         }
     }
 }
 
-/// Whether the user asked to stop.
+/// Whether the user has interrupted. False while interrupts are deferred.
 pub fn requested() -> bool {
     DEFERRED.load(Ordering::SeqCst) == 0 && pending()
 }
 
-/// The same, also while interrupts are deferred.
+/// Whether the user has interrupted, even if interrupts are deferred.
 pub fn pending() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
-/// An error of class Interrupted if the user asked to stop.
+/// Fails if the user has interrupted.
 ///
 /// # Errors
-/// That error.
+/// The error [`interrupted`].
 pub fn check() -> Result<()> {
     if requested() { Err(interrupted()) } else { Ok(()) }
 }
 
-/// The error of an interrupt.
+/// The error of class Interrupted, which does not say what was interrupted.
 pub fn interrupted() -> Error {
     Error::new(ErrorClass::Interrupted, "interrupted")
 }
 
-/// What to poll beside one's own descriptors so that an interrupt ends the poll; nothing before [`install`], and while
+/// A descriptor to poll beside others, so that an interrupt ends the poll. `None` before [`install`] and while
 /// interrupts are deferred.
 pub(crate) fn wake_fd() -> Option<BorrowedFd<'static>> {
     if DEFERRED.load(Ordering::SeqCst) == 0 { WAKE.get().map(AsFd::as_fd) } else { None }
 }
 
-/// Passes the time; ends early with an interrupt.
+/// Sleeps for `duration`, or until an interrupt.
 pub(crate) fn pause(duration: Duration) {
     let end = moment_after(duration);
     loop {
@@ -135,15 +135,15 @@ pub(crate) fn pause(duration: Duration) {
         }
         let wake = wake_fd();
         let mut fds: Vec<PollFd<'_>> = wake.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        // An error can only be EINTR here, and that is what the loop is for.
+        // The only possible error is EINTR, after which the loop polls again.
         let _ = poll(&mut fds, Some(&timespec(left)));
     }
 }
 
-/// Waits until `input` ends or the user asks to stop; what comes is thrown away.
+/// Reads and drops `input` until it ends or the user interrupts.
 ///
 /// # Errors
-/// A Failed error when it cannot be read.
+/// A Failed error if it cannot be read.
 pub fn until_end_of_input(mut input: impl Read + AsFd) -> Result<()> {
     let mut piece = [0; 4096];
     loop {
@@ -165,16 +165,15 @@ pub fn until_end_of_input(mut input: impl Read + AsFd) -> Result<()> {
     }
 }
 
-/// An input whose reads end when the user asks to stop. Otherwise a read(2) goes on after a signal, for as long as nothing
-/// comes.
+/// An input in which an interrupt ends a read, which would otherwise wait for input.
 #[derive(Debug)]
 pub struct Interruptible(File);
 
 impl Interruptible {
-    /// The standard input, of which nobody has read.
+    /// The standard input, from which nothing may have been read before.
     ///
     /// # Errors
-    /// A Failed error when it is closed.
+    /// A Failed error if it is closed.
     pub fn stdin() -> Result<Self> {
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| {
             Error::new(ErrorClass::Failed, "the standard input cannot be read").because(crate::io_error::text(&error))
@@ -185,35 +184,35 @@ impl Interruptible {
 
 impl Read for Interruptible {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        // Not of the kind Interrupted, at which readers read again.
+        // The kind must not be Interrupted, because readers try again then.
         wait_readable(self.0.as_fd()).map_err(|error| std::io::Error::other(error.to_string()))?;
         self.0.read(buffer)
     }
 }
 
-/// Waits without end until the descriptor has something to read, or its other end is gone.
+/// Waits without a deadline until the descriptor is readable or its other end is closed.
 ///
 /// # Errors
-/// Of class Interrupted when the user asked to stop.
+/// Of class Interrupted if the user interrupts.
 pub fn wait_readable(descriptor: BorrowedFd<'_>) -> Result<()> {
     loop {
         check()?;
         let wake = wake_fd();
         let mut fds = vec![PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
         fds.extend(wake.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        // An error can only be EINTR here, and then the flag tells why.
+        // The only possible error is EINTR, after which the flag is checked.
         if poll(&mut fds, None).is_ok() && !fds[0].revents().is_empty() {
             return Ok(());
         }
     }
 }
 
-/// A poll timeout; one too long for the system's type becomes a day.
+/// A timeout for poll(2). One that is too long for the system's type becomes a day.
 pub(crate) fn timespec(duration: Duration) -> Timespec {
     Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: 86_400, tv_nsec: 0 })
 }
 
-/// Passes the time, whatever the user asked for: for those who clean up after an interrupt.
+/// Sleeps for `duration` in spite of an interrupt, for cleaning up after one.
 pub(crate) fn pause_regardless(duration: Duration) {
     let _ = poll(&mut [], Some(&timespec(duration)));
 }
@@ -228,12 +227,12 @@ mod tests {
     use super::*;
     use crate::wait::{Look, Wait};
 
-    /// The name under which this test program, started again, plays the program that is interrupted.
+    /// The variable that makes this test program, when started again, the program to interrupt.
     const ROLE: &str = "K3S_VM_INTERRUPT_TEST_ROLE";
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// Not a test by itself: signals concern a whole process, so each test starts one of its own that runs only this.
+    /// Not a test by itself: signals concern a whole process, so each test starts a process that runs only this.
     #[test]
     fn role() {
         let Ok(role) = std::env::var(ROLE) else { return };
@@ -252,7 +251,7 @@ mod tests {
                 wait.until(|_| Ok(Look::<()>::NotYet(String::new()))).unwrap_err()
             }
             "command" => {
-                // Some shells also report the end of their own child, there.
+                // Some shells also report the end of their child on stderr.
                 let script = "exec 2>/dev/null; trap 'echo says: child ended; exit 0' TERM; echo says: ready; \
                               while :; do sleep 0.1; done";
                 let command = crate::command::Command::new("sh").args(["-c", script]).deadline(LONG);
@@ -277,7 +276,7 @@ mod tests {
                     pause(Duration::from_millis(5));
                 }
                 let nested = defer();
-                let wait = Wait { what: "the guest to go on", deadline: LONG, interval: Duration::from_millis(1) };
+                let wait = Wait { what: "the guest to resume", deadline: LONG, interval: Duration::from_millis(1) };
                 let mut looks = 0;
                 wait.until(|_| {
                     looks += 1;
@@ -286,7 +285,7 @@ mod tests {
                 .unwrap();
                 crate::command::Command::new("true").run().unwrap();
                 drop(nested);
-                say("flag is up and nobody sees it");
+                say("interrupt is deferred");
                 let mut line = String::new();
                 std::io::stdin().read_line(&mut line).unwrap();
                 check().unwrap();
@@ -298,7 +297,7 @@ mod tests {
                 while !requested() {
                     pause_regardless(Duration::from_millis(5));
                 }
-                say("flag is up");
+                say("interrupted");
                 loop {
                     pause_regardless(LONG);
                 }
@@ -330,7 +329,7 @@ mod tests {
             assert_eq!(program.hear(), "ready");
             program
         }
-        /// What it says next; the test harness around it says other things.
+        /// Its next line with "says:"; the test harness prints other lines.
         fn hear(&mut self) -> String {
             let said = self.lines.find_map(|line| line.unwrap().strip_prefix("says: ").map(str::to_owned));
             said.expect("the program ended without a word")
@@ -377,7 +376,7 @@ mod tests {
     fn a_second_signal_ends_the_program() {
         let mut program = Program::play("deaf");
         program.signal(Signal::INT);
-        assert_eq!(program.hear(), "flag is up");
+        assert_eq!(program.hear(), "interrupted");
         program.signal(Signal::TERM);
         assert_eq!(program.child.wait().unwrap().code(), Some(130));
     }
@@ -386,8 +385,8 @@ mod tests {
     fn an_interrupt_left_what_must_be_finished_half_done() {
         let mut program = Program::play("deferred");
         program.signal(Signal::INT);
-        assert_eq!(program.hear(), "flag is up and nobody sees it");
-        // Impatience does not end it either.
+        assert_eq!(program.hear(), "interrupt is deferred");
+        // Further signals do not end it either.
         for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
             program.signal(signal);
         }

@@ -1,6 +1,4 @@
-//! System errors about a path, told as errors: the path, the system's text, and a next step where one is known.
-//!
-//! It decides words and class only; it performs no operation.
+//! Errors for I/O errors: they name the path and the system's text, and a next step if one is known.
 
 use std::io;
 use std::path::Path;
@@ -8,19 +6,19 @@ use std::path::Path;
 use model::{Error, ErrorClass};
 use rustix::io::Errno;
 
-/// The error of "cannot `action` `path`" ("write", "read", "create the directory").
+/// The error "cannot `action` `path`", with an action such as "write" or "create the directory".
 ///
-/// Lack of space or permission is of class Host, everything else of class Failed.
+/// Its class is Host if space, permission or file descriptors are lacking, otherwise Failed.
 pub fn at_path(action: &str, path: &Path, error: &io::Error) -> Error {
     let class = if is_lack_of_the_host(error) { ErrorClass::Host } else { ErrorClass::Failed };
-    let told = Error::new(class, format!("cannot {action} {}", path.display())).because(text(error));
+    let described = Error::new(class, format!("cannot {action} {}", path.display())).because(text(error));
     match next_step(path, error) {
-        Some(step) => told.next(step),
-        None => told,
+        Some(step) => described.next(step),
+        None => described,
     }
 }
 
-/// The system's words without the "(os error N)" that only programmers read.
+/// The system's text for the error, without its "(os error N)".
 pub fn text(error: &io::Error) -> String {
     let whole = error.to_string();
     match whole.rfind(" (os error ") {
@@ -53,7 +51,7 @@ fn next_step(path: &Path, error: &io::Error) -> Option<String> {
         }
         Errno::DQUOT => "free some space within your quota, then run the command again; `quota -s` shows it".to_owned(),
         Errno::ACCESS | Errno::PERM => {
-            format!("`ls -ld {directory} {path}` shows whose it is; become its owner or change its permissions")
+            format!("`ls -ld {directory} {path}` shows the owner; become the owner or change the permissions")
         }
         Errno::ROFS => {
             format!("`findmnt -T {directory}` shows the mount; make it writable or work in another directory")
@@ -64,7 +62,7 @@ fn next_step(path: &Path, error: &io::Error) -> Option<String> {
 }
 
 fn quoted(path: &Path) -> String {
-    crate::command::quote(path.as_os_str())
+    crate::quoting::quote(path.as_os_str())
 }
 
 #[cfg(test)]
@@ -86,11 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_where_to_look_for_the_owner() {
+    fn a_refusal_says_how_to_find_the_owner() {
         insta::assert_snapshot!(shown(Errno::ACCESS), @"
         host
         cannot write /data/my project/.env: Permission denied
-        `ls -ld '/data/my project' '/data/my project/.env'` shows whose it is; become its owner or change its permissions
+        `ls -ld '/data/my project' '/data/my project/.env'` shows the owner; become the owner or change the permissions
         ");
     }
 

@@ -22,6 +22,7 @@ pub mod memory;
 pub mod port_holder;
 pub mod process_table;
 pub mod program_version;
+mod quoting;
 pub mod sparse_copy;
 pub mod tools;
 pub mod wait;

@@ -1,8 +1,8 @@
-//! Advisory locks (flock(2)) that die with the process.
+//! Advisory locks (flock(2)), which the kernel releases when the process ends.
 //!
-//! A lock counts only as long as its file has its name: whoever gets the lock of a file that was removed, or replaced,
-//! while they waited holds nothing that anybody else would meet, and takes that of the name's new file. What a file says
-//! only names the holder for the user; the lock itself is the kernel's.
+//! A lock on a file that was removed or replaced during the wait excludes nobody. So after each lock the file is
+//! compared with the one that has the path now, and the new one is tried if they differ. The content of a lock file
+//! only names the holder for the user.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,36 +14,37 @@ use std::time::Duration;
 use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::io_error::at_path;
-use crate::wait::{Look, Wait};
+use crate::wait::{Look, Outcome, Wait};
 
-/// How often a held lock is tried again.
+/// The pause between two attempts.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A held lock; released when dropped or when the process dies.
 #[derive(Debug)]
 pub struct FileLock {
-    /// Nothing only while it is given away.
+    /// `None` only in [`FileLock::into_file`].
     file: Option<File>,
-    /// Whether the holder's name is in the file.
+    /// Whether the file names this process as the holder.
     is_noted: bool,
 }
 
-/// With whom a lock is held.
+/// Who else may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// With nobody.
+    /// Nobody: an exclusive lock.
     Alone,
-    /// With all who share it, too.
+    /// Others that share it: a shared lock.
     Shared,
 }
 
 impl FileLock {
-    /// Takes the lock at `path` (made if needed, 0600; its directory 0700), waiting up to `deadline`; `what` names it for
-    /// the user ("instance k3s-vm"). A note says once who holds it while it waits (pid and command, written into the
-    /// file), unless it is free again at the second look: the VM's supervisor takes it for milliseconds. On the deadline a [`model::ErrorClass::State`] error names the holder.
+    /// Takes the exclusive lock at `path`, waiting up to `deadline`; `what` names it for the user ("instance k3s-vm").
+    /// Creates the file with mode 0600 and its directory with 0700 if needed. A note names the holder once, from the
+    /// second attempt on, because the VM's supervisor takes the lock for only milliseconds.
     ///
     /// # Errors
-    /// That State error, Interrupted, or an error that names the path.
+    /// A [`model::ErrorClass::State`] error that names the holder if the lock is not free by the deadline; Interrupted;
+    /// or an error that names the path.
     pub fn acquire(path: &Path, what: &str, deadline: Duration, events: &dyn EventSink) -> Result<Self> {
         loop {
             let request = Request { path, what, deadline, events };
@@ -53,8 +54,8 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock at `path` as [`FileLock::acquire`] does, if it is free; `None` if another process or another
-    /// handle of this one holds it. Does not wait.
+    /// Takes the lock at `path` as [`FileLock::acquire`] does if it is free; `None` if another process or another handle
+    /// of this one holds it. Does not wait.
     ///
     /// # Errors
     /// An error that names the path.
@@ -74,7 +75,7 @@ impl FileLock {
     /// The lock of a locked file, into which this process writes its name.
     fn noted(mut file: File, path: &Path) -> Result<Self> {
         match write_holder(&mut file) {
-            // The lock is held all the same, and `stop` must work on a full disk.
+            // The lock is held without the note, too, and `stop` must work on a full disk.
             Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
                 Err(at_path("write", path, &error))
             }
@@ -82,8 +83,8 @@ impl FileLock {
         }
     }
 
-    /// The same for a file or a directory that is there; nothing where there is none, or none any more after the wait. The
-    /// holder's name is written only into a file that is not shared.
+    /// Takes the lock of an existing file or directory. Returns `None` if there is none, or none any more after the
+    /// wait. The holder is written only into a file that is locked exclusively.
     ///
     /// # Errors
     /// As [`FileLock::acquire`].
@@ -95,7 +96,7 @@ impl FileLock {
         events: &dyn EventSink,
     ) -> Result<Option<Self>> {
         let open = || {
-            // A directory, or a file of which only the lock is wanted, need not be writable.
+            // A directory cannot be opened for writing, and a file need not be writable to be locked.
             let writable = OpenOptions::new().read(true).write(sharing == Sharing::Alone).open(path);
             match writable.or_else(|_| File::open(path)) {
                 Ok(file) => Ok(Some(file)),
@@ -111,7 +112,7 @@ impl FileLock {
         }))
     }
 
-    /// The descriptor, to be shared with another process: the lock is held until the last one is closed.
+    /// The open file, to be inherited by another process. The lock is held until its last descriptor is closed.
     pub fn into_file(mut self) -> Option<File> {
         self.file.take()
     }
@@ -123,13 +124,13 @@ impl Drop for FileLock {
         if self.is_noted {
             let _ = file.set_len(0);
         }
-        // Closing the descriptor would not do at once: a program that another thread starts this moment holds a copy
-        // of it until execve(2).
+        // Closing the descriptor may not release the lock at once: a process that another thread has just forked holds
+        // a copy of it until execve(2).
         let _ = file.unlock();
     }
 }
 
-/// A lock that is wanted.
+/// A request for a lock.
 struct Request<'a> {
     path: &'a Path,
     what: &'a str,
@@ -138,13 +139,13 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The locked file, which has its name; nothing where `open` gives none.
+    /// The locked file, which still has its path; `None` if `open` returns `None`.
     fn take(&self, open: impl Fn() -> Result<Option<File>>, sharing: Sharing) -> Result<Option<File>> {
-        let looks = Cell::new(0_u32);
+        let attempts = Cell::new(0_u32);
         let wait = Wait { what: &format!("the lock of {}", self.what), deadline: self.deadline, interval: INTERVAL };
-        let locked = wait.until(|_| {
+        let outcome = wait.outcome(|_| {
             loop {
-                // Each time anew: the file may be another one by now.
+                // The path may lead to another file by now.
                 let Some(file) = open()? else { return Ok(Look::Ready(None)) };
                 let tried = match sharing {
                     Sharing::Alone => file.try_lock(),
@@ -153,31 +154,31 @@ impl Request<'_> {
                 match tried {
                     Ok(()) if has_name(&file, self.path)? => return Ok(Look::Ready(Some(file))),
                     Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => return Ok(Look::NotYet(self.tell(&looks))),
+                    Err(TryLockError::WouldBlock) => return Ok(Look::NotYet(self.note_holder(&attempts))),
                     Err(TryLockError::Error(error)) => return Err(at_path("lock", self.path, &error)),
                 }
             }
         });
-        match locked {
-            Err(error) if error.class() == ErrorClass::Timeout => Err(in_use(self.path, self.what, self.deadline)),
-            result => result,
+        match outcome? {
+            Outcome::Ready(file) => Ok(file),
+            Outcome::TimedOut(_) => Err(in_use(self.path, self.what, self.deadline)),
         }
     }
 
-    /// Says once who holds it, at the second look.
-    fn tell(&self, looks: &Cell<u32>) -> String {
+    /// Returns who holds the lock, and emits a note about it at the second attempt.
+    fn note_holder(&self, attempts: &Cell<u32>) -> String {
         let holder = holder(self.path);
-        looks.set(looks.get().saturating_add(1));
-        if looks.get() == 2 {
+        attempts.set(attempts.get().saturating_add(1));
+        if attempts.get() == 2 {
             self.events.note(format!("waiting for {}, which is in use by {holder}", self.what));
         }
         format!("in use by {holder}")
     }
 }
 
-/// Whether the open file is still the one that has the name.
+/// Whether the open file is still the one at `path`.
 fn has_name(file: &File, path: &Path) -> Result<bool> {
-    let failed = |error| at_path("look at the lock", path, &error);
+    let failed = |error| at_path("check the lock", path, &error);
     let open = file.metadata().map_err(failed)?;
     match path.metadata() {
         Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
@@ -211,10 +212,10 @@ fn in_use(path: &Path, what: &str, deadline: Duration) -> Error {
     error.next("wait until that command has ended, then run this one again")
 }
 
-/// Who wrote itself into the file ("process 4711 (k3s-vm start)").
+/// The holder that the file names ("process 4711 (k3s-vm start)").
 fn holder(path: &Path) -> String {
     let mut text = String::new();
-    // A lock file is one line; more than that is not ours to show.
+    // A lock file has one line, so a longer file is not one of ours.
     let read = File::open(path).and_then(|file| file.take(1024).read_to_string(&mut text));
     match (read, text.trim_end().split_once(' ')) {
         (Ok(_), Some((pid, command))) => format!("process {pid} ({command})"),
@@ -227,7 +228,7 @@ fn write_holder(file: &mut File) -> std::io::Result<()> {
         .enumerate()
         .map(|(index, word)| {
             let word = if index == 0 { Path::new(&word).file_name().map(Into::into).unwrap_or(word) } else { word };
-            crate::command::quote(&word)
+            crate::quoting::quote(&word)
         })
         .collect();
     let command: String = words.join(" ").chars().filter(|letter| !letter.is_control()).take(200).collect();

@@ -1,15 +1,13 @@
-//! How much memory there is for something large that is needed for a short while.
-//!
-//! It tells what the kernel says and reserves nothing.
+//! Available memory, as the kernel reports it. Nothing is reserved.
 
 use std::fs;
 use std::path::Path;
 
-/// Where the kernel shows the groups of processes (cgroups(7)).
+/// The root of the control groups (cgroups(7)).
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// Bytes that this process could use now without anything being swapped out or killed, by the host's memory and by the
-/// limits of its control groups (version 2); zero where the kernel does not tell.
+/// The bytes that this process can use now without swapping or an out-of-memory kill, by the host's memory and the
+/// limits of its control groups (version 2). Zero if unknown.
 pub fn available() -> u64 {
     let of_host = fs::read_to_string("/proc/meminfo").ok().and_then(|text| of_host(&text)).unwrap_or(0);
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -31,8 +29,8 @@ fn of_group(directory: &Path) -> Option<u64> {
     left(&read("memory.max")?, &read("memory.current")?, &read("memory.stat").unwrap_or_default())
 }
 
-/// What a group with these files may still take; nothing where it has no limit. What it holds of files that nobody uses
-/// now is given up before anything else (Documentation/admin-guide/cgroup-v2.rst).
+/// The bytes that a group may still use, by the content of these files; `None` without a limit. Its inactive page cache
+/// counts as free, because the kernel reclaims that first (Documentation/admin-guide/cgroup-v2.rst).
 fn left(max: &str, current: &str, stat: &str) -> Option<u64> {
     let max: u64 = max.trim().parse().ok()?;
     let current: u64 = current.trim().parse().ok()?;
@@ -45,14 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_tells_in_kibibytes() {
+    fn the_host_reports_kibibytes() {
         assert_eq!(of_host("MemTotal:       24000 kB\nMemAvailable:     16 kB\n"), Some(16 * 1024));
         assert_eq!(of_host("MemTotal:       24000 kB\n"), None);
         assert_eq!(of_host("MemAvailable:  many\n"), None);
     }
 
     #[test]
-    fn a_limit_counts_without_the_cache_and_none_is_none() {
+    fn inactive_page_cache_counts_as_free() {
         assert_eq!(left("1000\n", "900\n", "anon 100\ninactive_file 700\n"), Some(800));
         assert_eq!(left("1000\n", "900\n", ""), Some(100));
         assert_eq!(left("1000\n", "1200\n", "inactive_file 0\n"), Some(0));

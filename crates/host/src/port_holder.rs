@@ -1,6 +1,4 @@
-//! Who listens on a TCP port of this host.
-//!
-//! It names holders; it never ends one.
+//! Finds the processes that listen on a TCP port of this host. It never ends one.
 
 mod socket_table;
 
@@ -20,21 +18,21 @@ use socket_table::Listener;
 /// A listener on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortHolder {
-    /// The address it listens on.
+    /// The address on which it listens.
     pub address: IpAddr,
     /// The user that owns the socket.
     pub user: String,
-    /// The process, or nothing where this user may not see whose it is. Of several that share the socket, the one with
-    /// the lowest pid, which usually started the others.
+    /// The process; `None` if this user may not see it. If several share the socket, the one with the lowest pid, which
+    /// usually is the parent.
     pub process: Option<ProcessInfo>,
 }
 
-/// The listeners that would collide with a listener on `bind`:`port` (the same address, or a wildcard on either side;
-/// `::` takes IPv4 connections too unless its owner said otherwise, which cannot be seen from outside).
-/// Found by inode: `/proc/net/tcp` and `tcp6` against `/proc/*/fd`.
+/// The listeners that collide with a listener on `bind`:`port`: they have the same address, or either address is a
+/// wildcard. `::` counts for IPv4, too, because `/proc` does not show the option IPV6_V6ONLY. The sockets in
+/// `/proc/net/tcp` and `tcp6` are matched with `/proc/*/fd` by inode.
 ///
 /// # Errors
-/// An error when `/proc` cannot be read.
+/// If `/proc` cannot be read.
 pub fn port_holders(bind: IpAddr, port: Port) -> Result<Vec<PortHolder>> {
     let mut listeners = Vec::new();
     // A kernel without IPv6 has no tcp6.
@@ -61,8 +59,8 @@ pub fn port_holders(bind: IpAddr, port: Port) -> Result<Vec<PortHolder>> {
         .collect()
 }
 
-/// Whether a listener could be opened there now. For a look ahead only: what is free now may be taken in a moment, so
-/// whoever needs the port opens it and reads the error. An error other than "in use" counts as free.
+/// Whether a listener can be opened there now. The port can be taken a moment later, so that only opening it is proof.
+/// An error other than "in use" counts as free.
 pub fn can_listen(bind: IpAddr, port: Port) -> bool {
     match TcpListener::bind((bind, port.number())) {
         Ok(_) => true,
@@ -80,7 +78,7 @@ fn collide(one: IpAddr, other: IpAddr) -> bool {
     }
 }
 
-/// The process of each socket, by inode, as far as this user may look.
+/// The pid of each socket's process by inode, as far as this user may see it.
 fn owners(listeners: &[Listener]) -> Result<HashMap<u64, u32>> {
     let wanted: HashSet<u64> = listeners.iter().map(|listener| listener.inode).collect();
     let mut found = HashMap::new();
@@ -88,7 +86,7 @@ fn owners(listeners: &[Listener]) -> Result<HashMap<u64, u32>> {
         if found.len() == wanted.len() {
             break;
         }
-        // Descriptors of other users cannot be read, and a process may end during the walk.
+        // Descriptors of other users cannot be read, and a process may end meanwhile.
         let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
         for descriptor in descriptors.flatten() {
             let Ok(target) = fs::read_link(descriptor.path()) else { continue };
@@ -132,11 +130,11 @@ mod tests {
         let port = port_of(&listener);
         assert!(!can_listen(LOCALHOST, port) && can_listen("127.0.0.2".parse().unwrap(), port));
         assert_eq!(port_holders("127.0.0.2".parse().unwrap(), port).unwrap(), []);
-        // A connection of the port stays; it is no listener.
+        // A connection of the port stays open; it is not a listener.
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let server = listener.accept().unwrap();
         drop(listener);
-        // A program that another test starts this moment holds a copy of it until execve(2).
+        // A process that another test has just forked holds a copy of it until execve(2).
         let wait = crate::wait::Wait {
             what: "the end of the listener",
             deadline: std::time::Duration::from_secs(60),

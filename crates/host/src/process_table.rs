@@ -1,6 +1,6 @@
-//! The processes of the host: the walk over `/proc`; its parsers are pure and apart.
+//! The processes of the host, read from `/proc`.
 //!
-//! It signals nobody and proves nothing about who a process is.
+//! It sends no signals and proves no identity.
 
 mod stat;
 mod working_directory;
@@ -21,7 +21,7 @@ use crate::io_error::at_path;
 pub use stat::Stat;
 pub use working_directory::{WorkingDirectory, working_directory};
 
-/// Few files of a process are longer, in bytes.
+/// Bytes that are enough for most files of a process.
 const USUAL_LENGTH: usize = 4096;
 
 /// One process as `/proc` shows it.
@@ -29,60 +29,60 @@ const USUAL_LENGTH: usize = 4096;
 pub struct ProcessInfo {
     /// The process id.
     pub pid: u32,
-    /// The words of its command line; empty for kernel threads.
+    /// The words of the command line; empty for kernel threads.
     pub arguments: Vec<OsString>,
-    /// The user it runs as: the name, or the number where there is no name.
+    /// The name of its user, or the number if there is no name.
     pub user: String,
-    /// Whether that is the user of this program.
+    /// Whether this is the user of this program.
     pub is_own: bool,
 }
 
-/// All processes that this user may see, with their command lines. Zombies are left out.
+/// All processes that this user may see, without zombies.
 ///
 /// # Errors
-/// An error when `/proc` cannot be read.
+/// If `/proc` cannot be read.
 pub fn processes() -> Result<Vec<ProcessInfo>> {
     let names = AccountNames::of_users();
     let mut found = Vec::new();
     for pid in pids()? {
-        // A process that ends during the walk is not there.
+        // A process that ends meanwhile is left out.
         found.extend(look(pid, &names)?);
     }
     Ok(found)
 }
 
-/// One process, or nothing; a zombie counts as none.
+/// The process `pid`; `None` if there is none or it is a zombie.
 ///
 /// # Errors
-/// An error when `/proc` cannot be read.
+/// If `/proc` cannot be read.
 pub fn process(pid: u32) -> Result<Option<ProcessInfo>> {
     look(pid, &AccountNames::of_users())
 }
 
-/// The state of a process, or nothing where there is none of that pid.
+/// The state of the process `pid`; `None` if there is none.
 ///
 /// # Errors
-/// An error when `/proc` cannot be read.
+/// If `/proc` cannot be read.
 pub fn stat(pid: u32) -> Result<Option<Stat>> {
     Ok(read(pid, "stat")?.and_then(|line| Stat::parse(&line)))
 }
 
-/// The words of a command line; empty for kernel threads and zombies, nothing where there is no such process.
+/// The words of the command line of `pid`, empty for kernel threads and zombies; `None` if there is no such process.
 ///
 /// # Errors
-/// An error when `/proc` cannot be read.
+/// If `/proc` cannot be read.
 pub fn arguments(pid: u32) -> Result<Option<Vec<OsString>>> {
     Ok(read(pid, "cmdline")?.map(|line| words(&line)))
 }
 
-/// Whether a process of that group has not ended yet.
+/// Whether any process of `group` has not ended yet.
 pub(crate) fn group_is_alive(group: Pid) -> bool {
     let Ok(pids) = pids() else { return false };
     pids.into_iter()
         .any(|pid| matches!(stat(pid), Ok(Some(stat)) if stat.group == group.as_raw_pid() && !stat.is_dead()))
 }
 
-/// The pids of all processes that this user may see, in order.
+/// The pids of all processes that this user may see, sorted.
 pub(crate) fn pids() -> Result<Vec<u32>> {
     let directory = Path::new("/proc");
     let failed = |error| at_path("read", directory, &error);
@@ -113,7 +113,7 @@ fn look(pid: u32, names: &AccountNames) -> Result<Option<ProcessInfo>> {
 
 fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
     let path = directory(pid).join(file);
-    // The kernel tells no size, and what is read bit by bit is made anew for each bit.
+    // The kernel reports no size, and generates the content anew for each read(2).
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
     match fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
         Ok(_) => Ok(Some(bytes)),
@@ -122,19 +122,19 @@ fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-pub(crate) fn directory(pid: u32) -> PathBuf {
+fn directory(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 
-/// A process that ended shows as a missing directory or, when a file of it was open already, as ESRCH. One that this user
-/// may not look at (the mount option `hidepid` of proc(5)) counts as absent.
+/// Whether the error says that the process has ended: its directory is missing, or ESRCH if a file of it was open. A
+/// process that is hidden from this user (the mount option `hidepid` of proc(5)) counts as ended.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
-/// The words of `/proc/PID/cmdline`, each of which ends with a NUL. A process that rewrote its own line (setproctitle)
-/// may lack the last one.
+/// The words of `/proc/PID/cmdline`, each of which ends with a NUL. The last NUL may be missing if the process has
+/// rewritten its command line (setproctitle).
 fn words(line: &[u8]) -> Vec<OsString> {
     let line = line.strip_suffix(b"\0").unwrap_or(line);
     if line.is_empty() {
@@ -143,8 +143,8 @@ fn words(line: &[u8]) -> Vec<OsString> {
     line.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()
 }
 
-/// The bytes of memory that a process shares with no other, or nothing where that cannot be seen (`Private_Clean` and
-/// `Private_Dirty` of `/proc/PID/smaps_rollup`, proc(5)).
+/// The bytes of memory that a process shares with no other: `Private_Clean` and `Private_Dirty` of
+/// `/proc/PID/smaps_rollup` (proc(5)). `None` if this user may not read them.
 pub fn private_memory(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
@@ -177,12 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn kernel_threads_have_no_words_and_nobody_has_pid_0() {
+    fn no_process_has_pid_0() {
         assert_eq!(process(0).unwrap(), None);
     }
 
     #[test]
-    fn a_zombie_is_nobody() {
+    fn a_zombie_is_not_a_process() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
         let wait = crate::wait::Wait {

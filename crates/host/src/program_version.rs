@@ -1,7 +1,7 @@
-//! Versions of host programs, each asked for once and kept by file: to start a program only to hear its version costs
-//! up to a tenth of a second.
+//! A cache of the versions of host programs, because starting a program for its version takes up to a tenth of a
+//! second.
 //!
-//! How a program is asked and what its answer means belongs to the caller.
+//! The caller asks the programs and interprets the answers.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -12,8 +12,8 @@ use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::files::{self, Mode};
 
-/// What `ask` tells of `program`, or what it told before of this very file. A cache that cannot be read or written only
-/// costs time.
+/// The version of `program` from the cache, or from `ask` if its file is new. Errors of the cache are only debug
+/// messages.
 ///
 /// # Errors
 /// Those of `ask`.
@@ -26,7 +26,7 @@ pub fn remembered(
     remembered_of(program, "", cache, events, ask)
 }
 
-/// The same for another fact of the program, which `what` names.
+/// As [`remembered`], for another fact about the program, which `what` names.
 ///
 /// # Errors
 /// Those of `ask`.
@@ -47,17 +47,17 @@ pub fn remembered_of(
         return Ok(version.clone());
     }
     let version = ask(program)?;
-    // The former file under this path is no more.
+    // Entries of the former file at this path are out of date.
     let path = subject(program, what);
     known.retain(|other, _| other.split_once(' ').is_none_or(|(_, of)| of != path));
     known.insert(key, version.clone());
-    if let Err(error) = keep(&file, cache, &known) {
+    if let Err(error) = write(&file, cache, &known) {
         events.debug(error.to_string());
     }
     Ok(version)
 }
 
-/// What was told before of this very file. Starts nothing.
+/// The version of `program` in the cache, if there is one. Starts no program.
 pub fn known(program: &Path, cache: &CachePaths) -> Option<String> {
     read(&cache.program_versions()).ok()?.remove(&key(program, "")?)
 }
@@ -66,7 +66,7 @@ fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     Ok(files::read_optional(file)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
 }
 
-/// What changes when another program comes under the path: the time, size and inode of the file behind all links.
+/// The key of an entry: time, size and inode, which change with the file, and the path. Symbolic links are followed.
 fn key(program: &Path, what: &str) -> Option<String> {
     let facts = std::fs::metadata(program).ok()?;
     let (time, nanoseconds) = (facts.mtime(), facts.mtime_nsec());
@@ -77,7 +77,7 @@ fn subject(program: &Path, what: &str) -> String {
     if what.is_empty() { program.display().to_string() } else { format!("{} {what}", program.display()) }
 }
 
-fn keep(file: &Path, cache: &CachePaths, known: &BTreeMap<String, String>) -> Result<()> {
+fn write(file: &Path, cache: &CachePaths, known: &BTreeMap<String, String>) -> Result<()> {
     files::create_dir(cache.root())?;
     let text = serde_json::to_vec_pretty(known)
         .map_err(|error| Error::new(ErrorClass::Failed, "cannot write the versions of programs").because(error))?;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_asked_once_and_again_when_the_program_is_another() {
+    fn a_program_is_asked_once_and_again_after_its_file_changed() {
         let scratch = tempfile::tempdir().expect("a directory");
         let program = scratch.path().join("program");
         let cache = CachePaths::new(scratch.path().join("cache"));
@@ -103,7 +103,7 @@ mod tests {
                 asked.set(asked.get() + 1);
                 Ok(std::fs::read_to_string(program).expect("readable"))
             })
-            .expect("told")
+            .expect("an answer")
         };
         std::fs::write(&program, "v1.32.4").expect("written");
         assert_eq!(known(&program, &cache), None);
@@ -115,30 +115,30 @@ mod tests {
         assert_eq!(known(&program, &cache), None);
         assert_eq!(version(), "v1.37.10");
         assert_eq!(asked.get(), 2);
-        // Another fact of it is asked for and kept by itself.
+        // Another fact has an entry of its own.
         for _ in 0..2 {
             let fact = remembered_of(&program, "has wings", &cache, &Silent, |_| {
                 asked.set(asked.get() + 1);
                 Ok("no".to_owned())
             });
-            assert_eq!(fact.expect("told"), "no");
+            assert_eq!(fact.expect("an answer"), "no");
         }
         assert_eq!((version(), asked.get()), ("v1.37.10".to_owned(), 3));
-        let kept = std::fs::read_to_string(cache.program_versions()).expect("kept");
-        assert!(!kept.contains("v1.32.4"), "{kept}");
+        let cached = std::fs::read_to_string(cache.program_versions()).expect("cached");
+        assert!(!cached.contains("v1.32.4"), "{cached}");
     }
 
     #[test]
-    fn a_cache_that_cannot_be_written_is_no_error_and_a_refusal_is_not_kept() {
+    fn a_cache_that_cannot_be_written_is_no_error() {
         let cache = CachePaths::new("/proc/no/such/directory");
-        let told = |program: &str| {
+        let version_of = |program: &str| {
             remembered(Path::new(program), &cache, &Silent, |_| match program {
                 "/bin/true" => Ok("1".to_owned()),
                 _ => Err(Error::new(ErrorClass::Host, "it does not run")),
             })
         };
-        assert_eq!(told("/bin/true").expect("told"), "1");
-        assert!(told("/bin/false").is_err());
-        assert!(told("/nonexistent").is_err());
+        assert_eq!(version_of("/bin/true").expect("an answer"), "1");
+        assert!(version_of("/bin/false").is_err());
+        assert!(version_of("/nonexistent").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Copies a file with its holes: by reference where the filesystem can (btrfs, XFS), else its data alone.
+//! Copies sparse files: as a reflink if the filesystem can (btrfs, XFS), else the data without the holes.
 
 use std::fs::File;
 use std::io;
@@ -8,22 +8,22 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
-/// How much is copied at once.
+/// Bytes that are copied at once.
 const CHUNK: u64 = 64 << 20;
 
 /// How a copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copied {
-    /// Both files refer to the same data.
+    /// As a reflink: both files share the data.
     ByReference,
-    /// So many bytes were copied.
+    /// The number of bytes that were copied.
     Bytes(u64),
 }
 
-/// Makes the empty file `to` what `from` is.
+/// Copies `from` to the empty file `to`.
 ///
 /// # Errors
-/// Those of reading and writing.
+/// Errors of reading and writing.
 pub fn copy(from: &File, to: &File) -> io::Result<Copied> {
     if refer(from, to) {
         return Ok(Copied::ByReference);
@@ -39,22 +39,21 @@ pub fn copy(from: &File, to: &File) -> io::Result<Copied> {
     Ok(Copied::Bytes(copied))
 }
 
-/// The first data of the file that end behind this place: from there, or from behind it, up to the next hole. Nothing where
-/// there are only holes.
+/// The next range of data at or after `at`, up to the next hole. `None` if only holes follow.
 ///
 /// # Errors
-/// Those of looking.
+/// Errors of lseek(2).
 pub fn extent_from(file: &File, at: u64) -> io::Result<Option<Range<u64>>> {
     let data = match seek(file, SeekFrom::Data(at)) {
         Ok(data) => data,
-        // No data behind this place (lseek(2)).
+        // There is no more data (lseek(2)).
         Err(Errno::NXIO) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     Ok(Some(data..seek(file, SeekFrom::Hole(data))?))
 }
 
-/// Makes the empty file `to` what `from` is by referring to the same data; whether that could be done.
+/// Makes the empty file `to` a reflink of `from`. Returns whether the filesystem can do that.
 pub fn refer(from: &File, to: &File) -> bool {
     ioctl_ficlone(to, from).is_ok()
 }
@@ -66,7 +65,7 @@ fn copy_range(from: &File, to: &File, begin: u64, end: u64) -> io::Result<()> {
         match copy_file_range(from, Some(&mut read), to, Some(&mut written), wanted) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) | Err(Errno::INTR) => {}
-            // Between these filesystems, or on this kernel, the data must go through this process.
+            // Not possible between these filesystems or on this kernel.
             Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
                 return through_memory(from, to, read, end);
             }
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn so_it_is_through_memory_and_for_a_file_of_holes() {
+    fn copies_through_memory_and_files_without_data() {
         let (from, to) = (sparse(), tempfile::tempfile().unwrap());
         to.set_len(4 << 20).unwrap();
         through_memory(&from, &to, 1000, 3 << 20).unwrap();

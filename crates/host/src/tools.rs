@@ -1,6 +1,4 @@
-//! Host programs: where they are and which version they have.
-//!
-//! It runs nothing.
+//! Finds host programs and parses their versions. It runs no program.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,20 +8,19 @@ use rustix::fs::{Access, access};
 /// Directories of system administration, which an ordinary user's PATH lacks on Debian.
 const ADMINISTRATION: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
-/// The program's path by PATH, then by the directories of system administration (`/usr/sbin`, `/sbin`, `/usr/local/sbin`,
-/// which an ordinary user's PATH lacks on Debian), or nothing.
+/// Finds a program in PATH, then in the directories of system administration (`/usr/sbin`, `/sbin`, `/usr/local/sbin`).
 pub fn find(program: &str) -> Option<PathBuf> {
     find_in(OsStr::new(program), &std::env::var_os("PATH").unwrap_or_default())
 }
 
-/// Like [`find`] with the given value of PATH. A name with a slash is a path and is only checked.
+/// As [`find`], with the given value of PATH. A name with a slash is a path, which is only checked.
 pub fn find_in(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
     if Path::new(program).components().count() > 1 || program.as_encoded_bytes().contains(&b'/') {
         let path = PathBuf::from(program);
         return is_program(&path).then_some(path);
     }
     std::env::split_paths(path)
-        // An empty entry means the working directory to a shell; nobody wants that here.
+        // For a shell an empty entry is the working directory, which would be unsafe here.
         .filter(|directory| !directory.as_os_str().is_empty())
         .chain(ADMINISTRATION.iter().map(PathBuf::from))
         .map(|directory| directory.join(program))

@@ -1,6 +1,4 @@
-//! Waits that have a name and a deadline.
-//!
-//! The only place where the program passes time on purpose; what is looked at belongs to the caller.
+//! Waits for a condition, with a name, a deadline and a pause between two checks.
 
 use std::time::{Duration, Instant};
 
@@ -8,49 +6,69 @@ use model::{Error, ErrorClass, Result};
 
 use crate::interrupt;
 
-/// The least time a look is given, so that it never sees a timeout of nothing.
+/// The least time that a check gets, so that it never has a timeout of zero.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// What a look at the awaited thing showed.
+/// The result of one check.
 #[derive(Debug)]
 pub enum Look<T> {
-    /// It is there.
+    /// The condition holds.
     Ready(T),
-    /// Not yet; the text is the newest observation, for the message of a timeout.
+    /// The condition does not hold yet; the text is the newest observation, for the message of a timeout.
     NotYet(String),
 }
 
-/// A wait: what for, how long, how often to look.
+/// How a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// The condition holds.
+    Ready(T),
+    /// The deadline passed; the text is the last observation.
+    TimedOut(String),
+}
+
+/// A wait for a condition.
 #[derive(Debug, Clone)]
 pub struct Wait<'a> {
     /// What is waited for ("the API server on 127.0.0.1:6443").
     pub what: &'a str,
-    /// After this long it fails.
+    /// How long to wait at most.
     pub deadline: Duration,
-    /// The pause between two looks.
+    /// The pause between two checks.
     pub interval: Duration,
 }
 
 impl Wait<'_> {
-    /// Looks until `look` says ready, fails, the deadline passes (a Timeout error with the last observation as its
-    /// reason) or the user interrupts. `look` is called at least once and gets the time that is left, which is never
-    /// zero; the last look is made at the deadline.
+    /// Calls `look` until it says ready or fails, the deadline passes, or the user interrupts. `look` is called at
+    /// least once and gets the time that is left, which is never zero; the last call is made at the deadline.
     ///
     /// # Errors
-    /// The error of `look`, or one of class Timeout or Interrupted that names what was waited for.
-    pub fn until<T>(&self, mut look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<T> {
+    /// The error of `look`, or one of class Timeout or Interrupted that names what was waited for. That of a timeout
+    /// has the last observation as its reason.
+    pub fn until<T>(&self, look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<T> {
+        match self.outcome(look)? {
+            Outcome::Ready(value) => Ok(value),
+            Outcome::TimedOut(observation) => Err(self.timed_out(&observation)),
+        }
+    }
+
+    /// As [`Wait::until`], for callers to which a timeout is no error.
+    ///
+    /// # Errors
+    /// The error of `look`, or one of class Interrupted that names what was waited for.
+    pub fn outcome<T>(&self, mut look: impl FnMut(Duration) -> Result<Look<T>>) -> Result<Outcome<T>> {
         let begin = Instant::now();
         loop {
             self.check_interrupt()?;
             let left = self.deadline.saturating_sub(begin.elapsed());
             let observation = match look(left.max(LEAST)).map_err(|error| self.named(error))? {
-                Look::Ready(value) => return Ok(value),
+                Look::Ready(value) => return Ok(Outcome::Ready(value)),
                 Look::NotYet(observation) => observation,
             };
             let left = self.deadline.saturating_sub(begin.elapsed());
             if left.is_zero() {
                 self.check_interrupt()?;
-                return Err(self.timed_out(&observation));
+                return Ok(Outcome::TimedOut(observation));
             }
             interrupt::pause(self.interval.min(left));
         }
@@ -60,7 +78,7 @@ impl Wait<'_> {
         interrupt::check().map_err(|error| self.named(error))
     }
 
-    /// An interrupt says what it has interrupted, also where a look noticed it, unless that has a wait of its own.
+    /// Adds what was waited for to an interrupt, unless a wait within `look` has done so.
     fn named(&self, error: Error) -> Error {
         if error == interrupt::interrupted() {
             error.context(format!("stopped waiting for {}", self.what))
@@ -70,7 +88,7 @@ impl Wait<'_> {
     }
 
     fn timed_out(&self, observation: &str) -> Error {
-        // A person reads it: the milliseconds that an earlier wait has used are no news.
+        // Shows whole seconds, because the deadline may be what an earlier wait has left.
         let seconds = Duration::from_secs(self.deadline.saturating_add(Duration::from_millis(500)).as_secs());
         let limit = humantime::format_duration(if seconds.is_zero() { self.deadline } else { seconds });
         let error = Error::new(ErrorClass::Timeout, format!("gave up waiting for {} after {limit}", self.what));
@@ -87,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_until_it_is_there() {
+    fn checks_until_the_condition_holds() {
         let mut looks = 0;
         let value = wait(600_000).until(|_| {
             looks += 1;
@@ -97,15 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_that_a_look_noticed_did_not_say_what_it_had_interrupted() {
-        let told = |error: Error| wait(600_000).until(|_| -> Result<Look<()>> { Err(error.clone()) }).unwrap_err();
-        let once = told(interrupt::interrupted());
+    fn an_interrupt_within_a_check_did_not_say_what_it_had_interrupted() {
+        let result = |error: Error| wait(600_000).until(|_| -> Result<Look<()>> { Err(error.clone()) }).unwrap_err();
+        let once = result(interrupt::interrupted());
         assert_eq!(once.to_string(), "stopped waiting for the moon: interrupted");
-        assert_eq!(told(once.clone()), once, "a wait in a wait says it once");
+        assert_eq!(result(once.clone()), once, "a wait within a wait is named once");
     }
 
     #[test]
-    fn a_timeout_tells_the_last_observation() {
+    fn a_timeout_has_the_last_observation() {
         let mut looks = 0;
         let error = wait(20)
             .until(|_| -> Result<Look<()>> {
@@ -118,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_once_even_with_no_time_and_gives_it_some() {
+    fn checks_once_even_without_time() {
         let mut given = Vec::new();
         let value = wait(0).until(|left| {
             given.push(left);
@@ -129,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_error_of_the_look_ends_the_wait() {
+    fn an_error_of_a_check_ends_the_wait() {
         let mut looks = 0;
         let error = wait(600_000)
             .until(|_| -> Result<Look<()>> {

@@ -1,6 +1,6 @@
-//! The host's address on which the ports of an instance listen, and every address and URL that follows from it.
+//! The host address on which the ports of an instance listen, and the addresses and URLs that follow from it.
 //!
-//! Whoever shows or opens one takes it from here, so that it leads to where something listens.
+//! Code that shows or opens such an address takes it from here, so that it always reaches the listener.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
@@ -9,29 +9,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::port::Port;
 
-/// The address of all listeners of an instance. It is IPv4, since QEMU's user network forwards nothing else.
+/// The address of all listeners of an instance. It is IPv4 because QEMU's user network forwards only IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BindAddress(Ipv4Addr);
 
 impl BindAddress {
-    /// The default: only this host connects.
+    /// The default: only this host can connect.
     pub const LOOPBACK: BindAddress = BindAddress(Ipv4Addr::LOCALHOST);
-    /// What is an address of this kind and nothing else, as a regular expression (ECMA-262) for the JSON Schema.
+    /// A regular expression (ECMA-262, for the JSON Schema) that matches exactly the addresses [`BindAddress::parse`]
+    /// takes.
     pub const PATTERN: &str =
         r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$";
 
     /// Reads an IPv4 address.
     ///
     /// # Errors
-    /// What is wrong with it, and what to write instead.
+    /// A text that says what is wrong and what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
             return Ok(BindAddress(address));
         }
-        // As URLs and `ss` write them.
+        // URLs and `ss` put brackets around IPv6 addresses.
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        // A zone names an interface: fe80::1%eth0.
+        // A zone is the name of an interface: fe80::1%eth0.
         let bare = bare.split_once('%').map_or(bare, |(address, _)| address);
         let instead = match bare.parse::<Ipv6Addr>() {
             Err(_) => return Err("not an IPv4 address such as 127.0.0.1".to_owned()),
@@ -47,28 +48,28 @@ impl BindAddress {
         Err(format!("an IPv6 address, and QEMU's user network forwards IPv4 only: write {instead}"))
     }
 
-    /// The address that is listened on.
+    /// The address to listen on.
     pub fn ip(self) -> IpAddr {
         IpAddr::V4(self.0)
     }
 
-    /// The address at which programs on this host reach a listener: 127.0.0.1 where it listens on all (0.0.0.0). Never a
-    /// name: `localhost` may mean ::1, where another program can listen on the same port.
+    /// The address at which programs on this host reach a listener: 127.0.0.1 if it listens on all addresses (0.0.0.0).
+    /// Never a name: `localhost` may mean ::1, where another program can listen on the same port.
     pub fn reached_at(self) -> Ipv4Addr {
         if self.0.is_unspecified() { Ipv4Addr::LOCALHOST } else { self.0 }
     }
 
-    /// Where to connect to a port.
+    /// The socket address at which programs on this host reach a port.
     pub fn socket(self, port: Port) -> SocketAddr {
         SocketAddrV4::new(self.reached_at(), port.number()).into()
     }
 
-    /// The URL of a port that speaks HTTP: `http://127.0.0.1:30080`.
+    /// The URL of an HTTP port: `http://127.0.0.1:30080`.
     pub fn http(self, port: Port) -> String {
         format!("http://{}", self.socket(port))
     }
 
-    /// The URL of a port that speaks HTTPS: `https://127.0.0.1:6443`.
+    /// The URL of an HTTPS port: `https://127.0.0.1:6443`.
     pub fn https(self, port: Port) -> String {
         format!("https://{}", self.socket(port))
     }
@@ -80,7 +81,7 @@ impl From<Ipv4Addr> for BindAddress {
     }
 }
 
-/// As it is listened on, which is not where it is reached.
+/// Shows the address to listen on, not the one at which the listener is reached.
 impl fmt::Display for BindAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -108,15 +109,15 @@ mod tests {
 
     #[test]
     fn an_ipv6_address_is_refused_with_what_to_write_instead() {
-        let told = |text: &str| BindAddress::parse(text).unwrap_err();
-        insta::assert_snapshot!(told("::1"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1");
-        insta::assert_snapshot!(told("::"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 0.0.0.0 for all addresses of this host");
-        insta::assert_snapshot!(told("fd00::5"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1, 0.0.0.0 for all addresses of this host, or the IPv4 address of one interface");
-        assert_eq!(told("[::1]"), told("::1"));
-        assert_eq!(told("fe80::1%eth0"), told("fd00::5"));
-        insta::assert_snapshot!(told("::ffff:192.168.1.5"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 192.168.1.5");
+        let refusal = |text: &str| BindAddress::parse(text).unwrap_err();
+        insta::assert_snapshot!(refusal("::1"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1");
+        insta::assert_snapshot!(refusal("::"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 0.0.0.0 for all addresses of this host");
+        insta::assert_snapshot!(refusal("fd00::5"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1, 0.0.0.0 for all addresses of this host, or the IPv4 address of one interface");
+        assert_eq!(refusal("[::1]"), refusal("::1"));
+        assert_eq!(refusal("fe80::1%eth0"), refusal("fd00::5"));
+        insta::assert_snapshot!(refusal("::ffff:192.168.1.5"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 192.168.1.5");
         for text in ["", "here", "localhost", "127.0.0.1:80", "127.1", "256.0.0.1", "127.0.0.01"] {
-            assert_eq!(told(text), "not an IPv4 address such as 127.0.0.1", "{text}");
+            assert_eq!(refusal(text), "not an IPv4 address such as 127.0.0.1", "{text}");
         }
     }
 }

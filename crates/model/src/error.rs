@@ -1,18 +1,18 @@
-//! What went wrong, told for the user: one error type for all layers, and the exit code of each class.
+//! The one error type of all layers, and the exit code of each class of errors.
 //!
-//! It holds text and a class; rendering (colour, layout) belongs to the command line.
+//! An error holds texts and a class; the command line renders it (colour, layout).
 
 use std::fmt;
 
 /// The result of every operation that can fail for a reason the user should read.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The class of an error. It decides the exit code and nothing else.
+/// The class of an error, which decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// An operation failed for a reason outside of the other classes.
+    /// An operation failed for a reason that no other class covers.
     Failed,
-    /// The command line, the configuration or a file of the user's is wrong.
+    /// The command line, the configuration or a file of the user is wrong.
     Config,
     /// The verb does not fit the state of the instance (for example `ssh` while it is stopped).
     State,
@@ -20,7 +20,7 @@ pub enum ErrorClass {
     Timeout,
     /// The guest or its QEMU died, or the guest panicked.
     Guest,
-    /// A port is held by somebody else.
+    /// Another program holds a port.
     Port,
     /// The cluster refused a request, or a manifest cannot be applied.
     Cluster,
@@ -31,7 +31,7 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// All classes, in the order of the documented table.
+    /// All classes, in the order of the table in the documentation.
     pub const ALL: [ErrorClass; 9] = [
         ErrorClass::Failed,
         ErrorClass::Config,
@@ -78,7 +78,7 @@ impl ErrorClass {
 /// The last lines of a log that belong to an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogTail {
-    /// Where the whole log is, as shown to the user.
+    /// The path of the whole log, as shown to the user.
     pub source: String,
     /// The last lines, oldest first.
     pub lines: Vec<String>,
@@ -86,7 +86,8 @@ pub struct LogTail {
 
 /// What happened, to which thing, why, and the next command to type.
 ///
-/// The headline is one sentence without a full stop; the reasons go from near to far and never repeat the headline.
+/// The headline is one sentence without a full stop. The reasons begin with the nearest cause and never repeat the
+/// headline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(Box<Body>);
 
@@ -100,7 +101,7 @@ struct Body {
 }
 
 impl Error {
-    /// An error of `class`; `what` names what happened and to which thing.
+    /// Makes an error of `class`; the headline `what` says what happened and to which thing.
     pub fn new(class: ErrorClass, what: impl Into<String>) -> Self {
         Error(Box::new(Body { class, what: what.into(), why: Vec::new(), next: Vec::new(), log: None }))
     }
@@ -112,7 +113,7 @@ impl Error {
         self
     }
 
-    /// Adds a next step: a command to type, with a word on what it does where the command does not say so.
+    /// Adds a next step: a command to type, with a word on what it does if the command does not show that.
     #[must_use]
     pub fn next(mut self, step: impl Into<String>) -> Self {
         self.0.next.push(step.into());
@@ -134,8 +135,8 @@ impl Error {
         self
     }
 
-    /// An error of `class` with this one as its reason. An interrupt stays one: what the user wanted is no failure of what
-    /// was under way. What is to be done next and the end of the log are not taken over.
+    /// Makes an error of `class` with this one as its reason. An interrupt stays what it is: the user wanted it, so
+    /// nothing has failed. The next steps and the log are dropped.
     #[must_use]
     pub fn as_reason_of(self, class: ErrorClass, what: impl Into<String>) -> Self {
         match self.class() {
@@ -152,7 +153,7 @@ impl Error {
     pub fn what(&self) -> &str {
         &self.0.what
     }
-    /// The reasons, near to far.
+    /// The reasons, the nearest cause first.
     pub fn why(&self) -> &[String] {
         &self.0.why
     }
@@ -160,14 +161,14 @@ impl Error {
     pub fn next_steps(&self) -> &[String] {
         &self.0.next
     }
-    /// The end of the log that belongs to it.
+    /// The end of the log, if one was attached.
     pub fn log(&self) -> Option<&LogTail> {
         self.0.log.as_ref()
     }
 }
 
 impl fmt::Display for Error {
-    /// Headline and reasons on one line, for logs and for use as a reason of another error.
+    /// Writes headline and reasons on one line, for logs and as the reason of another error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.what)?;
         for why in &self.0.why {

@@ -1,4 +1,4 @@
-//! What the engine tells while it works. The engine emits events, the command line prints them.
+//! Events that the engine emits while it works. The command line prints them.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "kebab-case")]
 pub enum StepOutcome {
-    /// It did its work; the text is the one fact worth keeping ("node k3s-vm is Ready"), or empty.
+    /// It did its work; the text is its result ("node k3s-vm is Ready"), or empty.
     Done(String),
-    /// There was nothing to do; the text says why.
+    /// Nothing had to be done; the text says why.
     Skipped(String),
-    /// It failed; the error follows as the result of the verb.
+    /// It failed; the verb returns the error.
     Failed,
 }
 
-/// One event. `step` numbers begin at 1.
+/// One event. Numbers of steps begin at 1.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -29,18 +29,18 @@ pub enum Event {
         /// What it does, as a gerund ("Building the guest image").
         title: String,
     },
-    /// News of a long task inside the step; replaces the former line of the same task.
+    /// Progress of a long task of the step; replaces the last line of the same task.
     Progress {
         /// The task ("packages", "kubernetes", "boot"); several may run at once.
         task: String,
-        /// The newest fact ("unpacking systemd").
+        /// What it does now ("unpacking systemd").
         message: String,
-        /// Units done, where they are counted.
+        /// Units done, if they are counted.
         done: Option<u64>,
-        /// Units in all, where that is known.
+        /// Units in total, if known.
         total: Option<u64>,
     },
-    /// A task of the step is over; its live line goes away.
+    /// A task of the step ended; its live line is removed.
     TaskFinished {
         /// The task.
         task: String,
@@ -58,12 +58,12 @@ pub enum Event {
         #[serde(flatten)]
         outcome: StepOutcome,
     },
-    /// Something the user should know, though nothing is wrong.
+    /// Something the user should know; nothing is wrong.
     Note {
         /// One sentence.
         text: String,
     },
-    /// Something the user should look at; the verb goes on.
+    /// Something the user should look at; the verb continues.
     Warning {
         /// One sentence.
         text: String,
@@ -79,7 +79,7 @@ fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
-/// Who listens to the events. Implementations must be quick and never fail.
+/// Receives events. Implementations must be quick and never fail.
 pub trait EventSink: Send + Sync {
     /// Takes one event.
     fn emit(&self, event: Event);
@@ -96,13 +96,13 @@ pub trait EventSink: Send + Sync {
     fn debug(&self, text: String) {
         self.emit(Event::Debug { text });
     }
-    /// Emits news of a task whose units are not counted.
+    /// Emits progress of a task without a count of units.
     fn progress(&self, task: &str, message: String) {
         self.emit(Event::Progress { task: task.to_owned(), message, done: None, total: None });
     }
 }
 
-/// A sink that keeps nothing; for callers that want only the result.
+/// A sink that drops all events, for callers that want only the result.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

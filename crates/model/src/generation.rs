@@ -1,5 +1,5 @@
-//! The generation of a saved state: a number that stands in its disk, its RAM and the state of its devices, and that no two
-//! saved states have in common. What has different generations does not fit together.
+//! The generation of a saved state: a unique number that is written to its disk, its RAM and its device state. Parts of
+//! different generations must not be used together.
 
 use std::fmt;
 
@@ -11,18 +11,18 @@ use serde::{Deserialize, Serialize};
 pub struct Generation(String);
 
 impl Generation {
-    /// How many digits it has.
+    /// Number of digits.
     pub const LENGTH: usize = 32;
 
-    /// The generation with this number, which is to be random.
+    /// The generation with this number, which the caller takes at random.
     pub fn from_number(number: u128) -> Self {
         Generation(format!("{number:032x}"))
     }
 
-    /// Reads one.
+    /// Reads a generation.
     ///
     /// # Errors
-    /// When it is not made of 32 lower-case hexadecimal digits.
+    /// A text, if `text` is not 32 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if text.len() == Self::LENGTH && text.bytes().all(is_digit) {
@@ -31,7 +31,7 @@ impl Generation {
         Err("not a generation, which has 32 hexadecimal digits".to_owned())
     }
 
-    /// Its digits.
+    /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_digits_are_read_so_that_it_can_be_a_part_of_a_file_name() {
+    fn only_digits_are_read_because_it_becomes_part_of_a_file_name() {
         let generation = Generation::from_number(0xab);
         assert_eq!(generation.as_str(), "000000000000000000000000000000ab");
         assert_eq!(Generation::parse(generation.as_str()), Ok(generation));

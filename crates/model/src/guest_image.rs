@@ -1,4 +1,4 @@
-//! `manifest.json` of a guest image: the part of the guest contract that is data.
+//! A guest image and its `manifest.json`, the part of the guest contract that is data.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The schema of `manifest.json` that this version writes: with the sizes and digests of the files.
 pub const SCHEMA: u32 = 2;
-/// The oldest one that it reads. Disks of instances lie on images of schema 1, which had no digests.
+/// The oldest schema that this version reads. Disks of instances may have a root disk of schema 1, which had no
+/// digests, as their backing file.
 pub const OLDEST_SCHEMA: u32 = 1;
 
 /// File names inside the directory of a guest image.
@@ -16,25 +17,25 @@ pub mod file {
     pub const KERNEL: &str = "kernel";
     /// The initial RAM disk.
     pub const INITRD: &str = "initrd";
-    /// The read-only base of the root disk.
+    /// The read-only root disk, the backing file of the disks of instances.
     pub const ROOT_DISK: &str = "root.qcow2";
-    /// This description.
+    /// The manifest.
     pub const MANIFEST: &str = "manifest.json";
-    /// Those that the description has digests of.
+    /// The files of which the manifest has digests.
     pub const DESCRIBED: [&str; 3] = [KERNEL, INITRD, ROOT_DISK];
 }
 
-/// By what damage of a file is noticed.
+/// Size and digest of a file, by which damage is noticed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileDigest {
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Its SHA-256, 64 hexadecimal digits.
+    /// SHA-256, 64 hexadecimal digits.
     pub sha256: String,
 }
 
-/// What a guest image says of itself.
+/// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestImageManifest {
@@ -52,9 +53,9 @@ pub struct GuestImageManifest {
     pub operating_system: String,
     /// The image's own kernel command line.
     pub kernel_command_line: String,
-    /// The virtual size of the root disk in bytes; the filesystem has it from the start.
+    /// The virtual size of the root disk in bytes, which the filesystem has from the start.
     pub virtual_size: u64,
-    /// The name of the node, on which the cluster's database is keyed.
+    /// The name of the node; the cluster's database is keyed on it.
     pub node_name: String,
     /// Path of the admin kubeconfig in the guest.
     pub kubeconfig: String,
@@ -62,7 +63,7 @@ pub struct GuestImageManifest {
     pub service: String,
     /// Path of containerd's socket in the guest.
     pub containerd_socket: String,
-    /// How long a certificate of the API lives, in days.
+    /// Validity of the API's certificates in days.
     pub certificate_days: u32,
     /// The files of [`file::DESCRIBED`], by name; none in schema 1.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -74,16 +75,16 @@ pub struct GuestImageManifest {
 pub struct GuestImage {
     /// The directory, an absolute path.
     pub directory: PathBuf,
-    /// What it says of itself.
+    /// Its manifest.
     pub manifest: GuestImageManifest,
     /// What identifies its content: the cache key, or a digest of a prebuilt image's manifest and disk.
     pub fingerprint: String,
-    /// Why it has this distribution, where the user left that open and it is not the first choice.
+    /// Why it has this distribution, if the user left that open and it is not the first choice.
     pub choice: Option<String>,
 }
 
 impl GuestImage {
-    /// What runs in it, for people: `kubernetes v1.37.2`, with the reason where there is one.
+    /// What runs in it, for people: `kubernetes v1.37.2`, with the reason if there is one.
     pub fn describe(&self) -> String {
         let what = format!("{} {}", self.manifest.distribution, self.manifest.kubernetes_version);
         match &self.choice {
@@ -91,19 +92,19 @@ impl GuestImage {
             None => what,
         }
     }
-    /// The Linux kernel.
+    /// Path of the Linux kernel.
     pub fn kernel(&self) -> PathBuf {
         self.directory.join(file::KERNEL)
     }
-    /// The initial RAM disk.
+    /// Path of the initial RAM disk.
     pub fn initrd(&self) -> PathBuf {
         self.directory.join(file::INITRD)
     }
-    /// The read-only base of the root disk.
+    /// Path of the read-only root disk, the backing file of the disks of instances.
     pub fn root_disk(&self) -> PathBuf {
         self.directory.join(file::ROOT_DISK)
     }
-    /// The description's place in `directory`.
+    /// Path of the manifest of the image in `directory`.
     pub fn manifest_path(directory: &Path) -> PathBuf {
         directory.join(file::MANIFEST)
     }

@@ -1,4 +1,4 @@
-//! Names of instances, and the rule for names.
+//! Names of instances, and the rule that names of instances and snapshots follow.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct InstanceName(String);
 pub(crate) const NAME_RULE: &str =
     "a name begins with a lower-case letter and has lower-case letters, digits and dashes, 32 at most";
 
-/// Whether `text` can be the name of a directory of ours.
+/// Whether `text` follows the rule for names, which are also names of directories.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 32
         && text.starts_with(|first: char| first.is_ascii_lowercase())
@@ -23,13 +23,13 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 impl InstanceName {
-    /// The name of a project's default instance, and the prefix of every other.
+    /// The name of a project's default instance, and the prefix of all others.
     pub const DEFAULT: &'static str = "k3s-vm";
 
-    /// The instance with `suffix`: lower-case letters, digits and dashes, at most 32, a letter first.
+    /// The name of the instance with `suffix`: lower-case letters, digits and dashes, at most 32, a letter first.
     ///
     /// # Errors
-    /// A [`ErrorClass::Config`] error that says the rule.
+    /// A [`ErrorClass::Config`] error that states the rule.
     pub fn with_suffix(suffix: &str) -> Result<Self, Error> {
         if is_name(suffix) {
             Ok(InstanceName(format!("{}-{suffix}", Self::DEFAULT)))
@@ -44,7 +44,7 @@ impl InstanceName {
         &self.0
     }
 
-    /// The suffix, or nothing for the default instance.
+    /// The suffix; `None` for the default instance.
     pub fn suffix(&self) -> Option<&str> {
         self.0.strip_prefix(Self::DEFAULT).and_then(|rest| rest.strip_prefix('-'))
     }

@@ -1,4 +1,4 @@
-//! The vocabulary of k3s-vm: values, rules and texts that every layer shares.
+//! The values, rules and texts that all layers of k3s-vm share.
 //!
 //! Pure: nothing in this crate touches files, processes, the network, the environment or the clock.
 

@@ -1,6 +1,6 @@
-//! Every file and directory of a project, an instance and the cache: one method each, with what it holds.
+//! The paths of all files and directories of a project, an instance and the cache, one method each.
 //!
-//! It computes names; it never looks whether they exist.
+//! It computes paths and never checks whether they exist.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub struct ProjectPaths {
 }
 
 impl ProjectPaths {
-    /// The directory by which a project is recognised.
+    /// The directory that marks a project.
     pub const MARKER: &'static str = ".k3s-vm";
 
     /// The project at `root`, an absolute path.
@@ -30,11 +30,11 @@ impl ProjectPaths {
     pub fn state_dir(&self) -> PathBuf {
         self.root.join(Self::MARKER)
     }
-    /// The configuration; optional.
+    /// The configuration; the file is optional.
     pub fn config(&self) -> PathBuf {
         self.state_dir().join("config.toml")
     }
-    /// What of the directory is not for version control.
+    /// Lists the files of `.k3s-vm/` that do not belong in version control.
     pub fn ignore_file(&self) -> PathBuf {
         self.state_dir().join(".gitignore")
     }
@@ -42,23 +42,24 @@ impl ProjectPaths {
     pub fn k3s_lock(&self) -> PathBuf {
         self.state_dir().join("k3s.lock")
     }
-    /// The user's part of the NixOS guest: made once, theirs to edit, meant for version control. No `reset` removes it.
+    /// The user's part of the NixOS guest: made once, for the user to edit, meant for version control. `reset` keeps
+    /// it.
     pub fn nix_configuration(&self) -> PathBuf {
         self.nix_directory().join("configuration.nix")
     }
-    /// What the configuration says of the NixOS guest, written anew for each build.
+    /// The settings of the NixOS guest from the configuration, written before each build.
     pub fn nix_settings(&self) -> PathBuf {
         self.nix_directory().join("settings.json")
     }
-    /// The link that `nix-build` makes to the newest image.
+    /// The symbolic link from `nix-build` to the newest image.
     pub fn nix_result(&self) -> PathBuf {
         self.nix_directory().join("result")
     }
-    /// What the last `nix-build` said.
+    /// The output of the last `nix-build`.
     pub fn nix_build_log(&self) -> PathBuf {
         self.state_dir().join("nix-build.log")
     }
-    /// The directory of the files that make the NixOS guest: that of the default instance.
+    /// The directory of the NixOS guest's files, the same as that of the default instance's VM.
     pub fn nix_directory(&self) -> PathBuf {
         self.instance(&InstanceName::default()).vm_dir()
     }
@@ -66,27 +67,27 @@ impl ProjectPaths {
     pub fn dot_env(&self) -> PathBuf {
         self.root.join(".env")
     }
-    /// The directories of the instances that have a name; the default one lives in [`ProjectPaths::state_dir`].
+    /// The directories of the named instances; the default instance is in [`ProjectPaths::state_dir`].
     pub fn instances(&self) -> PathBuf {
         self.state_dir().join("instances")
     }
-    /// Saved VMs to begin anew with, one directory each.
+    /// Templates, one directory each.
     pub fn templates(&self) -> PathBuf {
         self.state_dir().join("templates")
     }
-    /// Saved VMs that the user asked for, one directory each, by their names.
+    /// Snapshots, one directory each, by name.
     pub fn snapshots(&self) -> PathBuf {
         self.state_dir().join("snapshots")
     }
-    /// The snapshot of this name.
+    /// The files of a snapshot.
     pub fn snapshot(&self, name: &SnapshotName) -> SavedStatePaths {
         SavedStatePaths::new(self.snapshots().join(name.as_str()))
     }
-    /// The lock that is held while container images are built.
+    /// Lock: held while container images are built.
     pub fn build_lock(&self) -> PathBuf {
         self.state_dir().join("vm").join("container-images.lock")
     }
-    /// Frozen disks, on which those of saved VMs and instances are overlays.
+    /// Backing files of the disks of saved VMs and instances.
     pub fn disks(&self) -> PathBuf {
         self.state_dir().join("disks")
     }
@@ -100,7 +101,7 @@ impl ProjectPaths {
     }
 }
 
-/// The web application's directory and the files in it that the tool writes.
+/// The files that the tool reads and writes in the web application's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebPaths {
     dir: PathBuf,
@@ -115,11 +116,11 @@ impl WebPaths {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
-    /// The variables of the application; the user's file, in which the tool sets two names.
+    /// The variables of the application: the user's file, in which the tool sets two variables.
     pub fn dot_env(&self) -> PathBuf {
         self.dir.join(".env")
     }
-    /// What a missing `.env` is made from.
+    /// The example from which a missing `.env` is made.
     pub fn dot_env_example(&self) -> PathBuf {
         self.dir.join(".env.example")
     }
@@ -131,13 +132,13 @@ impl WebPaths {
     pub fn kubeconfig(&self) -> PathBuf {
         self.kubeconfig_directory().join(Self::KUBECONFIG_NAME)
     }
-    /// Its name in its directory.
+    /// The name of the kubeconfig in its directory.
     pub const KUBECONFIG_NAME: &'static str = "config";
     /// The symbolic link to the kubeconfig.
     pub fn kubeconfig_link(&self) -> PathBuf {
         self.dir.join("kubeconfig.yaml")
     }
-    /// What the link says.
+    /// The target of the symbolic link.
     pub fn kubeconfig_link_target() -> &'static Path {
         Path::new(".kube/config")
     }
@@ -147,8 +148,8 @@ impl WebPaths {
 
 /// The files of one instance.
 ///
-/// QEMU runs with [`InstancePaths::vm_dir`] as its working directory and names its sockets relative to it, so that
-/// no project path is too long for a socket (108 bytes, unix(7)) or has a character that an option cannot carry.
+/// QEMU's working directory is [`InstancePaths::vm_dir`] and the paths of its sockets are relative to it. So no project
+/// path is too long for a socket (108 bytes, unix(7)) or has a character that QEMU's options cannot take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstancePaths {
     dir: PathBuf,
@@ -163,74 +164,76 @@ impl InstancePaths {
     pub fn log(&self) -> PathBuf {
         self.dir.join("vm.log")
     }
-    /// The log of the run `back` runs ago, 1 for the one before.
+    /// The log of an earlier run: 1 for the last one, 2 for the one before.
     pub fn previous_log(&self, back: u32) -> PathBuf {
         self.dir.join(format!("vm.log.{back}"))
     }
-    /// The pid of QEMU, for people and for scripts; never believed by itself.
+    /// The pid of QEMU, for people and scripts. It proves nothing.
     pub fn pid(&self) -> PathBuf {
         self.dir.join("vm.pid")
     }
-    /// Disks, keys, sockets and records; 0700.
+    /// Disks, keys, sockets and state files; 0700.
     pub fn vm_dir(&self) -> PathBuf {
         self.dir.join("vm")
     }
-    /// The lock that one verb holds from begin to end.
+    /// Lock: held by a verb from begin to end.
     pub fn lock(&self) -> PathBuf {
         self.vm_dir().join("lock")
     }
-    /// Held by the process that looks after an idle VM.
+    /// Lock: held by the supervisor.
     pub fn supervisor_lock(&self) -> PathBuf {
         self.vm_dir().join("supervisor.lock")
     }
-    /// Held by the process that bounds the log while no command runs. Never deleted.
+    /// Lock: held by the process that bounds the log while no command runs. Never deleted.
     pub fn log_lock(&self) -> PathBuf {
         self.vm_dir().join("log.lock")
     }
-    /// What that process had to say; empty as a rule.
+    /// The supervisor's own log; usually empty.
     pub fn supervisor_log(&self) -> PathBuf {
         self.vm_dir().join("supervisor.log")
     }
-    /// Since when and why a paused VM is so; proves nothing.
+    /// When and why the VM was paused. It proves nothing.
     pub fn paused(&self) -> PathBuf {
         self.vm_dir().join("paused.json")
     }
-    /// What was started: pid, start time, boot id, uuid, ports, image. Helps to find the process, proves nothing.
+    /// The state file: pid, start time, boot id, uuid, ports and image of the started VM. It helps to find the process
+    /// and proves nothing.
     pub fn state_file(&self) -> PathBuf {
         self.vm_dir().join("state.json")
     }
-    /// What the cluster on the instance's disk is, as soon as it has proved to be ours; 0600, it lets into the cluster.
+    /// The identity of the cluster on the instance's disk, written once the cluster has proved to be ours. It holds
+    /// credentials; 0600.
     pub fn cluster(&self) -> PathBuf {
         self.vm_dir().join("cluster.json")
     }
-    /// The instance disk: a qcow2 overlay on the image's root disk. The truth.
+    /// The instance's disk, a qcow2 overlay. Suspended RAM is only a cache beside it.
     pub fn disk(&self) -> PathBuf {
         self.vm_dir().join("disk.qcow2")
     }
-    /// The host ports that an instance with a name was given.
+    /// The host ports that were assigned to a named instance.
     pub fn ports(&self) -> PathBuf {
         self.dir.join("ports.json")
     }
-    /// The kubeconfig of an instance with a name; that of the default one is the web application's.
+    /// The kubeconfig of a named instance; that of the default one is in the web application's directory.
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig.yaml")
     }
 
-    /// The state that the running VM was restored from, or that was saved of it first if it has booted.
+    /// The device state from which the running VM was restored, or the first one saved from it if it booted.
     pub fn begun_state(&self) -> PathBuf {
         self.vm_dir().join("begun.state")
     }
 
-    /// What of the RAM the VM needed first when it was restored; it may be missing.
+    /// The parts of the RAM that the VM read first after a restore; may be missing.
     pub fn working_set(&self) -> PathBuf {
         self.vm_dir().join("working-set")
     }
 
-    /// The RAM of a suspended VM, and what belongs to it; a cache.
+    /// The files of a suspended VM; a cache.
     pub fn suspended(&self) -> SuspendedPaths {
         SuspendedPaths { dir: self.vm_dir() }
     }
-    /// The private key that opens the guest; 0600.
+    /// The private key for the guest's sshd; 0600.
     pub fn ssh_key(&self) -> PathBuf {
         self.vm_dir().join("id_ed25519")
     }
@@ -238,7 +241,7 @@ impl InstancePaths {
     pub fn ssh_public_key(&self) -> PathBuf {
         self.vm_dir().join("id_ed25519.pub")
     }
-    /// The private host key that the guest's sshd presents; 0600.
+    /// The private host key of the guest's sshd; 0600.
     pub fn ssh_host_key(&self) -> PathBuf {
         self.vm_dir().join("ssh_host_ed25519_key")
     }
@@ -246,11 +249,11 @@ impl InstancePaths {
     pub fn ssh_host_public_key(&self) -> PathBuf {
         self.vm_dir().join("ssh_host_ed25519_key.pub")
     }
-    /// The host key as the client must see it.
+    /// The guest's host key for ssh clients.
     pub fn known_hosts(&self) -> PathBuf {
         self.vm_dir().join("known_hosts")
     }
-    /// A configuration for `ssh -F`, usable by people and tools.
+    /// A configuration for `ssh -F`.
     pub fn ssh_config(&self) -> PathBuf {
         self.vm_dir().join("ssh.config")
     }
@@ -266,9 +269,9 @@ impl InstancePaths {
     pub fn image_archives(&self) -> PathBuf {
         self.vm_dir().join("images")
     }
-    /// QMP, relative to [`InstancePaths::vm_dir`].
+    /// The QMP socket, relative to [`InstancePaths::vm_dir`].
     pub const QMP_SOCKET: &'static str = "qmp.sock";
-    /// The guest agent, relative to [`InstancePaths::vm_dir`].
+    /// The guest agent's socket, relative to [`InstancePaths::vm_dir`].
     pub const AGENT_SOCKET: &'static str = "agent.sock";
 }
 
@@ -283,30 +286,30 @@ impl SuspendedPaths {
     pub fn directory(&self) -> &Path {
         &self.dir
     }
-    /// The RAM of this generation.
+    /// The RAM.
     pub fn ram(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{}{generation}.ram", Self::PREFIX))
     }
-    /// The state of the devices of this generation.
+    /// The state of the devices.
     pub fn state(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{}{generation}.state", Self::PREFIX))
     }
-    /// What the names of all its files begin with.
+    /// The prefix of the names of all files of a suspended VM.
     pub const PREFIX: &'static str = "suspended.";
-    /// What both fit, written last and removed before the VM runs again.
+    /// Generation and compatibility key; written last, and removed before the VM runs again.
     pub fn description(&self) -> PathBuf {
         self.dir.join("suspended.json")
     }
 }
 
-/// The files of a saved VM: a template or a snapshot.
+/// The files of a template or a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedStatePaths {
     dir: PathBuf,
 }
 
 impl SavedStatePaths {
-    /// The template at `dir`, an absolute path.
+    /// The template or snapshot at `dir`, an absolute path.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         SavedStatePaths { dir: dir.into() }
     }
@@ -314,27 +317,27 @@ impl SavedStatePaths {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
-    /// The RAM of this generation: as large as the VM's, with holes.
+    /// The RAM, a sparse file as large as the VM's memory.
     pub fn ram(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{generation}.ram"))
     }
-    /// The state of the devices of this generation, a migration stream of QEMU's.
+    /// The state of the devices, a migration stream of QEMU.
     pub fn state(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{generation}.state"))
     }
-    /// The frozen disk: the read-only base of what restored VMs write.
+    /// The disk, the read-only backing file of the disks of restored VMs.
     pub fn disk(&self) -> PathBuf {
         self.dir.join("disk.qcow2")
     }
-    /// What it fits, written last.
+    /// Generation and compatibility key; written last.
     pub fn description(&self) -> PathBuf {
         self.dir.join("saved-state.json")
     }
-    /// What the cluster in it is: whoever restores it need not ask the guest. 0600, it lets into the cluster.
+    /// The identity of the cluster in it, so that a restore need not ask the guest. It holds credentials; 0600.
     pub fn cluster(&self) -> PathBuf {
         self.dir.join("cluster.json")
     }
-    /// Which parts of the RAM a restored VM touches first; a help that may come later or be missing.
+    /// The parts of the RAM that a restored VM reads first; may be written later or be missing.
     pub fn working_set(&self) -> PathBuf {
         self.dir.join("working-set")
     }
@@ -355,43 +358,43 @@ impl CachePaths {
     pub fn root(&self) -> &Path {
         &self.root
     }
-    /// Guest images, one directory each, named by fingerprint.
+    /// Guest images, one directory per fingerprint.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")
     }
-    /// Parts that images are made of (trees, programs), one directory each, named by fingerprint.
+    /// Parts of guest images (trees, programs), one directory per fingerprint.
     pub fn parts(&self) -> PathBuf {
         self.root.join("parts")
     }
-    /// Locks, one file for each thing that is built.
+    /// Locks, one file per thing that is built.
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }
-    /// What the self-test of KVM found in this boot of the host.
+    /// The result of the accelerator self-test in this boot of the host.
     pub fn accelerator_verdicts(&self) -> PathBuf {
         self.root.join("accelerator.json")
     }
-    /// What of guest images was found whole in this boot of the host, one file each.
+    /// Guest images that were verified in this boot of the host, one file each.
     pub fn verified(&self) -> PathBuf {
         self.root.join("verified")
     }
-    /// Held while KVM is tested, so that two starts do not test it at once.
+    /// Lock: held while KVM is tested, so that two starts do not test it at once.
     pub fn accelerator_lock(&self) -> PathBuf {
         self.locks().join("accelerator.lock")
     }
-    /// The versions of host programs, by file.
+    /// Versions of host programs, by file.
     pub fn program_versions(&self) -> PathBuf {
         self.root.join("program-versions.json")
     }
-    /// Fetched files, each named by its digest.
+    /// Downloaded files, named by digest.
     pub fn downloads(&self) -> PathBuf {
         self.root.join("downloads")
     }
-    /// Which distribution was taken where the user left it open.
+    /// The distribution that was chosen where the user left it open.
     pub fn choices(&self) -> PathBuf {
         self.root.join("choices")
     }
-    /// Toolchains that `--yes` brought.
+    /// Toolchains that were installed with `--yes`.
     pub fn toolchains(&self) -> PathBuf {
         self.root.join("toolchains")
     }

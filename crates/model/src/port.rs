@@ -1,4 +1,4 @@
-//! Port numbers and the node-port range.
+//! Port numbers and the range of NodePorts.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 pub struct Port(NonZeroU16);
 
 impl Port {
-    /// A port, or nothing for 0.
+    /// The port `number`; `None` for 0.
     pub fn new(number: u16) -> Option<Self> {
         NonZeroU16::new(number).map(Port)
     }
 
-    /// A port known when the program is compiled.
+    /// A port that is known at compile time.
     ///
     /// # Panics
-    /// For 0; in a `const` that is a compile error.
+    /// If `number` is 0; in a `const` that is a compile error.
     pub const fn literal(number: u16) -> Self {
         match NonZeroU16::new(number) {
             Some(number) => Port(number),
@@ -27,7 +27,7 @@ impl Port {
         }
     }
 
-    /// Reads a decimal number from 1 to 65535, as people write it (surrounding blanks allowed, no sign).
+    /// Reads a decimal number from 1 to 65535. Surrounding blanks are allowed, a sign is not.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -41,7 +41,7 @@ impl Port {
         self.0.get()
     }
 
-    /// Whether Kubernetes hands it out as a NodePort by default (`--service-node-port-range`, 30000-32767).
+    /// Whether it is in the default range of NodePorts (`--service-node-port-range`, 30000-32767).
     pub fn is_node_port(self) -> bool {
         (30000..=32767).contains(&self.number())
     }

@@ -1,27 +1,27 @@
-//! What a verb needs of the machine, and how the user agrees to its installation.
+//! Programs that a verb needs on the host, and the user's consent to their installation.
 
 use crate::Result;
 
-/// A program that a verb needs and the package that brings it on each family of systems.
+/// A program that a verb needs, and its package in each package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requirement {
-    /// The program, by its name.
+    /// The name of the program.
     pub program: &'static str,
-    /// Debian and Ubuntu.
+    /// The package on Debian and Ubuntu.
     pub apt: &'static str,
-    /// Fedora.
+    /// The package on Fedora.
     pub dnf: &'static str,
-    /// Arch.
+    /// The package on Arch Linux.
     pub pacman: &'static str,
-    /// What it is needed for ("runs the VM").
+    /// What the program does for k3s-vm ("runs the VM").
     pub purpose: &'static str,
 }
 
-/// How the user agrees to an installation.
+/// Asks the user to agree to an installation.
 pub trait Consent {
-    /// Asks; `question` names the exact packages and the command. False where there is nobody to ask.
+    /// Asks `question`, which names the exact packages and the command. Returns false if nobody can be asked.
     ///
     /// # Errors
-    /// When asking itself fails, or the user interrupts.
+    /// If the question cannot be asked, or the user interrupts.
     fn ask(&self, question: &str) -> Result<bool>;
 }

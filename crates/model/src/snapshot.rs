@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorClass};
 
-/// The name of a snapshot, which is that of its directory.
+/// The name of a snapshot and of its directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SnapshotName(String);
 
 impl SnapshotName {
-    /// The name `text`: lower-case letters, digits and dashes, at most 32, a letter first; as those of instances.
+    /// The name `text`: lower-case letters, digits and dashes, at most 32, a letter first, as for instances.
     ///
     /// # Errors
-    /// A [`ErrorClass::Config`] error that says the rule.
+    /// A [`ErrorClass::Config`] error that states the rule.
     pub fn new(text: &str) -> Result<Self, Error> {
         if crate::instance::is_name(text) {
             Ok(SnapshotName(text.to_owned()))
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_that_of_a_directory_which_is_neither_hidden_nor_elsewhere() {
+    fn a_name_is_a_directory_that_is_neither_hidden_nor_outside() {
         for legal in ["before-migration", "a", "v1"] {
             assert_eq!(SnapshotName::new(legal).unwrap().as_str(), legal);
         }

@@ -111,7 +111,7 @@ fn a_file_that_is_no_toml_is_told_with_line_and_column() {
     assert_eq!(run.code, Some(2));
     insta::assert_snapshot!(run.stderr, @r"
     Error: [PLACE]/.k3s-vm/config.toml is not valid UTF-8
-      line 1 has bytes that are no text
+      line 1 has bytes that are not UTF-8
 
     Next: save [PLACE]/.k3s-vm/config.toml as UTF-8
     ");

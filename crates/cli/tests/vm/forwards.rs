@@ -201,7 +201,7 @@ fn a_port_that_cannot_be_had_is_told_with_its_reason() {
     let told = setup.says(&["start", "--no-wait"], 6);
     assert!(told.contains(&start), "{told}");
     insta::assert_snapshot!(setup.says(&["forward", "add", "http"], 2), @r#"
-    error: invalid value 'http' for '<[HOST:]GUEST>': not two ports such as "8080:80", or one of the guest's
+    error: invalid value 'http' for '<[HOST:]GUEST>': not two ports such as "8080:80", nor one port of the guest
 
     For more information, try '--help'.
     "#);

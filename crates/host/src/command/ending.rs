@@ -1,6 +1,6 @@
-//! Ending a program with all of its process group: SIGTERM, a grace, SIGKILL.
+//! Ends a process group: SIGTERM, a grace period, SIGKILL.
 //!
-//! The leader stays unreaped meanwhile, so the group's number cannot pass to strangers.
+//! The leader must not be reaped before, so that the group's number cannot be reused.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::exchange::{Running, Take};
 use crate::interrupt::pause_regardless;
 use crate::process_table::group_is_alive;
 
@@ -18,37 +17,29 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the kernel may take to end a killed program.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often is looked whether the group has gone.
+/// The pause between two checks whether the group is gone.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Ends the group of `running` and goes on taking its output meanwhile. Returns what the user should know if it did not
-/// work.
-pub(super) fn end_group(running: &mut Running<'_>, take: &mut Take<'_>) -> Option<String> {
-    let group = running.group();
+/// Ends `group`, whose leader is not reaped. `leader_ended` takes the program's output for at most the given time and
+/// returns whether the leader has ended. Returns what the user should know if the group could not be ended.
+pub(super) fn end_group(group: Pid, leader_ended: &mut dyn FnMut(Duration) -> bool) -> Option<String> {
     for (signal, limit) in [(Signal::TERM, GRACE), (Signal::KILL, KILL_LIMIT)] {
-        // The leader is not reaped, so the group exists; permission is all that can be lacking.
+        // The group exists because its leader is not reaped, so only permission can be lacking.
         if kill_process_group(group, signal) == Err(Errno::PERM) {
-            return Some(format!("process {group} runs as another user, could not be ended and goes on"));
+            return Some(format!("process {group} runs as another user, could not be ended and still runs"));
         }
-        if is_gone_within(limit, running, take) {
+        if is_gone_within(limit, group, leader_ended) {
             return None;
         }
     }
     Some(format!("process {group} could not be ended: it waits inside the kernel"))
 }
 
-fn is_gone_within(limit: Duration, running: &mut Running<'_>, take: &mut Take<'_>) -> bool {
+fn is_gone_within(limit: Duration, group: Pid, leader_ended: &mut dyn FnMut(Duration) -> bool) -> bool {
     let begin = Instant::now();
     while begin.elapsed() < limit {
-        // The error that ends the program is known already; a second one from the output would hide it.
-        let leader_ended = running
-            .pump(INTERVAL, false, &mut |stream, bytes| {
-                let _ = take(stream, bytes);
-                Ok(())
-            })
-            .unwrap_or(true);
-        if leader_ended {
-            if !group_is_alive(running.group()) {
+        if leader_ended(INTERVAL) {
+            if !group_is_alive(group) {
                 return true;
             }
             // An ended leader makes every poll return at once.
@@ -58,13 +49,13 @@ fn is_gone_within(limit: Duration, running: &mut Running<'_>, take: &mut Take<'_
     false
 }
 
-/// Kills the group without grace and reaps the leader if it can be had.
+/// Kills the group at once and reaps the leader, if it ends in time.
 pub(super) fn kill_at_once(child: &mut Child) {
     if kill_process_group(Pid::from_child(child), Signal::KILL) == Err(Errno::PERM) {
         return;
     }
     let begin = Instant::now();
-    // One that waits inside the kernel is not waited for.
+    // A process that hangs in the kernel does not end.
     while matches!(child.try_wait(), Ok(None)) && begin.elapsed() < KILL_LIMIT {
         pause_regardless(Duration::from_millis(5));
     }

@@ -1,14 +1,14 @@
-//! The errors of commands. Every one carries the command as it can be pasted into a shell.
+//! The errors of commands.
 
 use std::io::{self, ErrorKind};
 
 use model::error::LogTail;
 use model::{Error, ErrorClass};
 
-use super::Command;
+use super::description::Command;
 use crate::io_error;
 
-/// It could not be started.
+/// The command could not be started.
 pub(super) fn start(command: &Command, error: &io::Error) -> Error {
     let name = command.name();
     if let Some(directory) = command.directory.as_deref().filter(|directory| !directory.is_dir()) {
@@ -27,7 +27,7 @@ pub(super) fn start(command: &Command, error: &io::Error) -> Error {
     }
 }
 
-/// It ended with `code`, which is not 0.
+/// The command ended with `code`, which is not 0.
 pub(super) fn exit(command: &Command, code: i32) -> Error {
     let how = match code {
         129..=192 => format!("failed with exit code {code} (signal {})", code - 128),
@@ -36,7 +36,7 @@ pub(super) fn exit(command: &Command, code: i32) -> Error {
     Error::new(ErrorClass::Failed, format!("`{}` {how}", command.name()))
 }
 
-/// It ran over its deadline.
+/// The command reached its deadline.
 pub(super) fn deadline(command: &Command) -> Error {
     let limit = humantime::format_duration(command.deadline);
     Error::new(ErrorClass::Timeout, format!("`{}` did not end within {limit}", command.name()))
@@ -47,18 +47,18 @@ pub(super) fn interrupted(command: &Command) -> Error {
     Error::new(ErrorClass::Interrupted, format!("interrupted while `{}` ran", command.name()))
 }
 
-/// It printed more than `most` bytes.
+/// The command printed more than `most` bytes.
 pub(super) fn too_much_output(command: &Command, most: usize) -> Error {
     let most = most / 1024 / 1024;
     Error::new(ErrorClass::Failed, format!("`{}` printed more than {most} MiB", command.name()))
 }
 
-/// Talking to it failed.
-pub(super) fn exchange(command: &Command, error: &io::Error) -> Error {
+/// Reading from the command or waiting for it failed.
+pub(super) fn lost_contact(command: &Command, error: &io::Error) -> Error {
     Error::new(ErrorClass::Failed, format!("lost contact with `{}`", command.name())).because(io_error::text(error))
 }
 
-/// Adds the last thing it said, the command, and the lines before.
+/// Adds the last line of output and the command as reasons, and all lines of `tail` as the log.
 pub(super) fn with_tail(error: Error, command: &Command, tail: &[String]) -> Error {
     let last = tail.iter().rev().find(|line| !line.trim().is_empty());
     let error = match last {

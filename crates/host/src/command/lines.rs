@@ -1,11 +1,11 @@
-//! A stream of bytes as lines, in bounded memory: newlines and carriage returns end a line.
+//! Splits a stream into lines, in bounded memory. Newlines and carriage returns end a line.
 
 use std::collections::VecDeque;
 
-/// Longer lines are handed on in pieces of this size.
+/// Longer lines are passed on in pieces of this size, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Cuts a stream into lines. Empty lines are handed on, except the one between a carriage return and its newline.
+/// Splits a stream into lines. Empty lines count, except the one between a carriage return and its newline.
 #[derive(Debug, Default)]
 pub(super) struct LineSplitter {
     rest: Vec<u8>,
@@ -13,7 +13,7 @@ pub(super) struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// Takes the next bytes and hands on the lines that are complete.
+    /// Takes the next bytes and passes on the complete lines.
     pub(super) fn push(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
         for byte in bytes {
             match byte {
@@ -30,7 +30,7 @@ impl LineSplitter {
         }
     }
 
-    /// Hands on what is left when the stream has ended.
+    /// Passes on the rest at the end of the stream.
     pub(super) fn finish(&mut self, line: &mut dyn FnMut(&str)) {
         if !self.rest.is_empty() {
             self.flush(line);
@@ -51,12 +51,12 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Keeps at most `most` lines.
+    /// Holds at most `most` lines.
     pub(super) fn new(most: usize) -> Self {
         Tail { lines: VecDeque::with_capacity(most), most }
     }
 
-    /// Takes a line; the oldest goes where there are too many. Blank ones are not worth keeping.
+    /// Adds a line, unless it is blank, and drops the oldest one if there are too many.
     pub(super) fn push(&mut self, line: &str) {
         if line.trim().is_empty() {
             return;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_cut_in_two_by_the_pipe_is_whole() {
+    fn a_character_that_the_pipe_cuts_in_two_is_joined() {
         assert_eq!(split(&[b"caf\xc3", b"\xa9\n"]), ["caf\u{e9}"]);
     }
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_keeps_the_last_lines_that_say_something() {
+    fn the_tail_has_the_last_lines_that_are_not_blank() {
         let mut tail = Tail::new(2);
         for line in ["one", "two", " ", "three"] {
             tail.push(line);

@@ -1,9 +1,10 @@
 //! Tests with real programs.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use model::event::Silent;
-use model::{ErrorClass, Event};
+use model::{ErrorClass, Event, EventSink};
 
 use super::*;
 
@@ -68,13 +69,13 @@ fn a_failure_says_the_last_line_and_the_command() {
 }
 
 #[test]
-fn a_failure_that_speaks_on_stdout_only_is_heard() {
+fn a_failure_shows_stdout_if_stderr_is_empty() {
     let error = sh("echo why; exit 1").run().unwrap_err();
     assert_eq!(error.why()[0], "why");
 }
 
 #[test]
-fn a_missing_program_is_a_lack_of_the_host() {
+fn a_missing_program_is_an_error_of_the_host() {
     let error = Command::new("no-such-program").run().unwrap_err();
     assert_eq!(error.class(), ErrorClass::Host);
     insta::assert_snapshot!(error, @"the program `no-such-program` is not installed: `no-such-program` was not found");
@@ -88,7 +89,7 @@ fn a_missing_directory_is_not_taken_for_a_missing_program() {
 }
 
 #[test]
-fn a_program_that_is_still_being_written_is_tried_again() {
+fn a_program_whose_file_is_busy_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("program");
     std::fs::write(&path, "#!/bin/sh\necho hello\n").unwrap();
@@ -124,7 +125,7 @@ fn the_deadline_ends_the_whole_group() {
     assert_eq!(error.class(), ErrorClass::Timeout);
     assert_eq!(error.what(), "`sh` did not end within 2s");
     let sleeper: u32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
-    assert!(is_dead(sleeper), "the child of the program goes on");
+    assert!(is_dead(sleeper), "the child of the program still runs");
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn a_group_that_ignores_sigterm_is_killed() {
 }
 
 #[test]
-fn what_a_program_says_while_it_is_ended_is_kept() {
+fn output_of_a_program_while_it_is_ended_is_captured() {
     let script = "trap 'echo cleaned up >&2; exit 0' TERM; echo begun >&2; while :; do sleep 0.1; done";
     let error = sh(script).deadline(Duration::from_secs(2)).output().unwrap_err();
     let lines = &error.log().unwrap().lines;
@@ -151,7 +152,7 @@ fn what_a_program_says_while_it_is_ended_is_kept() {
 fn a_child_that_keeps_the_pipes_open_is_not_waited_for() {
     let text = sh("sleep 1000 & echo $!").deadline(Duration::from_secs(60)).run().unwrap();
     let sleeper: u32 = text.trim().parse().unwrap();
-    assert!(!is_dead(sleeper), "what a program leaves behind on purpose is left alone");
+    assert!(!is_dead(sleeper), "children of a program that has ended are left alone");
     rustix::process::kill_process(
         rustix::process::Pid::from_raw(i32::try_from(sleeper).unwrap()).unwrap(),
         rustix::process::Signal::KILL,
@@ -160,7 +161,7 @@ fn a_child_that_keeps_the_pipes_open_is_not_waited_for() {
 }
 
 #[test]
-fn output_without_end_is_a_error_not_a_full_memory() {
+fn endless_output_is_an_error_before_memory_is_full() {
     let error = Command::new("cat").arg("/dev/zero").output().unwrap_err();
     assert_eq!(error.what(), "`cat` printed more than 64 MiB");
 }
@@ -176,10 +177,10 @@ fn streams_lines_as_they_come() {
 }
 
 #[test]
-fn streaming_hands_on_a_line_while_the_program_still_runs() {
+fn streaming_passes_on_a_line_while_the_program_still_runs() {
     let directory = tempfile::tempdir().unwrap();
     let answer = directory.path().join("answer");
-    // It ends only when the first line was heard.
+    // It ends only after its first line was received.
     let script =
         format!("echo question; while [ ! -e {0} ]; do sleep 0.05; done; echo heard", quote(answer.as_os_str()));
     let mut lines = Vec::new();
@@ -225,7 +226,7 @@ fn is_dead(pid: u32) -> bool {
 }
 
 #[test]
-fn who_follows_a_program_gets_its_lines_its_exit_code_and_may_end_it() {
+fn following_a_program_yields_lines_and_exit_code_and_can_end_it() {
     let mut lines = Vec::new();
     let mut take = |line: &str| {
         lines.push(line.to_owned());

@@ -1,13 +1,13 @@
-//! Addresses as they are shown and compared. Pure.
+//! URLs as they are shown and compared.
 
-/// The host of an address, for people; the whole text where it has none.
+/// The host and port of a URL, for messages; the whole text if it has none.
 pub(super) fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     authority.rsplit('@').next().unwrap_or(authority)
 }
 
-/// The address without a user's name and password, for messages and files.
+/// The URL without user name and password, for messages and files.
 pub(super) fn shown(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
@@ -19,7 +19,7 @@ pub(super) fn shown(url: &str) -> String {
     }
 }
 
-/// Whether it is encrypted; what begins so must not be redirected to what is not.
+/// Whether the URL is HTTPS, which must not be redirected to HTTP.
 pub(super) fn is_encrypted(url: &str) -> bool {
     url.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("https://"))
 }

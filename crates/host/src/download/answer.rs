@@ -1,4 +1,4 @@
-//! An answer and its body, read by a thread of its own, so that the user's interrupt is heard while nothing arrives.
+//! An HTTP response, read by a thread of its own, so that an interrupt works while nothing arrives.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -10,11 +10,11 @@ use ureq::http::{HeaderMap, Response};
 use super::failure::Trouble;
 use crate::interrupt;
 
-/// How often an interrupt is looked for.
+/// The pause between two checks for an interrupt.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes of one piece of the body.
 const PIECE: usize = 1 << 16;
-/// Pieces that may wait to be written.
+/// The most pieces that wait to be processed.
 const WAITING: usize = 16;
 
 type Message = Result<Piece, ureq::Error>;
@@ -25,7 +25,7 @@ enum Piece {
     End,
 }
 
-/// The head of an answer, and its body piece by piece.
+/// The head of a response, and its body piece by piece.
 pub(super) struct Answer {
     status: u16,
     headers: HeaderMap,
@@ -33,11 +33,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Asks for `url`; returns when the head has arrived.
+    /// Requests `url` and waits for the head of the response.
     pub(super) fn ask(agent: Agent, url: &str, headers: Vec<(&'static str, String)>) -> Result<Self, Trouble> {
         let (sender, messages) = sync_channel(WAITING);
         let url = url.to_owned();
-        // When this function's caller is gone, sending fails and the thread ends.
+        // After the receiver is dropped, sending fails and the thread ends.
         std::thread::spawn(move || {
             if let Err(error) = receive(&agent, &url, headers, &sender) {
                 let _ = sender.send(Err(error));
@@ -49,33 +49,33 @@ impl Answer {
         }
     }
 
-    /// The status.
+    /// The status code.
     pub(super) fn status(&self) -> u16 {
         self.status
     }
 
-    /// A header.
+    /// The value of a header.
     pub(super) fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name)?.to_str().ok().map(str::to_owned)
     }
 
-    /// The length of what follows.
+    /// The length of the body, if the server sends it.
     pub(super) fn content_length(&self) -> Option<u64> {
         self.header("content-length")?.trim().parse().ok()
     }
 
-    /// Where a partial answer begins (`Content-Range: bytes 5-9/10`).
+    /// The first byte of a partial response (`Content-Range: bytes 5-9/10`).
     pub(super) fn content_range_start(&self) -> Option<u64> {
         let range = self.header("content-range")?;
         range.trim().strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
     }
 
-    /// By what the server will know its file again: a strong entity tag, else the date of its last change.
+    /// The validator for a resumed request: a strong entity tag, else the date of the last change.
     pub(super) fn validator(&self) -> Option<String> {
         self.header("etag").filter(|tag| tag.starts_with('"')).or_else(|| self.header("last-modified"))
     }
 
-    /// The next piece of the body; nothing at its end.
+    /// The next piece of the body; `None` at its end.
     pub(super) fn piece(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
         match next(&self.messages)? {
             Piece::Bytes(bytes) => Ok(Some(bytes)),
@@ -84,7 +84,7 @@ impl Answer {
     }
 }
 
-/// Limits of time are the connection's own; here only the user can end the wait.
+/// Waits for the next message or an interrupt. The connection itself has the time limits.
 fn next(messages: &Receiver<Message>) -> Result<Piece, Trouble> {
     loop {
         interrupt::check().map_err(Trouble::Error)?;

@@ -1,4 +1,4 @@
-//! One request: limits, trust, proxy, redirects.
+//! The HTTP client: time limits, certificates, proxy, redirects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,34 +14,34 @@ use super::failure::Failure;
 use super::partial::Resume;
 use super::proxy;
 
-/// As many redirects as curl's users are used to; a release file takes two.
+/// The most redirects to follow; a release file takes two.
 const MOST_REDIRECTS: u32 = 10;
 
-/// How patient to be.
+/// Time limits of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For looking a name up, and again for connecting, TLS included.
+    /// For resolving the name, and again for connecting, including TLS.
     pub connect: Duration,
-    /// For every moment in which nothing arrives. A download as a whole may take as long as it needs.
+    /// How long nothing may arrive. A whole download may take as long as it needs.
     pub silence: Duration,
 }
 
-/// Asks servers.
+/// An HTTP client.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
     limits: Limits,
 }
 
 impl Client {
-    /// A client with these limits; proxies come from the environment, trust from the system.
+    /// A client with these limits. It takes proxies from the environment and certificates from the system.
     pub fn new(limits: Limits) -> Self {
         Client { limits }
     }
 
-    /// Where `url` redirects to; nothing where it answers by itself.
+    /// The target to which `url` redirects; `None` if it does not redirect.
     ///
     /// # Errors
-    /// The failure of the network, or a status that is neither.
+    /// A failure of the network, or a status that is neither success nor a redirect.
     pub fn redirect(&self, url: &str) -> Result<Option<String>, Failure> {
         let agent = self.agent(url, 0)?;
         let answer = Answer::ask(agent, url, Vec::new()).map_err(|failure| failure.of(url))?;
@@ -52,10 +52,10 @@ impl Client {
         }
     }
 
-    /// The text at `url`, of at most `most` bytes.
+    /// Downloads the text at `url`, of at most `most` bytes.
     ///
     /// # Errors
-    /// The failure of the network, or another status than success.
+    /// A failure of the network, another status than 200, a longer text, or one that is not UTF-8.
     pub fn text(&self, url: &str, most: usize) -> Result<String, Failure> {
         let mut answer = self.get(url, None)?;
         if answer.status() != 200 {
@@ -68,10 +68,10 @@ impl Client {
                 return Err(Failure::unexpected(url, &format!("it is longer than {most} bytes")));
             }
         }
-        String::from_utf8(bytes).map_err(|_| Failure::unexpected(url, "it is no text"))
+        String::from_utf8(bytes).map_err(|_| Failure::unexpected(url, "it is not UTF-8 text"))
     }
 
-    /// Asks for `url` or for the rest of it.
+    /// Requests `url`, or the rest of it after a partial download.
     pub(super) fn get(&self, url: &str, resume: Option<&Resume>) -> Result<Answer, Failure> {
         let mut headers = Vec::new();
         if let Some(resume) = resume {
@@ -90,7 +90,7 @@ impl Client {
 
 fn configured(limits: Limits, proxy: Option<Proxy>, encrypted: bool, redirects: u32) -> ConfigBuilder<AgentScope> {
     let tls = TlsConfig::builder()
-        // The system's certificates: a company's own are there, too.
+        // The system's certificates include those of a company.
         .root_certs(RootCerts::PlatformVerifier)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .build();

@@ -1,28 +1,28 @@
-//! What can go wrong with a download, in words, and whether the host was reached at all.
+//! Failures of downloads.
 
 use std::io::ErrorKind;
 
 use model::{Error, ErrorClass};
 use ureq::{Error as HttpError, Timeout};
 
-use super::Download;
 use super::address::{host, shown};
+use super::target::Download;
 use crate::digest::Sha256;
 
-/// Why a download failed, for callers that can do without it.
+/// Why a download failed, for callers that have an alternative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// No connection could be made: no such name, refused, no route, no answer, or the proxy did not let us.
+    /// No connection was made: unknown name, refused, no route, no answer, or refused by the proxy.
     Unreachable,
-    /// The connection broke or fell silent on the way.
+    /// The connection broke, or nothing more arrived.
     Broken,
-    /// The server answered with this status.
+    /// The server answered with this status code.
     Status(u16),
-    /// Anything else: no trust, another digest, the disk, an interrupt.
+    /// Anything else: an untrusted certificate, a wrong digest, the disk, an interrupt.
     Other,
 }
 
-/// A failure: the error to tell, and its reason.
+/// A failed download: the error for the user, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     reason: Reason,
@@ -30,33 +30,33 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Why.
+    /// Why it failed.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// What to tell.
+    /// The error for the user.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// The same for the same reason, told otherwise.
+    /// Changes the error and keeps the reason.
     #[must_use]
-    pub fn map(self, tell: impl FnOnce(Error) -> Error) -> Self {
-        Failure { reason: self.reason, error: tell(self.error) }
+    pub fn map(self, change: impl FnOnce(Error) -> Error) -> Self {
+        Failure { reason: self.reason, error: change(self.error) }
     }
 
-    /// The server answered, but not with what was asked for.
+    /// The server answered with a status that is no success.
     pub(super) fn status(url: &str, status: u16) -> Self {
         let host = host(url);
         let meaning = match status {
-            401 | 403 => "it does not let us",
+            401 | 403 => "it denies access",
             404 | 410 => "it has no such file",
             407 => "the proxy asks for a name and a password",
-            429 => "it has had too many requests",
-            300..=399 => "it redirects to nowhere",
-            500..=599 => "it is in trouble itself",
-            _ => "that is not what was asked for",
+            429 => "it has received too many requests",
+            300..=399 => "it redirects without a target",
+            500..=599 => "it has an internal error",
+            _ => "the request failed",
         };
         Failure::new(
             Reason::Status(status),
@@ -64,12 +64,12 @@ impl Failure {
         )
     }
 
-    /// What arrived is not what was asked for.
+    /// The response is not the expected one.
     pub(super) fn unexpected(url: &str, why: &str) -> Self {
         Failure::new(Reason::Other, cannot(ErrorClass::Failed, url).because(why))
     }
 
-    /// The whole file has another digest.
+    /// The complete file has the wrong digest.
     pub(super) fn digest(download: &Download, found: Sha256) -> Self {
         let error = Error::new(ErrorClass::Failed, format!("{} does not match its checksum", download.what))
             .because(format!("{} has the SHA-256 {found}", shown(download.url)))
@@ -77,16 +77,16 @@ impl Failure {
         Failure::new(Reason::Other, error)
     }
 
-    /// The server sends more than such a file can have.
+    /// The server sends more bytes than the file may have.
     pub(super) fn too_large(download: &Download) -> Self {
         let most = bytesize::ByteSize(download.most);
         Failure::unexpected(download.url, &format!("{} has at most {most}, and the server sends more", download.what))
     }
 
-    /// A variable of the environment names no proxy.
+    /// An environment variable does not have the address of a proxy.
     pub(super) fn proxy_setting(url: &str, variable: &str) -> Self {
         let error = cannot(ErrorClass::Config, url)
-            .because(format!("the variable {variable} holds no address of a proxy"))
+            .because(format!("the variable {variable} is not the address of a proxy"))
             .next(format!("export {variable}=http://HOST:PORT    # or unset it"));
         Failure::new(Reason::Other, error)
     }
@@ -108,21 +108,21 @@ impl From<Failure> for Error {
     }
 }
 
-/// What the reading thread met, before it is known for which address.
+/// A failure of the reading thread, without the URL.
 pub(super) enum Trouble {
     Library(HttpError),
     Error(Error),
-    /// The thread ended without a word.
+    /// The thread ended without an error.
     Lost,
 }
 
 impl Trouble {
-    /// The failure of fetching `url`.
+    /// The failure to fetch `url`.
     pub(super) fn of(self, url: &str) -> Failure {
         match self {
             Trouble::Library(error) => explain(url, &error),
             Trouble::Error(error) => error.into(),
-            Trouble::Lost => Failure::unexpected(url, "the reader of the answer ended early"),
+            Trouble::Lost => Failure::unexpected(url, "the reader of the response ended early"),
         }
     }
 }
@@ -140,7 +140,7 @@ fn explain(url: &str, error: &HttpError) -> Failure {
     let broken = |class, why: &str| Failure::new(Reason::Broken, cannot(class, url).because(why));
     match error {
         HttpError::HostNotFound => unreachable("its name has no address"),
-        HttpError::Timeout(Timeout::Resolve) => unreachable("no server told the address of its name in time"),
+        HttpError::Timeout(Timeout::Resolve) => unreachable("its name was not resolved in time"),
         HttpError::Timeout(Timeout::Connect) => unreachable("it did not answer in time"),
         HttpError::Timeout(_) => broken(ErrorClass::Timeout, &format!("{host} fell silent")),
         HttpError::ConnectProxyFailed(why) => match why.rsplit_once('/') {
@@ -153,7 +153,7 @@ fn explain(url: &str, error: &HttpError) -> Failure {
             Failure::unexpected(url, &format!("it redirects to {}, which is not encrypted", shown(to)))
         }
         HttpError::BadUri(_) | HttpError::Http(_) => {
-            Failure::new(Reason::Other, cannot(ErrorClass::Config, url).because("that is no address of a file"))
+            Failure::new(Reason::Other, cannot(ErrorClass::Config, url).because("this is not a valid URL"))
         }
         HttpError::Rustls(why) => untrusted(url, &why.to_string()),
         HttpError::Tls(why) => untrusted(url, why),
@@ -164,6 +164,7 @@ fn explain(url: &str, error: &HttpError) -> Failure {
             }
             ErrorKind::PermissionDenied => unreachable("this system does not allow the connection"),
             ErrorKind::TimedOut => unreachable("it did not answer in time"),
+            // std has no error kind for a failed name lookup.
             _ if error.to_string().starts_with("failed to lookup") => unreachable("its name cannot be resolved"),
             _ if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => untrusted(url, &error.to_string()),
             ErrorKind::UnexpectedEof => broken(ErrorClass::Failed, "the connection ended before the file did"),

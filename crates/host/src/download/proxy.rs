@@ -1,6 +1,4 @@
-//! Which proxy an address is fetched through, by the variables that curl and most tools read.
-//!
-//! Pure but for the library's type: the environment is a parameter.
+//! The proxy for a URL, by the environment variables that curl and most tools read.
 
 use std::net::IpAddr;
 
@@ -11,12 +9,11 @@ use super::address::{host, is_encrypted};
 /// Looks a variable up.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The proxy for `url`: `HTTPS_PROXY` or `HTTP_PROXY` by its scheme, else `ALL_PROXY`, in capitals or not; nothing
-/// where none is set. Names in `NO_PROXY` stand for themselves and all that is below them, `*` for everything; this
-/// machine itself is never asked through a proxy.
+/// The proxy for `url`: `HTTPS_PROXY` or `HTTP_PROXY` by its scheme, else `ALL_PROXY`, in capitals or not. A name in
+/// `NO_PROXY` excludes itself and its subdomains, `*` everything. This host is never reached through a proxy.
 ///
 /// # Errors
-/// The name of the variable that holds no proxy's address.
+/// The name of the variable that is not the address of a proxy.
 pub(super) fn of(url: &str, environment: Environment) -> Result<Option<Proxy>, String> {
     if is_this_machine(url) {
         return Ok(None);
@@ -55,7 +52,7 @@ fn is_this_machine(url: &str) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The entries of `NO_PROXY` as the library matches them: a name, and with a dot before it what is below it.
+/// The entries of `NO_PROXY` for the library: each name, and with a dot before it for its subdomains.
 fn exceptions(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in text.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()) {
@@ -109,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_are_names_and_what_is_below_them() {
+    fn exceptions_are_names_and_their_subdomains() {
         for (exceptions, url, direct) in [
             ("k3s.io", "https://k3s.io/", true),
             ("k3s.io", "https://update.k3s.io/", true),

@@ -1,18 +1,22 @@
-//! Downloads from a server that does what servers and networks do.
+//! Tests with a server that behaves as servers and networks do.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::event::Silent;
+use model::{ErrorClass, Event, EventSink};
 use testkit::RecordingSink;
 use testkit::http_server::{Answer, Ending, HttpServer, Request};
 
 use super::*;
+use crate::digest::Sha256;
 
 const LIMITS: Limits = Limits { connect: Duration::from_secs(60), silence: Duration::from_secs(60) };
 const TAG: &str = "\"one\"";
 
-/// Bytes that no part of which is like another.
+/// Bytes without repetition.
 fn content() -> Vec<u8> {
     (0..300_000_u32).flat_map(u32::to_le_bytes).collect()
 }
@@ -68,7 +72,7 @@ fn server(first: Vec<fn(&Request) -> Answer>) -> HttpServer {
 }
 
 /// The message with the address of the server as `SERVER`.
-fn told(failure: &Failure, server: &HttpServer) -> String {
+fn text_of(failure: &Failure, server: &HttpServer) -> String {
     let error = failure.error();
     let mut text = format!("{} ({})\n", error.what(), error.class().name());
     for why in error.why() {
@@ -81,7 +85,7 @@ fn told(failure: &Failure, server: &HttpServer) -> String {
 }
 
 #[test]
-fn a_file_is_fetched_whole_and_its_progress_is_told() {
+fn a_file_is_fetched_whole_with_progress() {
     let (scratch, server, sink) = (Scratch::new(), server(Vec::new()), RecordingSink::default());
     scratch.fetch_with(&server.url("/k3s"), LIMITS, &sink).unwrap();
     scratch.assert_whole();
@@ -95,7 +99,7 @@ fn a_file_is_fetched_whole_and_its_progress_is_told() {
 }
 
 #[test]
-fn a_file_that_is_there_is_checked_and_not_fetched_again_unless_it_is_damaged() {
+fn an_existing_file_is_checked_and_fetched_again_only_if_damaged() {
     let (scratch, server) = (Scratch::new(), server(Vec::new()));
     scratch.fetch(&server.url("/k3s")).unwrap();
     scratch.fetch(&server.url("/k3s")).unwrap();
@@ -108,7 +112,7 @@ fn a_file_that_is_there_is_checked_and_not_fetched_again_unless_it_is_damaged() 
 }
 
 #[test]
-fn a_connection_that_breaks_is_gone_on_with_at_once() {
+fn a_download_is_resumed_after_its_connection_broke() {
     let scratch = Scratch::new();
     let server = server(vec![|request| Answer::file(request, &content(), TAG).cut(1000), |request| {
         Answer::file(request, &content(), TAG).cut(500)
@@ -119,13 +123,13 @@ fn a_connection_that_breaks_is_gone_on_with_at_once() {
 }
 
 #[test]
-fn a_connection_that_breaks_again_and_again_without_bringing_anything_is_a_failure_and_what_arrived_is_kept() {
+fn a_connection_that_breaks_without_progress_is_a_failure_and_the_partial_file_stays() {
     let scratch = Scratch::new();
     let cut = server(vec![|request| Answer::file(request, &content(), TAG).cut(1000), |request| {
         Answer::file(request, &content(), TAG).cut(0)
     }]);
     let failure = scratch.fetch(&cut.url("/k3s")).unwrap_err();
-    insta::assert_snapshot!(told(&failure, &cut), @r"
+    insta::assert_snapshot!(text_of(&failure, &cut), @r"
     cannot fetch http://SERVER/k3s (failed)
       the connection ended before the file did
     ");
@@ -147,7 +151,7 @@ fn a_file_that_changed_meanwhile_is_fetched_anew() {
 }
 
 #[test]
-fn a_server_that_cannot_go_on_gets_a_whole_request() {
+fn a_server_that_cannot_resume_gets_a_whole_request() {
     for second in [
         (|_| Answer::status(416)) as fn(&Request) -> Answer,
         // A range that was not asked for.
@@ -174,12 +178,12 @@ fn without_a_validator_a_broken_download_begins_anew() {
 }
 
 #[test]
-fn another_content_is_refused_and_not_kept() {
+fn content_with_a_wrong_digest_is_refused_and_removed() {
     let scratch = Scratch::new();
     let server = HttpServer::start(|request, _| Answer::file(request, b"tampered", TAG));
     let failure = scratch.fetch(&server.url("/k3s")).unwrap_err();
     assert_eq!(failure.reason(), Reason::Other);
-    insta::assert_snapshot!(told(&failure, &server), @r"
+    insta::assert_snapshot!(text_of(&failure, &server), @r"
     k3s v1.33.5+k3s1 does not match its checksum (failed)
       http://SERVER/k3s has the SHA-256 d121be3103007b41edf96f8262925f8c7d61894afe9a041843b631f69445bc57
       expected is 552a438886f75fd5e70ff6ad0671698758af0a126388ab130f4eb85c0cf6c725
@@ -188,12 +192,12 @@ fn another_content_is_refused_and_not_kept() {
 }
 
 #[test]
-fn statuses_are_told_with_their_meaning() {
+fn errors_explain_the_status() {
     for status in [404, 403, 503, 418] {
         let server = HttpServer::start(move |_, _| Answer::status(status));
         let failure = Scratch::new().fetch(&server.url("/a/k3s")).unwrap_err();
         assert_eq!(failure.reason(), Reason::Status(status));
-        let text = told(&failure, &server);
+        let text = text_of(&failure, &server);
         match status {
             404 => insta::assert_snapshot!(text, @r"
             cannot fetch http://SERVER/a/k3s (failed)
@@ -201,7 +205,7 @@ fn statuses_are_told_with_their_meaning() {
             "),
             503 => insta::assert_snapshot!(text, @r"
             cannot fetch http://SERVER/a/k3s (failed)
-              SERVER answers 503: it is in trouble itself
+              SERVER answers 503: it has an internal error
             "),
             _ => assert!(text.contains(&format!("SERVER answers {status}: ")), "{text}"),
         }
@@ -219,7 +223,7 @@ fn redirects_are_followed_but_not_in_a_circle() {
     scratch.fetch(&server.url("/k3s")).unwrap();
     scratch.assert_whole();
     let failure = Scratch::new().fetch(&server.url("/circle")).unwrap_err();
-    insta::assert_snapshot!(told(&failure, &server), @r"
+    insta::assert_snapshot!(text_of(&failure, &server), @r"
     cannot fetch http://SERVER/circle (failed)
       it redirects in a circle
     ");
@@ -229,7 +233,7 @@ fn redirects_are_followed_but_not_in_a_circle() {
 }
 
 #[test]
-fn a_server_that_falls_silent_is_given_up() {
+fn a_silent_server_is_a_timeout() {
     let limits = Limits { silence: Duration::from_millis(300), ..LIMITS };
     for bytes in [0, 1000] {
         let scratch = Scratch::new();
@@ -241,7 +245,7 @@ fn a_server_that_falls_silent_is_given_up() {
         let failure = scratch.fetch_with(&server.url("/k3s"), limits, &Silent).unwrap_err();
         assert_eq!(failure.reason(), Reason::Broken);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(told(&failure, &server), @r"
+            insta::assert_snapshot!(text_of(&failure, &server), @r"
             cannot fetch http://SERVER/k3s (timeout)
               SERVER fell silent
             ");
@@ -250,12 +254,12 @@ fn a_server_that_falls_silent_is_given_up() {
 }
 
 #[test]
-fn a_host_that_is_not_there_is_unreachable() {
+fn a_host_that_does_not_exist_is_unreachable() {
     let gone = HttpServer::start(|_, _| Answer::status(200));
     let nobody = format!("127.0.0.1:{}", testkit::port::free());
     let failure = Scratch::new().fetch(&format!("http://user:secret@{nobody}/k3s")).unwrap_err();
     assert_eq!(failure.reason(), Reason::Unreachable);
-    insta::assert_snapshot!(told(&failure, &gone).replace(&nobody, "NOBODY"), @r"
+    insta::assert_snapshot!(text_of(&failure, &gone).replace(&nobody, "NOBODY"), @r"
     cannot fetch http://NOBODY/k3s (host)
       NOBODY cannot be reached: it refuses the connection
     ");
@@ -265,7 +269,7 @@ fn a_host_that_is_not_there_is_unreachable() {
 }
 
 #[test]
-fn a_file_that_does_not_fit_is_not_begun() {
+fn a_file_that_does_not_fit_on_the_disk_is_not_begun() {
     let scratch = Scratch::new();
     let server = HttpServer::start(|_, _| Answer::body("").promising(1 << 60));
     let failure = scratch.fetch(&server.url("/k3s")).unwrap_err();
@@ -277,24 +281,24 @@ fn a_file_that_does_not_fit_is_not_begun() {
 }
 
 #[test]
-fn a_host_that_sends_without_an_end_did_fill_the_disk() {
-    let told_most = |answer: fn(&Request) -> Answer, most: u64, expected: Reason| {
+fn an_endless_response_filled_the_disk() {
+    let refusal = |answer: fn(&Request) -> Answer, most: u64, expected: Reason| {
         let scratch = Scratch::at_most(most);
         let server = server(vec![answer; 20]);
         let failure = scratch.fetch(&server.url("/k3s")).unwrap_err();
         assert_eq!(failure.reason(), expected);
         assert_eq!(scratch.names(), [""; 0]);
-        told(&failure, &server)
+        text_of(&failure, &server)
     };
     let measured: fn(&Request) -> Answer = |request| Answer::file(request, &content(), TAG);
     let unmeasured: fn(&Request) -> Answer = |_| Answer::body(content()).unmeasured();
-    let told = [told_most(measured, 1 << 20, Reason::Other), told_most(unmeasured, 1 << 20, Reason::Other)];
-    assert_eq!(told[0], told[1]);
-    insta::assert_snapshot!(told[0], @r"
+    let refusals = [refusal(measured, 1 << 20, Reason::Other), refusal(unmeasured, 1 << 20, Reason::Other)];
+    assert_eq!(refusals[0], refusals[1]);
+    insta::assert_snapshot!(refusals[0], @r"
     cannot fetch http://SERVER/k3s (failed)
       k3s v1.33.5+k3s1 has at most 1.0 MiB, and the server sends more
     ");
-    // Of just that size it is taken, however it comes.
+    // A file of exactly that size is accepted.
     for answer in [measured, unmeasured] {
         let scratch = Scratch::at_most(content().len() as u64);
         scratch.fetch(&server(vec![answer]).url("/k3s")).unwrap();
@@ -308,14 +312,14 @@ fn a_text_has_a_limit() {
     let client = Client::new(LIMITS);
     assert_eq!(client.text(&server.url("/sums"), 10).unwrap(), "0123456789");
     let failure = client.text(&server.url("/sums"), 9).unwrap_err();
-    insta::assert_snapshot!(told(&failure, &server), @r"
+    insta::assert_snapshot!(text_of(&failure, &server), @r"
     cannot fetch http://SERVER/sums (failed)
       it is longer than 9 bytes
     ");
 }
 
 #[test]
-fn an_answer_that_is_no_http_is_a_failure() {
+fn a_response_that_is_not_http_is_a_failure() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -1,32 +1,40 @@
-//! Replacing a file or a symbolic link whole or not at all.
-//!
-//! A crash at any point leaves the old or the new content under the name, never a mixture.
+//! Replaces files atomically: after a crash at any point a file has its old content or the new one, never a mixture.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use model::{Error, ErrorClass, Result};
+use model::Result;
 use rustix::fs::{AtFlags, CWD, OFlags, linkat, open};
 use rustix::io::Errno;
 
-use super::{Mode, attributes};
+use super::attributes;
+use super::names::{directory_of, sync_directory_of};
 use crate::io_error::at_path;
 
-/// As many symbolic links in a row as Linux follows (path_resolution(7)).
+/// How many symbolic links in a row Linux follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// Replaces `path` whole or not at all: a file without a name in the same directory, fsync, a name, rename, fsync of the
-/// directory. A symbolic link is followed: its target is replaced, the link stays. The owner of the replaced file is kept
-/// where the system allows it (as root), its other hard links keep the old content. For files of the tool's own;
-/// [`super::UserFile`] is for those of the user.
+/// The permission bits of a written file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Those of the replaced file; 0644 less the umask for a new file.
+    Keep,
+    /// Exactly these, whatever the umask.
+    Exactly(u32),
+}
+
+/// Writes `path` atomically: an unnamed file in the same directory, fsync, a name, rename, fsync of the directory.
+/// Symbolic links are followed: the target is replaced and the link stays. The owner of the replaced file is preserved
+/// if the system allows it (for root). Other hard links retain the old content. Only for files of this tool; files of
+/// the user need [`super::UserFile`].
 ///
 /// # Errors
-/// An error that names the path, with a next step where space or permission is lacking.
+/// An error that names the path, with a next step if space or permission is lacking.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     let target = follow_links(path).map_err(|error| at_path("write", path, &error))?;
     replace(&target, bytes, mode).map_err(|error| at_path("write", &target, &error))?;
@@ -43,7 +51,7 @@ pub(super) fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()>
     if let Some(mut file) = create_unnamed(directory_of(target), exact_mode.unwrap_or(0o644))? {
         fill(&mut file, bytes, replaced.as_ref(), exact_mode)?;
         match put(&file, target, replaced.is_some()) {
-            // Without /proc it cannot get a name.
+            // Without /proc the file cannot get a name.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             result => return result,
         }
@@ -51,27 +59,27 @@ pub(super) fn replace(target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()>
     let (temporary, mut file) = create_temporary(target, exact_mode)?;
     let written = fill(&mut file, bytes, replaced.as_ref(), exact_mode).and_then(|()| fs::rename(&temporary, target));
     if written.is_err() {
-        // The first error is the one worth telling.
+        // The first error is the one to report.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// What is to be replaced, if anything is there.
+/// The file that would be replaced, if there is one.
 ///
 /// # Errors
-/// Of what is no ordinary file: a rename would put one in the place of a device or a pipe.
+/// If it is not a regular file: a rename would replace a device or a pipe by a file.
 pub(super) fn present(target: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(target) {
         Ok(metadata) if metadata.is_dir() => Err(Errno::ISDIR.into()),
-        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no ordinary file")),
+        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a regular file")),
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Gives a file its final name, which it gets at once where nothing has it.
+/// Gives the unnamed file its final name: by a link if the name is free, else by a rename.
 fn put(file: &File, target: &Path, replaces: bool) -> io::Result<()> {
     if !replaces {
         match give_name(file, target) {
@@ -91,44 +99,13 @@ fn fill(file: &mut File, bytes: &[u8], replaced: Option<&Metadata>, exact_mode: 
         attributes::keep_owner(file, replaced)?;
     }
     if let Some(mode) = exact_mode {
-        // After the owner, since a change of owner clears the set-id bits; and again since the umask took some away.
+        // After the owner, because a change of owner clears the set-id bits. At creation the umask applied.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
     file.sync_all()
 }
 
-/// Makes the symbolic link `link` to `target` where nothing has that name.
-///
-/// # Errors
-/// A State error when something else has the name, another link too; otherwise an error that names the path.
-pub fn make_link(link: &Path, target: &Path) -> Result<()> {
-    match symlink(target, link) {
-        Ok(()) => sync_directory_of(link),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let quoted = crate::command::quote(link.as_os_str());
-            Err(Error::new(
-                ErrorClass::State,
-                format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
-            )
-            .because("something else has that name")
-            .next(format!("mv {quoted} {quoted}.old")))
-        }
-        Err(error) => Err(at_path("create the link", link, &error)),
-    }
-}
-
-/// Makes a rename in the directory of `path` last through a power cut.
-pub(super) fn sync_directory_of(path: &Path) -> Result<()> {
-    let directory = directory_of(path);
-    match File::open(directory).and_then(|directory| directory.sync_all()) {
-        // Some network filesystems cannot sync a directory, and a directory may be writable but not readable.
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied) => Ok(()),
-        Err(error) => Err(at_path("sync the directory", directory, &error)),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// The file that a write through `path` would reach; it need not exist.
+/// The file to which a write to `path` would go. It need not exist.
 pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -141,13 +118,6 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(Errno::LOOP.into())
 }
 
-pub(super) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 fn create_temporary(target: &Path, exact_mode: Option<u32>) -> io::Result<(PathBuf, File)> {
     with_free_name(target, |name| {
         OpenOptions::new().write(true).create_new(true).mode(exact_mode.unwrap_or(0o644)).open(name)
@@ -157,10 +127,10 @@ fn create_temporary(target: &Path, exact_mode: Option<u32>) -> io::Result<(PathB
 /// Calls `create` with hidden names beside `path` until one is free.
 fn with_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let Some(base) = path.file_name() else { return Err(Errno::INVAL.into()) };
+    let Some(own_name) = path.file_name() else { return Err(Errno::INVAL.into()) };
     loop {
         let mut name = OsString::from(".");
-        name.push(base);
+        name.push(own_name);
         name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
         let candidate = directory_of(path).join(name);
         match create(&candidate) {
@@ -171,22 +141,22 @@ fn with_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io
     }
 }
 
-/// A new file without a name on the filesystem of `directory`, open for writing; nothing where that filesystem has none
-/// (NFS, FUSE, overlays of old kernels).
+/// Creates an unnamed file on the filesystem of `directory`, open for writing. Returns `None` if the filesystem cannot
+/// do that (NFS, FUSE, overlays of old kernels).
 pub(super) fn create_unnamed(directory: &Path, mode: u32) -> io::Result<Option<File>> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     match open(directory, flags, rustix::fs::Mode::from_raw_mode(mode)) {
         Ok(file) => Ok(Some(File::from(file))),
-        // What does not know the flag takes it for a directory to be written (open(2)).
+        // Kernels and filesystems without O_TMPFILE try to open the directory for writing (open(2)).
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Gives it a name that nothing has.
+/// Gives an unnamed file a name.
 ///
 /// # Errors
-/// `AlreadyExists` where something has it; others where there is no /proc, through which alone it can be named.
+/// `AlreadyExists` if the name is taken; `NotFound` without /proc, which is the only way to name the file.
 pub(super) fn give_name(file: &File, name: &Path) -> io::Result<()> {
     let this = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(linkat(CWD, this, CWD, name, AtFlags::SYMLINK_FOLLOW)?)

@@ -1,4 +1,4 @@
-//! What a file has beside its content: owner, mode, access control list and extended attributes.
+//! Copies the metadata of files: owner, mode, access control list and extended attributes.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -8,14 +8,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use rustix::fs::{Gid, Uid, XattrFlags, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 
-/// Most bytes of a value, and of the list of names (xattr(7)).
+/// The most bytes of a value, and of the list of names (xattr(7)).
 const MOST: usize = 64 * 1024;
 
-/// Gives `new` the owner, group, mode, access control list and extended attributes of `old`. False where the system does
-/// not allow it, so that a file in the place of the other would differ from it.
+/// Gives `new` the owner, group, mode, access control list and extended attributes of `old`. Returns false if the
+/// system does not allow that, so that `new` would differ from `old`.
 ///
 /// # Errors
-/// Those of the system that are no refusal.
+/// Other errors of the system.
 pub(super) fn copy(old: &File, new: &File) -> io::Result<bool> {
     let (of_old, of_new) = (old.metadata()?, new.metadata()?);
     if (of_old.uid(), of_old.gid()) != (of_new.uid(), of_new.gid()) {
@@ -24,15 +24,16 @@ pub(super) fn copy(old: &File, new: &File) -> io::Result<bool> {
             result => result?,
         }
     }
-    // After the owner, since a change of owner clears the set-id bits; before the list, which says more.
+    // After the owner, because a change of owner clears the set-id bits; before the access control list, which extends
+    // it.
     new.set_permissions(fs::Permissions::from_mode(of_old.permissions().mode() & 0o7777))?;
     copy_extended(old, new)
 }
 
-/// Gives `new` the owner of what it replaces as far as the system allows it.
+/// Gives `new` the owner and group of the file that it replaces, as far as the system allows it.
 ///
 /// # Errors
-/// Those of the system that are no refusal.
+/// Other errors of the system than a refusal.
 pub(super) fn keep_owner(new: &File, replaced: &Metadata) -> io::Result<()> {
     let facts = new.metadata()?;
     if (facts.uid(), facts.gid()) == (replaced.uid(), replaced.gid()) {
@@ -40,7 +41,7 @@ pub(super) fn keep_owner(new: &File, replaced: &Metadata) -> io::Result<()> {
     }
     let (user, group) = (Uid::from_raw(replaced.uid()), Gid::from_raw(replaced.gid()));
     match fchown(new, Some(user), Some(group)) {
-        // An ordinary user may keep the group at most.
+        // An ordinary user may set at most the group.
         Err(Errno::PERM) => {
             let _ = fchown(new, None, Some(group));
             Ok(())
@@ -49,7 +50,7 @@ pub(super) fn keep_owner(new: &File, replaced: &Metadata) -> io::Result<()> {
     }
 }
 
-/// The access control list (`system.posix_acl_access`) and everything else that listxattr(2) tells.
+/// Copies the access control list (`system.posix_acl_access`) and all else that listxattr(2) lists.
 fn copy_extended(old: &File, new: &File) -> io::Result<bool> {
     let (wanted, present) = (names(old)?, names(new)?);
     for name in &wanted {
@@ -64,7 +65,7 @@ fn copy_extended(old: &File, new: &File) -> io::Result<bool> {
         }
     }
     for name in present.iter().filter(|name| !wanted.contains(name)) {
-        // Such as a list that the directory gives to all new files.
+        // The directory may have a default access control list for new files.
         if fremovexattr(new, name.as_slice()).is_err() && !name.starts_with(b"security.") {
             return Ok(false);
         }
@@ -84,7 +85,7 @@ fn names(file: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
     }
 }
 
-/// Nothing where it has gone meanwhile, or cannot be read.
+/// The value of an attribute; `None` if it was removed meanwhile or cannot be read.
 fn value(file: impl AsFd, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let mut value = vec![0; MOST];
     match fgetxattr(file, name, &mut value) {

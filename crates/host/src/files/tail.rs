@@ -1,4 +1,4 @@
-//! The end of a log file, read backwards so that its size does not matter.
+//! Reads the end of a log file, whatever its size.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -6,12 +6,11 @@ use std::path::Path;
 
 const BLOCK: u64 = 16 * 1024;
 
-/// Lines longer than all of this are cut at their begin.
+/// The most bytes to read; a longer line lacks its begin.
 const MOST: u64 = 1024 * 1024;
 
-/// The last `count` lines of a file (read from its end, invalid UTF-8 replaced); empty where it does not exist or
-/// cannot be read, since a log tail only ever accompanies another message. A carriage return before the end of a line
-/// is not part of it.
+/// The last `count` lines of a file, with invalid UTF-8 replaced and carriage returns at the end of lines removed.
+/// Empty if the file does not exist or cannot be read, because the tail of a log only accompanies another message.
 pub fn tail(path: &Path, count: usize) -> Vec<String> {
     let Ok(mut file) = File::open(path) else { return Vec::new() };
     let Ok(end) = file.seek(SeekFrom::End(0)) else { return Vec::new() };
@@ -29,7 +28,7 @@ fn read_end(file: &mut (impl Read + Seek), end: u64, count: usize) -> Vec<u8> {
         }
         block.extend_from_slice(&taken);
         (taken, begin) = (block, from);
-        // One more than asked for: the newest line usually ends with a newline itself.
+        // One more newline than lines: the last line usually ends with one, too.
         if taken.iter().filter(|byte| **byte == b'\n').count() > count {
             break;
         }

@@ -1,13 +1,16 @@
-//! Tests of the file operations on a real filesystem.
+//! Tests on a real filesystem.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::ErrorClass;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::names::publish_by;
 use super::*;
+use crate::io_error::at_path;
 
 struct Directory(TempDir);
 
@@ -43,9 +46,9 @@ fn a_finished_directory_got_its_name_before_its_content_was_on_the_disk() {
     };
     publish_by(&sync, &partial, &finished).unwrap();
     assert!(synced.get() && finished.is_dir());
-    // What cannot be written to the disk gets no name.
+    // A directory that cannot be synced is not renamed.
     fs::create_dir(&partial).unwrap();
-    let broken = |path: &Path| Err(at_path("complete", path, &Errno::IO.into()));
+    let broken = |path: &Path| Err(at_path("sync", path, &Errno::IO.into()));
     let other = directory.path().join("other");
     assert!(publish_by(&broken, &partial, &other).is_err());
     assert!(!other.exists() && partial.exists());
@@ -67,20 +70,20 @@ fn writes_a_new_file_with_the_mode_and_leaves_nothing_else() {
 }
 
 #[test]
-fn keeps_the_mode_of_what_it_replaces() {
+fn preserves_the_mode_of_the_replaced_file() {
     let directory = Directory::new();
     let path = directory.path("file");
-    for kept in [0o600, 0o640, 0o664, 0o400] {
+    for old_mode in [0o600, 0o640, 0o664, 0o400] {
         fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(kept)).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(old_mode)).unwrap();
         write_atomic(&path, b"new", Mode::Keep).unwrap();
-        assert_eq!((mode(&path), fs::read(&path).unwrap().as_slice()), (kept, &b"new"[..]));
+        assert_eq!((mode(&path), fs::read(&path).unwrap().as_slice()), (old_mode, &b"new"[..]));
         fs::remove_file(&path).unwrap();
     }
 }
 
 #[test]
-fn keeps_the_owner_where_it_may() {
+fn preserves_the_owner_if_it_may() {
     if !rustix::process::geteuid().is_root() {
         return; // Only root can make a file of somebody else's.
     }
@@ -94,7 +97,7 @@ fn keeps_the_owner_where_it_may() {
 }
 
 #[test]
-fn a_reader_of_the_old_file_keeps_the_old_content() {
+fn a_reader_of_the_old_file_still_sees_the_old_content() {
     let directory = Directory::new();
     let path = directory.path("file");
     fs::write(&path, "old").unwrap();
@@ -106,7 +109,7 @@ fn a_reader_of_the_old_file_keeps_the_old_content() {
 }
 
 #[test]
-fn follows_links_to_the_file_and_keeps_them() {
+fn follows_links_and_leaves_them_in_place() {
     let directory = Directory::new();
     fs::create_dir(directory.path("real")).unwrap();
     fs::write(directory.path("real/file"), "old").unwrap();
@@ -123,7 +126,7 @@ fn follows_links_to_the_file_and_keeps_them() {
 }
 
 #[test]
-fn a_ring_of_links_is_a_error() {
+fn a_loop_of_links_is_an_error() {
     let directory = Directory::new();
     symlink("two", directory.path("one")).unwrap();
     symlink("one", directory.path("two")).unwrap();
@@ -132,7 +135,7 @@ fn a_ring_of_links_is_a_error() {
 }
 
 #[test]
-fn what_cannot_be_written_names_the_path() {
+fn an_error_of_writing_names_the_path() {
     let directory = Directory::new();
     let path = directory.path("absent/file");
     let error = write_atomic(&path, b"", Mode::Keep).unwrap_err();
@@ -149,12 +152,12 @@ fn a_device_is_not_replaced() {
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     symlink("socket", directory.path("link")).unwrap();
     let error = write_atomic(&directory.path("link"), b"", Mode::Keep).unwrap_err();
-    assert_eq!(error.why(), ["it is no ordinary file"]);
+    assert_eq!(error.why(), ["it is not a regular file"]);
     assert_eq!(directory.names(), ["link", "socket"]);
 }
 
 #[test]
-fn a_directory_without_permission_is_told_with_a_next_step() {
+fn a_directory_without_permission_is_an_error_with_a_next_step() {
     let directory = Directory::new();
     fs::create_dir(directory.path("closed")).unwrap();
     fs::set_permissions(directory.path("closed"), PermissionsExt::from_mode(0o555)).unwrap();
@@ -189,16 +192,16 @@ fn reading_tells_absence_from_failure() {
 }
 
 #[test]
-fn text_that_is_none_names_the_line() {
+fn text_that_is_not_utf_8_names_the_line() {
     let directory = Directory::new();
     fs::write(directory.path("file"), b"one\ntwo\nthr\xffee\n").unwrap();
     let error = read_text_optional(&directory.path("file")).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Config);
-    assert_eq!(error.why(), ["line 3 has bytes that are no text"]);
+    assert_eq!(error.why(), ["line 3 has bytes that are not UTF-8"]);
 }
 
 #[test]
-fn a_private_directory_is_private_also_when_it_was_not() {
+fn an_existing_directory_is_made_private() {
     let directory = Directory::new();
     create_private_dir(&directory.path("a/b")).unwrap();
     assert_eq!(mode(&directory.path("a/b")), 0o700);
@@ -212,18 +215,18 @@ fn a_private_directory_is_private_also_when_it_was_not() {
 }
 
 #[test]
-fn removes_everything_but_what_a_link_points_to() {
+fn removes_everything_but_the_target_of_a_link() {
     let directory = Directory::new();
     fs::create_dir_all(directory.path("tree/read-only")).unwrap();
     fs::write(directory.path("tree/read-only/file"), "").unwrap();
     fs::set_permissions(directory.path("tree/read-only"), PermissionsExt::from_mode(0o555)).unwrap();
-    fs::write(directory.path("kept"), "").unwrap();
-    symlink("kept", directory.path("link")).unwrap();
-    for name in ["tree", "link", "absent", "kept/below"] {
+    fs::write(directory.path("other"), "").unwrap();
+    symlink("other", directory.path("link")).unwrap();
+    for name in ["tree", "link", "absent", "other/below"] {
         remove(&directory.path(name)).unwrap();
     }
-    assert_eq!(directory.names(), ["kept"]);
-    remove(&directory.path("kept")).unwrap();
+    assert_eq!(directory.names(), ["other"]);
+    remove(&directory.path("other")).unwrap();
     assert!(directory.names().is_empty());
 }
 
@@ -239,7 +242,7 @@ fn renames_and_names_both_paths_when_it_cannot() {
 }
 
 #[test]
-fn a_link_is_made_and_what_has_its_name_is_kept() {
+fn a_link_is_created_and_never_replaces_anything() {
     let directory = Directory::new();
     let link = directory.path("kubeconfig.yaml");
     make_link(&link, Path::new(".kube/config")).unwrap();
@@ -252,7 +255,7 @@ fn a_link_is_made_and_what_has_its_name_is_kept() {
 }
 
 #[test]
-fn free_space_is_that_of_the_nearest_directory() {
+fn free_space_is_that_of_the_nearest_existing_parent() {
     let directory = Directory::new();
     assert!(free_space(&directory.path("not/there/yet")).unwrap() > 0);
     assert!(free_space(Path::new("relative-and-absent")).unwrap() > 0);
@@ -260,7 +263,7 @@ fn free_space_is_that_of_the_nearest_directory() {
 }
 
 #[test]
-fn an_exchange_is_a_rename_where_there_is_nothing_to_exchange() {
+fn an_exchange_with_a_free_name_is_a_rename() {
     let directory = Directory::new();
     for name in ["new", "other"] {
         fs::create_dir(directory.path(name)).unwrap();

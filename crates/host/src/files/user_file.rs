@@ -1,61 +1,60 @@
-//! Changing a file that belongs to the user: whatever it is beside its content stays, and whoever is killed leaves
-//! nothing beside it.
+//! Writes a file that belongs to the user: only its content changes, and a run that is killed leaves nothing beside it.
 //!
-//! It is replaced whole where a file in its place would be the same but for the content. Otherwise (a mount of its own,
-//! which container engines make of single files; a directory that cannot be written; other hard links; an owner or
-//! attributes that this user cannot give) it is written in place, with its former content kept until that is done.
+//! The file is replaced atomically if the new one can have the same metadata. Otherwise it is written in place, while a
+//! journal holds its former content: if it is a mount point (container engines mount single files), its directory is
+//! not writable, it has other hard links, or this user cannot set its owner or attributes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
 use model::Result;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::atomic::{directory_of, follow_links, present, replace, sync_directory_of};
-use super::journal::Journal;
-use super::{Mode, atomic, attributes};
+use super::atomic::{self, Mode, follow_links, present, replace};
+use super::attributes;
+use super::journal::{Journal, overwrite};
+use super::names::{directory_of, sync_directory_of};
 use crate::io_error::at_path;
 
-/// What is written anew in the directory for work has this name, for a moment.
+/// The name of the new file in the scratch directory, until it replaces the old one.
 const STAGED: &str = "user-file.tmp";
 
 /// How a file was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// Another file has its name now.
+    /// A new file has replaced it.
     Replaced,
-    /// It is the same file.
+    /// The same file was overwritten.
     InPlace,
 }
 
-/// A file of the user's that is to be written. The caller holds a lock, so that nobody else writes it or works in
-/// `scratch`.
+/// A file of the user that is to be written. The caller holds a lock, so that no other run writes it or uses `scratch`.
 #[derive(Debug, Clone, Copy)]
 pub struct UserFile<'a> {
-    /// Where it is.
+    /// The path.
     pub path: &'a Path,
-    /// Its name in messages; another one than `path` where that leads through an open directory (`/proc/self/fd/N/…`).
+    /// The path in messages. It differs from `path` if that is one from [`super::in_open_directory`].
     pub shown: &'a Path,
-    /// Whether a symbolic link is followed to the file that it leads to; otherwise it is an error.
+    /// Whether symbolic links are followed; if not, a link is an error.
     pub follow: bool,
-    /// A private directory of the tool's own, which is there: for the new content, and for the former one.
+    /// An existing private directory for the new content and the journal.
     pub scratch: &'a Path,
 }
 
 impl<'a> UserFile<'a> {
-    /// The one that `path` leads to.
+    /// The file at `path`, with symbolic links followed.
     pub fn new(path: &'a Path, scratch: &'a Path) -> Self {
         UserFile { path, shown: path, follow: true, scratch }
     }
 
-    /// Writes it; one that is not there is made with `mode`.
+    /// Writes the file; creates it with `mode` if it does not exist.
     ///
     /// # Errors
-    /// An error that names the path; the file is as it was then.
+    /// An error that names the path; the file is unchanged then.
     pub fn write(&self, bytes: &[u8], mode: Mode) -> Result<Written> {
         let failed = |path: &Path, error: &io::Error| at_path("write", path, error);
         let target = if self.follow { follow_links(self.path) } else { Ok(self.path.to_owned()) }
@@ -78,7 +77,7 @@ impl<'a> UserFile<'a> {
                 match stage(&temporary, target, bytes, mode) {
                     Ok(Staged::Done) => return Ok(Written::Replaced),
                     Ok(Staged::WouldDiffer) => break,
-                    // Of another filesystem: beside it, then.
+                    // The scratch directory is on another filesystem: try beside the file.
                     Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
                     Err(error) if forbids_replacing(&error) => break,
                     Err(error) => return Err(error),
@@ -95,7 +94,7 @@ impl<'a> UserFile<'a> {
         file.read_to_end(&mut former)?;
         let journal = Journal::begin(self.scratch, shown, &former, bytes)?;
         if let Err(error) = overwrite(&file, former.len(), bytes) {
-            // What had room before has room again.
+            // The former content fits, because it did before.
             overwrite(&file, bytes.len(), &former)?;
             journal.end()?;
             return Err(error);
@@ -106,17 +105,17 @@ impl<'a> UserFile<'a> {
         journal.end()
     }
 
-    /// Removes what runs that were killed left beside it.
+    /// Removes temporary files that killed runs left beside the file and in `scratch`.
     pub fn sweep(&self) {
         let target = if self.follow { follow_links(self.path) } else { Ok(self.path.to_owned()) };
         let target = target.unwrap_or_else(|_| self.path.to_owned());
         let directory = directory_of(&target);
-        let (Some(base), Ok(entries)) = (target.file_name(), fs::read_dir(directory)) else { return };
+        let (Some(own_name), Ok(entries)) = (target.file_name(), fs::read_dir(directory)) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let is_ours = name == temporary_name(&target) || is_of_a_former_version(&name, base);
+            let is_ours = name == temporary_name(&target) || is_of_a_former_version(&name, own_name);
             if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                // It is in nobody's way; the next run tries again.
+                // An error is harmless: the next run tries again.
                 let _ = fs::remove_file(directory.join(name));
             }
         }
@@ -124,21 +123,12 @@ impl<'a> UserFile<'a> {
     }
 }
 
-/// Writes in an order in which all that is new on the disk is there before anything old is overwritten.
-pub(super) fn overwrite(file: &File, former_length: usize, bytes: &[u8]) -> io::Result<()> {
-    let (head, tail) = bytes.split_at(former_length.min(bytes.len()));
-    file.write_all_at(tail, head.len() as u64)?;
-    file.write_all_at(head, 0)?;
-    file.set_len(bytes.len() as u64)?;
-    file.sync_all()
-}
-
 enum Staged {
     Done,
     WouldDiffer,
 }
 
-/// Writes a file without a name, which becomes `temporary` for a moment and then `target`.
+/// Writes an unnamed file, names it `temporary` and renames it to `target`.
 fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Result<Staged> {
     let old = File::open(target)?;
     match fs::remove_file(temporary) {
@@ -170,39 +160,33 @@ fn stage(temporary: &Path, target: &Path, bytes: &[u8], mode: Mode) -> io::Resul
     result
 }
 
-/// What says that the name cannot get another file, or that no file can be made: a mount (`EBUSY`), a directory that cannot
-/// be written, one of others' files only (sticky), no /proc to name a file through.
+/// Whether the error says that the file cannot be replaced: it is a mount point (`EBUSY`), its directory is not
+/// writable or has the sticky bit, or there is no /proc.
 fn forbids_replacing(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::BUSY | Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::XDEV | Errno::NOENT))
 }
 
-/// A hidden name that patterns for `.env` (`.env*`, `.env.*`) and for temporary files (`*.tmp`) match.
+/// A hidden name that ignore patterns for `.env` (`.env*`, `.env.*`) and for temporary files (`*.tmp`) match.
 fn temporary_name(target: &Path) -> OsString {
-    let base = target.file_name().unwrap_or_default();
-    let mut name = OsString::from(if base.as_encoded_bytes().starts_with(b".") { "" } else { "." });
-    name.push(base);
+    let own_name = target.file_name().unwrap_or_default();
+    let mut name = OsString::from(if own_name.as_encoded_bytes().starts_with(b".") { "" } else { "." });
+    name.push(own_name);
     name.push(".k3s-vm.tmp");
     name
 }
 
-/// `.NAME.PID-NUMBER.tmp`, which former versions wrote and [`super::write_atomic`] writes where it must.
-fn is_of_a_former_version(name: &OsStr, base: &OsStr) -> bool {
+/// Whether it is `.NAME.PID-NUMBER.tmp`, from a former version or from [`atomic::write_atomic`].
+fn is_of_a_former_version(name: &OsStr, own_name: &OsStr) -> bool {
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let name = name.as_encoded_bytes().strip_prefix(b".");
     let numbers = name
-        .and_then(|name| name.strip_prefix(base.as_encoded_bytes()))
+        .and_then(|name| name.strip_prefix(own_name.as_encoded_bytes()))
         .and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(b".tmp"));
     numbers.is_some_and(|numbers| {
         let mut parts = numbers.split(|byte| *byte == b'-');
         parts.next().is_some_and(is_number) && parts.next().is_some_and(is_number) && parts.next().is_none()
     })
-}
-
-/// The path of `name` in an open directory, which leads there whatever becomes of the directory's own name.
-pub fn in_open_directory(directory: &File, name: &str) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_second_taker_is_refused_and_told_the_holder() {
+fn a_second_lock_is_refused_with_the_name_of_the_holder() {
     let (_directory, path) = new_path();
     let held = acquire(&path, LONG).unwrap();
     let error = acquire(&path, Duration::ZERO).unwrap_err();
@@ -56,7 +56,7 @@ fn the_file_is_private_and_stays() {
     assert_eq!(std::fs::read(&path).unwrap(), b"");
 }
 
-/// Many at once take the lock, look that nobody else is inside, and remove the file, or its directory, before they let go.
+/// Threads take the lock, check that they are alone, and remove the file or its directory before they release it.
 #[test]
 fn a_lock_file_was_removed_while_others_waited_and_two_held_the_lock() {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -74,7 +74,7 @@ fn a_lock_file_was_removed_while_others_waited_and_two_held_the_lock() {
                         match acquire(path, Duration::from_millis(1)) {
                             Ok(held) => break held,
                             Err(error) if error.class() == ErrorClass::State => std::thread::yield_now(),
-                            // The directory went between its making and the file's.
+                            // The directory was moved before the file was created in it.
                             Err(error) => assert!(error.to_string().contains("No such file"), "{error}"),
                         }
                     };
@@ -114,7 +114,7 @@ fn a_lock_file_was_replaced_between_its_opening_and_the_lock_and_two_held_the_lo
 }
 
 #[test]
-fn who_waits_for_what_is_removed_meanwhile_gets_nothing() {
+fn a_wait_for_a_file_that_is_removed_meanwhile_returns_none() {
     let (directory, _) = new_path();
     let path = directory.path().join("image");
     let existing = |sharing, deadline| FileLock::acquire_existing(&path, sharing, "the guest image", deadline, &Silent);
@@ -138,7 +138,7 @@ fn who_waits_for_what_is_removed_meanwhile_gets_nothing() {
 }
 
 #[test]
-fn a_file_left_by_a_dead_holder_is_no_lock() {
+fn a_file_of_a_dead_holder_is_not_locked() {
     let (_directory, path) = new_path();
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "4711 k3s-vm start\nand more that an older version wrote\n").unwrap();
@@ -149,14 +149,14 @@ fn a_file_left_by_a_dead_holder_is_no_lock() {
 }
 
 #[test]
-fn the_deadline_is_told() {
+fn the_error_names_the_deadline() {
     let (_directory, path) = new_path();
     let _held = acquire(&path, LONG).unwrap();
     let error = acquire(&path, Duration::from_millis(30)).unwrap_err();
     assert_eq!(error.why(), ["it was not released within 30ms"]);
 }
 
-/// Hands on the notes.
+/// Sends the notes to a channel.
 struct Notes(mpsc::Sender<String>);
 
 impl EventSink for Notes {
@@ -168,7 +168,7 @@ impl EventSink for Notes {
 }
 
 #[test]
-fn a_waiter_says_so_once_and_gets_the_lock_when_it_is_free() {
+fn a_wait_emits_one_note_and_gets_the_lock_when_it_is_free() {
     let (_directory, path) = new_path();
     let held = acquire(&path, LONG).unwrap();
     let (notes, heard) = mpsc::channel();
@@ -188,7 +188,7 @@ fn a_waiter_says_so_once_and_gets_the_lock_when_it_is_free() {
 fn the_lock_dies_with_its_process() {
     let (_directory, path) = new_path();
     drop(acquire(&path, LONG).unwrap());
-    // flock(1) holds the lock until its program, cat, sees the end of its input.
+    // flock(1) holds the lock until cat reaches the end of its input.
     let mut holder = std::process::Command::new("flock")
         .arg(&path)
         .args(["-c", "echo locked; exec cat"])

@@ -1,4 +1,4 @@
-//! `/proc/net/tcp` and `tcp6` as values (proc(5), Documentation/networking/proc_net_tcp.rst). Pure.
+//! Parses `/proc/net/tcp` and `tcp6` (proc(5), Documentation/networking/proc_net_tcp.rst).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,12 +10,12 @@ const LISTEN: &str = "0A";
 pub(super) struct Listener {
     pub(super) address: IpAddr,
     pub(super) port: u16,
-    /// Number of the user that owns it.
+    /// The number of its user.
     pub(super) user: u32,
     pub(super) inode: u64,
 }
 
-/// The listeners of a table; the heading and lines of another form are passed over.
+/// The listeners in a table. The heading and lines of another form are ignored.
 pub(super) fn listeners(table: &str) -> impl Iterator<Item = Listener> {
     table.lines().filter_map(listener)
 }
@@ -33,7 +33,7 @@ fn listener(line: &str) -> Option<Listener> {
     })
 }
 
-/// The kernel prints each 32 bits of an address, which are in network order in memory, as a number of the machine.
+/// Parses an address. The kernel prints its 32-bit words, which are in network order, as numbers in host order.
 fn address(hex: &str) -> Option<IpAddr> {
     if !hex.is_ascii() {
         return None;
@@ -55,7 +55,7 @@ fn address(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// The inode in the text of a link of `/proc/PID/fd` ("socket:[12345]"), if it is a socket.
+/// The inode in a link of `/proc/PID/fd` ("socket:[12345]"); `None` if it is not a socket.
 pub(super) fn socket_inode(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_over_what_is_cut_off() {
+    fn ignores_truncated_lines() {
         for line in ["", "0:", "0: 0100007F:192B 00000000:0000 0A", "0: XX:192B 0:0 0A 0 0 0 0 0 0"] {
             assert_eq!(listener(line), None, "{line:?}");
         }
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_breaks_it(table in "[ 0-9A-F:\n\u{e9}]{0,200}") {
+        fn arbitrary_tables_do_not_panic(table in "[ 0-9A-F:\n\u{e9}]{0,200}") {
             let _ = listeners(&table).count();
         }
     }

@@ -1,6 +1,6 @@
-//! `/proc/PID/stat` as a value (proc(5)). Pure.
+//! Parses `/proc/PID/stat` (proc(5)).
 
-/// The fields that matter here.
+/// The fields that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// Field 3: R, S, D, Z, T and so on.
@@ -12,10 +12,10 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Reads the line; nothing where it is not of that form.
+    /// Parses the line; `None` if it has another form.
     ///
-    /// Field 2 is the program's name in parentheses, which may itself hold blanks, newlines and parentheses; the last
-    /// closing one ends it. It need not be UTF-8.
+    /// Field 2 is the program's name in parentheses. The name may contain blanks, newlines and parentheses and need not
+    /// be UTF-8; the last closing parenthesis ends it.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let name_end = line.iter().rposition(|byte| *byte == b')')?;
         let rest = std::str::from_utf8(&line[name_end + 1..]).ok()?;
@@ -31,7 +31,7 @@ impl Stat {
         }
     }
 
-    /// Whether it has ended and only waits to be reaped.
+    /// Whether the process has ended and only has to be reaped.
     pub fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_dead() {
+    fn zombies_and_dead_processes_have_ended() {
         for (state, dead) in [('Z', true), ('X', true), ('S', false), ('T', false), ('D', false), ('R', false)] {
             assert_eq!(Stat { state, group: 1, start_ticks: 1 }.is_dead(), dead, "{state}");
         }

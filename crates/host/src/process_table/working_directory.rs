@@ -1,33 +1,31 @@
-//! Where a process works: the directory itself, whatever it is called by now.
-//!
-//! A path in a command line is a word that anybody can write; the working directory is what the kernel says.
+//! The working directory of a process, as the kernel reports it. A path in a command line proves nothing.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What the kernel writes behind the name of a directory that was removed (proc(5), `/proc/PID/cwd`).
+/// The suffix that the kernel adds to the name of a removed directory (proc(5), `/proc/PID/cwd`).
 const REMOVED: &[u8] = b" (deleted)";
 
 /// The working directory of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkingDirectory {
-    /// It is there, under this name.
+    /// It exists.
     At {
-        /// Its present name: that of a directory which was moved is the new one.
+        /// Its present path, the new one if it was moved.
         path: PathBuf,
         /// Device and inode.
         inode: (u64, u64),
     },
     /// It was removed.
     Removed,
-    /// It cannot be told: another user's process, or one that sees other mounts (a container).
+    /// It is unknown: the process is another user's, or is in another mount namespace (a container).
     Unseen,
 }
 
 impl WorkingDirectory {
-    /// Whether it is `directory`, by whatever path that is named.
+    /// Whether it is the directory at `directory`, whichever path leads there.
     pub fn is(&self, directory: &Path) -> bool {
         match self {
             WorkingDirectory::At { inode: own, .. } => inode(directory) == Some(*own),
@@ -36,9 +34,9 @@ impl WorkingDirectory {
     }
 }
 
-/// The working directory of a process.
+/// The working directory of the process `pid`.
 pub fn working_directory(pid: u32) -> WorkingDirectory {
-    let process = super::directory(pid);
+    let process = PathBuf::from(format!("/proc/{pid}"));
     let mounts = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
     let same_mounts = mounts(&process).is_some_and(|theirs| mounts(Path::new("/proc/self")) == Some(theirs));
     let link = process.join("cwd");

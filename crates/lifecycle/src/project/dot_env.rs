@@ -74,6 +74,6 @@ mod tests {
         assert_eq!(read_bytes(&file).expect("no error").as_deref(), Some(&b"NAME=gr\xfcn\n"[..]));
         std::fs::write(&file, b"A=1\nB=\0\n").expect("written");
         let error = read(&file).expect_err("a refusal");
-        assert_eq!(error.why(), ["line 2 has a NUL, which no text has"]);
+        assert_eq!(error.why(), ["line 2 has a NUL byte"]);
     }
 }

@@ -1,36 +1,33 @@
-//! The text of `.k3s-vm/config.toml`: its values with their lines, and everything that is wrong with its form.
+//! Parses `.k3s-vm/config.toml` into values with their lines, and reports mistakes of form.
 //!
-//! It knows which keys there are, not which values are good.
+//! It knows the keys and the TOML types of their values, not which values are valid.
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::key::{self, Kind};
-use super::source::{Origin, Raw, Sourced};
-use super::{ContainerImage, key::Key};
+use super::key::{self, Key};
+use super::source::{Origin, Sourced};
+use super::toml_value::{Mistakes, misfit, raw};
+use super::values::ContainerImage;
 use super::{container_image, nearest};
 
-/// What the file says.
+/// The parsed file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Document {
     values: Vec<(&'static str, Sourced)>,
-    /// The container images with the place of the first.
+    /// The container images, and where the first one stands.
     pub(super) images: Option<(Origin, Vec<ContainerImage>)>,
     /// Mistakes of form: syntax, unknown keys, values of another type.
     pub(super) mistakes: Vec<String>,
 }
 
-/// Mistakes with the bytes at which they stand, to be told in the order of the file.
-pub(super) type Found = Vec<(usize, String)>;
-
 impl Document {
-    /// Reads `text`; `shown` is the file's name in messages.
+    /// Parses `text`; `shown` is the file's name in messages.
     pub(super) fn parse(shown: &str, text: &str) -> Self {
         let place = Place { shown, text };
         let mut document = Document::default();
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            // What a broken file says is guesswork.
+            // The values of a file with syntax errors are guesswork.
             document.mistakes = errors
                 .iter()
                 .map(|error| {
@@ -39,11 +36,11 @@ impl Document {
                 .collect();
             return document;
         }
-        let mut found = Found::new();
-        document.section(&place, "", table.get_ref(), &mut found);
-        found.sort_by_key(|(byte, _)| *byte);
+        let mut mistakes = Mistakes::new();
+        document.section(&place, "", table.get_ref(), &mut mistakes);
+        mistakes.sort_by_key(|(byte, _)| *byte);
         document.mistakes =
-            found.into_iter().map(|(byte, mistake)| format!("{}: {mistake}", place.line(byte))).collect();
+            mistakes.into_iter().map(|(byte, mistake)| format!("{}: {mistake}", place.line(byte))).collect();
         document
     }
 
@@ -52,70 +49,37 @@ impl Document {
         self.values.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value.clone())
     }
 
-    fn section(&mut self, place: &Place<'_>, section: &str, table: &DeTable<'_>, found: &mut Found) {
+    fn section(&mut self, place: &Place<'_>, section: &str, table: &DeTable<'_>, mistakes: &mut Mistakes) {
         for (name, value) in table {
             let path =
                 if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
             let at = name.span().start;
             let origin = || Origin::File(place.line(at));
             if path == key::IMAGES {
-                let images = container_image::read(value, found);
+                let images = container_image::read(value, mistakes);
                 self.images = Some((origin(), images));
             } else if let Some(key) = key::find(&path) {
                 match raw(key.kind, value) {
                     Some(raw) => self.values.push((key.name, Sourced { origin: origin(), raw })),
-                    None => found.push((at, unfit(key, value))),
+                    None => mistakes.push((at, misfit(key, value))),
                 }
             } else if section.is_empty() && !key::names_in(&path).is_empty() {
                 match value.get_ref().as_table() {
-                    Some(table) => self.section(place, &path, table, found),
-                    None => found.push((at, format!("{path} is a section: [{path}]"))),
+                    Some(table) => self.section(place, &path, table, mistakes),
+                    None => mistakes.push((at, format!("{path} is a section: [{path}]"))),
                 }
             } else {
-                let known = match key::written_now(&path) {
+                let known = match key::current_name(&path) {
                     Some(key) => format!("; it is written {key}"),
                     None => nearest::hint(name.get_ref(), key::names_in(section).into_iter()),
                 };
-                found.push((at, format!("{path}: there is no such key{known}")));
+                mistakes.push((at, format!("{path}: there is no such key{known}")));
             }
         }
     }
 }
 
-/// What is wrong with a value of another type, and how it is written where that can be told.
-fn unfit(key: &Key, value: &Spanned<DeValue<'_>>) -> String {
-    let mistake = format!("{} must be {}", key.name, key.kind.toml());
-    match (key.kind, value.get_ref()) {
-        (Kind::Switch, DeValue::String(text)) => match key::switch_word(text) {
-            Some(switch) => format!("{mistake}: write {} = {switch}", key.name),
-            None => mistake,
-        },
-        _ => mistake,
-    }
-}
-
-/// The value as text, where it has the type of its kind.
-fn raw(kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<Raw> {
-    match (kind, value.get_ref()) {
-        (Kind::Port | Kind::Count(..), DeValue::Integer(number)) => {
-            let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
-            Some(Raw::Text(number.to_string()))
-        }
-        (Kind::Switch, DeValue::Boolean(switch)) => Some(Raw::Text(switch.to_string())),
-        (Kind::List, DeValue::Array(_)) => texts(value).map(Raw::List),
-        (Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text, DeValue::String(text)) => {
-            Some(Raw::Text(text.to_string()))
-        }
-        _ => None,
-    }
-}
-
-/// The texts of a list that has nothing else.
-pub(super) fn texts(value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
-    value.get_ref().as_array()?.iter().map(|entry| entry.get_ref().as_str().map(str::to_owned)).collect()
-}
-
-/// Tells places in the file.
+/// Formats places in the file for messages.
 struct Place<'a> {
     shown: &'a str,
     text: &'a str,

@@ -1,16 +1,16 @@
-//! Changes of the text of `.k3s-vm/config.toml` that keep its comments and its layout.
+//! Edits the text of `.k3s-vm/config.toml`, preserving its comments and its layout.
 //!
-//! Pure: whoever calls reads and writes the file, and has read the text as a configuration before.
+//! Pure: the caller reads and writes the file, and has checked before that the text is a valid configuration.
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
-use super::PortForward;
+use super::port_forward::PortForward;
 use crate::{Error, ErrorClass, Result};
 
-/// The text with the list `ports.forwards` changed by `change`.
+/// Returns the text with the list `ports.forwards` changed by `change`.
 ///
 /// # Errors
-/// A Config error where the text is no TOML, or the list stands where it cannot be changed.
+/// A Config error if the text is not TOML, or `ports` or the list has another type.
 pub fn change_forwards(text: &str, change: impl FnOnce(&mut Vec<PortForward>)) -> Result<String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         Error::new(ErrorClass::Config, "the configuration cannot be changed").because(error.message())
@@ -23,7 +23,7 @@ pub fn change_forwards(text: &str, change: impl FnOnce(&mut Vec<PortForward>)) -
         }
         Item::Table(table)
     });
-    let unknown = || Error::new(ErrorClass::Config, "ports.forwards in .k3s-vm/config.toml is not understood");
+    let unknown = || Error::new(ErrorClass::Config, "ports.forwards in .k3s-vm/config.toml is not a list");
     let ports = ports.as_table_like_mut().ok_or_else(unknown)?;
     let list = ports.entry("forwards").or_insert_with(|| Item::Value(Value::Array(Array::new())));
     let list = list.as_array_mut().ok_or_else(unknown)?;
@@ -33,7 +33,7 @@ pub fn change_forwards(text: &str, change: impl FnOnce(&mut Vec<PortForward>)) -
     change(&mut after);
     list.retain(|value| read(value).is_none_or(|forward| after.contains(&forward)));
     for forward in after.iter().filter(|forward| !before.contains(forward)) {
-        // Each on a line of its own stays so, and a comment behind the last one stays with that.
+        // If each entry has a line of its own, so does the new one. A comment after the last entry stays with it.
         let before_last = list.iter().last().and_then(|last| last.decor().prefix()?.as_str());
         let indent = before_last.and_then(|prefix| prefix.rsplit_once('\n')).map(|(_, indent)| indent.to_owned());
         match indent {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forward_comes_and_goes_and_all_else_stays() {
+    fn a_forward_is_added_and_removed_and_the_rest_stays() {
         for (before, after) in [
             ("", "[ports]\nforwards = [\"8080:80\"]\n"),
             (
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_told() {
+    fn a_value_that_is_not_a_list_is_an_error() {
         assert_eq!(change_forwards("ports = 1", |_| ()).unwrap_err().class(), ErrorClass::Config);
         assert_eq!(change_forwards("[[[", |_| ()).unwrap_err().class(), ErrorClass::Config);
     }

@@ -1,6 +1,6 @@
-//! The section `[k3s]` of the configuration: which K3s release runs in the guest, and where it comes from.
+//! The section `[k3s]` of the configuration: the K3s release of the guest, and where it is downloaded from.
 //!
-//! It reads texts; what a channel leads to is asked elsewhere.
+//! It only reads texts; the release of a channel is looked up elsewhere.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use super::nearest::hint;
 pub struct K3sConfig {
     /// A channel or an exact version.
     pub version: K3sVersion,
-    /// The base address of a mirror of the releases, instead of their own host.
+    /// The base URL of a mirror of the releases.
     pub mirror: Option<String>,
-    /// A K3s program on this host instead of a released one, relative to the project.
+    /// A K3s binary on this host instead of a release, relative to the project.
     pub binary: Option<String>,
     /// An archive of container images for `binary`, relative to the project.
     pub images: Option<String>,
-    /// Whether its container images are part of the guest image; otherwise the guest fetches them.
+    /// Whether K3s's container images are part of the guest image; otherwise the guest pulls them.
     pub airgap: bool,
-    /// What K3s brings and this cluster leaves out (`traefik`, `servicelb`, …).
+    /// Packaged components to leave out (`traefik`, `servicelb`, …).
     pub disable: Vec<String>,
 }
 
@@ -36,13 +36,14 @@ impl Default for K3sConfig {
     }
 }
 
-/// What K3s brings and can leave out (`k3s server --help`, `--disable`).
+/// The packaged components that K3s can leave out (`--disable` of `k3s server --help`).
 pub const COMPONENTS: [&str; 6] = ["coredns", "servicelb", "traefik", "local-storage", "metrics-server", "runtimes"];
 
 impl K3sConfig {
-    /// A line for each word of `disable` that K3s does not know: it ignores it without a word, and what was meant runs.
+    /// A warning for each word of `disable` that K3s does not know. K3s ignores such a word silently, so that the
+    /// component runs.
     pub fn unknown_components(&self) -> Vec<String> {
-        // K3s takes several in one word, too.
+        // K3s also takes several in one word.
         let words = self.disable.iter().flat_map(|word| word.split(',')).map(str::trim);
         let unknown = words.filter(|word| !COMPONENTS.contains(word));
         unknown
@@ -55,12 +56,12 @@ impl K3sConfig {
     }
 }
 
-/// Which release is wanted.
+/// The wanted K3s release.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum K3sVersion {
-    /// The release that a channel of the release server leads to: `stable`, `latest`, `testing`, or a minor version as `v1.33`.
+    /// The release of a channel: `stable`, `latest`, `testing`, or a minor version such as `v1.33`.
     Channel(String),
-    /// This release: `v1.33.5+k3s1`.
+    /// An exact release: `v1.33.5+k3s1`.
     Exact(String),
 }
 
@@ -79,10 +80,10 @@ impl fmt::Display for K3sVersion {
 }
 
 impl K3sVersion {
-    /// Reads `stable`, `latest`, `testing`, `v1.33` (channels) or `v1.33.5+k3s1` (a release; pre-releases as `v1.34.0-rc1+k3s1`).
+    /// Reads a channel (`stable`, `latest`, `testing`, `v1.33`) or a release (`v1.33.5+k3s1`, `v1.34.0-rc1+k3s1`).
     ///
     /// # Errors
-    /// What is possible, as text.
+    /// A text that says what is possible.
     pub fn parse(text: &str) -> Result<Self, String> {
         if matches!(text, "stable" | "latest" | "testing") {
             return Ok(K3sVersion::Channel(text.to_owned()));
@@ -100,7 +101,7 @@ impl K3sVersion {
 
 const WANTED: &str = "neither a channel (stable, latest, v1.33) nor a version (v1.33.5+k3s1)";
 
-/// Whether `text` names a release as its tag does: `v1.33.5+k3s1`, `v1.34.0-rc1+k3s1`.
+/// Whether `text` is the tag of a release: `v1.33.5+k3s1`, `v1.34.0-rc1+k3s1`.
 pub fn is_release(text: &str) -> bool {
     let Some((version, build)) = text.strip_prefix('v').and_then(|rest| rest.split_once("+k3s")) else { return false };
     let (numbers, candidate) = match version.split_once("-rc") {
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told_what_is_possible() {
+    fn anything_else_is_refused_with_what_is_possible() {
         for text in [
             "",
             "v",
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_with_a_mistake_in_its_name_ran_on_without_a_word() {
+    fn a_misspelt_component_was_ignored_silently() {
         let of = |words: &[&str]| {
             let disable = words.iter().map(|word| (*word).to_owned()).collect();
             K3sConfig { disable, ..K3sConfig::default() }.unknown_components()
@@ -181,9 +182,9 @@ mod tests {
     }
 
     proptest! {
-        /// It becomes part of addresses and file names.
+        /// The version becomes part of URLs and file names.
         #[test]
-        fn what_is_accepted_is_harmless_in_an_address_and_shown_as_it_was_typed(text in "[a-z0-9.+/%-]{0,24}|\\PC{0,12}") {
+        fn what_is_accepted_is_harmless_in_a_url_and_shown_as_typed(text in "[a-z0-9.+/%-]{0,24}|\\PC{0,12}") {
             if let Ok(version) = K3sVersion::parse(&text) {
                 prop_assert_eq!(version.to_string(), text.clone());
                 prop_assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || ".+-".contains(c)));

@@ -1,16 +1,15 @@
-//! The table of all keys of the configuration: names, kinds, defaults, flags and what each is for.
+//! The table of all keys of the configuration: name, kind of value, default and description.
 //!
-//! Everything that lists keys follows from it: reading the file, the variables, `config show`, the JSON Schema. It
-//! reads nothing itself.
+//! Everything that lists keys uses it: the reader of the file, the variables, `config show`, the JSON Schema.
 
-/// What a key's value looks like.
+/// The kind of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A TCP port.
     Port,
-    /// A number from the first to the second.
+    /// A number; the first and the last that are allowed.
     Count(u32, u32),
-    /// A size in bytes with a unit, at least so many bytes, a whole number of MiB.
+    /// A size with a unit, a whole number of MiB; the least number of bytes that is allowed.
     Size(u64),
     /// A duration with a unit.
     Duration,
@@ -18,22 +17,22 @@ pub enum Kind {
     Address,
     /// One of these words; the first is the default.
     Choice(&'static [&'static str]),
-    /// Any text but an empty one.
+    /// A text that is not empty.
     Text,
-    /// Yes or no: `true` or `false`.
+    /// `true` or `false`.
     Switch,
-    /// A list of texts; in a flag or variable, with commas between them.
+    /// A list of texts, separated by commas in a flag or variable.
     List,
 }
 
 impl Kind {
-    /// What the kind of the TOML value is called.
+    /// The TOML type of the value, for messages.
     pub(super) fn toml(self) -> &'static str {
         match self {
             Kind::Port | Kind::Count(..) => "a number without quotes",
-            Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => "a text in quotes",
+            Kind::Size(_) | Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => "a string in quotes",
             Kind::Switch => "true or false without quotes",
-            Kind::List => "a list of texts, such as [\"one\", \"two\"]",
+            Kind::List => "a list of strings, such as [\"one\", \"two\"]",
         }
     }
 }
@@ -41,13 +40,13 @@ impl Kind {
 /// A key of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// Its name, with a dot between section and key.
+    /// The name, with a dot between section and key.
     pub name: &'static str,
-    /// What its value looks like.
+    /// The kind of its value.
     pub kind: Kind,
-    /// Its value where nobody sets it, as it would be written in a flag; nothing where there is none.
+    /// The default, as it would be written in a flag.
     pub default: Option<&'static str>,
-    /// What it is for.
+    /// The description for users.
     pub about: &'static str,
 }
 
@@ -59,11 +58,11 @@ impl Key {
     }
 }
 
-/// What the names of all variables begin with.
+/// The prefix of all variables.
 pub const VARIABLE_PREFIX: &str = "K3S_VM_";
-/// The version of the format.
+/// The version of the file's format.
 pub const VERSION: u32 = 1;
-/// The key of the container images, which is a list of tables and stands in the file alone.
+/// The key of the container images, a list of tables that only the file can have.
 pub const IMAGES: &str = "images";
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -71,18 +70,18 @@ const GIB: u64 = 1024 * 1024 * 1024;
 /// All keys but [`IMAGES`], in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     key("version", Kind::Count(VERSION, VERSION), "1", "Version of this file's format"),
-    key("pool", Kind::Count(0, 64), "0", "How many paused forks are kept ready for `run`"),
+    key("pool", Kind::Count(0, 64), "0", "How many paused forks are ready for `run`"),
     key(
         "templates",
         Kind::Switch,
         "true",
-        "Whether a Ready cluster is kept, from which reset, clone and run begin; false: they boot",
+        "Whether templates are made, from which reset, clone and run start; false: they boot",
     ),
     Key {
         name: "auto_pause",
         kind: Kind::Duration,
         default: None,
-        about: "Pause the VM when nothing has been connected for so long, such as 10m; the next connection wakes it",
+        about: "Pause the VM after so long without a connection, such as 10m; the next connection wakes it",
     },
     key("ports.api", Kind::Port, "6443", "Host port of the Kubernetes API"),
     key("ports.ssh", Kind::Port, "2666", "Host port of the guest's sshd"),
@@ -117,7 +116,7 @@ pub const KEYS: &[Key] = &[
         "image.provider",
         Kind::Choice(&["auto", "nix", "debian", "prebuilt"]),
         "auto",
-        "Who makes the guest image: auto is nix where Nix is installed and can make it, else debian",
+        "What builds the guest image: auto is nix where Nix is installed and can build it, else debian",
     ),
     key(
         "image.distribution",
@@ -183,13 +182,18 @@ pub const KEYS: &[Key] = &[
         name: "apply.name",
         kind: Kind::Text,
         default: None,
-        about: "What the project is called in a cluster that it shares with others; nothing is pruned there without it",
+        about: "The project's name in a cluster that it shares with others; nothing is pruned there without it",
     },
-    key("limits.saved", Kind::Size(GIB), "20GiB", "What templates and snapshots of the project may take on the disk"),
-    key("timeouts.start", Kind::Duration, "15m", "From QEMU's start to the answering web application"),
-    key("timeouts.stop", Kind::Duration, "1m", "The clean part of `stop`, after which QEMU is ended"),
+    key("limits.saved", Kind::Size(GIB), "20GiB", "Disk space for the templates and snapshots of the project"),
+    key("timeouts.start", Kind::Duration, "15m", "From the start of QEMU until the web application answers"),
+    key("timeouts.stop", Kind::Duration, "1m", "The clean shutdown of `stop`, after which QEMU is killed"),
     key("timeouts.build", Kind::Duration, "1h", "The build of a guest image"),
-    key("timeouts.restore", Kind::Duration, "2m", "Until a cluster that was kept in RAM answers again; then it boots"),
+    key(
+        "timeouts.restore",
+        Kind::Duration,
+        "2m",
+        "Until a restored cluster answers; after that it boots from the disk",
+    ),
     key(
         "timeouts.lock",
         Kind::Duration,
@@ -200,20 +204,20 @@ pub const KEYS: &[Key] = &[
         "timeouts.save",
         Kind::Duration,
         "2m",
-        "Until RAM and state of a VM are saved: `stop`, `snapshot save`, templates",
+        "Until the RAM and device state of a VM are saved: `stop`, `snapshot save`, templates",
     ),
-    key("timeouts.disk", Kind::Duration, "10m", "The merging of a disk's layers, once there are too many"),
+    key("timeouts.disk", Kind::Duration, "10m", "The merging of a disk's backing files, once there are too many"),
     key("timeouts.container_build", Kind::Duration, "30m", "The `build` of one container image of [[images]]"),
-    key("timeouts.load", Kind::Duration, "15m", "Until the guest has taken over one archive of container images"),
+    key("timeouts.load", Kind::Duration, "15m", "Until the guest has imported one archive of container images"),
     key("timeouts.install", Kind::Duration, "45m", "The installation of packages on the host, after consent"),
-    key("timeouts.kvm_test", Kind::Duration, "15s", "The guest that proves KVM: from QEMU's start to its line"),
+    key("timeouts.kvm_test", Kind::Duration, "15s", "The self-test of KVM"),
 ];
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
     Key { name, kind, default: Some(default), about }
 }
 
-/// What a word means that people write for `true` and `false`.
+/// Reads the words that people write for `true` and `false`.
 pub(super) fn switch_word(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "on" | "yes" => Some(true),
@@ -222,29 +226,29 @@ pub(super) fn switch_word(text: &str) -> Option<bool> {
     }
 }
 
-/// Names that keys had once, with those of now.
+/// Former names of keys, with the current ones.
 const RENAMED: [(&str, &str); 2] = [("image.folder", "image.directory"), ("web.folder", "web.directory")];
 
-/// How the key `name` is written now, where it has a dash or a capital, or had this name once.
-pub(super) fn written_now(name: &str) -> Option<&'static str> {
+/// The current name of the key `name`, which has a dash or a capital in it or is a former name.
+pub(super) fn current_name(name: &str) -> Option<&'static str> {
     let plain = name.replace('-', "_").to_ascii_lowercase();
     let renamed = RENAMED.iter().find(|(former, _)| *former == plain).map(|(_, now)| *now);
     renamed.or_else(|| find(&plain).map(|key| key.name))
 }
 
-/// The variable that takes the place of `variable`, where that set a key that has another name now.
-pub(super) fn variable_now(variable: &str) -> Option<String> {
+/// The current name of `variable`, which belongs to the former name of a key.
+pub(super) fn current_variable(variable: &str) -> Option<String> {
     let former = |name: &str| format!("{VARIABLE_PREFIX}{}", name.replace('.', "_").to_ascii_uppercase());
     let (_, now) = RENAMED.iter().find(|(name, _)| former(name) == variable)?;
     find(now).map(Key::variable)
 }
 
-/// The key of this name.
+/// The key `name`.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The names of what may stand in `section` (empty for the top): keys, and at the top the sections, too.
+/// The names of the keys in `section`. At the top, where `section` is empty, the sections belong to them.
 pub(super) fn names_in(section: &str) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
     for key in KEYS {

@@ -1,21 +1,21 @@
-//! Which nixpkgs a NixOS guest is made from, where it is not the pinned one. Pure.
+//! The nixpkgs from which a NixOS guest is built, instead of the pinned one.
 
-/// A nixpkgs of the user's.
+/// A nixpkgs that the user chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nixpkgs {
     /// A directory, relative to the project.
     Directory(String),
-    /// The address of an archive.
+    /// The URL of an archive.
     Archive(String),
     /// The newest archive of a channel: `nixos-26.05`.
     Channel(String),
 }
 
 impl Nixpkgs {
-    /// Reads `channel:nixos-26.05`, an address, or a path that has a slash or is one dot.
+    /// Reads `channel:NAME`, a URL, or a path, which has a slash or is `.` or `..`.
     ///
     /// # Errors
-    /// What is possible, as text.
+    /// A text that says what is possible.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(name) = text.strip_prefix("channel:") {
             let legal = !name.is_empty()
@@ -23,7 +23,7 @@ impl Nixpkgs {
                 && !name.starts_with('.');
             return match legal {
                 true => Ok(Nixpkgs::Channel(name.to_owned())),
-                false => Err("no channel has such a name; one is nixos-26.05".to_owned()),
+                false => Err("not the name of a channel such as nixos-26.05".to_owned()),
             };
         }
         if ["https://", "http://", "file://"].iter().any(|scheme| text.starts_with(scheme)) {
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_addresses_and_channels_are_told_apart() {
+    fn directories_urls_and_channels_are_told_apart() {
         for (text, expected) in [
             ("/home/me/nixpkgs", Nixpkgs::Directory("/home/me/nixpkgs".to_owned())),
             ("./nixpkgs", Nixpkgs::Directory("./nixpkgs".to_owned())),
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told_what_is_possible() {
+    fn anything_else_is_refused() {
         for text in ["nixos-26.05", "nixpkgs", "channel:", "channel:a/b", "channel:..", "channel:a\"b", "ftp:x"] {
             assert!(Nixpkgs::parse(text).is_err(), "{text}");
         }

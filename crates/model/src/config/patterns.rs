@@ -1,33 +1,33 @@
-//! Names by pattern: `*` stands for any letters, `?` for one, a leading `!` leaves out what it matches.
+//! Patterns of names: `*` matches any text, `?` one character; a leading `!` excludes what the pattern matches.
 
 use wildmatch::WildMatch;
 
-/// Which names are meant.
+/// A selection of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patterns(Vec<String>);
 
 impl Patterns {
-    /// All names that one of `patterns` matches and none that begins with `!`. Where all begin with `!`, every name
-    /// is meant that none of them leaves out.
+    /// Selects all names that one of `patterns` matches, except those that a pattern with `!` excludes. If all patterns
+    /// begin with `!`, selects every name that none of them excludes.
     pub fn new(patterns: Vec<String>) -> Self {
         Patterns(patterns)
     }
 
-    /// Every name.
+    /// Selects every name.
     pub fn all() -> Self {
         Patterns(vec!["*".to_owned()])
     }
 
-    /// Whether one of the ways to write a name is meant and none of them left out.
+    /// Whether a name is selected. `names` are the ways to write it: one must be selected and none excluded.
     pub fn matches(&self, names: &[&str]) -> bool {
         let matched = |pattern: &str| names.iter().any(|name| WildMatch::new(pattern).matches(name));
-        let left_out = self.0.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(matched);
-        let mut meant = self.0.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
-        let meant = match meant.peek() {
+        let excluded = self.0.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(matched);
+        let mut selected = self.0.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
+        let selected = match selected.peek() {
             None => !self.0.is_empty(),
-            Some(_) => meant.any(|pattern| matched(pattern)),
+            Some(_) => selected.any(|pattern| matched(pattern)),
         };
-        meant && !left_out
+        selected && !excluded
     }
 }
 
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_meant_unless_left_out() {
+    fn names_are_selected_unless_excluded() {
         for (patterns, name, expected) in [
             (&["*"][..], "web", true),
             (&["web", "api-*"], "api-1", true),

@@ -1,4 +1,4 @@
-//! Reads the values of keys from all sources and collects what is wrong with them, so that the user sees all of it.
+//! Reads the values of keys from all sources and collects the mistakes, so that the user sees all of them at once.
 //!
 //! It knows kinds of values, not what they are for.
 
@@ -17,13 +17,13 @@ const MIB: u64 = 1024 * 1024;
 pub(super) struct Reader<'a> {
     pub(super) overrides: &'a Overrides,
     pub(super) document: &'a Document,
-    /// `WEB_PORT` with the name of its file.
+    /// The value of `WEB_PORT` and the name of its file.
     pub(super) web_port: Option<(&'a str, &'a str)>,
     pub(super) mistakes: Vec<String>,
 }
 
 impl Reader<'_> {
-    /// What counts for a key.
+    /// The value of a key, from the source that takes precedence.
     pub(super) fn sourced(&self, key: &Key) -> Option<Sourced> {
         let dot_env = || {
             let (text, file) = self.web_port.filter(|_| key.name == "ports.web")?;
@@ -32,7 +32,7 @@ impl Reader<'_> {
         self.overrides.get(key).or_else(|| self.document.get(key)).or_else(dot_env).or_else(|| source::default(key))
     }
 
-    /// The origin of what counts for a key, as a name for it in messages.
+    /// The name of a key in messages: that of the variable if the value comes from `.env`.
     pub(super) fn label(&self, name: &str) -> String {
         match find(name).and_then(|key| self.sourced(key)).map(|sourced| sourced.origin) {
             Some(Origin::DotEnv(_)) => WEB_PORT.to_owned(),
@@ -81,7 +81,7 @@ impl Reader<'_> {
 
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
         self.parse(name, |text| match humantime::parse_duration(text) {
-            // Only a lock can be asked for without waiting.
+            // Only a lock can be requested without waiting.
             Ok(duration) if duration.is_zero() && name != "timeouts.lock" => Err("must be more than zero".to_owned()),
             Ok(duration) => Ok(duration),
             Err(_) => Err("not a duration such as \"90s\" or \"15m\"".to_owned()),
@@ -103,7 +103,7 @@ impl Reader<'_> {
         })
     }
 
-    /// One of `choices`, by the words of the key in their order.
+    /// One of `choices`, which have the order of the key's words.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[T]) -> Option<T> {
         let words = match find(name).map(|key| key.kind) {
             Some(Kind::Choice(words)) => words,
@@ -132,7 +132,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads each text of a list.
+    /// Reads each text of a list with `parse`.
     pub(super) fn parse_list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let Some(Sourced { origin, .. }) = find(name).and_then(|key| self.sourced(key)) else { return Vec::new() };
         let mut values = Vec::new();
@@ -145,7 +145,7 @@ impl Reader<'_> {
         values
     }
 
-    /// Reads the one text of a key.
+    /// Reads the text of a key with `parse`.
     pub(super) fn parse<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let Sourced { origin, raw: Raw::Text(text) } = self.sourced(find(name)?)? else { return None };
         match parse(&text) {
@@ -157,7 +157,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The value, if there were no mistakes.
+    /// Returns the value, or the error with all mistakes.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T> {
         let count = self.mistakes.len();
         let headline = match count {
@@ -175,14 +175,14 @@ impl Reader<'_> {
     }
 }
 
-/// The key of this name, which is one of the program's own.
+/// The key `name`, which is in the table unless there is a bug.
 fn find(name: &str) -> Option<&'static Key> {
     let key = key::find(name);
     debug_assert!(key.is_some(), "{name} is none of the {} keys", KEYS.len());
     key
 }
 
-/// A value that cannot be used, as it stands at its origin.
+/// The message for an invalid value, which shows it as it is written at its origin.
 fn mistake(name: &str, origin: &Origin, text: &str, why: &str) -> String {
     let quoted = match find(name).map(|key| key.kind) {
         Some(Kind::Port | Kind::Count(..) | Kind::Switch) => text.to_owned(),

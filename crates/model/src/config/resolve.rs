@@ -1,41 +1,44 @@
-//! From the sources to the configuration, by the rules that concern several keys at once.
+//! Resolves the sources to the configuration and applies the rules that concern several keys.
 
 use std::time::Duration;
 
 use super::document::Document;
-use super::forwards;
-use super::k3s::K3sVersion;
+use super::k3s::{K3sConfig, K3sVersion};
 use super::key::KEYS;
+use super::nixpkgs::Nixpkgs;
+use super::patterns::Patterns;
+use super::port_forward::PortForward;
 use super::reader::Reader;
 use super::setting::{self, Setting};
 use super::source::Overrides;
-use super::{
-    Accel, Config, Distribution, GuestConfig, ImageConfig, InjectConfig, InjectMode, K3sConfig, Limits, Nixpkgs,
-    Patterns, Ports, Provider, Timeouts, VmConfig, WebService,
+use super::values::{
+    Accel, Config, Distribution, GuestConfig, ImageConfig, InjectConfig, InjectMode, Limits, Ports, Provider, Timeouts,
+    VmConfig, WebService,
 };
 use crate::Result;
+use crate::port::Port;
 
-/// The texts that a configuration is made from.
+/// The texts from which a configuration is resolved.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
-    /// The file: its name in messages, and its text.
+    /// The name of the file in messages, and its text.
     pub file: Option<(&'a str, &'a str)>,
     /// Flags and variables.
     pub overrides: &'a Overrides,
-    /// The text of `WEB_PORT` and the name of the `.env` it is from.
+    /// The value of `WEB_PORT`, and the name of its `.env` file.
     pub web_port: Option<(&'a str, &'a str)>,
 }
 
-/// A configuration and where its values are from.
+/// A configuration and the origins of its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
-    /// The values.
+    /// The configuration.
     pub config: Config,
     /// Every key with its value as text and its origin.
     pub settings: Vec<Setting>,
 }
 
-/// The web application's directory alone: `WEB_PORT` may stand in it, and is needed before everything can be resolved.
+/// The web application's directory alone. Its `.env` may set `WEB_PORT`, which is needed to resolve the rest.
 pub fn web_directory(file: Option<(&str, &str)>, overrides: &Overrides) -> String {
     let document = file.map(|(shown, text)| Document::parse(shown, text)).unwrap_or_default();
     let mut reader = Reader { overrides, document: &document, web_port: None, mistakes: Vec::new() };
@@ -43,10 +46,10 @@ pub fn web_directory(file: Option<(&str, &str)>, overrides: &Overrides) -> Strin
 }
 
 impl Config {
-    /// Reads all sources and applies the rules.
+    /// Resolves all sources.
     ///
     /// # Errors
-    /// One Config error with all mistakes of all sources as its reasons.
+    /// One Config error, with all mistakes of all sources as its reasons.
     pub fn resolve(sources: Sources<'_>) -> Result<Resolved> {
         let Sources { file, overrides, web_port } = sources;
         let document = file.map(|(shown, text)| Document::parse(shown, text)).unwrap_or_default();
@@ -59,14 +62,14 @@ impl Config {
     }
 }
 
-/// Reads every key, also when one before it is wrong; nothing where one that is needed is.
+/// Reads every key, even if one before it is wrong. Returns `None` if a required value is missing.
 fn read(reader: &mut Reader<'_>) -> Option<Config> {
     reader.count("version");
     let auto_pause = reader.parse("auto_pause", auto_pause);
     let pool = reader.count("pool");
     let templates = reader.switch("templates");
     let ports = ports(reader);
-    let forwards = forwards::read(reader);
+    let forwards = forwards(reader);
     let vm = vm(reader);
     let image = image(reader);
     let host_access = reader.switch("guest.host_access");
@@ -118,6 +121,33 @@ fn ports(reader: &mut Reader<'_>) -> Option<Ports> {
         }
     }
     Some(Ports { bind: bind?, api: api?, ssh: ssh?, web: web? })
+}
+
+/// Reads the list `ports.forwards` and checks that no host port is used twice.
+fn forwards(reader: &mut Reader<'_>) -> Vec<PortForward> {
+    const KEY: &str = "ports.forwards";
+    let forwards = reader.parse_list(KEY, PortForward::parse);
+    let mut taken: Vec<(String, Port)> = Vec::new();
+    for name in ["ports.api", "ports.ssh", "ports.web"] {
+        // Mistakes in these keys are reported where the keys are read.
+        let reported = reader.mistakes.len();
+        let port = reader.port(name);
+        reader.mistakes.truncate(reported);
+        taken.extend(port.map(|port| (reader.label(name), port)));
+    }
+    for forward in &forwards {
+        let Some(host) = forward.host else { continue };
+        match taken.iter().find(|(_, port)| *port == host) {
+            Some((name, _)) if name == KEY => {
+                reader.mistakes.push(format!("{KEY} has {host} twice: each needs a port of its own"));
+            }
+            Some((name, _)) => {
+                reader.mistakes.push(format!("{KEY} and {name} are both {host}: each needs a port of its own"));
+            }
+            None => taken.push((KEY.to_owned(), host)),
+        }
+    }
+    forwards
 }
 
 fn vm(reader: &mut Reader<'_>) -> Option<VmConfig> {
@@ -172,7 +202,7 @@ fn inject(reader: &mut Reader<'_>) -> Option<InjectConfig> {
     Some(InjectConfig { mode: mode?, deployments, containers, variables, cluster_role })
 }
 
-/// The name of a ClusterRole (`path.ValidatePathSegmentName` of k8s.io/apimachinery); `none` for no role.
+/// Reads the name of a ClusterRole (`path.ValidatePathSegmentName` of k8s.io/apimachinery), or `none` for no role.
 fn cluster_role(text: &str) -> Result<Option<String>, String> {
     let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'%');
     match text {
@@ -210,7 +240,7 @@ fn timeouts(reader: &mut Reader<'_>) -> Option<Timeouts> {
     })
 }
 
-/// Shorter than a second a pause costs more than it saves.
+/// Reads the time until a pause. A pause after less than a second costs more than it saves.
 fn auto_pause(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration < Duration::from_secs(1) => Err("must be 1s or more".to_owned()),
@@ -219,7 +249,7 @@ fn auto_pause(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A part of an object's name in a cluster (RFC 1123 label, with room for what stands before it).
+/// Reads a part of an object's name: an RFC 1123 label, short enough for a prefix.
 fn label(text: &str) -> Result<String, String> {
     let legal = text.len() <= 40
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -231,7 +261,7 @@ fn label(text: &str) -> Result<String, String> {
     Err("a name has lower-case letters, digits and inner dashes, 40 at most".to_owned())
 }
 
-/// `[NAMESPACE/]NAME[:PORT]`.
+/// Reads `[NAMESPACE/]NAME[:PORT]`.
 fn web_service(text: &str) -> Result<WebService, String> {
     let (namespace, rest) = text.split_once('/').map_or((None, text), |(namespace, rest)| (Some(namespace), rest));
     let (name, port) = rest.split_once(':').map_or((rest, None), |(name, port)| (name, Some(port)));

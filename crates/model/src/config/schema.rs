@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::key::{IMAGES, KEYS, Key, Kind};
 use crate::bind_address::BindAddress;
 
-/// The schema.
+/// The JSON Schema of the configuration file.
 pub fn schema() -> Value {
     let mut properties = Map::new();
     for key in KEYS {
@@ -49,7 +49,7 @@ fn property(key: &Key) -> Value {
     property
 }
 
-/// A default as the file would have it.
+/// A default as a TOML value.
 fn default(kind: Kind, text: &str) -> Value {
     match kind {
         Kind::Port | Kind::Count(..) => text.parse::<u32>().map_or(Value::Null, Value::from),
@@ -72,10 +72,10 @@ fn images() -> Value {
             "oneOf": [{ "required": ["archive"] }, { "required": ["files", "entrypoint"] }],
             "properties": {
                 "name": text("The image's name as manifests use it, for example local/web:dev"),
-                "build": text("A shell command that makes the archive or the files, run in the project's directory"),
+                "build": text("A shell command that makes the archive or the files; it runs in the project's directory"),
                 "sources": {
                     "type": "array",
-                    "description": "All files and directories that build depends on: while they are the same, it is not run again; !PATH leaves one out",
+                    "description": "All files and directories that build depends on: while they are unchanged, build does not run; !PATH excludes one",
                     "items": { "type": "string" }
                 },
                 "archive": text("A docker or OCI archive, relative to the project"),

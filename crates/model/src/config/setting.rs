@@ -1,36 +1,36 @@
-//! Every key with its value and its origin, for whoever wants to see them.
+//! Every key with its value and its origin, for `config show`.
 
 use serde::Serialize;
 
-use super::ContainerImage;
 use super::key::{IMAGES, Key};
 use super::reader::Reader;
 use super::source::{Origin, Raw};
+use super::values::ContainerImage;
 
-/// A key as it came out.
+/// A key with its value and origin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Setting {
     /// The name of the key.
     pub key: String,
-    /// Its value as text or a list of texts; null where it has none.
+    /// Its value: a text, a list of texts, or none.
     pub value: SettingValue,
-    /// Where the value stands.
+    /// The source of the value.
     pub origin: Origin,
 }
 
-/// A value as it stands at its origin.
+/// A value as written at its origin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum SettingValue {
     /// No value.
     None,
-    /// One text.
+    /// A text.
     One(String),
-    /// Several.
+    /// A list of texts.
     List(Vec<String>),
 }
 
-/// All keys in the order of the table, then the container images by their names.
+/// All keys in the order of the table, then the names of the container images.
 pub(super) fn all(reader: &Reader<'_>, keys: &[Key]) -> Vec<Setting> {
     let mut settings: Vec<Setting> = keys
         .iter()

@@ -1,4 +1,4 @@
-//! Where values come from, and which of them counts: flag, then variable, then file, then `.env`, then default.
+//! The sources of values, by precedence: flag, variable, file, `.env`, default.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::key::{self, KEYS, Key};
 use super::nearest;
 
-/// Where a value stands.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "where", rename_all = "kebab-case")]
 pub enum Origin {
@@ -19,7 +19,7 @@ pub enum Origin {
     File(String),
     /// A variable of a `.env` file, with the file's name.
     DotEnv(String),
-    /// Nowhere: it is the default.
+    /// The default.
     Default,
 }
 
@@ -35,24 +35,24 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The variable of `.env` that holds the web application's port.
+/// The variable of `.env` with the web application's port.
 pub const WEB_PORT: &str = "WEB_PORT";
 
-/// A value as it was found, not yet read.
+/// A value as text, before it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Raw {
-    /// One text.
+    /// A text.
     Text(String),
-    /// Several.
+    /// A list of texts.
     List(Vec<String>),
 }
 
 /// A value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sourced {
-    /// Where it stands.
+    /// The source.
     pub(super) origin: Origin,
-    /// What stands there.
+    /// The value.
     pub(super) raw: Raw,
 }
 
@@ -67,17 +67,18 @@ pub struct Flag {
     pub value: String,
 }
 
-/// What is given besides the file.
+/// The sources that override the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// The flags, of which a later one wins.
+    /// The flags; the last one of a key wins.
     pub flags: Vec<Flag>,
-    /// Environment variables that begin with [`key::VARIABLE_PREFIX`] and are not another part's.
+    /// Environment variables that begin with [`key::VARIABLE_PREFIX`], without those that are no keys of the
+    /// configuration.
     pub variables: Vec<(String, String)>,
 }
 
 impl Overrides {
-    /// The value of a key, and where it is from.
+    /// The value of a key from a flag or a variable.
     pub(super) fn get(&self, key: &Key) -> Option<Sourced> {
         if let Some(flag) = self.flags.iter().rev().find(|flag| flag.key == key.name) {
             return Some(sourced(Origin::Flag(flag.shown.clone()), key, &flag.value));
@@ -88,10 +89,10 @@ impl Overrides {
         Some(sourced(Origin::Variable(variable), key, value))
     }
 
-    /// What sets nothing.
+    /// Messages for flags and variables that name no key.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let flags = self.flags.iter().filter(|flag| key::find(&flag.key).is_none()).map(|flag| {
-            let known = match key::written_now(&flag.key) {
+            let known = match key::current_name(&flag.key) {
                 Some(key) => format!("; it is written {key}"),
                 None => nearest::hint(&flag.key, KEYS.iter().map(|key| key.name)),
             };
@@ -99,7 +100,7 @@ impl Overrides {
         });
         let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
         let variables = self.variables.iter().filter(|(name, _)| !names.contains(name)).map(|(name, _)| {
-            let known = match key::variable_now(name) {
+            let known = match key::current_variable(name) {
                 Some(now) => format!("; it is {now} now"),
                 None => nearest::hint(name, names.iter().map(String::as_str)),
             };

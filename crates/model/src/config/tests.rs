@@ -1,9 +1,12 @@
-//! Tables of configurations and what they resolve to.
+//! Texts of configurations, and what they resolve to.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::key::KEYS;
 use super::*;
+use crate::bind_address::BindAddress;
 use crate::{ErrorClass, Result};
 
 const FILE: &str = ".k3s-vm/config.toml";
@@ -62,26 +65,27 @@ fn every_key_can_be_set_in_every_way() {
         key::Kind::List => "one,two",
     };
     for key in KEYS {
-        let base = "image.directory = \"image\"\n";
+        let other_keys = "image.directory = \"image\"\n";
         let written = match key.kind {
             key::Kind::Port | key::Kind::Count(..) | key::Kind::Switch => value(key).to_owned(),
             key::Kind::List => format!("[\"{}\"]", value(key).replace(',', "\", \"")),
             _ => format!("\"{}\"", value(key)),
         };
-        let base = if key.name == "image.directory" { "" } else { base };
-        let file = resolve_with(&format!("{base}{} = {written}\n", key.name), Some("30080"), &Overrides::default());
+        let other_keys = if key.name == "image.directory" { "" } else { other_keys };
+        let file =
+            resolve_with(&format!("{other_keys}{} = {written}\n", key.name), Some("30080"), &Overrides::default());
         let flag = overrides(&[("--set", key.name, value(key))], &[]);
         let variable = key.variable();
         let variable = overrides(&[], &[(variable.as_str(), value(key))]);
         let configs: Vec<Config> =
-            [file, resolve_with(base, Some("30080"), &flag), resolve_with(base, Some("30080"), &variable)]
+            [file, resolve_with(other_keys, Some("30080"), &flag), resolve_with(other_keys, Some("30080"), &variable)]
                 .into_iter()
                 .map(|resolved| resolved.unwrap_or_else(|error| panic!("{}: {error}", key.name)).config)
                 .collect();
         assert_eq!(configs[0], configs[1], "{}", key.name);
         assert_eq!(configs[0], configs[2], "{}", key.name);
         if key.name != "version" {
-            assert_ne!(Ok(&configs[0]), resolve(base, Some("30080")).as_ref(), "{} has an effect", key.name);
+            assert_ne!(Ok(&configs[0]), resolve(other_keys, Some("30080")).as_ref(), "{} has an effect", key.name);
         }
     }
 }
@@ -111,7 +115,7 @@ fn the_last_of_two_flags_counts() {
 }
 
 #[test]
-fn all_mistakes_of_all_sources_are_told_at_once() {
+fn all_mistakes_of_all_sources_are_reported_at_once() {
     let text = "version = 2\nports.api = 70000\nports.bind = \"here\"\nvm.cpus = 0\nvm.memory = \"1 GB\"\nvm.accel = \"hvf\"\n\
                 image.disk = \"lots\"\nk3s.version = \"1.33\"\ninject.mode = \"file\"\ntimeouts.start = \"soon\"\n\
                 web.service = \"a b\"\nports.forwards = [\"80-80\"]\nauto_pause = \"0s\"\nk3s.mirror = \"ftp://x\"\napply.name = \"My Shop\"\n[[images]]\nname = \"a\"\n";
@@ -130,7 +134,7 @@ fn all_mistakes_of_all_sources_are_told_at_once() {
     --ssh-port ssh: not a port (1 to 65535)
     WEB_PORT=web in .env: not a port (1 to 65535)
     .k3s-vm/config.toml:3: ports.bind = "here": not an IPv4 address such as 127.0.0.1
-    .k3s-vm/config.toml:12: ports.forwards = "80-80": not two ports such as "8080:80", or one of the guest's
+    .k3s-vm/config.toml:12: ports.forwards = "80-80": not two ports such as "8080:80", nor one port of the guest
     .k3s-vm/config.toml:4: vm.cpus = 0: must be a number from 1 to 64
     .k3s-vm/config.toml:5: vm.memory = "1 GB": at least 1.0 GiB is needed
     .k3s-vm/config.toml:6: vm.accel = "hvf": must be one of "auto", "tcg", "kvm"
@@ -182,8 +186,8 @@ fn templates_was_on_or_off_while_other_switches_were_booleans() {
 
 #[test]
 fn a_key_that_was_renamed_names_the_new_one() {
-    let told = "there is no such key; it is written web.directory";
-    assert_eq!(mistakes("web.folder = \"site\"\n"), format!(".k3s-vm/config.toml:1: web.folder: {told}"));
+    let refusal = "there is no such key; it is written web.directory";
+    assert_eq!(mistakes("web.folder = \"site\"\n"), format!(".k3s-vm/config.toml:1: web.folder: {refusal}"));
     let flag = overrides(&[("--set", "image.folder", "x")], &[]);
     let error = resolve_with("", Some("30080"), &flag).expect_err("a mistake");
     assert_eq!(error.why(), ["--set image.folder=x: there is no such key; it is written image.directory"]);
@@ -194,14 +198,14 @@ fn a_key_that_was_renamed_names_the_new_one() {
 
 #[test]
 fn kvm_test_was_written_with_a_dash_while_other_keys_had_none() {
-    let told = "there is no such key; it is written timeouts.kvm_test";
+    let refusal = "there is no such key; it is written timeouts.kvm_test";
     assert_eq!(
         mistakes("[timeouts]\nkvm-test = \"1m\"\n"),
-        format!(".k3s-vm/config.toml:2: timeouts.kvm-test: {told}")
+        format!(".k3s-vm/config.toml:2: timeouts.kvm-test: {refusal}")
     );
     let flag = overrides(&[("--set", "timeouts.kvm-test", "1m")], &[]);
     let error = resolve_with("", Some("30080"), &flag).expect_err("a mistake");
-    assert_eq!(error.why(), [format!("--set timeouts.kvm-test=1m: {told}")]);
+    assert_eq!(error.why(), [format!("--set timeouts.kvm-test=1m: {refusal}")]);
     // The variable was always written like this.
     let variable = overrides(&[], &[("K3S_VM_TIMEOUTS_KVM_TEST", "1m")]);
     let timeouts = resolve_with("", Some("30080"), &variable).expect("valid").config.timeouts;
@@ -210,24 +214,24 @@ fn kvm_test_was_written_with_a_dash_while_other_keys_had_none() {
 
 #[test]
 fn an_ipv6_bind_passed_the_configuration_and_failed_after_reset_had_destroyed_the_cluster() {
-    let told = "an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1";
-    assert_eq!(mistakes("ports.bind = \"::1\"\n"), format!(".k3s-vm/config.toml:1: ports.bind = \"::1\": {told}"));
+    let refusal = "an IPv6 address, and QEMU's user network forwards IPv4 only: write 127.0.0.1";
+    assert_eq!(mistakes("ports.bind = \"::1\"\n"), format!(".k3s-vm/config.toml:1: ports.bind = \"::1\": {refusal}"));
     for (given, shown) in [
         (overrides(&[("--bind", "ports.bind", "::1")], &[]), "--bind ::1"),
         (overrides(&[("--set", "ports.bind", "::1")], &[]), "--set ports.bind=::1"),
         (overrides(&[], &[("K3S_VM_PORTS_BIND", "::1")]), "K3S_VM_PORTS_BIND=::1"),
     ] {
         let error = resolve_with("", Some("30080"), &given).expect_err("a mistake");
-        assert_eq!((error.class(), error.why()), (ErrorClass::Config, [format!("{shown}: {told}")].as_slice()));
+        assert_eq!((error.class(), error.why()), (ErrorClass::Config, [format!("{shown}: {refusal}")].as_slice()));
     }
 }
 
 #[test]
-fn a_deadline_of_nothing_was_accepted_and_every_start_failed_by_it() {
+fn a_deadline_of_zero_was_accepted_and_every_start_failed() {
     for key in KEYS.iter().filter(|key| key.name.starts_with("timeouts.")) {
         let result = resolve_with(&format!("{} = \"0s\"\n", key.name), Some("30080"), &Overrides::default());
         match key.name {
-            // Not to wait for another command is a wish.
+            // A user may want not to wait for another command.
             "timeouts.lock" => assert!(result.expect("valid").config.timeouts.lock.is_zero()),
             name => assert!(result.expect_err(name).why().join("\n").contains("must be more than zero"), "{name}"),
         }
@@ -235,7 +239,7 @@ fn a_deadline_of_nothing_was_accepted_and_every_start_failed_by_it() {
 }
 
 #[test]
-fn the_role_of_containers_is_the_name_of_one_or_none() {
+fn the_role_of_containers_is_the_name_of_a_cluster_role_or_none() {
     let role = |text: &str| {
         let text = format!("inject.cluster_role = {text:?}\n");
         resolve_with(&text, Some("30080"), &Overrides::default()).map(|resolved| resolved.config.inject.cluster_role)
@@ -265,7 +269,7 @@ fn web_port_must_be_a_port_of_its_own() {
 }
 
 #[test]
-fn mistakes_of_form_are_told_with_their_lines() {
+fn mistakes_of_form_are_reported_with_their_lines() {
     let text = "version = 1\nport = 1\n[ports]\nhttp = 80\napii = 6443\nssh = \"2666\"\n[vm]\ncpus = 1.5\n[vmm]\nmemory = \"2GiB\"\n\
                 [web]\ndirectory = [\"web\"]\n[[images]]\nnam = \"x\"\n[[images]]\nname = 1\narchive = \"a.tar\"\n";
     insta::assert_snapshot!(mistakes(text), @r"
@@ -275,22 +279,22 @@ fn mistakes_of_form_are_told_with_their_lines() {
     .k3s-vm/config.toml:6: ports.ssh must be a number without quotes
     .k3s-vm/config.toml:8: vm.cpus must be a number without quotes
     .k3s-vm/config.toml:9: vmm: there is no such key; did you mean vm?
-    .k3s-vm/config.toml:12: web.directory must be a text in quotes
+    .k3s-vm/config.toml:12: web.directory must be a string in quotes
     .k3s-vm/config.toml:13: an entry of images needs name
     .k3s-vm/config.toml:14: images.nam: there is no such key; did you mean name?
-    .k3s-vm/config.toml:16: images.name must be a text in quotes
+    .k3s-vm/config.toml:16: images.name must be a string in quotes
     ");
     insta::assert_snapshot!(mistakes("vm = 2\nimages = 1\nmanifests = \"deploy\"\nk3s.disable = [1]\n"), @r#"
     .k3s-vm/config.toml:1: vm is a section: [vm]
     .k3s-vm/config.toml:2: images is a list: [[images]]
-    .k3s-vm/config.toml:3: manifests must be a list of texts, such as ["one", "two"]
-    .k3s-vm/config.toml:4: k3s.disable must be a list of texts, such as ["one", "two"]
+    .k3s-vm/config.toml:3: manifests must be a list of strings, such as ["one", "two"]
+    .k3s-vm/config.toml:4: k3s.disable must be a list of strings, such as ["one", "two"]
     "#);
     insta::assert_snapshot!(mistakes("images = [1]\n"), @".k3s-vm/config.toml:1: an entry of images is a section: [[images]]");
 }
 
 #[test]
-fn all_mistakes_of_syntax_are_told_and_nothing_else() {
+fn all_mistakes_of_syntax_are_reported_and_nothing_else() {
     insta::assert_snapshot!(mistakes("[ports\napi = = 1\nunknown = 1\nssh = 1\nssh = 2\n"), @r"
     .k3s-vm/config.toml:1:7: unclosed table, expected `]`
     .k3s-vm/config.toml:2:7: extra `=`, expected nothing
@@ -310,10 +314,10 @@ fn an_image_is_an_archive_or_files() {
         ("archive = \"a.tar\"\nentrypoint = [\"/a\"]\nfiles = { \"/a\" = \"a\" }", "needs either archive or files"),
         ("files = { \"/a\" = \"a\" }", "an image made of files needs entrypoint"),
         ("build = \"make\"", "needs either archive or files"),
-        ("archive = \"a.tar\"\nsources = [\"a\"]", "sources are those of build, which it does not have"),
+        ("archive = \"a.tar\"\nsources = [\"a\"]", "sources has no effect without build"),
     ] {
-        let told = mistakes(&format!("[[images]]\nname = \"a\"\n{rest}\n"));
-        assert_eq!(told, format!(".k3s-vm/config.toml:1: image a: {expected}"));
+        let reported = mistakes(&format!("[[images]]\nname = \"a\"\n{rest}\n"));
+        assert_eq!(reported, format!(".k3s-vm/config.toml:1: image a: {expected}"));
     }
 }
 
@@ -334,9 +338,9 @@ fn every_default_is_shown_and_valid() {
     assert!(resolved.settings.iter().filter(|setting| setting.key != "ports.web").all(|s| s.origin == Origin::Default));
 }
 
-/// The published schema and the reader agree: what one takes, the other does.
+/// The published schema and the reader accept the same files.
 #[test]
-fn the_schema_takes_what_the_reader_takes() {
+fn the_schema_accepts_what_the_reader_accepts() {
     let mut compiler = boon::Compiler::new();
     let mut schemas = boon::Schemas::new();
     compiler.add_resource("mem:///config", schema::schema()).expect("a schema");

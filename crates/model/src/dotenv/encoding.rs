@@ -1,14 +1,21 @@
-//! Values as they are written into a `.env` document, and the escapes of double quotes.
+//! Quotes and escapes of values.
 
-use super::Quote;
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quote {
+    Unquoted,
+    Single,
+    Double,
+    Backtick,
+}
 
-/// The ways to write `value`, best first: in the quotes that are there already if they carry it as it is, then in what
-/// all libraries read alike, then in what those of Node.js read, last with escapes, which few of them know in full.
+/// The ways to write `value`, best first: in the quotes that are there already if they can carry it, then in quotes
+/// that all libraries read alike, then in those that Node.js reads, last with escapes, of which few libraries know all.
 pub(super) fn ways_to_write(value: &str, present: Quote) -> Vec<String> {
     let unquoted = value.bytes().all(is_plain).then(|| value.to_owned());
     // A backslash before the closing quote escapes it for some libraries.
     let single = (!value.contains(['\'', '\n', '\r']) && !value.ends_with('\\')).then(|| format!("'{value}'"));
-    // A dollar may be expanded in double quotes.
+    // Some libraries expand a dollar in double quotes.
     let double = (!value.contains(['"', '\\', '$', '\n', '\r'])).then(|| format!("\"{value}\""));
     let backtick = (!value.contains(['`', '\n', '\r']) && !value.ends_with('\\')).then(|| format!("`{value}`"));
     let escaped = Some(format!("\"{}\"", escape(value)));
@@ -21,7 +28,7 @@ pub(super) fn ways_to_write(value: &str, present: Quote) -> Vec<String> {
     order.into_iter().flatten().collect()
 }
 
-/// Letters that mean nothing to any library or shell.
+/// Bytes that no library or shell treats specially.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:@%+,=~^".contains(&byte)
 }

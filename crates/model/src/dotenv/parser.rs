@@ -1,13 +1,25 @@
-//! Reads the bytes of a `.env` document; the grammar stands in the module above.
+//! Parses the bytes of a `.env` document; the documentation of [`super`] has the grammar.
 
 use std::ops::Range;
 
-use super::{Assignment, Problem, ProblemKind, Quote, encoding};
+use super::encoding::{self, Quote};
+use super::problem::{Problem, ProblemKind};
 
-/// Some editors put it before the first line; it is not part of a name.
+/// One assignment of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Assignment {
+    pub(super) name: String,
+    /// `None` if the value is not UTF-8.
+    pub(super) value: Option<String>,
+    /// The bytes of the value with its quotes; an empty range at the place for a value if there is none.
+    pub(super) span: Range<usize>,
+    pub(super) quote: Quote,
+}
+
+/// Some editors write it at the begin of a file; it is not part of a name.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Whether `text` can be assigned to.
+/// Whether `text` is a valid name.
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_name_byte)
 }
@@ -32,7 +44,7 @@ struct Parser<'a> {
     problems: Vec<Problem>,
 }
 
-/// A value as found: its bytes with quotes, its text without, and the newline (or end) of the line it ends on.
+/// A value: its bytes with quotes, its text without, and the end of the line on which it ends.
 struct Found {
     span: Range<usize>,
     text: Range<usize>,
@@ -41,7 +53,7 @@ struct Found {
 }
 
 impl Parser<'_> {
-    /// Reads what begins at `begin`, a line or an assignment of several lines, and returns where its newline is.
+    /// Parses the line, or the assignment of several lines, at `begin`. Returns the place of its newline.
     fn entry(&mut self, begin: usize) -> usize {
         let end = self.line_end(begin);
         let line = &self.bytes[begin..end];
@@ -72,7 +84,7 @@ impl Parser<'_> {
         self.problems.push(Problem { line: self.line + lines_below, kind });
     }
 
-    /// The value that begins behind the `=` at `begin` on the line that ends at `end`.
+    /// The value after the `=`, from `begin`, on the line that ends at `end`.
     fn value(&mut self, begin: usize, end: usize) -> Found {
         let start = skip_blanks(self.bytes, begin, end);
         let quote = match self.bytes[start..end].first() {
@@ -95,7 +107,7 @@ impl Parser<'_> {
         self.unquoted(begin, start, end)
     }
 
-    /// The closing quote of the one at `open`.
+    /// The closing quote for the one at `open`.
     fn closing_quote(&self, open: usize, quote: Quote) -> Option<usize> {
         let mark = self.bytes[open];
         let mut place = open + 1;
@@ -118,19 +130,19 @@ impl Parser<'_> {
         if text.contains(&b'#') {
             self.problem(0, ProblemKind::HashInValue);
         }
-        // The place of an empty value is right behind the sign, so that the blank before a comment stays.
+        // The place for a value is directly after the sign, so that the blank before a comment stays.
         let span = if text.is_empty() { begin..begin } else { start..start + text.len() };
         Found { span: span.clone(), text: span, quote: Quote::Unquoted, line_end: end }
     }
 
-    /// The place of the newline that ends the line of `place`, or the end of the document.
+    /// The newline at the end of the line of `place`, or the end of the document.
     fn line_end(&self, place: usize) -> usize {
         let rest = &self.bytes[place..];
         rest.iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |length| place + length)
     }
 }
 
-/// The name of an assignment and where in the line its value begins.
+/// The name of an assignment and the place in the line after its sign.
 fn head(line: &[u8]) -> Option<(String, usize)> {
     let begin = skip_blanks(line, 0, line.len());
     let behind_export = line[begin..]
@@ -170,7 +182,7 @@ fn newlines(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// The carriage return before a newline counts among them.
+/// Whether a byte is a blank, to which the carriage return before a newline belongs.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c')
 }

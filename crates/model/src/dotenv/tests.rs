@@ -83,7 +83,7 @@ fn the_last_value_counts_at_the_first_place() {
 }
 
 #[test]
-fn tells_problems_by_line_and_goes_on() {
+fn reports_problems_by_line_and_continues() {
     for (text, expected) in [
         (&b"A=1\nnonsense\nB=2\n"[..], &[(2, ProblemKind::NotAnAssignment)][..]),
         (b"export A\n", &[(1, ProblemKind::NotAnAssignment)]),
@@ -102,7 +102,7 @@ fn tells_problems_by_line_and_goes_on() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_told_not_guessed() {
+fn a_value_that_is_not_utf_8_has_no_value() {
     let mut document = Document::parse(b"A=1\nA=\xff\nB=2\n");
     assert_eq!(document.get("A"), None);
     assert_eq!(document.variables(), [("B".into(), "2".into())]);
@@ -113,8 +113,8 @@ fn a_value_that_is_no_text_is_told_not_guessed() {
 #[test]
 fn problems_read_as_sentences() {
     let text = b"nonsense\nA=\"open\nB='x' y\nC=a#b\nD=\xff\n";
-    let told: Vec<String> = Document::parse(text).problems().iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(told.join("\n"), @r"
+    let sentences: Vec<String> = Document::parse(text).problems().iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(sentences.join("\n"), @r"
     line 1 is neither an assignment (NAME=value) nor a comment
     line 2 opens a quote that is never closed
     line 3 has text after the closing quote
@@ -151,7 +151,7 @@ fn set_changes_the_value_and_nothing_else() {
 }
 
 #[test]
-fn set_leaves_an_equal_value_as_it_is_written() {
+fn set_leaves_an_equal_value_as_it_is() {
     for text in ["K='new'", "K=\"n\\\"ew\"\r\n", "export K=`x` # y\n"] {
         let value = Document::parse(text.as_bytes()).get("K").unwrap();
         assert_eq!(after_set(text, "K", &value), text);
@@ -180,7 +180,7 @@ fn set_quotes_what_needs_it() {
 }
 
 #[test]
-fn set_gives_up_the_old_quotes_when_they_cannot_carry_the_value() {
+fn set_changes_the_quotes_if_they_cannot_carry_the_value() {
     assert_eq!(after_set("K='old' # why\n", "K", "it's"), "K=\"it's\" # why\n");
     assert_eq!(after_set("K=\"old\" # why\n", "K", "$1"), "K='$1' # why\n");
     assert_eq!(after_set("K=old # why\n", "K", ""), "K= # why\n");
@@ -198,7 +198,7 @@ fn an_unclosed_quote_above_does_not_swallow_the_new_line() {
 }
 
 #[test]
-fn a_colon_at_the_end_means_the_same_whatever_ends_the_line() {
+fn a_colon_at_the_end_of_a_line_is_an_empty_value() {
     for text in ["A:", "A:\n", "A:\r\n", "A: ", "A: # why"] {
         assert_eq!(Document::parse(text.as_bytes()).get("A").as_deref(), Some(""), "{text:?}");
     }
@@ -221,7 +221,7 @@ fn set_refuses_what_cannot_be_a_name() {
     }
 }
 
-/// Documents that have much of what the grammar has, and nonsense.
+/// Documents made of pieces of the grammar and arbitrary bytes.
 fn documents() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => prop_oneof![

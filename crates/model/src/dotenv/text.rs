@@ -1,21 +1,21 @@
-//! Whether bytes are text that can be changed line by line.
+//! Whether bytes are a text that can be edited line by line.
 
 use std::fmt;
 
-/// Why a `.env` file is no text of ASCII and bytes that are kept: every line that is put into it would be of another
-/// encoding than the rest, and nothing could read the whole.
+/// Why a `.env` file cannot be edited: a line added in ASCII would have another encoding than the rest, so that no
+/// program could read the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoText {
-    /// UTF-16, with the name of the encoding for iconv(1): with a byte order mark `UTF-16`, without one the order.
+    /// UTF-16, with the encoding's name for iconv(1), which has the byte order if the file has no byte order mark.
     Utf16(&'static str),
-    /// UTF-32, with its name in the same way.
+    /// UTF-32, with the encoding's name for iconv(1).
     Utf32(&'static str),
-    /// It has a NUL, on this line.
+    /// It has a NUL byte, on this line.
     Nul(usize),
 }
 
 impl NoText {
-    /// The encoding as iconv(1) names it, where it is known.
+    /// The encoding's name for iconv(1), if it is known.
     pub fn encoding(self) -> Option<&'static str> {
         match self {
             NoText::Utf16(name) | NoText::Utf32(name) => Some(name),
@@ -29,21 +29,21 @@ impl fmt::Display for NoText {
         match self {
             NoText::Utf16(_) => write!(f, "it is UTF-16, as some editors and shells of Windows save it"),
             NoText::Utf32(_) => write!(f, "it is UTF-32"),
-            NoText::Nul(line) => write!(f, "line {line} has a NUL, which no text has"),
+            NoText::Nul(line) => write!(f, "line {line} has a NUL byte"),
         }
     }
 }
 
-/// What stands against it; bytes beyond ASCII (Latin-1, for instance) do not.
+/// Why `bytes` cannot be edited as text. Other bytes beyond ASCII (Latin-1, for instance) can.
 pub(super) fn no_text(bytes: &[u8]) -> Option<NoText> {
-    // The mark of UTF-32 in little endian begins with that of UTF-16.
+    // The byte order mark of UTF-32LE begins with that of UTF-16LE.
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some(NoText::Utf32("UTF-32")),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some(NoText::Utf16("UTF-16")),
         _ => {}
     }
     let first = bytes.iter().position(|byte| *byte == 0)?;
-    // Without a mark, the names and the `=` tell the order: every second byte of them is a NUL.
+    // Without a mark, names and `=` show the byte order: every second byte of them is a NUL.
     let nuls_at = |odd: usize| bytes.iter().skip(odd).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (nuls_at(0), nuls_at(1));
     let most = |count: usize, other: usize| bytes.len().is_multiple_of(2) && other == 0 && count * 4 > bytes.len();

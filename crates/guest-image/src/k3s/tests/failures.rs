@@ -116,7 +116,7 @@ fn a_release_host_that_answers_with_an_error_causes_no_fallback() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(project.told(&mirror), @r#"
             cannot fetch http://MIRROR/k3s/channels/stable (failed)
-              MIRROR answers 503: it is in trouble itself
+              MIRROR answers 503: it has an internal error
             Next: correct k3s.mirror in .k3s-vm/config.toml, if it is wrong
             Next: export HTTPS_PROXY=http://HOST:PORT    # if your network has a proxy
             Next: k3s-vm start --k3s-binary FILE --k3s-images FILE    # a release that you have as files

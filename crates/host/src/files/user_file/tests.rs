@@ -1,6 +1,7 @@
-//! What stays of a user's file beside its content, and what is left of a run that was killed.
+//! Tests of the metadata that a write preserves, and of runs that were killed.
 
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};
@@ -9,6 +10,7 @@ use testkit::isolation::{self, isolated};
 use testkit::skipped::skip;
 
 use super::*;
+use crate::files::in_open_directory;
 
 struct Place(TempDir);
 
@@ -45,8 +47,8 @@ impl Place {
     }
 }
 
-/// Runs `work` in a process of its own that may mount, where this machine allows it.
-fn where_one_may_mount(test: &str, work: impl FnOnce()) {
+/// Runs `work` in a process of its own that may mount, if this machine allows it.
+fn with_mounts(test: &str, work: impl FnOnce()) {
     isolated(&format!("files::user_file::tests::{test}"), work);
 }
 
@@ -64,11 +66,11 @@ fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
     assert_eq!(fs::metadata(place.env()).unwrap().permissions().mode() & 0o7777, 0o640);
     let mut seen = String::new();
     reader.read_to_string(&mut seen).unwrap();
-    assert_eq!(seen, "A=1\n", "who reads it has one of the two");
+    assert_eq!(seen, "A=1\n", "a reader sees the old content or the new one");
 }
 
 #[test]
-fn one_that_is_not_there_is_made_with_its_mode() {
+fn a_missing_file_is_created_with_the_mode() {
     let place = Place::new();
     fs::remove_file(place.env()).unwrap();
     let scratch = place.path("scratch");
@@ -79,7 +81,7 @@ fn one_that_is_not_there_is_made_with_its_mode() {
 
 #[test]
 fn a_mount_of_one_file_could_not_be_renamed_over_and_is_written_in_place() {
-    where_one_may_mount("a_mount_of_one_file_could_not_be_renamed_over_and_is_written_in_place", || {
+    with_mounts("a_mount_of_one_file_could_not_be_renamed_over_and_is_written_in_place", || {
         let place = Place::new();
         fs::write(place.path("mounted"), "A=1\nLONG=123456789\n").unwrap();
         mount(&["--bind".as_ref(), place.path("mounted").as_ref(), place.env().as_ref()]);
@@ -93,7 +95,7 @@ fn a_mount_of_one_file_could_not_be_renamed_over_and_is_written_in_place() {
 
 #[test]
 fn a_directory_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same() {
-    where_one_may_mount(
+    with_mounts(
         "a_directory_that_is_another_filesystem_or_cannot_be_written_has_its_file_changed_all_the_same",
         || {
             let place = Place::new();
@@ -113,12 +115,12 @@ fn a_directory_that_is_another_filesystem_or_cannot_be_written_has_its_file_chan
 
 #[test]
 fn a_disk_that_fills_while_a_file_is_written_in_place_leaves_its_former_content() {
-    where_one_may_mount("a_disk_that_fills_while_a_file_is_written_in_place_leaves_its_former_content", || {
+    with_mounts("a_disk_that_fills_while_a_file_is_written_in_place_leaves_its_former_content", || {
         let place = Place::new();
         let (web, size) = (place.path("web"), "size=16k");
         mount(&["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), size.as_ref(), "tmpfs".as_ref(), web.as_ref()]);
         fs::write(place.env(), "A=1\n").unwrap();
-        // Two names, which rules a replacement out.
+        // Two hard links rule out a replacement.
         fs::hard_link(place.env(), place.path("web/other")).unwrap();
         let error = place.write(&"B=2\n".repeat(20_000)).unwrap_err();
         assert!(error.to_string().contains("No space left on device"), "{error}");
@@ -144,7 +146,7 @@ fn hard_links_and_symbolic_links_stay_what_they_are() {
     let scratch = place.path("scratch");
     let env = place.env();
     let error = UserFile { follow: false, ..UserFile::new(&env, &scratch) }.write(b"", Mode::Keep).unwrap_err();
-    assert_eq!(error.why(), ["it is no ordinary file"]);
+    assert_eq!(error.why(), ["it is not a regular file"]);
     place.is("A=3\n");
 }
 
@@ -172,7 +174,7 @@ fn an_access_control_list_and_attributes_were_lost_by_a_rename() {
     if set(&place.env(), list_name, &list(12_345)).is_err() || set(&place.env(), own, b"vault").is_err() {
         return skip("this filesystem has neither lists nor attributes");
     }
-    // What directories give to all new files is not for this one.
+    // The default access control list of the directory must not apply.
     set(&place.path("scratch"), "system.posix_acl_default", &list(54_321)).unwrap();
     assert_eq!(place.write("A=2\n").unwrap(), Written::Replaced);
     place.is("A=2\n");
@@ -183,7 +185,7 @@ fn an_access_control_list_and_attributes_were_lost_by_a_rename() {
     fs::remove_file(place.env()).unwrap();
     fs::write(place.env(), "A=1\n").unwrap();
     assert_eq!(place.write("A=2\n").unwrap(), Written::Replaced);
-    assert_eq!(attribute(&place.env(), list_name), None, "one without a list gets none");
+    assert_eq!(attribute(&place.env(), list_name), None, "a file without an access control list gets none");
 }
 
 #[test]
@@ -202,7 +204,7 @@ fn the_owner_stays_when_root_writes() {
 #[test]
 fn a_run_that_was_killed_left_secrets_beside_dot_env() {
     const TEST: &str = "files::user_file::tests::a_run_that_was_killed_left_secrets_beside_dot_env";
-    /// Names the place to the process that is killed.
+    /// Names the directory to the process that is killed.
     const INSIDE: &str = "K3S_TEST_KILLED_IN";
     if let Some(directory) = std::env::var_os(INSIDE) {
         let directory = PathBuf::from(directory);
@@ -217,7 +219,7 @@ fn a_run_that_was_killed_left_secrets_beside_dot_env() {
             fs::remove_file(place.env()).unwrap();
         }
         let before = place.names("web");
-        // No file may grow: who writes one gets SIGXFSZ (setrlimit(2)).
+        // No file may grow: a process that writes one gets SIGXFSZ (setrlimit(2)).
         let script = "ulimit -c 0; ulimit -f 0; exec \"$0\" --exact \"$1\" --nocapture";
         let test = std::env::current_exe().unwrap();
         let mut command = Command::new("sh");
@@ -230,7 +232,7 @@ fn a_run_that_was_killed_left_secrets_beside_dot_env() {
 }
 
 #[test]
-fn what_killed_runs_left_is_removed_and_nothing_else() {
+fn files_that_killed_runs_left_are_removed_and_no_others() {
     let place = Place::new();
     for name in ["..env.4711-0.tmp", ".env.k3s-vm.tmp", "..env.tmp", "..env.1-x.tmp", ".env.local", "..env.1-2-3.tmp"] {
         fs::write(place.path("web").join(name), "S=1\n").unwrap();
@@ -246,7 +248,7 @@ fn what_killed_runs_left_is_removed_and_nothing_else() {
 }
 
 #[test]
-fn names_in_an_open_directory_lead_there_whatever_its_name_becomes() {
+fn paths_in_an_open_directory_are_valid_after_it_was_renamed() {
     let place = Place::new();
     let directory = File::open(place.path("web")).unwrap();
     fs::rename(place.path("web"), place.path("moved")).unwrap();

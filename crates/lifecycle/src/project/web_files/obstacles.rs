@@ -89,7 +89,7 @@ pub(super) fn own_kubeconfig(path: &Path, name: &InstanceName) -> Result<Option<
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error::text(&error)),
         Ok(metadata) if metadata.is_symlink() => return Err(format!("it {}", is_a_link(path))),
-        Ok(metadata) if !metadata.is_file() => return Err("it is no ordinary file".to_owned()),
+        Ok(metadata) if !metadata.is_file() => return Err("it is not a regular file".to_owned()),
         Ok(_) => {}
     }
     let text = files::read_text_optional(path).map_err(|error| error.why().join(": "))?.unwrap_or_default();

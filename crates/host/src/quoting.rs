@@ -1,21 +1,20 @@
-//! Words quoted for a POSIX shell: for texts that people paste, and for the one shell that cannot be gone around, which is
-//! the one behind ssh.
+//! Quotes words for a POSIX shell: for commands that people paste, and for ssh, which always runs a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// `word` as a shell would have to see it. Bytes that are no text are replaced, since the result is for reading.
+/// Quotes `word` for a shell. Invalid UTF-8 is replaced, because the result is for people to read.
 pub fn quote(word: &OsStr) -> String {
     let text = word.to_string_lossy();
     match shlex::try_quote(&text) {
         Ok(quoted) => quoted.into_owned(),
-        // A NUL cannot be in any argument; the word is shown as it is.
+        // No argument can have a NUL, so the word is only shown.
         Err(_) => text.into_owned(),
     }
 }
 
-/// `words` as a line of which a POSIX shell makes the very same words, byte for byte; nothing where one has a NUL, which
-/// no argument can have.
+/// Joins `words` to a line from which a POSIX shell reads the same words, byte for byte. Returns `None` if one has a
+/// NUL, which no argument can have.
 pub fn line_of<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> Option<OsString> {
     let words: Vec<&[u8]> = words.into_iter().map(OsStr::as_bytes).collect();
     shlex::bytes::try_join(words).ok().map(OsString::from_vec)

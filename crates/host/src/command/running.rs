@@ -1,6 +1,4 @@
-//! A running program: its streams and its end, in one poll loop without threads.
-//!
-//! It owns the child until it is reaped; dropped before that, the whole process group is killed.
+//! A running program: its input, output and end, in one poll loop without threads.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,29 +12,30 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{Command, ending, errors};
+use super::description::Command;
+use super::{ending, errors};
 use crate::interrupt;
 
-/// Which of the two output streams.
+/// One of the two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     Stdout,
     Stderr,
 }
 
-/// Takes what the program printed; its error ends the program.
+/// Receives output of the program; its error ends the program.
 pub(super) type Take<'a> = dyn FnMut(Stream, &[u8]) -> Result<()> + 'a;
 
-/// A pipe holds no more than this (`/proc/sys/fs/pipe-max-size`), so reading as much after the program's end gets all
-/// that it wrote, also while a child it left behind goes on writing.
+/// The most that a pipe holds (`/proc/sys/fs/pipe-max-size`). Reading as much after the program's end gets all of its
+/// output, even if a child that it left behind still writes.
 const PIPE_MOST: usize = 1024 * 1024;
 
 const BLOCK: usize = 64 * 1024;
 
-/// How long a program file may be busy.
+/// How long a program file may be open for writing elsewhere.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
-/// A program that was started.
+/// A program that was started. Its process group is killed if this is dropped before the program is reaped.
 pub(super) struct Running<'a> {
     command: &'a Command,
     child: Child,
@@ -49,7 +48,7 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    /// Starts the program in a process group of its own, with pipes that never block us.
+    /// Starts the program in its own process group, with non-blocking pipes.
     pub(super) fn start(command: &'a Command) -> Result<Self> {
         interrupt::check().map_err(|error| error.context(format!("did not run `{}`", command.name())))?;
         let mut prepared = prepare(command)?;
@@ -64,12 +63,12 @@ impl<'a> Running<'a> {
             Ok(pidfd) => Ok(Running { command, child, pidfd, stdin, written: 0, stdout, stderr, reaped: false }),
             Err(error) => {
                 ending::kill_at_once(&mut child);
-                Err(errors::exchange(command, &error))
+                Err(errors::lost_contact(command, &error))
             }
         }
     }
 
-    /// Passes input and output until the program ends; its exit code, 128 + N for a death by signal N.
+    /// Passes input and output until the program ends. Returns its exit code, 128 + N for a death by signal N.
     pub(super) fn finish(mut self, take: &mut Take<'_>) -> Result<i32> {
         let begin = Instant::now();
         loop {
@@ -81,21 +80,30 @@ impl<'a> Running<'a> {
                 Ok(false) => continue,
                 Err(error) => error,
             };
-            return Err(match ending::end_group(&mut self, take) {
+            return Err(match self.end(take) {
                 None => error,
                 Some(remains) => error.because(remains),
             });
         }
     }
 
-    /// The process group, which is the program's pid. It stays ours until the program is reaped.
-    pub(super) fn group(&self) -> Pid {
-        Pid::from_child(&self.child)
+    /// Ends the process group, whose number is the program's pid until it is reaped, and takes its output meanwhile.
+    /// Returns what the user should know if it could not be ended.
+    fn end(&mut self, take: &mut Take<'_>) -> Option<String> {
+        ending::end_group(Pid::from_child(&self.child), &mut |limit| {
+            let mut take_regardless = |stream: Stream, bytes: &[u8]| {
+                // The error that ends the program is known already; a second one from the output would hide it.
+                let _ = take(stream, bytes);
+                Ok(())
+            };
+            self.pump(limit, false, &mut take_regardless).unwrap_or(true)
+        })
     }
 
-    /// Waits up to `limit` for news and passes what there is; whether the program has ended (and is not reaped).
-    pub(super) fn pump(&mut self, limit: Duration, wake: bool, take: &mut Take<'_>) -> Result<bool> {
-        let exited = self.poll(limit, wake).map_err(|error| errors::exchange(self.command, &error))?;
+    /// Waits up to `limit` for output or the end and passes on the output. Returns whether the program has ended; it is
+    /// not reaped then.
+    fn pump(&mut self, limit: Duration, wake: bool, take: &mut Take<'_>) -> Result<bool> {
+        let exited = self.poll(limit, wake).map_err(|error| errors::lost_contact(self.command, &error))?;
         let most = if exited { PIPE_MOST } else { BLOCK };
         read_available(&mut self.stdout, most, &mut |bytes| take(Stream::Stdout, bytes))?;
         read_available(&mut self.stderr, most, &mut |bytes| take(Stream::Stderr, bytes))?;
@@ -117,7 +125,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Writes what the pipe takes; a program that closes its input early does not want the rest.
+    /// Writes as much input as the pipe takes. A program may close its input early.
     fn write_available(&mut self) {
         let Some(pipe) = &self.stdin else { return };
         let input = self.command.input.as_deref().unwrap_or_default();
@@ -133,7 +141,7 @@ impl<'a> Running<'a> {
     }
 
     fn reap(mut self) -> Result<i32> {
-        let status = self.child.wait().map_err(|error| errors::exchange(self.command, &error))?;
+        let status = self.child.wait().map_err(|error| errors::lost_contact(self.command, &error))?;
         self.reaped = true;
         Ok(exit_code(status))
     }
@@ -153,7 +161,7 @@ fn prepare(command: &Command) -> Result<std::process::Command> {
     } else {
         let path = command.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
         let path = path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
-        // Not left to execvp(3), which says EACCES when a directory of PATH is closed to this user.
+        // execvp(3) would report EACCES if this user may not read a directory of PATH.
         crate::tools::find_in(&command.program, &path)
             .ok_or_else(|| errors::start(command, &io::ErrorKind::NotFound.into()))?
             .into_os_string()
@@ -176,8 +184,8 @@ fn prepare(command: &Command) -> Result<std::process::Command> {
     Ok(prepared)
 }
 
-/// Starts it. A program that was written just now may be busy for a moment: a program that another thread starts in
-/// between holds a copy of the open file until execve(2).
+/// Starts the program. If it was written just now, its file may be busy: a process that another thread has forked
+/// meanwhile holds a copy of the open file until execve(2).
 fn spawn(prepared: &mut std::process::Command) -> io::Result<Child> {
     let begin = Instant::now();
     loop {
@@ -207,8 +215,8 @@ fn set_nonblocking(pipe: impl AsFd) -> io::Result<()> {
     Ok(fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?)
 }
 
-/// Reads until the pipe is empty, closed (then it is dropped) or `most` bytes came. A pipe that cannot be read (no
-/// such error is documented for one) counts as closed.
+/// Reads until the pipe is empty or closed, or until `most` bytes were read. Drops a closed pipe, and one that cannot
+/// be read.
 fn read_available<P: AsFd>(pipe: &mut Option<P>, most: usize, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut block = [0; BLOCK];
     let mut total = 0;
