@@ -10,12 +10,12 @@ use crate::context::Context;
 use crate::instance::observe::Observed;
 use crate::steps::Outcome;
 
-/// Whether there is anything to choose: a VM that runs has its accelerator, and emulation can be ordered.
+/// Whether there is anything to choose: a VM that runs has its accelerator, and the configuration can ask for TCG.
 pub(crate) fn is_open(context: &Context<'_>, observed: &Observed) -> bool {
     matches!(observed, Observed::Absent | Observed::Stopped) && context.project.config.vm.accel != Accel::Tcg
 }
 
-/// KVM where it works; else, by the configuration, emulation with the reason told, or an error.
+/// Chooses KVM where it works; else TCG with a note of the reason or, where the configuration wants only KVM, an error.
 ///
 /// # Errors
 /// A Host error where the configuration wants KVM only; errors of finding QEMU and of the test.
@@ -32,7 +32,7 @@ pub(crate) fn choose(context: &Context<'_>, image: &GuestImage) -> Result<Outcom
         deadline: config.timeouts.kvm_test,
         cache: &context.cache,
     };
-    // Who wants nothing else does not want to hear of an old failure.
+    // Where only KVM will do, an old failure is tested again.
     let tested = test.run(only_kvm, context.events)?;
     let Some(refusal) = &tested.refusal else {
         return Ok(match tested.source {

@@ -21,13 +21,16 @@ use crate::instance::awake;
 use crate::instance::disk;
 use crate::instance::launch::{SavedRam, VmLaunch};
 use crate::instance::observe::{Observed, Running, unexpected_end};
+use crate::instance::ports;
+use crate::instance::shutdown;
 use crate::instance::state_file::Restoring;
 use crate::project::desired::Desired;
+use crate::saved_vm::SavedVm;
+use crate::saved_vm::backing_files::BackingFiles;
 use crate::saved_vm::cluster::SavedCluster;
 use crate::saved_vm::suspend;
-use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::saved_vm::template::{self, Kind};
 use crate::steps::{Outcome, Steps};
-use crate::verbs::stop;
 
 /// How many times another template may take the place of the one that is to be restored.
 const MOST_REPLACED: u32 = 3;
@@ -158,7 +161,7 @@ impl Begin<'_> {
 
     fn already(&self, running: Box<Running>) -> Result<Outcome<Begun>> {
         let paths = self.context.paths();
-        if running.state_file.ports() != self.context.ports()? {
+        if running.state_file.ports() != ports::of(self.context)? {
             self.context.events.note(format!(
                 "changed ports take effect after `{}` and `{}`",
                 self.context.command("stop"),
@@ -192,7 +195,7 @@ impl Begin<'_> {
             files::create_private_dir(&paths.vm_dir())?;
             disk::make(&paths, self.wanted.image)?;
         } else {
-            disk::settle(self.context)?;
+            disk::prepare(self.context)?;
         }
         // RAM that was kept does not fit it any more, whatever happens from now on. None fits a disk without a generation.
         if qcow2::header(&paths.disk())?.generation.is_some() {
@@ -366,7 +369,7 @@ impl Begin<'_> {
             match (restored?, are_as_applied) {
                 (Outcome::Done(Some(begun), fact), Ok(true)) => Ok(Outcome::Done(Some(begun), fact)),
                 (Outcome::Done(Some(begun), _), are_as_applied) => {
-                    stop::end(&begun.running.process, &paths, &Escalation::hard(), events)?;
+                    shutdown::end(&begun.running.process, &paths, &Escalation::hard(), events)?;
                     files::remove(&paths.disk())?;
                     are_as_applied?;
                     Ok(Outcome::Skipped(None, "container images have changed".to_owned()))
@@ -395,14 +398,14 @@ impl Begin<'_> {
         let (paths, events) = (self.context.paths(), self.context.events);
         files::create_private_dir(&paths.vm_dir()).map_err(NotHeld::Error)?;
         // The pool first, as whoever removes saved VMs does.
-        let pool = self.context.pool().lock(events).map_err(NotHeld::Error)?;
+        let backing_files = BackingFiles::of_project(&self.context.project).lock(events).map_err(NotHeld::Error)?;
         let held = saved_vm.saved_state.hold(self.context.project.config.timeouts.lock, events)?;
         let template = held.saved_state();
         let launch = || {
-            let frozen = pool.frozen(&template.paths().disk(), template.generation())?;
-            pool.overlay(&frozen, &paths.disk())?;
-            pool.mend(&paths.disk())?;
-            drop(pool);
+            let backing_file = backing_files.backing_file(&template.paths().disk(), template.generation())?;
+            backing_files.overlay(&backing_file, &paths.disk())?;
+            backing_files.mend(&paths.disk())?;
+            drop(backing_files);
             let ram = SavedRam {
                 ram: template.ram(),
                 state: template.state(),

@@ -8,9 +8,9 @@ use qemu::power::Escalation;
 use super::begin::{Begin, Begun, From};
 use super::step_count::{BOOTING, NEW, SNAPSHOT_DISK};
 use crate::instance::observe::Running;
-use crate::saved_vm::template::{self, SavedVm};
+use crate::instance::shutdown;
+use crate::saved_vm::{PATIENCE, SavedVm, discard};
 use crate::steps::Steps;
-use crate::verbs::stop;
 
 impl Begin<'_> {
     /// Boots what has gone on from RAM and does not answer: a new disk, the disk, or that of the snapshot.
@@ -28,7 +28,7 @@ impl Begin<'_> {
             From::SuspendedRam => Escalation::with_clean(self.context.project.config.timeouts.stop),
             _ => Escalation::hard(),
         };
-        stop::end(&running.process, &paths, &escalation, events)?;
+        shutdown::end(&running.process, &paths, &escalation, events)?;
         let vm = self.vm(self.qemu()?);
         match (from, saved_vm) {
             (From::Snapshot, Some(saved_vm)) => {
@@ -38,9 +38,7 @@ impl Begin<'_> {
             (From::Template, Some(saved_vm)) => {
                 events.warning(format!("the kept cluster is not used: {why}; booting a new one"));
                 // Nor by the next reset.
-                if let Err(error) =
-                    template::discard(self.context, saved_vm.saved_state.paths().dir(), template::PATIENCE)
-                {
+                if let Err(error) = discard(saved_vm.saved_state.paths().dir(), PATIENCE, events) {
                     events.warning(error.to_string());
                 }
                 files::remove(&paths.disk())?;

@@ -16,7 +16,8 @@ use crate::instance::launch::VmLaunch;
 use crate::instance::observe::Observed;
 use crate::packages;
 use crate::project::desired::Desired;
-use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::saved_vm::SavedVm;
+use crate::saved_vm::template::{self, Kind};
 use crate::steps::Outcome;
 
 /// ssh and the tool that makes its keys.

@@ -33,7 +33,7 @@ pub(super) fn likely(context: &Context<'_>, observed: &Observed, waits: bool, re
         Observed::Absent if has(Kind::Ready) => ANEW,
         Observed::Absent if keeps => NEW,
         Observed::Absent => BOOTING,
-        Observed::Stopped if suspend::is_kept(&context.paths().suspended()) => GOING_ON,
+        Observed::Stopped if suspend::is_saved(&context.paths().suspended()) => GOING_ON,
         Observed::Stopped | Observed::Running(_) | Observed::Orphan(_) => BOOTING,
     }
 }

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use host::files;
-use host::identity::ProcessHandle;
 use host::interrupt;
-use model::paths::InstancePaths;
-use model::{Error, ErrorClass, EventSink, Result};
-use qemu::power::{Escalation, Stage};
+use model::{ErrorClass, Result};
+use qemu::power::Escalation;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -16,9 +13,9 @@ use crate::instance::lock;
 use crate::instance::observe::{Observed, Running, observe, unexpected_end};
 use crate::instance::orphans;
 use crate::instance::ownership::Owner;
+use crate::instance::shutdown::{self, Ended};
 use crate::saved_vm::suspend;
 use crate::steps::{Outcome, Steps};
-use crate::verbs::pause::Paused;
 
 /// How an instance was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,7 +56,7 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
         }
         let process = match observed {
             Observed::Running(running) if !options.power_off && suspended(context, &running, patience)? => {
-                settle(&context.paths())?;
+                shutdown::remove_run_files(&context.paths())?;
                 let fact = format!("suspended; `{}` goes on where it is", context.command("start"));
                 return Ok(Outcome::Done(StopReport::Suspended, fact));
             }
@@ -67,21 +64,21 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
             Observed::Orphan(process) => process,
             Observed::Stopped | Observed::Absent => {
                 let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
-                settle(&context.paths())?;
-                if suspend::is_kept(&context.paths().suspended()) {
+                shutdown::remove_run_files(&context.paths())?;
+                if suspend::is_saved(&context.paths().suspended()) {
                     return Ok(Outcome::Skipped(StopReport::WasStopped, "it is suspended".to_owned()));
                 }
                 return Ok(Outcome::Skipped(StopReport::WasStopped, format!("it is not running{end}")));
             }
         };
-        let report =
-            end(&process, &context.paths(), &escalation, context.events).map_err(|error| match error.class() {
-                ErrorClass::Interrupted => error.because("the guest was told to power off, and may still do so"),
-                _ => error,
-            })?;
-        let fact = match report {
-            StopReport::Forced => "ended by force: the guest did not power off in time",
-            StopReport::Clean | StopReport::Suspended | StopReport::WasStopped => "the guest powered off",
+        let ended = shutdown::end(&process, &context.paths(), &escalation, context.events);
+        let ended = ended.map_err(|error| match error.class() {
+            ErrorClass::Interrupted => error.because("the guest was told to power off, and may still do so"),
+            _ => error,
+        })?;
+        let (report, fact) = match ended {
+            Ended::Forced => (StopReport::Forced, "ended by force: the guest did not power off in time"),
+            Ended::PoweredOff => (StopReport::Clean, "the guest powered off"),
         };
         Ok(Outcome::Done(report, fact.to_owned()))
     })?;
@@ -111,32 +108,4 @@ fn suspended(context: &Context<'_>, running: &Running, patience: Duration) -> Re
             Ok(false)
         }
     }
-}
-
-/// Removes what says that it runs.
-fn settle(paths: &InstancePaths) -> Result<()> {
-    files::remove(&paths.state_file())?;
-    Paused::forget(paths)?;
-    files::remove(&paths.pid())
-}
-
-/// Ends `process` and removes what says that it runs.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn end(
-    process: &ProcessHandle,
-    paths: &InstancePaths,
-    escalation: &Escalation,
-    events: &dyn EventSink,
-) -> Result<StopReport> {
-    let stopped = escalation.stop(process, &paths.vm_dir(), events)?;
-    if process.is_alive() {
-        return Err(Error::new(ErrorClass::Timeout, format!("QEMU (pid {}) does not end", process.pid())));
-    }
-    settle(paths)?;
-    if stopped.stage != Stage::PowerOff {
-        events.debug(format!("QEMU was ended by {:?}", stopped.stage));
-    }
-    Ok(if stopped.clean { StopReport::Clean } else { StopReport::Forced })
 }

@@ -1,6 +1,7 @@
 //! What is written into a web directory, whatever its files look like before, and what is refused.
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
