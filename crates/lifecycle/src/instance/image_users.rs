@@ -14,10 +14,10 @@ use std::time::{Duration, SystemTime};
 use host::digest::Sha256;
 use host::files::{self, Mode};
 use host::io_error::at_path;
-use host::lock::{FileLock, Sharing};
+use host::lock::{Attempt, FileLock, Sharing};
 use model::guest_image::GuestImage;
 use model::paths::ProjectPaths;
-use model::{Error, ErrorClass, EventSink, Result};
+use model::{Error, ErrorClass, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -94,10 +94,10 @@ pub(crate) fn hold(context: &Context<'_>, image: &GuestImage) -> Result<Option<H
 ///
 /// # Errors
 /// An error that names the directory.
-pub(crate) fn alone(image: &Path, events: &dyn EventSink) -> Result<Option<FileLock>> {
-    match FileLock::acquire_existing(image, Sharing::Alone, "the guest image", Duration::ZERO, events) {
-        Err(error) if error.class() == ErrorClass::State => Ok(None),
-        result => result,
+pub(crate) fn alone(image: &Path) -> Result<Option<FileLock>> {
+    match FileLock::try_acquire_existing(image, Sharing::Alone)? {
+        Attempt::Locked(lock) => Ok(Some(lock)),
+        Attempt::InUse | Attempt::Missing => Ok(None),
     }
 }
 
@@ -329,9 +329,9 @@ mod tests {
             FileLock::acquire_existing(&image, Sharing::Shared, "the image", Duration::from_secs(60), &Silent).unwrap()
         };
         let held = shared().expect("an image");
-        assert!(alone(&image, &Silent).unwrap().is_none(), "it may be removed under its user");
+        assert!(alone(&image).unwrap().is_none(), "it may be removed under its user");
         drop(held);
-        let alone = alone(&image, &Silent).unwrap().expect("nobody uses it");
+        let alone = alone(&image).unwrap().expect("nobody uses it");
         let (asked, told) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let user = scope.spawn(|| {

@@ -1,12 +1,11 @@
 //! The instances of a project: which there are, who owns them, and destroying one with all its files.
 
 use std::fs::File;
-use std::path::Path;
 use std::time::Duration;
 
 use host::files;
 use host::identity::ProcessHandle;
-use host::lock::{FileLock, Sharing};
+use host::lock::{Attempt, FileLock, Sharing};
 use model::event::Silent;
 use model::instance::InstanceName;
 use model::paths::ProjectPaths;
@@ -101,15 +100,11 @@ fn finish_removals(project: &ProjectPaths) -> Result<()> {
     for directory in entries(&project.instances())? {
         let is_removed =
             directory.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(REMOVED.as_bytes()));
-        if is_removed && let Ok(Some(_lock)) = claim_directory(&directory) {
+        if is_removed && let Ok(Attempt::Locked(_lock)) = FileLock::try_acquire_existing(&directory, Sharing::Alone) {
             files::remove(&directory)?;
         }
     }
     Ok(())
-}
-
-fn claim_directory(directory: &Path) -> Result<Option<FileLock>> {
-    FileLock::acquire_existing(directory, Sharing::Alone, "a directory", Duration::ZERO, &Silent)
 }
 
 fn process(asker: Asker<'_>, events: &dyn EventSink) -> Result<Option<ProcessHandle>> {
@@ -139,13 +134,16 @@ pub(crate) fn own(project: &ProjectPaths, name: &InstanceName) -> Result<File> {
     let failed = |error: &std::io::Error| host::io_error::at_path("lock", &path, error);
     loop {
         files::create_private_dir(&directory)?;
-        match claim(&path) {
-            Ok(Some(claim)) => return Ok(claim),
-            Ok(None) => {}
-            Err(error) if error.class() == ErrorClass::State => {
+        match FileLock::try_acquire_existing(&path, Sharing::Alone)? {
+            Attempt::Locked(lock) => {
+                if let Some(owner) = lock.into_file() {
+                    return Ok(owner);
+                }
+            }
+            Attempt::Missing => {}
+            Attempt::InUse => {
                 return Err(Error::new(ErrorClass::State, format!("the instance {name} is in use by another command")));
             }
-            Err(error) => return Err(error),
         }
         // Locked before it has its name: otherwise a sweep in between would take its command for gone.
         let file = tempfile::NamedTempFile::new_in(&directory).map_err(|error| failed(&error))?;
@@ -162,19 +160,10 @@ pub(crate) fn own(project: &ProjectPaths, name: &InstanceName) -> Result<File> {
 
 /// Takes over the ownership from a command that is gone. Nothing where that command, or its reaper, lives.
 fn take_over(project: &ProjectPaths, name: &InstanceName) -> Result<Option<File>> {
-    match claim(&project.instance(name).dir().join(OWNER)) {
-        Err(error) if error.class() == ErrorClass::State => Ok(None),
-        result => result,
+    match FileLock::try_acquire_existing(&project.instance(name).dir().join(OWNER), Sharing::Alone)? {
+        Attempt::Locked(lock) => Ok(lock.into_file()),
+        Attempt::InUse | Attempt::Missing => Ok(None),
     }
-}
-
-/// Locks the file `path`. Nothing where there is no such file.
-///
-/// # Errors
-/// State when another process has it locked.
-fn claim(path: &Path) -> Result<Option<File>> {
-    let lock = FileLock::acquire_existing(path, Sharing::Alone, "the instance", Duration::ZERO, &Silent)?;
-    Ok(lock.and_then(FileLock::into_file))
 }
 
 /// Gives the ownership up: the instance stays.
@@ -264,7 +253,7 @@ mod tests {
             directory
         };
         let (dead, live) = (left("dead"), left("live"));
-        let _running = claim_directory(&live).expect("a lock").expect("a directory");
+        let _running = FileLock::try_acquire_existing(&live, Sharing::Alone).expect("a lock");
         sweep(&project, &Silent).expect("a sweep");
         assert_eq!((dead.exists(), live.exists()), (false, true));
     }

@@ -49,8 +49,8 @@ pub(crate) fn save_running(
     let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline: timeouts.save };
     let mut qmp = Qmp::connect(&paths.vm_dir(), timeouts.save)?;
     check_room(context, what, save.ram_to_write(&mut qmp)?, target)?;
-    // Connected until the save is over: then the agent of a restored guest waits for words of its host, and does not look
-    // ten times a second whether there is a host.
+    // Connected until the save is over: then the agent of a restored guest waits for its host to send, instead of polling
+    // ten times a second for a connection.
     let mut agent = sync_guest(context, timeouts.save)?;
     let backing_files = BackingFiles::of_project(&context.project);
     let (saved, paused) = {
@@ -67,7 +67,7 @@ pub(crate) fn save_running(
             .and_then(|()| prepared.write(&mut guest));
         // After a failure the guest resumes when it is dropped, with a warning where it does not.
         let done = done.map(|saved| (saved, guest.resume()));
-        // The guest's clock stood still while it was paused.
+        // The guest's clock stopped while it was paused.
         guest::set_clock_by(&mut agent, context.events);
         let (saved, resumed) = done?;
         let paused = resumed?;
@@ -81,7 +81,7 @@ pub(crate) fn save_running(
     host::interrupt::check()?;
     cluster.write(&new_state.paths().cluster())?;
     if !begun_from.exists() {
-        // What a VM that has booted says of its RAM, too, is the same in its next save.
+        // The next save of a VM that has booted compares with this one, too.
         launch::link_or_copy(&state, &begun_from)?;
     }
     let saved_state = new_state.replace(

@@ -71,7 +71,7 @@ pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration)
     let saved = match prepared.write(&mut stopped).and_then(|saved| stopped.quit().map(|()| saved)) {
         Ok(saved) => saved,
         Err(error) => {
-            // The guest has resumed. Its clock stood still while it was paused.
+            // The guest has resumed. Its clock stopped while it was paused.
             guest::set_clock_by(&mut agent, context.events);
             return Err(error);
         }

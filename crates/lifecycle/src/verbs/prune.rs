@@ -20,7 +20,7 @@ pub use report::{Kept, Kind, PruneReport, Removal};
 /// # Errors
 /// Errors of reading and removing.
 pub fn run(context: &Context<'_>, dry_run: bool) -> Result<PruneReport> {
-    let mut work = Work::new(dry_run, context.events);
+    let mut work = Work { dry_run, ..Work::default() };
     let mut steps = Steps::new(context.events, 2);
     steps.run("Looking through the project", || {
         project::prune(context, &mut work)?;

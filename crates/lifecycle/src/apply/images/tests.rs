@@ -1,4 +1,4 @@
-//! What the guest is asked and told of images.
+//! The guest's scripts for container images.
 
 use std::process::Command;
 

@@ -12,7 +12,7 @@ use crate::instance::wait::watch::GuestWatch;
 pub(crate) struct Access {
     /// The kubeconfig for the host: the forwarded port, and names after the instance.
     pub(crate) kubeconfig: Kubeconfig,
-    /// The administrator's credentials, as far as the guest's word is used.
+    /// The administrator's credentials.
     pub(crate) admin: Credentials,
     /// A client with that kubeconfig.
     pub(crate) client: ClusterClient,

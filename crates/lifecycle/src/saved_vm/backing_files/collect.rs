@@ -107,7 +107,7 @@ impl BackingFiles {
                 self.mark(&disk, &mut used)?;
             }
             for other in entries(&instance.vm_dir())? {
-                // A disk that is being made. One that is incomplete has no chain, and who made it is dead: we hold the lock.
+                // A disk that is being made. An incomplete one has no chain, and its maker is dead, since we hold the lock.
                 let name = other.file_name().unwrap_or_default().to_string_lossy();
                 if name.contains(".qcow2") && other != disk {
                     let _: Result<(), Error> = self.mark(&other, &mut used);

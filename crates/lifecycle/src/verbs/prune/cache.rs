@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use host::files;
 use host::lock::FileLock;
+use model::Result;
 use model::guest_image::GuestImage;
 use model::paths::ProjectPaths;
-use model::{ErrorClass, Result};
 
 use super::report::{Kept, Kind, Work, usage};
 use crate::context::Context;
@@ -20,7 +20,7 @@ use crate::instance::image_users::{self, Users};
 /// A download that is younger stays: a build may be about to use it.
 const OLDEST_DOWNLOAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
+pub(super) fn prune(context: &Context<'_>, work: &mut Work) -> Result<()> {
     let images = images(context)?;
     let newest = newest(&images);
     for (image, _) in &images {
@@ -29,7 +29,7 @@ pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
         }
         // Locked from before its users are looked for until it is gone: a project that chooses it now waits, and then does
         // not find it.
-        let Some(_alone) = image_users::alone(&image.directory, work.events)? else { continue };
+        let Some(_alone) = image_users::alone(&image.directory)? else { continue };
         match image_users::users(&image.directory) {
             Users::Project(_) => {}
             Users::None => remove(context, &image.directory, work)?,
@@ -71,14 +71,10 @@ fn newest(images: &[(GuestImage, SystemTime)]) -> BTreeSet<PathBuf> {
 
 /// Removes an image under the lock of its builder. It is renamed first, so that an incomplete removal is not taken for an
 /// image.
-fn remove(context: &Context<'_>, directory: &Path, work: &mut Work<'_>) -> Result<()> {
+fn remove(context: &Context<'_>, directory: &Path, work: &mut Work) -> Result<()> {
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
     let lock = context.cache.locks().join(format!("{name}.lock"));
-    let _lock = match FileLock::acquire(&lock, &name, Duration::ZERO, work.events) {
-        Ok(lock) => lock,
-        Err(error) if error.class() == ErrorClass::State => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(_lock) = FileLock::try_acquire(&lock)? else { return Ok(()) };
     let why = "no project uses it, and there is a newer one";
     if work.dry_run {
         return work.remove(Kind::GuestImage, directory, why);
@@ -93,7 +89,7 @@ fn remove(context: &Context<'_>, directory: &Path, work: &mut Work<'_>) -> Resul
 }
 
 /// Removes old downloads. Their names have the digest by which `k3s.lock` of a project names them.
-fn downloads(context: &Context<'_>, images: &[(GuestImage, SystemTime)], work: &mut Work<'_>) -> Result<()> {
+fn downloads(context: &Context<'_>, images: &[(GuestImage, SystemTime)], work: &mut Work) -> Result<()> {
     let mut projects: BTreeSet<PathBuf> = BTreeSet::from([context.project.paths.root().to_owned()]);
     for (image, _) in images {
         projects.extend(image_users::projects(&image.directory).unwrap_or_default());
@@ -109,11 +105,7 @@ fn downloads(context: &Context<'_>, images: &[(GuestImage, SystemTime)], work: &
         if age.is_some_and(|age| age > OLDEST_DOWNLOAD) && !named.contains(digest) {
             // Looked at again under the lock: a build that uses it meanwhile has made it young.
             let lock = context.cache.locks().join(format!("download-{digest}.lock"));
-            let _lock = match FileLock::acquire(&lock, &name, Duration::ZERO, work.events) {
-                Ok(lock) => lock,
-                Err(error) if error.class() == ErrorClass::State => continue,
-                Err(error) => return Err(error),
-            };
+            let Some(_lock) = FileLock::try_acquire(&lock)? else { continue };
             let age = path.metadata().and_then(|file| file.modified()).ok().and_then(|time| time.elapsed().ok());
             if age.is_none_or(|age| age <= OLDEST_DOWNLOAD) {
                 continue;

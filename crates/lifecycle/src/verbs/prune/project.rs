@@ -1,12 +1,10 @@
 //! Prunes the project: templates that cannot be used, incomplete saved VMs, suspended RAM without a disk, and backing files
 //! that no disk needs.
 
-use std::time::Duration;
-
 use host::lock::FileLock;
-use model::{ErrorClass, Result};
+use model::Result;
 use qemu::Qemu;
-use qemu::saved_state::sweep;
+use qemu::saved_state::{sweep, try_remove};
 
 use super::report::{Kind, Work, usage};
 use crate::context::Context;
@@ -14,10 +12,10 @@ use crate::directory::entries;
 use crate::instance::registry;
 use crate::saved_vm::backing_files::BackingFiles;
 use crate::saved_vm::suspend;
-use crate::saved_vm::{SavedVm, discard, fits_now, usage_without_disk};
+use crate::saved_vm::{SavedVm, fits_now, usage_without_disk};
 use crate::start;
 
-pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
+pub(super) fn prune(context: &Context<'_>, work: &mut Work) -> Result<()> {
     let project = &context.project.paths;
     // So that no restore chooses one meanwhile.
     let backing_files = BackingFiles::of_project(&context.project).lock(context.events)?;
@@ -27,12 +25,9 @@ pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
         if let Some(why) = if is_hidden { None } else { useless(context, &directory) } {
             let paths = model::paths::SavedStatePaths::new(&directory);
             work.found(Kind::Template, &directory, why, usage_without_disk(&paths));
-            if !work.dry_run {
-                match discard(&directory, Duration::ZERO, context.events) {
-                    // It is being restored.
-                    Err(error) if error.class() == ErrorClass::State => continue,
-                    discarded => discarded?,
-                }
+            // One that is in use is being restored.
+            if !work.dry_run && !try_remove(&directory)? {
+                continue;
             }
             unfit.push(directory);
         }
@@ -76,19 +71,15 @@ fn useless(context: &Context<'_>, directory: &std::path::Path) -> Option<String>
 }
 
 /// Removes suspended RAM whose disk is gone.
-fn suspended(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
+fn suspended(context: &Context<'_>, work: &mut Work) -> Result<()> {
     let paths = context.paths();
     let suspended = paths.suspended();
     let files = suspend::files(&suspended)?;
     if files.is_empty() || paths.disk().exists() {
         return Ok(());
     }
-    let _lock = match FileLock::acquire(&paths.lock(), &context.name.to_string(), Duration::ZERO, context.events) {
-        Ok(lock) => lock,
-        // Another verb works on the instance.
-        Err(error) if error.class() == ErrorClass::State => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    // Otherwise another verb works on the instance.
+    let Some(_lock) = FileLock::try_acquire(&paths.lock())? else { return Ok(()) };
     if paths.disk().exists() {
         return Ok(());
     }

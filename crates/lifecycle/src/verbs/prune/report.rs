@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use host::files;
-use model::{EventSink, Result};
+use model::Result;
 use serde::Serialize;
 
 /// The kind of what was removed.
@@ -63,19 +63,14 @@ pub struct Kept {
 }
 
 /// What a prune has found so far.
-pub(super) struct Work<'a> {
+#[derive(Default)]
+pub(super) struct Work {
     pub(super) dry_run: bool,
     pub(super) removed: Vec<Removal>,
     pub(super) kept: Vec<Kept>,
-    pub(super) events: &'a dyn EventSink,
 }
 
-impl<'a> Work<'a> {
-    /// Begins with nothing.
-    pub(super) fn new(dry_run: bool, events: &'a dyn EventSink) -> Self {
-        Work { dry_run, removed: Vec::new(), kept: Vec::new(), events }
-    }
-
+impl Work {
     /// Removes a file or directory, unless it is a dry run, and adds it to what was found.
     pub(super) fn remove(&mut self, kind: Kind, path: &Path, why: impl Into<String>) -> Result<()> {
         let bytes = usage(path);
