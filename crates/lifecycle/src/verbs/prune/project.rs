@@ -3,6 +3,7 @@
 
 use host::lock::FileLock;
 use model::Result;
+use model::paths::SavedStatePaths;
 use qemu::Qemu;
 use qemu::saved_state::{sweep, try_remove};
 
@@ -23,19 +24,19 @@ pub(super) fn prune(context: &Context<'_>, work: &mut Work) -> Result<()> {
     for directory in entries(&project.templates())? {
         let is_hidden = directory.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if let Some(why) = if is_hidden { None } else { useless(context, &directory) } {
-            let paths = model::paths::SavedStatePaths::new(&directory);
-            work.found(Kind::Template, &directory, why, usage_without_disk(&paths));
+            let bytes = usage_without_disk(&SavedStatePaths::new(&directory));
             // One that is in use is being restored.
             if !work.dry_run && !try_remove(&directory)? {
                 continue;
             }
+            work.found(Kind::Template, &directory, why, bytes);
             unfit.push(directory);
         }
     }
     for parent in [project.templates(), project.snapshots()] {
         let swept = sweep(&parent, work.dry_run)?;
         if swept.directories > 0 {
-            work.found(Kind::Unfinished, &parent, "whoever made it was killed", swept.bytes);
+            work.found(Kind::Unfinished, &parent, "the command that made it was killed", swept.bytes);
         }
     }
     let collected = if work.dry_run {
@@ -44,7 +45,7 @@ pub(super) fn prune(context: &Context<'_>, work: &mut Work) -> Result<()> {
         backing_files.collect(context.events)?
     };
     if collected.disks > 0 {
-        let why = format!("nothing is made of them any more ({})", collected.disks);
+        let why = format!("no disk needs them ({})", collected.disks);
         work.found(Kind::BackingFiles, &project.disks(), why, collected.bytes);
     }
     drop(backing_files);
@@ -86,4 +87,50 @@ fn suspended(context: &Context<'_>, work: &mut Work) -> Result<()> {
     let bytes = files.iter().map(|file| usage(file)).sum();
     work.found(Kind::SuspendedRam, &suspended.description(), "its disk is gone", bytes);
     if work.dry_run { Ok(()) } else { suspend::discard(&suspended) }
+}
+
+#[cfg(test)]
+mod tests {
+    use host::lock::Sharing;
+    use model::config::Overrides;
+    use model::instance::InstanceName;
+    use model::paths::CachePaths;
+    use model::port::Port;
+    use model::requirement::Consent;
+    use testkit::{RecordingSink, TempProject};
+
+    use super::*;
+    use crate::project::Project;
+
+    struct No;
+
+    impl Consent for No {
+        fn ask(&self, _: &str) -> Result<bool> {
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn a_template_that_is_being_restored_was_reported_as_removed() {
+        let (temporary, events) = (TempProject::new(Port::literal(30080)), RecordingSink::default());
+        let paths = temporary.paths();
+        let context = Context {
+            project: Project::load(paths.clone(), &Overrides::default()).expect("a project"),
+            name: InstanceName::default(),
+            cache: CachePaths::new(temporary.root().join("cache")),
+            guest_sources: temporary.root().join("guest"),
+            kvm_device: "/dev/kvm".into(),
+            events: &events,
+            consent: &No,
+        };
+        let template = paths.templates().join("ready");
+        std::fs::create_dir_all(&template).expect("a directory");
+        let restore = FileLock::try_acquire_existing(&template, Sharing::Shared).expect("a lock");
+        let mut work = Work::default();
+        prune(&context, &mut work).expect("pruned");
+        assert_eq!((work.removed.len(), template.exists()), (0, true));
+        drop(restore);
+        prune(&context, &mut work).expect("pruned");
+        assert_eq!((work.removed.len(), template.exists()), (1, false));
+    }
 }

@@ -91,8 +91,8 @@ impl Work {
         let found = &self.removed[from..];
         let bytes = bytesize::ByteSize(found.iter().map(|removal| removal.bytes).sum());
         match (found.len(), self.dry_run) {
-            (0, _) => "nothing is of no use".to_owned(),
-            (_, true) => format!("{bytes} could be given back"),
+            (0, _) => "there is nothing to remove".to_owned(),
+            (_, true) => format!("{bytes} could be freed"),
             (_, false) => format!("{bytes} are free again"),
         }
     }
