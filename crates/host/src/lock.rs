@@ -28,6 +28,17 @@ pub struct FileLock {
     is_noted: bool,
 }
 
+/// What an attempt to take the lock of an existing file gave.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The lock.
+    Locked(FileLock),
+    /// Another process holds it.
+    InUse,
+    /// There is no such file.
+    Missing,
+}
+
 /// Who else may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
@@ -58,17 +69,12 @@ impl FileLock {
     /// of this one holds it. Does not wait.
     ///
     /// # Errors
-    /// An error that names the path.
+    /// Interrupted, or an error that names the path.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
-        loop {
-            let file = open(path)?;
-            match file.try_lock() {
-                Ok(()) if has_name(&file, path)? => return Self::noted(file, path).map(Some),
-                // Removed or replaced since it was opened.
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(at_path("lock", path, &error)),
-            }
+        crate::interrupt::check()?;
+        match try_once(path, &|| open(path).map(Some), Sharing::Alone)? {
+            Tried::Locked(file) => Self::noted(file, path).map(Some),
+            Tried::InUse | Tried::Missing => Ok(None),
         }
     }
 
@@ -95,21 +101,27 @@ impl FileLock {
         deadline: Duration,
         events: &dyn EventSink,
     ) -> Result<Option<Self>> {
-        let open = || {
-            // A directory cannot be opened for writing, and a file need not be writable to be locked.
-            let writable = OpenOptions::new().read(true).write(sharing == Sharing::Alone).open(path);
-            match writable.or_else(|_| File::open(path)) {
-                Ok(file) => Ok(Some(file)),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(at_path("open the lock", path, &error)),
-            }
-        };
-        let file = Request { path, what, deadline, events }.take(open, sharing)?;
-        Ok(file.map(|mut file| {
-            let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-            let is_noted = sharing == Sharing::Alone && is_file && write_holder(&mut file).is_ok();
-            FileLock { file: Some(file), is_noted }
-        }))
+        let file = Request { path, what, deadline, events }.take(|| open_existing(path, sharing), sharing)?;
+        Ok(file.map(|file| Self::of_existing(file, sharing)))
+    }
+
+    /// Takes the lock of an existing file or directory if it is free. Does not wait.
+    ///
+    /// # Errors
+    /// Interrupted, or an error that names the path.
+    pub fn try_acquire_existing(path: &Path, sharing: Sharing) -> Result<Attempt> {
+        crate::interrupt::check()?;
+        Ok(match try_once(path, &|| open_existing(path, sharing), sharing)? {
+            Tried::Locked(file) => Attempt::Locked(Self::of_existing(file, sharing)),
+            Tried::InUse => Attempt::InUse,
+            Tried::Missing => Attempt::Missing,
+        })
+    }
+
+    fn of_existing(mut file: File, sharing: Sharing) -> Self {
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let is_noted = sharing == Sharing::Alone && is_file && write_holder(&mut file).is_ok();
+        FileLock { file: Some(file), is_noted }
     }
 
     /// The open file, to be inherited by another process. The lock is held until its last descriptor is closed.
@@ -130,6 +142,40 @@ impl Drop for FileLock {
     }
 }
 
+/// What one attempt to lock a file gave.
+enum Tried {
+    Locked(File),
+    InUse,
+    Missing,
+}
+
+fn try_once(path: &Path, open: &impl Fn() -> Result<Option<File>>, sharing: Sharing) -> Result<Tried> {
+    loop {
+        // The path may lead to another file by now.
+        let Some(file) = open()? else { return Ok(Tried::Missing) };
+        let tried = match sharing {
+            Sharing::Alone => file.try_lock(),
+            Sharing::Shared => file.try_lock_shared(),
+        };
+        match tried {
+            Ok(()) if has_name(&file, path)? => return Ok(Tried::Locked(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Tried::InUse),
+            Err(TryLockError::Error(error)) => return Err(at_path("lock", path, &error)),
+        }
+    }
+}
+
+fn open_existing(path: &Path, sharing: Sharing) -> Result<Option<File>> {
+    // A directory cannot be opened for writing, and a file need not be writable to be locked.
+    let writable = OpenOptions::new().read(true).write(sharing == Sharing::Alone).open(path);
+    match writable.or_else(|_| File::open(path)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at_path("open the lock", path, &error)),
+    }
+}
+
 /// A request for a lock.
 struct Request<'a> {
     path: &'a Path,
@@ -144,20 +190,11 @@ impl Request<'_> {
         let attempts = Cell::new(0_u32);
         let wait = Wait { what: &format!("the lock of {}", self.what), deadline: self.deadline, interval: INTERVAL };
         let outcome = wait.outcome(|_| {
-            loop {
-                // The path may lead to another file by now.
-                let Some(file) = open()? else { return Ok(Look::Ready(None)) };
-                let tried = match sharing {
-                    Sharing::Alone => file.try_lock(),
-                    Sharing::Shared => file.try_lock_shared(),
-                };
-                match tried {
-                    Ok(()) if has_name(&file, self.path)? => return Ok(Look::Ready(Some(file))),
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => return Ok(Look::NotYet(self.note_holder(&attempts))),
-                    Err(TryLockError::Error(error)) => return Err(at_path("lock", self.path, &error)),
-                }
-            }
+            Ok(match try_once(self.path, &open, sharing)? {
+                Tried::Locked(file) => Look::Ready(Some(file)),
+                Tried::Missing => Look::Ready(None),
+                Tried::InUse => Look::NotYet(self.note_holder(&attempts)),
+            })
         });
         match outcome? {
             Outcome::Ready(file) => Ok(file),

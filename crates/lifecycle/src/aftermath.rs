@@ -1,24 +1,17 @@
-//! What an interrupted verb has left, as it is now. An interrupt is one whatever else went wrong because of it.
+//! What a verb that failed or was interrupted reports at last: the error, and the state in which the instance is now.
 
 use host::interrupt;
 use model::{Error, ErrorClass};
 
 use crate::context::Context;
-use crate::instance::awake;
 use crate::instance::observe::{Observed, observe};
-use crate::saved_vm::suspend;
+use crate::instance::state::State;
+use crate::interruption::interrupted;
 
-/// An error of class Interrupted with this headline and the reasons of `error`, whose remedies are none of it.
-pub(crate) fn interrupted(what: impl Into<String>, error: &Error) -> Error {
-    let what = what.into();
-    let reasons = std::iter::once(error.what()).chain(error.why().iter().map(String::as_str));
-    let reasons: Vec<&str> = reasons.filter(|reason| *reason != "interrupted" && *reason != what).collect();
-    reasons.into_iter().fold(Error::new(ErrorClass::Interrupted, what), Error::because)
-}
-
-/// The last word of a verb that failed with `error`. Where the user has interrupted it, that is what is told, also where
-/// something else failed for that reason, with the state in which the instance of `context` is now, for verbs that concern
-/// one.
+/// The error to report for a verb that failed with `error`.
+///
+/// After an interrupt by the user it is an error of class Interrupted, also where the interrupt made something else fail.
+/// Then it also says in which state the instance of `context` is, for verbs that concern one.
 pub fn tell(context: Option<&Context<'_>>, error: Error) -> Error {
     let is_interrupt = error.class() == ErrorClass::Interrupted;
     if !is_interrupt && !interrupt::pending() {
@@ -32,27 +25,26 @@ pub fn tell(context: Option<&Context<'_>>, error: Error) -> Error {
 }
 
 fn with_state(context: &Context<'_>, error: Error) -> Error {
-    // The look takes moments.
+    // Observing takes moments, which a second interrupt must not cut short.
     let _deferred = interrupt::defer();
     let name = &context.name;
     let start = context.command("start");
-    match observe(context) {
-        Ok(Observed::Running(_)) if awake::is_paused(&context.paths().vm_dir()) => {
-            error.because(format!("{name} is paused")).next(context.command("resume"))
-        }
-        Ok(Observed::Running(running)) => error
+    let observed = match observe(context) {
+        Ok(observed) => observed,
+        Err(other) => return error.because(format!("the state of {name} is not known: {other}")),
+    };
+    match (State::of(&observed, &context.paths()), observed) {
+        (State::Paused, _) => error.because(format!("{name} is paused")).next(context.command("resume")),
+        (_, Observed::Running(running)) => error
             .because(format!("{name} runs, pid {}", running.process.pid()))
-            .next(format!("{start}    # goes on from here"))
+            .next(format!("{start}    # continues from here"))
             .next(context.command("stop")),
-        Ok(Observed::Orphan(process)) => error
+        (_, Observed::Orphan(process)) => error
             .because(format!("a QEMU of {name} runs, pid {}, whose state cannot be known", process.pid()))
             .next(context.command("status")),
-        Ok(Observed::Stopped) if suspend::is_kept(&context.paths().suspended()) => {
-            error.because(format!("{name} is suspended")).next(start)
-        }
-        Ok(Observed::Stopped) => error.because(format!("{name} is stopped; its data are kept")).next(start),
-        Ok(Observed::Absent) => error.because(format!("{name} has no VM and no disk")).next(start),
-        Err(other) => error.because(format!("the state of {name} is not known: {other}")),
+        (State::Suspended, _) => error.because(format!("{name} is suspended")).next(start),
+        (_, Observed::Stopped) => error.because(format!("{name} is stopped; its data are kept")).next(start),
+        (_, Observed::Absent) => error.because(format!("{name} has no VM and no disk")).next(start),
     }
 }
 
@@ -61,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_interrupt_has_broken_is_its_reason_once() {
+    fn an_interrupted_verb_reports_each_reason_once() {
         let error = Error::new(ErrorClass::Interrupted, "interrupted while `ssh` ran").because("the command was: ssh");
         let told = tell(None, error.next("k3s-vm logs"));
         assert_eq!((told.class(), told.next_steps().len()), (ErrorClass::Interrupted, 0));

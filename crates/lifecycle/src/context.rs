@@ -1,53 +1,41 @@
-//! What every verb works with: the project, the instance, the shared cache and who listens.
+//! The surroundings of a verb: project, instance name, cache, events and consent.
 
 use std::path::PathBuf;
 
-use model::config::Ports;
+use model::EventSink;
 use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
 use model::requirement::Consent;
-use model::{EventSink, Result};
 
-use crate::instance::ownership::Asker;
-use crate::instance::ports;
 use crate::project::Project;
-use crate::saved_vm::backing_files::Pool;
 
 /// The surroundings of a verb.
 pub struct Context<'a> {
-    /// The project.
+    /// The project with its configuration.
     pub project: Project,
-    /// The instance.
+    /// The name of the instance.
     pub name: InstanceName,
-    /// The cache that projects share.
+    /// The cache that all projects of the user share.
     pub cache: CachePaths,
-    /// The checkout's `guest/` directory, from which images are built.
+    /// The checkout's `guest/` directory, from which guest images are built.
     pub guest_sources: PathBuf,
     /// The device of KVM, `/dev/kvm`.
     pub kvm_device: PathBuf,
-    /// Who listens.
+    /// Receives the events of the verb.
     pub events: &'a dyn EventSink,
-    /// How the user agrees to the installation of host packages.
+    /// Asks the user before host packages are installed.
     pub consent: &'a dyn Consent,
 }
 
 impl<'a> Context<'a> {
-    /// The instance's files.
+    /// The paths of the instance's files.
     pub fn paths(&self) -> InstancePaths {
         self.project.paths.instance(&self.name)
     }
 
-    /// Whether it is the instance that the web application's files are for.
+    /// Whether this is the default instance, the one that the web application's files are written for.
     pub fn is_default(&self) -> bool {
         self.name.suffix().is_none()
-    }
-
-    /// The host ports of the instance: those of the configuration; one with a name has its own.
-    ///
-    /// # Errors
-    /// Errors of reading, and a Port error where none is free.
-    pub fn ports(&self) -> Result<Ports> {
-        if self.is_default() { Ok(self.project.config.ports) } else { ports::of(self) }
     }
 
     /// The instance's kubeconfig on this host.
@@ -55,22 +43,12 @@ impl<'a> Context<'a> {
         if self.is_default() { self.project.web().kubeconfig() } else { self.paths().kubeconfig() }
     }
 
-    /// `verb` as it is to be typed for this instance: `k3s-vm stop --name NAME`.
+    /// The command line of `verb` for this instance: `k3s-vm stop --name NAME`.
     pub(crate) fn command(&self, verb: &str) -> String {
         match self.name.suffix() {
             None => format!("k3s-vm {verb}"),
             Some(name) => format!("k3s-vm {verb} --name {name}"),
         }
-    }
-
-    /// The project's frozen disks.
-    pub(crate) fn pool(&self) -> Pool {
-        Pool::of(&self.project.paths).waiting(self.project.config.timeouts.lock)
-    }
-
-    /// In whose name it is asked whose a process is.
-    pub(crate) fn asker(&self) -> Asker<'_> {
-        Asker { name: &self.name, project: &self.project.paths }
     }
 
     /// The same surroundings for another instance of the project.

@@ -1,12 +1,14 @@
 //! The life of an instance. Verbs are made of steps that observe, act and emit events.
 //!
-//! Nothing here prints or knows command-line syntax; results are values, news are events.
+//! Nothing here prints or knows the syntax of the command line: results are values, and news are events.
 
 pub mod aftermath;
 pub mod apply;
 pub mod context;
+mod directory;
 pub mod fork;
 pub mod instance;
+mod interruption;
 pub mod packages;
 pub mod project;
 pub mod saved_vm;

@@ -1,6 +1,6 @@
-//! Host packages: what a verb needs, what is missing, and installing it with the user's consent.
+//! Host packages that a verb needs: finding what is missing, and installing it with the user's consent.
 //!
-//! It never removes a package nor makes one older, and does nothing at all before the user agreed.
+//! No package is removed or downgraded, and nothing is done before the user agreed.
 
 mod family;
 mod install;
@@ -15,12 +15,11 @@ use model::{Error, ErrorClass, EventSink, Result};
 use family::Family;
 use system::System;
 
-/// Makes sure that every requirement is there: installs what is missing with the system's package manager (through
-/// sudo where not root) after consent, within `deadline`; otherwise fails naming the exact packages and the command to
-/// type.
+/// Makes sure that the program of every requirement exists. What is missing is installed with the system's package manager
+/// (through sudo where not root) after consent, within `deadline`.
 ///
 /// # Errors
-/// Of class Host where something is missing and was not installed.
+/// A Host error with the packages and the command to type, where something is missing and was not installed.
 pub fn ensure(
     requirements: &[Requirement],
     deadline: Duration,
@@ -56,10 +55,10 @@ fn ensure_on(
     Err(lacking(&missing, family).because("the packages are installed, yet the programs are not in PATH"))
 }
 
-/// The way to agree beforehand, which every verb has.
+/// The flag to agree in advance, which every verb has.
 const AGREE: &str = "or run the command again with --yes, which installs them";
 
-/// What is not there, each program once, though several steps may need it.
+/// The requirements whose program is missing, each program once.
 fn missing<'a>(system: &System, requirements: &'a [Requirement]) -> Vec<&'a Requirement> {
     let mut missing: Vec<&Requirement> = Vec::new();
     for requirement in requirements {
@@ -115,8 +114,7 @@ fn unknown_system(missing: &[&Requirement]) -> Error {
         .next(format!("install {} as your system does it", programs.join(", ")))
 }
 
-/// The error of the command as one that says what it was for. What the user did and what took too long stay what they
-/// are.
+/// The error of the package manager as one that says what was to be installed. Interrupted and Timeout stay what they are.
 fn not_installed(packages: &[String], error: &Error, by_hand: &str) -> Error {
     let class = match error.class() {
         class @ (ErrorClass::Interrupted | ErrorClass::Timeout) => class,
@@ -129,7 +127,7 @@ fn not_installed(packages: &[String], error: &Error, by_hand: &str) -> Error {
     for step in error.next_steps() {
         told = told.next(step);
     }
-    // A step that installs is there where the plain command is what failed.
+    // Only if no step names another install command, which replaces the one that failed.
     if !error.next_steps().iter().any(|step| step.contains(" install ")) {
         told = told.next(by_hand);
     }

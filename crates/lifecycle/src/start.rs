@@ -15,7 +15,7 @@ use model::Result;
 use crate::context::Context;
 use crate::fork::warm_pool;
 use crate::instance::lock;
-use crate::saved_vm::template::SavedVm;
+use crate::saved_vm::SavedVm;
 
 pub use dry_run::{DryRun, PlannedStep, PlannedWay};
 pub(crate) use execute::{awaken, run_locked};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use model::event::StepOutcome;
 use model::{Error, ErrorClass, Event, EventSink, Result};
 
-use crate::aftermath;
+use crate::interruption::interrupted;
 
 /// What a step has to say when it worked.
 pub(crate) enum Outcome<T> {
@@ -73,7 +73,7 @@ fn in_step(title: &str, error: Error) -> Error {
     }
     let mut letters = title.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_lowercase).collect();
-    aftermath::interrupted(format!("interrupted while {first}{}", letters.as_str()), &error)
+    interrupted(format!("interrupted while {first}{}", letters.as_str()), &error)
 }
 
 #[cfg(test)]

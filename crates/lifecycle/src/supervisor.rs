@@ -20,9 +20,8 @@ use qemu::qmp::RunState;
 use qemu::wake_line::Call;
 use qemu::{Qmp, WakeLine};
 
-use crate::instance::awake;
+use crate::instance::paused;
 use crate::instance::state_file::StateFile;
-use crate::verbs::pause::stand_still;
 
 pub(crate) use spawn::{beside, ensure, listen};
 
@@ -96,7 +95,7 @@ impl Supervisor<'_> {
     fn stand_by(&self, line: WakeLine) -> Result<()> {
         let directory = self.paths.vm_dir();
         if line.wait(&directory)? == Call::Wanted && line.answer(&directory)? {
-            awake::woken(&self.paths, self.events)?;
+            paused::after_resume(&self.paths, self.events)?;
         }
         Ok(())
     }
@@ -114,7 +113,7 @@ impl Supervisor<'_> {
             match self.unused() {
                 Ok(Some(mut qmp)) if used.elapsed() >= idle => {
                     let why = format!("nothing was connected for {}", humantime::format_duration(idle));
-                    return stand_still(&mut qmp, &self.paths, &why).map(Some);
+                    return paused::pause_guest(&mut qmp, &self.paths, &why).map(Some);
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => used = Instant::now(),

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::files::{self, Mode};
 use host::io_error::at_path;
-use host::lock::{FileLock, Sharing};
+use host::lock::{Attempt, FileLock, Sharing};
 use model::event::Silent;
 use model::paths::SavedStatePaths;
 use model::{Error, ErrorClass, EventSink, Generation, Result};
@@ -304,6 +304,22 @@ pub enum NotHeld {
 /// State when it is in use for longer than `patience`; an error that names the path.
 pub fn remove(directory: &Path, patience: Duration, events: &dyn EventSink) -> Result<()> {
     let _nobody_restores = exclusively(directory, patience, events)?;
+    remove_locked(directory)
+}
+
+/// As [`remove`], without waiting. Returns whether it was removed: false when it is in use.
+///
+/// # Errors
+/// An error that names the path.
+pub fn try_remove(directory: &Path) -> Result<bool> {
+    match FileLock::try_acquire_existing(directory, Sharing::Alone)? {
+        Attempt::InUse => Ok(false),
+        Attempt::Missing => Ok(true),
+        Attempt::Locked(_lock) => remove_locked(directory).map(|()| true),
+    }
+}
+
+fn remove_locked(directory: &Path) -> Result<()> {
     files::remove(&SavedStatePaths::new(directory).description())?;
     files::remove(directory)
 }

@@ -34,7 +34,7 @@ fn the_guest_panics_while_it_boots() {
     [2/10] Preparing the guest image … skipped: kubernetes v1.0.0, built before
     [3/10] Starting the VM …: QEMU 7.2.22 under tcg, pid PID
     [4/10] Booting the guest …
-    Error: the guest cannot go on
+    Error: the guest cannot continue
       Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)
 
     End of PROJECT/.k3s-vm/vm.log:
@@ -61,7 +61,7 @@ fn the_guest_stays_silent_until_the_deadline() {
     End of PROJECT/.k3s-vm/vm.log:
       | Loading initial ramdisk
 
-    Next: k3s-vm start --timeout 30m    # on a slow host; it goes on where it is
+    Next: k3s-vm start --timeout 30m    # on a slow host; it continues from here
     Next: k3s-vm logs                   # the whole console
     ");
 }

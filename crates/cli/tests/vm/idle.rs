@@ -60,9 +60,9 @@ fn count(setup: &Setup, command: &str) -> usize {
 #[test]
 fn a_paused_vm_goes_on_at_the_first_connection_which_is_answered() {
     let setup = started("");
-    insta::assert_snapshot!(setup.says(&["pause"], 0), @"[1/1] Pausing the VM …: the next connection to one of its ports lets it go on");
+    insta::assert_snapshot!(setup.says(&["pause"], 0), @"[1/1] Pausing the VM …: the next connection to one of its ports resumes it");
     assert_eq!(state(&setup), "paused");
-    insta::assert_snapshot!(setup.says(&["pause"], 0), @"[1/1] Pausing the VM … skipped: it is paused; the next connection to one of its ports lets it go on");
+    insta::assert_snapshot!(setup.says(&["pause"], 0), @"[1/1] Pausing the VM … skipped: it is paused; the next connection to one of its ports resumes it");
     let status = setup.json(&["status", "-o", "json"]);
     assert_eq!((&status["api_state"], &status["paused"]["why"]), (&"paused".into(), &"k3s-vm pause".into()));
     assert_eq!(count(&setup, "cont"), 0, "to look does not wake it");
@@ -102,7 +102,7 @@ fn verbs_that_need_the_guest_let_it_go_on() {
     for verb in [&["start", "--no-wait"][..], &["ssh", "true"], &["stop", "--power-off"]] {
         setup.says(&["pause"], 0);
         let text = setup.says(verb, 0);
-        assert!(text.contains("it was paused and goes on"), "{verb:?}: {text}");
+        assert!(text.contains("it was paused and was resumed"), "{verb:?}: {text}");
     }
 }
 

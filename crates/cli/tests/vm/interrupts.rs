@@ -98,7 +98,7 @@ fn ctrl_c_while_a_snapshot_is_saved_was_a_failure_of_the_guest() {
               nothing was saved
               k3s-vm runs, pid PID
 
-            Next: k3s-vm start    # goes on from here
+            Next: k3s-vm start    # continues from here
             Next: k3s-vm stop
             ");
         }

@@ -1,7 +1,7 @@
 //! Fetches one file: resumes it, and checks its size, its digest and the disk space.
 
 use std::io::{Seek, SeekFrom, Write};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use model::{Error, ErrorClass, Event};
 

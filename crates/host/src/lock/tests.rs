@@ -204,3 +204,15 @@ fn the_lock_dies_with_its_process() {
     holder.wait().unwrap();
     acquire(&path, LONG).unwrap();
 }
+
+#[test]
+fn an_attempt_does_not_wait_and_tells_a_held_lock_from_a_missing_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lock");
+    assert!(matches!(FileLock::try_acquire_existing(&path, Sharing::Alone).unwrap(), Attempt::Missing));
+    let held = FileLock::try_acquire(&path).unwrap().expect("nobody holds it");
+    assert!(FileLock::try_acquire(&path).unwrap().is_none());
+    assert!(matches!(FileLock::try_acquire_existing(&path, Sharing::Shared).unwrap(), Attempt::InUse));
+    drop(held);
+    assert!(matches!(FileLock::try_acquire_existing(&path, Sharing::Shared).unwrap(), Attempt::Locked(_)));
+}

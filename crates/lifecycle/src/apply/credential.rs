@@ -1,4 +1,4 @@
-//! The kubeconfig that containers get: made where one of them gets it, taken away where none does.
+//! The kubeconfig for containers: made where a container gets it, revoked where none does.
 //!
 //! The administrator's credentials stay on the host.
 
@@ -8,20 +8,20 @@ use host::deadline::Deadline;
 use model::Result;
 
 use crate::context::Context;
-use crate::instance::wait::readiness::Access;
+use crate::instance::wait::api::Access;
 
-/// Where the kubeconfig for containers is from.
+/// The source of the kubeconfig for containers.
 pub(super) enum Inside<'a> {
-    /// Nowhere: the cluster is not the project's VM, and the user's own credentials are not for containers.
+    /// There is none: the cluster is not the project's VM, and the user's own credentials are not for containers.
     Nowhere,
-    /// The instance, in which it is made.
+    /// The instance; the account for containers is made or revoked in it.
     Made(&'a Access, Deadline),
-    /// The instance, in which nothing may be changed.
+    /// The instance, of which the account is only read.
     Seen(&'a Access, Deadline),
 }
 
 impl Inside<'_> {
-    /// The kubeconfig for containers, of which one gets it if it is `wanted`.
+    /// The kubeconfig for containers; `wanted` is whether a container gets it.
     ///
     /// # Errors
     /// Cluster and Timeout errors of the API.

@@ -1,4 +1,5 @@
-//! Container images of the project: built, packed without a container engine, and loaded into the guest if it lacks them.
+//! Container images of the project: they are built, packed without a container engine, and loaded into the guest if it
+//! lacks them.
 
 pub(crate) mod limit;
 pub(crate) mod sources;
@@ -18,16 +19,16 @@ use qemu::Agent;
 use qemu::agent::{GuestCommand, GuestScript};
 use serde::Serialize;
 
-use crate::apply::AppliedInputs;
+use crate::apply::inputs::AppliedInputs;
 use crate::context::Context;
+use crate::instance::ssh::guest_command;
 use crate::project::Project;
-use crate::verbs::ssh::guest_command;
 
-/// Where the guest keeps the digest of what was imported under a name. On the instance disk, as the images are, so
-/// that both are lost together.
+/// The directory in the guest with a record for each image name: the digest of what was imported. It is on the instance's
+/// disk, as the images are, so that both are lost together.
 const IMPORTED: &str = "/var/lib/k3s-vm/imported-images";
-/// Exits with 0 when every image is there with the recorded content, with 1 when one is not. Its arguments are three an
-/// image: the file with the state file, the digest, the name.
+/// Exits with 0 when every image is there with the recorded content, with 1 when one is not. It has three arguments for each
+/// image: the file of the record, the digest, the name.
 const PRESENCE: GuestScript = GuestScript::new(
     r#"PATH=$PATH:/usr/local/bin
 there=$(ctr -n k8s.io images ls -q) || exit 1
@@ -37,9 +38,9 @@ while [ $# -gt 0 ]; do
 done
 "#,
 );
-/// Imports standard input and records what it was, once its layers are on the disk: containerd unpacks them without a sync,
-/// and after a loss of power an image that counts as imported would have files without content. Its arguments are the directory of the records, then
-/// two an image: the file with the state file, and the digest.
+/// Imports standard input, syncs, and writes the records. containerd unpacks layers without a sync: without it, after a loss
+/// of power an image that counts as imported would have empty files. The arguments are the directory of the records, then
+/// two for each image: the file of the record, and the digest.
 const IMPORT: GuestScript = GuestScript::new(
     r#"set -e
 PATH=$PATH:/usr/local/bin
@@ -54,21 +55,21 @@ done
 "#,
 );
 
-/// An image that the guest has now.
+/// A container image that the guest has now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadedImage {
     /// Its full name.
     pub name: String,
-    /// What identifies its content.
+    /// The digest of its content.
     pub digest: String,
-    /// Whether it was transferred now; otherwise the guest had it already.
+    /// Whether it was transferred now. Otherwise the guest had it already.
     pub transferred: bool,
 }
 
 /// Builds, packs and loads the images of the configuration.
 ///
 /// # Errors
-/// What the build command printed, a Config error for files that are not there, and errors of the transfer.
+/// Errors of the build command, a Config error for missing files, and errors of the transfer.
 pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>> {
     let mut loaded = Vec::new();
     for image in &context.project.config.images {
@@ -79,18 +80,19 @@ pub(crate) fn load_configured(context: &Context<'_>) -> Result<Vec<LoadedImage>>
     Ok(loaded)
 }
 
-/// Held while an image is built and its archive is read: the forks of a project build into the same files.
+/// Takes the lock that is held while an image is built and its archive is read: the forks of a project build into the same
+/// files.
 fn build_lock(project: &Project, events: &dyn EventSink) -> Result<FileLock> {
     let timeouts = &project.config.timeouts;
     let patience = timeouts.lock.max(timeouts.container_build);
     FileLock::acquire(&project.paths.build_lock(), "the build of container images", patience, events)
 }
 
-/// Whether the images of the configuration are those that were applied. To find out they are built and packed, unless
-/// their sources are the same.
+/// Whether the images of the configuration are those that were applied. They are built and packed to find out, unless their
+/// sources are the same.
 ///
 /// # Errors
-/// As [`load_configured`], but for errors of the transfer.
+/// As [`load_configured`], without errors of the transfer.
 pub(crate) fn are_as_applied(
     project: &Project,
     paths: &InstancePaths,
@@ -109,7 +111,7 @@ pub(crate) fn are_as_applied(
     Ok(digests == applied.images)
 }
 
-/// Name and digest of each image of an archive; an empty digest where it has none.
+/// Name and digest of each image in the archive; an empty digest where it has none.
 fn named(archive: &ImageArchive) -> Vec<(String, String)> {
     let images = archive.images().iter();
     images
@@ -166,13 +168,13 @@ fn prepare(
     }
 }
 
-/// An archive that brings another image than the one that the configuration promises is a mistake.
+/// Checks that the archive has the image that the configuration names.
 fn check_name(archive: &ImageArchive, name: &ImageName, file: &str) -> Result<()> {
     let names: Vec<&str> = archive.images().iter().flat_map(|image| &image.names).map(ImageName::as_str).collect();
     if names.contains(&name.as_str()) {
         return Ok(());
     }
-    Err(Error::new(ErrorClass::Config, format!("{file} does not bring the image {}", name.as_str()))
+    Err(Error::new(ErrorClass::Config, format!("{file} does not contain the image {}", name.as_str()))
         .because(format!("it has {}", names.join(", ")))
         .next("correct `name` or `archive` of [[images]] in .k3s-vm/config.toml"))
 }
@@ -182,7 +184,7 @@ fn archive_file_name(image: &str) -> PathBuf {
     Path::new(&safe).with_added_extension("tar")
 }
 
-/// Transfers an archive unless the guest has each of its images with this content.
+/// Loads the images of an archive into the guest, unless it has each of them with this content.
 ///
 /// # Errors
 /// Errors of ssh and of containerd's import.
@@ -190,7 +192,7 @@ pub(crate) fn load_archive(context: &Context<'_>, archive: &ImageArchive) -> Res
     load(context, archive, || ())
 }
 
-/// The same; `read` is called once the archive's file is no longer needed.
+/// The same. `read` is called once the archive's file is no longer needed.
 fn load(context: &Context<'_>, archive: &ImageArchive, read: impl FnOnce()) -> Result<Vec<LoadedImage>> {
     let (paths, events, deadline) = (&context.paths(), context.events, context.project.config.timeouts.load);
     let images = named(archive);
@@ -199,7 +201,7 @@ fn load(context: &Context<'_>, archive: &ImageArchive, read: impl FnOnce()) -> R
     }
     let names: Vec<&str> = images.iter().map(|(name, _)| name.as_str()).collect();
     events.progress("load", format!("sending {}", names.join(", ")));
-    // It is whole and every file of it proved before the first byte goes to the guest.
+    // The whole archive is checked before its first byte goes to the guest.
     let normalized = NormalizedArchive::write(paths, archive)?;
     read();
     let arguments = import_arguments(&images);
@@ -215,7 +217,7 @@ fn load(context: &Context<'_>, archive: &ImageArchive, read: impl FnOnce()) -> R
     Ok(report(images, true))
 }
 
-/// The archive with full names, as a file that is removed when this is dropped.
+/// The archive with full image names, in a file that is removed when this is dropped.
 struct NormalizedArchive {
     path: PathBuf,
 }
@@ -236,7 +238,7 @@ impl NormalizedArchive {
 
 impl Drop for NormalizedArchive {
     fn drop(&mut self) {
-        // What cannot be removed is removed by `reset`; the import itself is not affected.
+        // `reset` removes it otherwise; the import itself is not affected.
         let _ = files::remove(&self.path);
     }
 }
@@ -245,7 +247,7 @@ fn report(images: Vec<(String, String)>, transferred: bool) -> Vec<LoadedImage> 
     images.into_iter().map(|(name, digest)| LoadedImage { name, digest, transferred }).collect()
 }
 
-/// Asked through the agent: an ssh handshake costs an emulated guest seconds.
+/// Whether the guest has all images. Asked through the agent, since an ssh handshake costs an emulated guest seconds.
 fn guest_has(paths: &InstancePaths, images: &[(String, String)], deadline: Duration) -> Result<bool> {
     let mut agent = Agent::connect(&paths.vm_dir(), deadline)?;
     let output = agent.exec(&GuestCommand::shell(PRESENCE, presence_arguments(images)), deadline)?;
@@ -257,18 +259,18 @@ fn guest_has(paths: &InstancePaths, images: &[(String, String)], deadline: Durat
     }
 }
 
-/// The file in the guest that records what was imported under a name: one file name, whatever the name is.
-fn marker(name: &str) -> String {
+/// The file in the guest with the record of what was imported under this name.
+fn record_file(name: &str) -> String {
     format!("{IMPORTED}/{}", name.replace('/', "%").replace('@', "_"))
 }
 
 fn presence_arguments(images: &[(String, String)]) -> Vec<String> {
-    images.iter().flat_map(|(name, digest)| [marker(name), digest.clone(), name.clone()]).collect()
+    images.iter().flat_map(|(name, digest)| [record_file(name), digest.clone(), name.clone()]).collect()
 }
 
 fn import_arguments(images: &[(String, String)]) -> Vec<String> {
     let known = images.iter().filter(|(_, digest)| !digest.is_empty());
-    let records = known.flat_map(|(name, digest)| [marker(name), digest.clone()]);
+    let records = known.flat_map(|(name, digest)| [record_file(name), digest.clone()]);
     std::iter::once(IMPORTED.to_owned()).chain(records).collect()
 }
 

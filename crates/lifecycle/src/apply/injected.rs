@@ -1,4 +1,4 @@
-//! What is to be in the cluster: the project's manifests with the web application's variables and the images' content.
+//! The objects to apply: the project's manifests with the web application's variables and the digests of the images.
 
 use cluster::{Kubeconfig, ManifestObject, RefusedVariable, manifest};
 use model::Result;
@@ -9,20 +9,20 @@ use super::credential::Inside;
 use crate::context::Context;
 use crate::project::desired::Desired;
 
-/// The variable that carries the kubeconfig.
+/// The variable with the kubeconfig.
 const KUBECONFIG_PRIMARY: &str = "KUBECONFIG_PRIMARY";
 
 /// The cluster for which objects are made.
 pub(super) struct Destination<'a> {
-    /// The kubeconfig for containers; without one, `KUBECONFIG_PRIMARY` reaches none.
+    /// The source of the kubeconfig for containers; without one, no container gets `KUBECONFIG_PRIMARY`.
     pub(super) inside: Inside<'a>,
-    /// Where objects go that name no namespace.
+    /// The namespace of objects that name none.
     pub(super) namespace: &'a str,
-    /// Full name and digest of the images that it has.
+    /// Full name and digest of the images that the cluster has.
     pub(super) images: Vec<(String, String)>,
 }
 
-/// The objects, and what could not be made part of them.
+/// The objects, and the variables that could not be injected.
 pub(super) struct Injected {
     /// In the order of the files.
     pub(super) objects: Vec<ManifestObject>,

@@ -1,9 +1,9 @@
-//! What an apply depends on, so that a cluster to which the very same was applied before needs none.
+//! What an apply depends on: a cluster to which the same inputs were applied needs no other apply.
 
 use model::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::images;
+use crate::apply::images::sources;
 use crate::context::Context;
 use crate::project::desired::Desired;
 
@@ -15,13 +15,13 @@ pub(crate) struct AppliedInputs {
     pub(crate) manifests: String,
     /// Name and digest of each container image of the configuration.
     pub(crate) images: Vec<(String, String)>,
-    /// A digest of what the images were built of ([`images::sources::digest`]), where that was told.
+    /// A digest of what the images were built of ([`sources::digest`]), if the configuration names the sources.
     pub(crate) sources: Option<String>,
 }
 
 impl AppliedInputs {
-    /// What is to be applied now, but for the container images, whose digests their build gives. To be asked before that:
-    /// sources that change during it are other ones than those it began with.
+    /// What is to be applied now, without the container images, whose digests are known after their build. Called before the
+    /// build, so that sources that change during it count as changed.
     ///
     /// # Errors
     /// Errors of reading sources.
@@ -30,7 +30,7 @@ impl AppliedInputs {
         Ok(AppliedInputs {
             manifests: desired.digest(context),
             images: Vec::new(),
-            sources: images::sources::digest(root, &config.images)?,
+            sources: sources::digest(root, &config.images)?,
         })
     }
 }

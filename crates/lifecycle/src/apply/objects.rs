@@ -1,15 +1,16 @@
-//! The step that applies: what is desired goes to the cluster, what has left goes, and both are told.
+//! The step that applies the manifests and deletes the objects that have left them.
 
 use cluster::{ApplyOptions, ApplyOutcome, Change, ClusterClient, ManifestObject, PruneOutcome, Pruned};
 use model::Result;
 
 use super::injected::{Destination, Injected, inject};
-use super::{ApplyReport, Settings};
+use super::report::ApplyReport;
+use super::settings::Settings;
 use crate::context::Context;
 use crate::project::desired::{self, Desired};
 use crate::steps::Outcome;
 
-/// Applies the manifests, notes all of it in `report`, and gives the objects that are in the cluster now.
+/// Applies the manifests and adds what was done to `report`. Returns the objects that are in the cluster now.
 pub(super) fn apply(
     context: &Context<'_>,
     client: &ClusterClient,
@@ -30,7 +31,7 @@ pub(super) fn apply(
     }
     let ApplyOutcome { applied, pruned } = client.apply(&objects, options, context.events)?;
     for one in &pruned {
-        context.events.note(told(one, "has left the manifests and was deleted"));
+        context.events.note(sentence(one, "has left the manifests and was deleted"));
     }
     let mut fact = [(Change::Created, "created"), (Change::Configured, "configured"), (Change::Unchanged, "unchanged")]
         .map(|(change, word)| format!("{} {word}", applied.iter().filter(|one| one.change == change).count()))
@@ -44,7 +45,7 @@ pub(super) fn apply(
 }
 
 /// One sentence on an object that has left the manifests.
-pub(super) fn told(one: &Pruned, deleted: &str) -> String {
+fn sentence(one: &Pruned, deleted: &str) -> String {
     let namespace = one.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
     let object = format!("{} {namespace}{}", one.kind.to_lowercase(), one.name);
     match &one.outcome {

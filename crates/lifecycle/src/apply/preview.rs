@@ -1,4 +1,4 @@
-//! `apply --dry-run`: what an apply would change. Nothing is written: no file here, no object there, no image.
+//! `apply --dry-run`: what an apply would change. No file, no object and no image is written.
 
 use cluster::{ApplyOptions, ClusterClient, PreviewOptions, Previewed, Pruned};
 use model::Result;
@@ -8,8 +8,11 @@ use serde::Serialize;
 
 use super::credential::Inside;
 use super::injected::{Destination, Injected, inject};
+use super::report::count;
+use super::run::{prove, running};
+use super::settings::{Options, Target};
+use super::shared;
 use super::shared::configured_images;
-use super::{Options, Target, prove, running, shared};
 use crate::context::Context;
 use crate::instance::lock;
 use crate::instance::observe::{Observed, not_running, observe};
@@ -20,7 +23,7 @@ use crate::steps::{Outcome, Steps};
 /// What an apply would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PreviewReport {
-    /// True: told apart from the report of an apply.
+    /// True, which distinguishes it from the report of an apply.
     pub dry_run: bool,
     /// The objects, each with its difference.
     pub objects: Vec<Previewed>,
@@ -30,10 +33,10 @@ pub struct PreviewReport {
     pub refused_variables: Vec<(String, String)>,
 }
 
-/// Asks the cluster what an apply would change. Of the project's instance the lock is held meanwhile.
+/// Asks the cluster what an apply would change. The lock of the project's instance is held meanwhile.
 ///
 /// # Errors
-/// As [`super::run`]; a difference is none.
+/// As [`super::run`]. A difference is no error.
 pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport> {
     let deadline = options.deadline(context);
     let mut steps = Steps::new(context.events, 2);
@@ -46,11 +49,11 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
             compare(context, &mut steps, &client, (&desired, &shared::destination(&client)), &settings)
         }
         Target::Instance => {
-            // Not to make a lock, with its directory, for an instance that is not there.
+            // First, so that no lock file with its directory is made for an instance that does not exist.
             if !matches!(observe(context)?, Observed::Running(_)) {
                 return Err(not_running(context));
             }
-            // It lets a paused guest go on, which must not come between the steps of a verb such as `stop`.
+            // It resumes a paused guest, which must not happen between the steps of a verb such as `stop`.
             let _lock = lock::of(context)?;
             let running = running(context)?;
             let desired = Desired::read_for_instance(context)?;
@@ -88,7 +91,7 @@ fn compare(
         }
         let found = client.preview(&objects, options, &preview, context.events)?;
         let changed = found.objects.iter().filter(|one| !one.diff.is_empty()).count();
-        let fact = format!("{changed} of {} would change", super::count(found.objects.len(), "object"));
+        let fact = format!("{changed} of {} would change", count(found.objects.len(), "object"));
         let report = PreviewReport { dry_run: true, objects: found.objects, pruned: found.pruned, refused_variables };
         Ok(Outcome::Done(report, fact))
     })

@@ -1,24 +1,53 @@
-//! How manifests are applied: flags of the user, and the set of objects that belongs to the project.
+//! How to apply: the target, the user's flags, and the set of objects that belongs to the project.
 
 use std::time::Duration;
 
-use cluster::{ApplyOptions, ApplySet, ClusterClient};
+use cluster::{ApplyOptions, ApplySet, ClusterClient, KubeconfigContext};
+use host::deadline::Deadline;
 
 use crate::context::Context;
 
-/// The ConfigMap that lists what a project has applied: the VM's cluster is one project's, so the name is fixed there.
+/// The ConfigMap that lists what a project has applied. In the VM's cluster, which has one project, the name is fixed.
 const SET_NAME: &str = "k3s-vm-applied";
-/// Where that ConfigMap is in the VM's cluster.
+/// The namespace of that ConfigMap in the VM's cluster.
 const SET_NAMESPACE: &str = "default";
 
-/// What the user says on how to apply.
+/// The cluster to apply to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The cluster of the project's instance.
+    Instance,
+    /// Any other.
+    Kubeconfig(KubeconfigContext),
+}
+
+/// How to apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The cluster.
+    pub target: Target,
+    /// How the objects are applied.
+    pub settings: Settings,
+    /// Whether to wait for the roll-out.
+    pub wait: bool,
+    /// Instead of the configured deadline.
+    pub timeout: Option<Duration>,
+}
+
+impl Options {
+    pub(super) fn deadline(&self, context: &Context<'_>) -> Deadline {
+        Deadline::after(self.timeout.unwrap_or(context.project.config.timeouts.start))
+    }
+}
+
+/// How objects are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether fields of other managers are taken over.
+    /// Whether to take over fields of other managers.
     pub force: bool,
-    /// Whether objects that left the manifests are deleted.
+    /// Whether to delete objects that have left the manifests.
     pub prune: bool,
-    /// Whether it is a mistake that there are no manifests.
+    /// Whether it is an error that there are no manifests.
     pub required: bool,
 }
 
@@ -29,13 +58,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// For the project's own instance.
+    /// The options for the project's own instance.
     pub(super) fn own(self, deadline: Duration) -> ApplyOptions {
         self.options(Some(ApplySet::new(SET_NAME, SET_NAMESPACE)), deadline)
     }
 
-    /// For a cluster that others may use as well: a project that does not say its name has no set there, since another
-    /// project in a directory of the same name could take it for its own and delete what is in it.
+    /// The options for a cluster that others may use as well. Without a configured name the project has no set there: another
+    /// project could use the same one, and delete what is in it.
     pub(super) fn shared(self, context: &Context<'_>, client: &ClusterClient, deadline: Duration) -> ApplyOptions {
         let name = context.project.config.apply_name.as_ref();
         let set = name.map(|name| ApplySet::new(format!("{SET_NAME}-{name}"), client.default_namespace()));

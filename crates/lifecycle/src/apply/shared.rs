@@ -1,4 +1,4 @@
-//! `apply` to any cluster that a kubeconfig leads to: no VM is needed, and nothing of this machine is written.
+//! `apply` to any cluster of a kubeconfig. It needs no VM, and writes no file.
 
 use cluster::{ClusterClient, ImageName, KubeconfigContext};
 use host::deadline::Deadline;
@@ -6,7 +6,9 @@ use model::Result;
 
 use super::credential::Inside;
 use super::injected::Destination;
-use super::{ApplyReport, Options, objects};
+use super::objects;
+use super::report::{ApplyReport, count};
+use super::settings::Options;
 use crate::context::Context;
 use crate::project::desired::Desired;
 use crate::steps::{Outcome, Steps};
@@ -16,13 +18,13 @@ use crate::steps::{Outcome, Steps};
 /// # Errors
 /// Config errors of the kubeconfig and of the project's files, Cluster errors of what was refused.
 pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &Options) -> Result<ApplyReport> {
-    // A mistake in a manifest is told before anybody is asked for credentials.
+    // Errors of the manifests come before a credential plugin asks the user for anything.
     let desired = Desired::read(context)?;
     desired.check(context)?;
     let deadline = options.deadline(context);
     let mut steps = Steps::new(context.events, if options.wait { 3 } else { 2 });
     let client = steps.run("Connecting to the cluster", || connect(target, deadline))?;
-    tell_images(context);
+    note_images(context);
     let settings = options.settings.shared(context, &client, deadline.left());
     let mut report = ApplyReport::default();
     let objects = steps.run("Applying manifests", || {
@@ -35,13 +37,13 @@ pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &O
                 return Ok(Outcome::Skipped((), "no Deployment in the manifests".to_owned()));
             }
             client.wait_rollouts(&deployments, deadline.left(), context.events)?;
-            Ok(Outcome::Done((), format!("{} rolled out", super::count(deployments.len(), "Deployment"))))
+            Ok(Outcome::Done((), format!("{} rolled out", count(deployments.len(), "Deployment"))))
         })?;
     }
     Ok(report)
 }
 
-/// A client of the cluster, which has answered.
+/// Connects to the cluster of `target`, which has to answer.
 pub(super) fn connect(target: &KubeconfigContext, deadline: Deadline) -> Result<Outcome<ClusterClient>> {
     let client = ClusterClient::of_kubeconfig(target)?;
     let version = client.version(deadline.left())?;
@@ -49,12 +51,12 @@ pub(super) fn connect(target: &KubeconfigContext, deadline: Deadline) -> Result<
     Ok(Outcome::Done(client, fact))
 }
 
-/// What is made for a cluster that is not the project's VM.
+/// The destination of objects for a cluster that is not the project's VM.
 pub(super) fn destination(client: &ClusterClient) -> Destination<'_> {
     Destination { inside: Inside::Nowhere, namespace: client.default_namespace(), images: Vec::new() }
 }
 
-fn tell_images(context: &Context<'_>) {
+fn note_images(context: &Context<'_>) {
     let names: Vec<String> = configured_images(context);
     if !names.is_empty() {
         context.events.note(format!(

@@ -1,7 +1,7 @@
-//! `apply --watch`: applies when manifests, variables or the configuration are saved, until the user interrupts.
+//! `apply --watch`: applies when manifests, variables or the configuration change, until the user interrupts.
 //!
-//! What counts is the content of the files, so that a save of the same, a touch, and our own changes to `web/.env` are
-//! no news. No lock is held between two applies.
+//! The content of the files counts, so that a save without a change, a touch, and our own changes to `web/.env` cause no
+//! apply. No lock is held between two applies.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,26 +11,29 @@ use host::file_watch::FileWatch;
 use host::files;
 use model::{ErrorClass, Result};
 
-use super::{ApplyReport, Options, run};
+use super::report::ApplyReport;
+use super::run::run;
+use super::settings::Options;
 use crate::context::Context;
 use crate::project::Project;
 use crate::project::desired::variables_of_the_user;
 use crate::project::dot_env;
 
-/// Editors and git write several files at once: an apply begins when they have been quiet for this long.
+/// An apply begins when the files have not changed for this long: editors and git write several at once.
 const QUIET: Duration = Duration::from_millis(200);
-/// How often the files are looked at unasked, for what inotify does not tell.
+/// How often the files are read even without an event of inotify, which does not report every change.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Applies now and after every change; `tell` gets each outcome. Returns when the user interrupts between two applies.
+/// Applies now and after every change. `report` gets each outcome. Returns when the user
+/// interrupts between two applies.
 ///
 /// # Errors
-/// An Interrupted error when the user interrupts an apply; State and Host errors of the first apply, which no save
-/// cures; those of `tell`.
+/// An Interrupted error when the user interrupts an apply; State and Host errors of the first apply, which a change of the
+/// files does not cure; those of `report`.
 pub fn watch(
     context: Context<'_>,
     options: &Options,
-    tell: &mut dyn FnMut(Result<ApplyReport>) -> Result<()>,
+    report: &mut dyn FnMut(Result<ApplyReport>) -> Result<()>,
 ) -> Result<()> {
     let files = FileWatch::new()?;
     let mut context = context;
@@ -42,7 +45,7 @@ pub fn watch(
         match outcome {
             Err(error) if error.class() == ErrorClass::Interrupted => return Err(error),
             Err(error) if first && matches!(error.class(), ErrorClass::State | ErrorClass::Host) => return Err(error),
-            outcome => tell(outcome)?,
+            outcome => report(outcome)?,
         }
         first = false;
         context.events.note("waiting for a change of manifests, variables or configuration; Ctrl-C ends it".to_owned());
@@ -52,14 +55,14 @@ pub fn watch(
     }
 }
 
-/// Waits until the files differ from `seen` and have settled; false when the user interrupts.
+/// Waits until the files differ from `seen` and have been quiet. False when the user interrupts.
 fn changed(files: &FileWatch, context: &Context<'_>, seen: &[String]) -> Result<bool> {
     loop {
         match files.wait(QUIET, LOOK) {
             Err(error) if error.class() == ErrorClass::Interrupted => return Ok(false),
             other => other?,
         }
-        // Before the files are looked at: what happens after that shows at the next look.
+        // Before the files are read, so that a later change is an event for the next wait.
         arm(files, context)?;
         if content(context) != seen {
             return Ok(true);
@@ -67,7 +70,7 @@ fn changed(files: &FileWatch, context: &Context<'_>, seen: &[String]) -> Result<
     }
 }
 
-/// The configuration may be what was saved. One that cannot be read leaves the last one in force.
+/// Reads the configuration again, which may be what changed. Where it cannot be read, the last one stays in force.
 fn reload(context: &mut Context<'_>) -> Result<()> {
     context.project = Project::load(context.project.paths.clone(), &context.project.overrides)?;
     Ok(())
@@ -87,7 +90,7 @@ fn arm(files: &FileWatch, context: &Context<'_>) -> Result<()> {
         .try_for_each(|path| files.add(&path))
 }
 
-/// What an apply reads: equal texts give equal applies. A file that cannot be read is its error.
+/// What an apply reads. Equal texts give equal applies. A file that cannot be read counts as its error.
 fn content(context: &Context<'_>) -> Vec<String> {
     let paths = &context.project.paths;
     let bytes = |path: PathBuf| format!("{:?}", files::read_optional(&path));

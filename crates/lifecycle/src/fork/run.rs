@@ -19,8 +19,9 @@ use crate::context::Context;
 use crate::fork::warm_pool::{self, Taken};
 use crate::instance::lock;
 use crate::instance::observe::{Observed, observe};
+use crate::instance::ports;
 use crate::instance::registry;
-use crate::saved_vm::backing_files::Pool;
+use crate::saved_vm::backing_files::BackingFiles;
 use crate::start::{self, StartOptions, StartReport};
 use crate::verbs::clone;
 
@@ -151,7 +152,7 @@ pub fn reaper(project: &ProjectPaths, name: &InstanceName, mut pipe: impl Read, 
     // However it ends, it has ended.
     let _ = pipe.read_to_end(&mut rest);
     registry::delete(project, name, events)?;
-    Pool::of(project).lock(events)?.collect(events).map(drop)
+    BackingFiles::of(project).lock(events)?.collect(events).map(drop)
 }
 
 /// A name for a fork that nobody has named.
@@ -163,7 +164,7 @@ pub fn unused_name() -> Result<InstanceName> {
 fn environment(context: &Context<'_>, report: &StartReport) -> Result<Vec<(OsString, OsString)>> {
     let path = context.kubeconfig();
     let text = files::read_text_optional(&path)?.unwrap_or_default();
-    let ports = context.ports()?;
+    let ports = ports::of(context)?;
     let credentials = Credentials::parse(&path.display().to_string(), &text)?;
     let kubeconfig = credentials.for_host(&context.name, ports.bind, ports.api);
     let name = context.name.suffix().unwrap_or_default();

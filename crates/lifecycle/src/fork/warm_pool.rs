@@ -14,16 +14,17 @@ use host::lock::FileLock;
 use model::instance::InstanceName;
 use model::paths::ProjectPaths;
 use model::{Error, ErrorClass, Generation, Result};
-use qemu::{Qmp, qcow2};
+use qemu::qcow2;
 use serde::{Deserialize, Serialize};
 
 use crate::apply::AppliedInputs;
 use crate::context::Context;
 use crate::instance::lock;
 use crate::instance::observe::{Observed, Running, observe};
+use crate::instance::qmp;
 use crate::instance::registry;
 use crate::project::desired::Desired;
-use crate::saved_vm::template::{QMP_DEADLINE, SavedVm};
+use crate::saved_vm::SavedVm;
 use crate::start::{self, Beginning, From, StartOptions};
 
 /// What names of its forks begin with.
@@ -83,7 +84,7 @@ pub(crate) fn take(context: &Context<'_>) -> Result<Option<Taken>> {
         }
         let Ok(owner) = registry::own(project, &name) else { continue };
         files::remove(&mark(project, &name))?;
-        if Qmp::connect(&fork.paths().vm_dir(), QMP_DEADLINE).and_then(|mut qmp| qmp.cont()).is_ok() {
+        if qmp::connect(&fork.paths()).and_then(|mut qmp| qmp.cont()).is_ok() {
             return Ok(Some(Taken { name, owner, running, inputs }));
         }
     }
@@ -172,11 +173,13 @@ fn make(context: &Context<'_>, saved_vm: &SavedVm) -> Result<()> {
             return Err(Error::new(ErrorClass::State, "the kept application is not what would be applied now")
                 .next("k3s-vm reset    # keeps a new one"));
         };
-        let frozen = qcow2::header(&fork.paths().disk())?.backing_file;
-        if frozen.as_deref().and_then(Path::file_stem) != Some(OsStr::new(saved_vm.saved_state.generation().as_str())) {
+        let backing_file = qcow2::header(&fork.paths().disk())?.backing_file;
+        if backing_file.as_deref().and_then(Path::file_stem)
+            != Some(OsStr::new(saved_vm.saved_state.generation().as_str()))
+        {
             return Err(Error::new(ErrorClass::State, "the kept application was replaced meanwhile"));
         }
-        Qmp::connect(&fork.paths().vm_dir(), QMP_DEADLINE)?.stop()?;
+        qmp::connect(&fork.paths())?.stop()?;
         let text = serde_json::to_vec(&Mark { template: saved_vm.saved_state.generation().clone(), inputs })
             .map_err(|error| Error::new(ErrorClass::Failed, "cannot mark a fork of the pool").because(error))?;
         files::write_atomic(&mark(project, &fork.name), &text, Mode::Exactly(0o600))?;

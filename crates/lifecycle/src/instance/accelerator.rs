@@ -11,7 +11,7 @@ use qemu::accelerator::{Choice, SelfTest, Source};
 use crate::context::Context;
 use crate::steps::Outcome;
 
-/// Whether there is anything to choose for a VM that is to be started: emulation can be ordered.
+/// Whether there is anything to choose for a VM that is to be started: the configuration can ask for TCG.
 pub(crate) fn is_open(context: &Context<'_>) -> bool {
     context.project.config.vm.accel != Accel::Tcg
 }
@@ -40,14 +40,14 @@ fn test<'a>(context: &'a Context<'_>, image: &'a GuestImage, kernel: &'a Path, q
     }
 }
 
-/// KVM where it works; else, by the configuration, emulation with the reason told, or an error.
+/// Chooses KVM where it works; else TCG with a note of the reason or, where the configuration wants only KVM, an error.
 ///
 /// # Errors
 /// A Host error where the configuration wants KVM only; errors of finding QEMU and of the test.
 pub(crate) fn choose(context: &Context<'_>, image: &GuestImage) -> Result<Outcome<Choice>> {
     let only_kvm = context.project.config.vm.accel == Accel::Kvm;
     let qemu = Qemu::find(&context.cache, context.events)?;
-    // Who wants nothing else does not want to hear of an old failure.
+    // Where only KVM will do, an old failure is tested again.
     let tested = test(context, image, &image.kernel(), &qemu).run(only_kvm, context.events)?;
     let Some(refusal) = &tested.refusal else {
         return Ok(match tested.source {

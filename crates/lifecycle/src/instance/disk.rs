@@ -1,4 +1,4 @@
-//! The instance's disk: an overlay on the guest image that it was made from, perhaps with frozen disks between.
+//! The instance's disk: an overlay on the guest image that it was made from, perhaps with backing files between.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use qemu::qcow2;
 
 use crate::context::Context;
 use crate::instance::launch_error;
-use crate::saved_vm::backing_files::shorten_stopped;
+use crate::saved_vm::backing_files::{BackingFiles, shorten_stopped};
 
-/// Makes the instance's disk, whole or not at all: what lies under its name is the truth.
+/// Makes the instance's disk, whole or not at all.
 ///
 /// # Errors
-/// An error that names the path, and that there is no space.
+/// An error that names the path, and says where the filesystem is full.
 pub(crate) fn make(paths: &InstancePaths, image: &GuestImage) -> Result<()> {
     let base = image.root_disk();
     qcow2::header(&base)
@@ -22,21 +22,21 @@ pub(crate) fn make(paths: &InstancePaths, image: &GuestImage) -> Result<()> {
         .map_err(|error| launch_error::without_space(&paths.vm_dir(), error))
 }
 
-/// Makes the disk of a VM that does not run ready for a start: its bases have the names that they have where the project
-/// is now, and they are not too many.
+/// Prepares the disk of a VM that does not run for a start: its chain names the backing files where the project is now, and
+/// is not too long.
 ///
 /// # Errors
-/// State when a frozen disk is gone; an error that names a disk that cannot be written.
-pub(crate) fn settle(context: &Context<'_>) -> Result<()> {
-    let (pool, disk) = (context.pool(), context.paths().disk());
-    if pool.depth(&disk)? == 1 {
+/// State when a backing file is gone; an error that names a disk that cannot be written.
+pub(crate) fn prepare(context: &Context<'_>) -> Result<()> {
+    let (backing_files, disk) = (BackingFiles::of_project(&context.project), context.paths().disk());
+    if backing_files.depth(&disk)? == 1 {
         return Ok(());
     }
-    if pool.lock(context.events)?.mend(&disk)? > 0 {
-        context.events.debug("the project has moved: the disk names its bases anew".to_owned());
+    if backing_files.lock(context.events)?.mend(&disk)? > 0 {
+        context.events.debug("the project has moved: the names of its backing files were changed".to_owned());
     }
-    // A longer chain is slower, not wrong.
-    match shorten_stopped(&pool, &disk, context.project.config.timeouts.disk) {
+    // A longer chain is slower, but works.
+    match shorten_stopped(&backing_files, &disk, context.project.config.timeouts.disk) {
         Err(error) if error.class() == ErrorClass::Interrupted => Err(error),
         Err(error) => {
             context.events.warning(error.to_string());
@@ -57,7 +57,7 @@ pub(crate) fn guest_image(context: &Context<'_>) -> Result<GuestImage> {
             .because(why)
             .next("k3s-vm reset    # makes a new disk; data on the old one cannot be read without its image")
     };
-    let root_disk = context.pool().chain(&disk)?.image;
+    let root_disk = BackingFiles::of_project(&context.project).chain(&disk)?.image;
     let directory = root_disk.as_deref().and_then(Path::parent);
     let directory = directory.ok_or_else(|| gone("the disk names no image".to_owned()))?;
     let image = guest_image::open(directory, &context.cache).map_err(|error| gone(error.to_string()))?;
@@ -65,8 +65,8 @@ pub(crate) fn guest_image(context: &Context<'_>) -> Result<GuestImage> {
     Ok(image)
 }
 
-/// Looks whether the image under `what`, a disk or a saved VM, is what it was. It is never built anew under them: a disk
-/// is unreadable without the very bytes that it was made on.
+/// Checks that the image under `what`, a disk or a saved VM, is unchanged. It is never rebuilt under them: a disk cannot be
+/// read without the very bytes that it was made on.
 ///
 /// # Errors
 /// A State error where it is damaged.

@@ -11,14 +11,14 @@ use model::paths::InstancePaths;
 use model::{Error, ErrorClass, Result};
 use serde_json::json;
 
-/// The constant size in bytes of the live fw_cfg files: the guest caches a file's size at boot, so a restored guest
-/// would read a longer or shorter one wrong.
+/// The constant size in bytes of the live fw_cfg files. The guest caches the size of a file at boot, so a restored guest
+/// would misread a longer or shorter one.
 const FW_CFG_SIZE: usize = 4096;
 
-/// The name under which ssh knows the guest, whatever port it is behind.
+/// The host alias of the guest in ssh's configuration, whatever port it has.
 pub(crate) const SSH_ALIAS: &str = "k3s-vm";
 
-/// Makes the keys that do not exist yet and writes the files that follow from them.
+/// Makes the keys that do not exist yet and writes the files that depend on them.
 ///
 /// # Errors
 /// Errors of `ssh-keygen` and of writing.
@@ -41,7 +41,7 @@ pub(crate) fn prepare(paths: &InstancePaths, name: &InstanceName, uuid: &str, po
     follow_directory(paths, ports)
 }
 
-/// Brings up to date what names the instance's own directory, which may have been moved while the VM ran.
+/// Rewrites ssh's configuration, which names the instance's directory: it may have been moved while the VM ran.
 ///
 /// # Errors
 /// Errors of reading and writing.
@@ -53,8 +53,8 @@ pub(crate) fn follow_directory(paths: &InstancePaths, ports: &Ports) -> Result<(
     files::write_atomic(&paths.ssh_config(), text.as_bytes(), Mode::Exactly(0o600))
 }
 
-/// The comment in it is that of every instance, since it decides the size of the file: a guest that was restored from
-/// another instance's RAM reads as many bytes of a host key as that one's had.
+/// Makes a key, unless it exists. Its comment is the same for every instance, since it decides the size of the file: a guest
+/// that was restored from another instance's RAM reads as many bytes of the host key as that instance's key had.
 fn ensure_key(path: &Path) -> Result<()> {
     if path.exists() && path.with_extension("pub").exists() {
         return Ok(());

@@ -1,8 +1,9 @@
-//! Which projects use a guest image of the shared cache: each notes itself in the image's directory before it makes a disk on
-//! it. A note only says where to look; what counts are the disks that are there.
+//! Which projects use a guest image of the shared cache.
 //!
-//! Between the choice of an image and the note there is a shared lock on its directory, which whoever removes an image must
-//! have alone: what is chosen stays, also where the one process does not see the other's project.
+//! Each project writes a note into the image's directory before it makes a disk on the image. A note only says where to
+//! look: an image is used as long as a disk leads to it. From the choice of an image until the note is written, the
+//! directory has a shared lock; removing an image needs the lock alone. So a chosen image stays, also where one process
+//! does not see the other's project.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,62 +14,62 @@ use std::time::{Duration, SystemTime};
 use host::digest::Sha256;
 use host::files::{self, Mode};
 use host::io_error::at_path;
-use host::lock::{FileLock, Sharing};
+use host::lock::{Attempt, FileLock, Sharing};
 use model::guest_image::GuestImage;
 use model::paths::ProjectPaths;
-use model::{Error, ErrorClass, EventSink, Result};
+use model::{Error, ErrorClass, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::saved_vm::backing_files::{self, Pool};
+use crate::directory::entries;
+use crate::saved_vm::backing_files::BackingFiles;
 
-/// The directory of the notes, in that of the image.
+/// The directory of the notes, in the image's directory.
 const NOTES: &str = "users";
-/// So long a note counts although no disk is there: one may be about to be made. It is renewed by every start after half
-/// of that.
+/// How long a note counts without a disk, which may be about to be made. A start renews a note that is half as old.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A note.
+/// A note of a project that uses the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     /// The project's directory.
     project: PathBuf,
-    /// The device that it was on: a project whose disk is not mounted is not gone.
+    /// The device that it was on: a project on a filesystem that is not mounted is not gone.
     device: u64,
-    /// Its inode there: the same project has the same one in whatever container it is seen.
+    /// Its inode there, by which the same project is recognized in every container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
-    /// Device and inode of the root directory that the path begins at. A path that begins at another one, in a container,
-    /// says nothing here.
+    /// Device and inode of the root directory of the path. A path below another root directory, in a container, says nothing
+    /// here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     root: Option<(u64, u64)>,
 }
 
-/// What is known of the users of an image.
+/// The users of an image, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Users {
     /// There are none any more.
     None,
-    /// There is one: its directory.
+    /// This project uses it.
     Project(PathBuf),
-    /// That cannot be told, for this reason.
+    /// Whether there are any is not known, for this reason.
     Unknown(String),
 }
 
-/// How long whoever removes an image may take until its name is gone.
+/// How long to wait for the removal of an image.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// An image that stays as long as this lives.
+/// A lock that keeps an image from being removed.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// None for an image that is not the cache's, which nobody removes.
+    /// `None` for an image outside the cache, which is never removed.
     _lock: Option<FileLock>,
 }
 
-/// Keeps an image of the cache from being removed, and notes that the project uses it. Nothing where it has been removed.
+/// Keeps an image of the cache from being removed, and notes that the project uses it. `None` where it was removed.
 ///
 /// # Errors
-/// A State error where a removal does not come to its end; an error that names the directory.
+/// A State error where a removal does not end in time; an error that names the directory.
 pub(crate) fn hold(context: &Context<'_>, image: &GuestImage) -> Result<Option<Held>> {
     if image.directory.parent() != Some(&context.cache.images()) {
         return Ok(Some(Held { _lock: None }));
@@ -89,20 +90,20 @@ pub(crate) fn hold(context: &Context<'_>, image: &GuestImage) -> Result<Option<H
     Ok(lock.map(|lock| Held { _lock: Some(lock) }))
 }
 
-/// An image that nobody else holds, so that it may be removed. Nothing where somebody does, or it is gone.
+/// Locks an image for its removal. `None` where it is in use or gone.
 ///
 /// # Errors
 /// An error that names the directory.
-pub(crate) fn alone(image: &Path, events: &dyn EventSink) -> Result<Option<FileLock>> {
-    match FileLock::acquire_existing(image, Sharing::Alone, "the guest image", Duration::ZERO, events) {
-        Err(error) if error.class() == ErrorClass::State => Ok(None),
-        result => result,
+pub(crate) fn alone(image: &Path) -> Result<Option<FileLock>> {
+    match FileLock::try_acquire_existing(image, Sharing::Alone)? {
+        Attempt::Locked(lock) => Ok(Some(lock)),
+        Attempt::InUse | Attempt::Missing => Ok(None),
     }
 }
 
 fn write(project: &Path, image: &Path) -> Result<()> {
     let metadata = project.metadata().map_err(|error| at_path("look at", project, &error))?;
-    // Whatever the path: two containers may have different projects at the same one.
+    // Not by path: two containers may have different projects at the same path.
     let digest = Sha256::of(format!("{} {}", metadata.dev(), metadata.ino()).as_bytes()).to_string();
     let path = image.join(NOTES).join(&digest[..32]);
     let note = Note { project: project.to_owned(), device: metadata.dev(), inode: Some(metadata.ino()), root: root() };
@@ -115,10 +116,10 @@ fn write(project: &Path, image: &Path) -> Result<()> {
     files::write_atomic(&path, &text, Mode::Exactly(0o600))
 }
 
-/// The projects that are noted in `image`, the directory of one.
+/// The projects with a note in the image's directory `image`.
 ///
 /// # Errors
-/// Why they cannot be told, as a part of a sentence.
+/// Why they are not known, as a part of a sentence.
 pub(crate) fn projects(image: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(notes(image)?.into_iter().map(|(_, note)| note.project).collect())
 }
@@ -146,11 +147,11 @@ fn notes(image: &Path) -> Result<Vec<(PathBuf, Note)>, String> {
     if !directory.is_dir() {
         return Err("it is from before users were noted".to_owned());
     }
-    let paths = backing_files::entries(&directory).map_err(|error| error.to_string())?;
+    let paths = entries(&directory).map_err(|error| error.to_string())?;
     let read = |path: PathBuf| {
         read(&path).map(|note| (path.clone(), note)).ok_or_else(|| format!("{} cannot be read", path.display()))
     };
-    // What a killed writer left has a hidden name.
+    // Temporary files of a killed writer have hidden names.
     let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     paths.into_iter().filter(|path| !is_hidden(path)).map(read).collect()
 }
@@ -159,11 +160,14 @@ fn read(path: &Path) -> Option<Note> {
     std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok())
 }
 
-/// Whether a disk of the project leads to the image. `path` is that of the note.
+/// Whether a disk of the project leads to the image. `path` is the path of the note.
+///
+/// # Errors
+/// Why that is not known, as a part of a sentence.
 fn uses(note: &Note, path: &Path, image: &Path) -> Result<bool, String> {
     let project = ProjectPaths::new(&note.project);
     if project.state_dir().is_dir() {
-        let images: HashSet<PathBuf> = Pool::of(&project).images().map_err(|error| error.to_string())?;
+        let images: HashSet<PathBuf> = BackingFiles::of(&project).images().map_err(|error| error.to_string())?;
         // By name: a container may have the cache elsewhere.
         let name = |directory: Option<&Path>| directory.and_then(Path::file_name).map(OsStr::to_owned);
         if images.iter().any(|disk| name(disk.parent()) == name(Some(image))) {
@@ -186,12 +190,12 @@ fn uses(note: &Note, path: &Path, image: &Path) -> Result<bool, String> {
     if is_mounted(note) { Ok(false) } else { Err(not_mounted(note)) }
 }
 
-/// Where paths begin: device and inode.
+/// Device and inode of the root directory.
 fn root() -> Option<(u64, u64)> {
     Path::new("/").metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Whether the nearest directory that is there is on the device on which the project was.
+/// Whether the nearest existing directory is on the device on which the project was.
 fn is_mounted(note: &Note) -> bool {
     let nearest = note.project.ancestors().find_map(|directory| directory.metadata().ok());
     nearest.is_some_and(|metadata| metadata.dev() == note.device)
@@ -232,7 +236,7 @@ mod tests {
             self.cache.path().canonicalize().unwrap().join("KEY")
         }
 
-        /// Notes the project, so long ago that the note alone is no use any more.
+        /// Writes a note of the project that is so old that it does not count without a disk.
         fn note_long_ago(&self) {
             write(self.project.root(), &self.image()).unwrap();
             for (path, _) in notes(&self.image()).unwrap() {
@@ -252,7 +256,7 @@ mod tests {
     #[test]
     fn a_project_uses_an_image_as_long_as_a_disk_leads_to_it_and_for_a_day_without_one() {
         let scratch = Scratch::new();
-        assert!(matches!(users(&scratch.image()), Users::Unknown(_)), "nobody was ever noted");
+        assert!(matches!(users(&scratch.image()), Users::Unknown(_)), "there is no note");
         write(scratch.project.root(), &scratch.image()).unwrap();
         let used = Users::Project(scratch.project.root().to_owned());
         assert_eq!(users(&scratch.image()), used, "a disk may be about to be made");
@@ -279,7 +283,7 @@ mod tests {
         assert!(matches!(users(&scratch.image()), Users::Unknown(why) if why.ends_with("is not mounted")));
     }
 
-    /// Writes the note anew, as old as before.
+    /// Changes the note, which stays as old as before.
     fn rewrite(scratch: &Scratch, change: &dyn Fn(Note) -> Note) {
         let (path, note) = notes(&scratch.image()).unwrap().remove(0);
         std::fs::write(&path, serde_json::to_vec(&change(note)).unwrap()).unwrap();
@@ -303,7 +307,7 @@ mod tests {
         let root = scratch.project.root().to_owned();
         rewrite(&scratch, &|note| Note { project: root.clone(), inode: note.inode.map(|inode| inode + 1), ..note });
         assert!(matches!(users(&scratch.image()), Users::Unknown(_)));
-        // One of before roots were noted is judged as before.
+        // A note of an earlier version, without a root, is judged by the path.
         rewrite(&scratch, &|note| Note { project: "/work".into(), inode: None, root: None, ..note });
         assert_eq!(users(&scratch.image()), Users::None);
     }
@@ -325,9 +329,9 @@ mod tests {
             FileLock::acquire_existing(&image, Sharing::Shared, "the image", Duration::from_secs(60), &Silent).unwrap()
         };
         let held = shared().expect("an image");
-        assert!(alone(&image, &Silent).unwrap().is_none(), "it may be removed under its user");
+        assert!(alone(&image).unwrap().is_none(), "it may be removed under its user");
         drop(held);
-        let alone = alone(&image, &Silent).unwrap().expect("nobody uses it");
+        let alone = alone(&image).unwrap().expect("nobody uses it");
         let (asked, told) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let user = scope.spawn(|| {
@@ -342,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_that_cannot_be_read_is_somebodys() {
+    fn a_note_that_cannot_be_read_counts_as_unknown() {
         let scratch = Scratch::new();
         scratch.note_long_ago();
         std::fs::write(scratch.image().join(NOTES).join("x"), "{").unwrap();

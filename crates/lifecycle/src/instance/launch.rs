@@ -1,6 +1,6 @@
-//! Puts a QEMU under the instance: one that boots, or one that goes on from saved RAM.
+//! Launches the QEMU of an instance, which boots, or resumes with saved RAM.
 //!
-//! What RAM fits which disk is decided before (`start`); what the guest then has to do is waited for after (`start`).
+//! `start` decides before whether RAM fits the disk, and waits afterwards for the guest.
 
 use std::path::{Path, PathBuf};
 
@@ -25,39 +25,39 @@ use crate::instance::state_file::{Restoring, StateFile};
 use crate::instance::vm_log;
 use crate::supervisor;
 
-/// How many times ports are chosen for a new instance, whose first ones another program may take in the meantime.
+/// How many times ports are chosen for a new instance. Another program may take them in the meantime.
 const PORT_ATTEMPTS: usize = 5;
 
-/// The RAM and the device state that a VM begins with.
+/// The RAM and the device state that a VM is launched with.
 pub(crate) struct SavedRam<'a> {
-    /// The RAM.
+    /// The file of the RAM.
     pub(crate) ram: PathBuf,
-    /// The state of the devices.
+    /// The file of the device state.
     pub(crate) state: PathBuf,
-    /// What of the RAM is read ahead; it may be missing.
+    /// The file that says which RAM to read ahead; it may be missing.
     pub(crate) working_set: Option<PathBuf>,
     /// What it is restored from.
     pub(crate) restoring: Restoring,
-    /// Called once QEMU has taken both, right before the guest goes on: from then on they no longer fit the disk.
+    /// Called once QEMU has read both, right before the guest resumes: from then on they no longer fit the disk.
     pub(crate) taken: &'a dyn Fn() -> Result<()>,
 }
 
-/// A VM that is to run.
+/// A VM to launch.
 pub(crate) struct VmLaunch<'a> {
-    /// Whose.
+    /// The instance.
     pub(crate) context: &'a Context<'a>,
-    /// What it boots; its disk, which is there, is an overlay on this image.
+    /// The guest image that it boots. Its disk, which exists, is an overlay on this image.
     pub(crate) image: &'a GuestImage,
     /// The emulator.
     pub(crate) qemu: &'a Qemu,
-    /// What executes it.
+    /// The accelerator.
     pub(crate) choice: &'a Choice,
     /// The guest's port of the web application.
     pub(crate) node_port: Port,
 }
 
 impl VmLaunch<'_> {
-    /// What a saved state of this VM depends on.
+    /// The compatibility key of this VM.
     ///
     /// # Errors
     /// An error when a file of the image or QEMU cannot be looked at.
@@ -67,27 +67,27 @@ impl VmLaunch<'_> {
         CompatibilityKey::of(self.qemu, &machine, &self.image.root_disk(), &distribution(self.image))
     }
 
-    /// Whether QEMU could take it, as far as that is known before it is started.
+    /// Whether QEMU accepts this machine, as far as that is known before it is started.
     ///
     /// # Errors
-    /// A Config error that says what it could not take; an error when a file of the image or QEMU cannot be looked at.
+    /// A Config error that says what QEMU would not accept; an error when a file of the image or QEMU cannot be looked at.
     pub(crate) fn check(&self) -> Result<()> {
         let ports = self.context.project.config.ports;
         self.plan().machine(self.context, &ports, "", MemoryBackend::Ram).check()?;
         self.compatibility_key().map(drop)
     }
 
-    /// Starts it.
+    /// Launches it, with the `saved` RAM or booting.
     ///
     /// # Errors
-    /// Those of QEMU's start, with who holds a port that it wants; no QEMU is left behind.
+    /// Those of QEMU's launch, with the holder of a port that it wants. No QEMU is left behind.
     pub(crate) fn run(&self, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
         let context = self.context;
         vm_log::rotate(&context.paths())?;
         let are_chosen_now = ports::are_to_be_chosen(context)?;
-        let mut tried = vec![context.ports()?];
+        let mut tried = vec![ports::of(context)?];
         loop {
-            // The last one: there is always one.
+            // There is always a last one.
             let ports = tried[tried.len() - 1];
             let launched = self.run_on(ports, saved);
             let Err(error) = &launched else { return launched };
@@ -95,18 +95,18 @@ impl VmLaunch<'_> {
                 return launched;
             }
             let Some(others) = ports::instead_of(context, &tried)? else { return launched };
-            context.events.debug(format!("{error}; other ports are tried"));
+            context.events.debug(format!("{error}; trying other ports"));
             tried.push(others);
         }
     }
 
-    /// Starts it on these ports.
+    /// Launches it on these ports.
     fn run_on(&self, ports: Ports, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
         let context = self.context;
         let paths = context.paths();
         let uuid = uuid::Uuid::new_v4().to_string();
         instance::files::prepare(&paths, &context.name, &uuid, &ports)
-            .and_then(|()| ports::keep(context, &ports))
+            .and_then(|()| ports::save(context, &ports))
             .map_err(|error| launch_error::without_space(&paths.vm_dir(), error))?;
         let memory = match saved {
             None => MemoryBackend::Ram,
@@ -132,9 +132,9 @@ impl VmLaunch<'_> {
             compatibility_key: self.compatibility_key()?,
             memory: machine.memory,
         };
-        keep(saved.map(|saved| saved.state.as_path()), &paths.begun_state())?;
-        keep(saved.and_then(|saved| saved.working_set.as_deref()), &paths.working_set())?;
-        // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take over.
+        give_name(saved.map(|saved| saved.state.as_path()), &paths.begun_state())?;
+        give_name(saved.and_then(|saved| saved.working_set.as_deref()), &paths.working_set())?;
+        // Before there is a process: after a kill during the launch, the next command can take over the VM.
         state_file.write(&paths.state_file())?;
         let timeouts = &context.project.config.timeouts;
         let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: timeouts.start };
@@ -163,7 +163,7 @@ impl VmLaunch<'_> {
                 Ok((Box::new(Running { state_file, process }), console))
             }
             Err(error) => {
-                // Nobody would know of it, and its disk may be thrown away next.
+                // Nothing would lead to it, and its disk may be removed next.
                 launched.kill();
                 forget();
                 Err(launch_error::without_space(&paths.vm_dir(), error))
@@ -181,7 +181,7 @@ impl VmLaunch<'_> {
     }
 }
 
-/// Writes down which process it is.
+/// Writes the process into the state file.
 fn take_over(state_file: &mut StateFile, launched: &Launched, path: &Path) -> Result<ProcessHandle> {
     let identity = launched.identity().clone();
     state_file.process = Some(identity.clone());
@@ -191,24 +191,32 @@ fn take_over(state_file: &mut StateFile, launched: &Launched, path: &Path) -> Re
         .ok_or_else(|| Error::new(ErrorClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))
 }
 
-/// Gives a file of the saved VM a second name: the instance keeps it when the saved VM is gone, for its own saves.
+/// As [`link_or_copy`]; without a `file`, `name` is removed.
+fn give_name(file: Option<&Path>, name: &Path) -> Result<()> {
+    match file {
+        Some(file) => link_or_copy(file, name),
+        None => files::remove(name),
+    }
+}
+
+/// Gives a file of a saved VM the second name `name`, so that the instance has it for its own saves when the saved VM is
+/// removed. A missing `file` is no error: without it a save or a resume takes longer.
 ///
 /// # Errors
 /// An error that names the path.
-pub(crate) fn keep(file: Option<&Path>, name: &Path) -> Result<()> {
-    let Some(file) = file else { return files::remove(name) };
+pub(crate) fn link_or_copy(file: &Path, name: &Path) -> Result<()> {
     if file == name {
         return Ok(());
     }
     files::remove(name)?;
     if std::fs::hard_link(file, name).is_err() {
-        // A filesystem without hard links, or nothing to keep; without it a save or a resume takes longer.
+        // The filesystem has no hard links, or the file is missing.
         let _ = std::fs::copy(file, name);
     }
     Ok(())
 }
 
-/// What runs in the guest, without the reason for it: `kubernetes v1.37.2`.
+/// Distribution and version of the guest image: `kubernetes v1.37.2`.
 pub(crate) fn distribution(image: &GuestImage) -> String {
     format!("{} {}", image.manifest.distribution, image.manifest.kubernetes_version)
 }

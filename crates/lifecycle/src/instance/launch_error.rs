@@ -1,4 +1,4 @@
-//! Why an instance did not come up, told with what this layer knows: whose the ports are, and whether the disk is full.
+//! Adds to an error of QEMU's launch what this crate knows: who holds the ports, and whether the filesystem is full.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use crate::instance::orphans;
 /// With less than this many bytes free, nothing that an instance needs can be written.
 const LEAST_SPACE: u64 = 1 << 20;
 
-/// An error of QEMU's start.
+/// Explains an error of QEMU's launch.
 pub(crate) fn explain(context: &Context<'_>, error: Error) -> Error {
     if error.class() == ErrorClass::Port {
         return orphans::explain(context, error);
     }
-    // QEMU cannot even say so where its log is on the same disk.
+    // Where the log is on the same filesystem, QEMU cannot even say so.
     let error = without_space(&context.paths().vm_dir(), error);
     match error.next_steps() {
         [] => error.next("k3s-vm --debug start    # shows the command that was run"),
@@ -24,7 +24,7 @@ pub(crate) fn explain(context: &Context<'_>, error: Error) -> Error {
     }
 }
 
-/// `error`, and that the disk of `directory` is full if it is.
+/// `error`, with the reason that the filesystem of `directory` is full, if it is.
 pub(crate) fn without_space(directory: &Path, error: Error) -> Error {
     if files::free_space(directory).is_ok_and(|free| free >= LEAST_SPACE) {
         return error;

@@ -1,5 +1,5 @@
-//! The lock of an instance, which a verb holds as long as it works on it. What verbs that were killed have left half done is
-//! ended first.
+//! The lock of an instance, which a verb holds while it works on the instance. Once it is held, what killed verbs have
+//! left half done is cleaned up.
 
 use host::lock::{FileLock, Sharing};
 use model::{Error, ErrorClass, Result};
@@ -9,7 +9,7 @@ use crate::instance::vm_log;
 use crate::project::ignore_file;
 use crate::saved_vm::interrupted_restore;
 
-/// Takes the lock of an instance that is there. The default one need not be.
+/// Takes the lock of an instance that exists. The default one need not exist.
 ///
 /// # Errors
 /// A State error where there is no such instance, or that names the holder when it is not released in time; those of
@@ -27,14 +27,14 @@ pub(crate) fn of(context: &Context<'_>) -> Result<FileLock> {
     match lock {
         Some(lock) => held(context, lock),
         None if paths.dir().exists() => of_new(context),
-        // Perhaps only since this verb has begun to wait for the one that deleted it.
+        // It may have existed until this verb began to wait for the one that deleted it.
         None => Err(Error::new(ErrorClass::State, format!("there is no instance {name}"))
             .next("k3s-vm list    # shows those that there are")
             .next(format!("k3s-vm clone {name}    # makes it"))),
     }
 }
 
-/// The same for an instance that may not be there yet.
+/// Takes the lock of an instance that may not exist yet.
 ///
 /// # Errors
 /// As [`of`].
@@ -47,7 +47,7 @@ pub(crate) fn of_new(context: &Context<'_>) -> Result<FileLock> {
 }
 
 fn held(context: &Context<'_>, lock: FileLock) -> Result<FileLock> {
-    // No verb fails by it: what was cut off is still there at the next one.
+    // No verb fails for this: the next one tries again.
     if let Err(error) = host::files::recover(&context.paths().vm_dir(), context.events) {
         context.events.warning(error.to_string());
     }

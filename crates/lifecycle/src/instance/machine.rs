@@ -1,4 +1,4 @@
-//! From the configuration, an image and a choice of accelerator to the VM of an instance. It starts nothing.
+//! The machine of an instance, from its configuration, guest image and accelerator. It starts nothing.
 
 use model::config::Ports;
 use model::guest_image::GuestImage;
@@ -7,28 +7,28 @@ use qemu::machine::FirmwareFile;
 use qemu::{Accelerator, Forward, Machine, MemoryBackend, Qemu};
 
 use crate::context::Context;
-use crate::verbs::forward;
+use crate::instance::forwards;
 
 /// The guest's port of the Kubernetes API (the guest contract).
 const API: u16 = 6443;
 /// The guest's port of sshd (the guest contract).
 const SSH: u16 = 22;
 
-/// What VMs of one kind have in common.
+/// What the machines of one kind have in common.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MachinePlan<'a> {
-    /// What they boot.
+    /// The guest image that they boot.
     pub(crate) image: &'a GuestImage,
-    /// What runs them.
+    /// The QEMU that runs them.
     pub(crate) qemu: &'a Qemu,
-    /// How.
+    /// The accelerator that they run under.
     pub(crate) accelerator: Accelerator,
     /// The guest's port of the web application.
     pub(crate) node_port: Port,
 }
 
 impl MachinePlan<'_> {
-    /// The VM of the instance, behind `ports`.
+    /// The machine of the instance, with these host ports.
     pub(crate) fn machine(
         &self,
         context: &Context<'_>,
@@ -39,9 +39,9 @@ impl MachinePlan<'_> {
         let paths = context.paths();
         let config = &context.project.config.vm;
         let forward = |host: Port, guest: u16| Forward { bind: ports.bind, host, guest };
-        let mut forwards =
+        let mut all =
             vec![forward(ports.api, API), forward(ports.ssh, SSH), forward(ports.web, self.node_port.number())];
-        forwards.extend(forward::configured(context, ports));
+        all.extend(forwards::configured(context, ports));
         let firmware_file = |name: &str, path| FirmwareFile { name: format!("opt/k3s-vm/{name}"), path };
         Machine {
             name: context.name.clone(),
@@ -58,7 +58,7 @@ impl MachinePlan<'_> {
             initrd: self.image.initrd(),
             kernel_command_line: self.image.manifest.kernel_command_line.clone(),
             disk: paths.disk(),
-            forwards,
+            forwards: all,
             firmware_files: vec![
                 firmware_file("authorized_keys", paths.authorized_keys()),
                 firmware_file("ssh_host_ed25519_key", paths.ssh_host_key()),

@@ -1,4 +1,5 @@
-//! What an instance is right now: found by its record or its command line, proven by the process itself.
+//! The state of an instance right now: its QEMU is found by the state file or the command line, and proven by the process
+//! itself.
 
 use host::identity::{ProcessHandle, ProcessIdentity};
 use host::process_table::{WorkingDirectory, processes, working_directory};
@@ -9,37 +10,37 @@ use crate::context::Context;
 use crate::instance::ownership::{Asker, Owner, is_vm, owner};
 use crate::instance::state_file::StateFile;
 
-/// The state of an instance.
+/// What was observed of an instance.
 #[derive(Debug)]
 pub enum Observed {
     /// It was never started, or it was destroyed.
     Absent,
-    /// Its disk is there, no process runs.
+    /// Its disk exists, no process runs.
     Stopped,
-    /// Its QEMU runs and is the one of the state file.
+    /// Its QEMU runs, and the state file leads to it.
     Running(Box<Running>),
-    /// Its QEMU runs, as command line and working directory say, but the state file does not lead to it.
+    /// Its QEMU runs, as its command line and working directory prove, but the state file does not lead to it.
     Orphan(ProcessHandle),
 }
 
 /// A running instance.
 #[derive(Debug)]
 pub struct Running {
-    /// What was started.
+    /// How it was started.
     pub state_file: StateFile,
     /// The process.
     pub process: ProcessHandle,
 }
 
-/// Looks.
+/// Observes the instance of `context`.
 ///
 /// # Errors
 /// Errors of reading the state file and the process table.
 pub fn observe(context: &Context<'_>) -> Result<Observed> {
-    observe_instance(context.asker())
+    observe_instance(Asker::of(context))
 }
 
-/// As [`observe`], for whoever has no configuration.
+/// As [`observe`], without a configuration.
 ///
 /// # Errors
 /// As [`observe`].
@@ -56,7 +57,7 @@ pub(crate) fn observe_instance(asker: Asker<'_>) -> Result<Observed> {
     let Some(process) = find(asker)? else {
         return Ok(if paths.disk().exists() { Observed::Stopped } else { Observed::Absent });
     };
-    // A start that was killed before it could write down the process has left the rest of the state file.
+    // A start that was killed before it wrote down the process has left the rest of the state file.
     if let Some(mut state_file) = state_file
         && let Some(identity) = ProcessIdentity::of(process.pid())?
         && let Some(process) = ProcessHandle::open(&identity, &state_file.uuid)?
@@ -67,8 +68,8 @@ pub(crate) fn observe_instance(asker: Asker<'_>) -> Result<Observed> {
     Ok(Observed::Orphan(process))
 }
 
-/// A copy of a project has the state file, too, but QEMU works in the directory of the original. Where the directory cannot be
-/// seen, the uuid alone must do.
+/// A copy of a project has the state file, too, but QEMU works in the directory of the original. Where the working directory
+/// cannot be seen, the uuid has to suffice.
 fn is_in_our_directory(paths: &InstancePaths, process: &ProcessHandle) -> bool {
     match working_directory(process.pid()) {
         WorkingDirectory::Unseen => true,
@@ -76,7 +77,7 @@ fn is_in_our_directory(paths: &InstancePaths, process: &ProcessHandle) -> bool {
     }
 }
 
-/// A QEMU of this instance, proven by its command line and the directory in which it works.
+/// Finds a QEMU of this instance, proven by its command line and working directory.
 fn find(asker: Asker<'_>) -> Result<Option<ProcessHandle>> {
     for process in processes()?.iter().filter(|process| is_vm(process)) {
         let proven = ProcessHandle::prove(process.pid, |process, directory| {
@@ -89,7 +90,7 @@ fn find(asker: Asker<'_>) -> Result<Option<ProcessHandle>> {
     Ok(None)
 }
 
-/// How the last run of an instance that does not run has ended, unless `stop` ended it.
+/// How the last run of an instance that does not run ended, unless `stop` ended it.
 ///
 /// # Errors
 /// Errors of reading the state file.
@@ -113,7 +114,7 @@ pub fn unexpected_end(context: &Context<'_>) -> Result<Option<String>> {
 /// The error of a verb that needs a running instance.
 pub(crate) fn not_running(context: &Context<'_>) -> Error {
     let error = Error::new(ErrorClass::State, format!("{} is not running", context.name));
-    // What cannot be read is no news here.
+    // Where that cannot be read, the error is complete without it.
     let error = match unexpected_end(context) {
         Ok(Some(end)) => error.because(end),
         Ok(None) | Err(_) => error,

@@ -1,6 +1,7 @@
-//! Whose a QEMU is: decided from its command line and its working directory. Pure but for looking whether a directory is there.
+//! Which instance a QEMU belongs to, by its command line and its working directory. Pure except that it looks whether a
+//! directory exists.
 //!
-//! This is the proof that stands before every signal. In doubt a process is a stranger's.
+//! This is the proof before every signal. In doubt the process is a stranger's.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -10,29 +11,31 @@ use model::instance::InstanceName;
 use model::paths::{InstancePaths, ProjectPaths};
 use serde::Serialize;
 
-/// Whose a process is.
+use crate::context::Context;
+
+/// The owner of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "owner", rename_all = "kebab-case")]
 pub enum Owner {
-    /// This instance's.
+    /// This instance.
     Instance,
-    /// A k3s-vm instance whose directory is gone: no project can ever stop it.
+    /// An instance whose project directory is gone: no project can ever stop it.
     GoneProject {
         /// Where the project was.
         project: PathBuf,
     },
-    /// An instance of another project that is there.
+    /// An instance of another project that exists.
     OtherProject {
         /// The project's directory.
         project: PathBuf,
         /// The name of the instance.
         instance: String,
     },
-    /// Somebody else's.
+    /// Anybody else.
     Stranger,
 }
 
-/// The instance in whose name is asked.
+/// The instance that asks whether a process belongs to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker<'a> {
     /// Its name.
@@ -41,23 +44,28 @@ pub(crate) struct Asker<'a> {
     pub(crate) project: &'a ProjectPaths,
 }
 
-impl Asker<'_> {
-    /// Its files.
+impl<'a> Asker<'a> {
+    /// The instance of `context`.
+    pub(crate) fn of(context: &'a Context<'_>) -> Self {
+        Asker { name: &context.name, project: &context.project.paths }
+    }
+
+    /// The paths of its files.
     pub(crate) fn paths(&self) -> InstancePaths {
         self.project.instance(self.name)
     }
 }
 
-/// Whether it is a QEMU under the name of an instance: the pattern `qemu.*-name k3s-vm`, read as words.
+/// Whether `process` is a QEMU with the name of an instance: the pattern `qemu.*-name k3s-vm`, argument by argument.
 pub(crate) fn is_vm(process: &ProcessInfo) -> bool {
     vm_name(process).is_some()
 }
 
-/// Whose `process`, which works in `directory`, is.
+/// The owner of `process`, whose working directory is `directory`.
 ///
 /// A QEMU of this tool works in its instance's `vm/` for all its life, so that directory decides: the kernel follows it
-/// through every rename, and knows when it is removed. Only what works elsewhere (a QEMU that a script started) is judged
-/// by the files that its command line names.
+/// through renames, and knows when it is removed. Only a process that works elsewhere (a QEMU that a script started) is
+/// judged by the files that its command line names.
 pub(crate) fn owner(asker: Asker<'_>, process: &ProcessInfo, directory: &WorkingDirectory) -> Owner {
     let Some(name) = vm_name(process) else { return Owner::Stranger };
     let named = files(&process.arguments).find_map(|file| project_of(&file, &name));
@@ -76,7 +84,7 @@ pub(crate) fn owner(asker: Asker<'_>, process: &ProcessInfo, directory: &Working
             (Some(project), _) => others(project),
             (None, Some(project)) if is_askers(&project) => mine(Owner::Instance),
             (None, Some(project)) if is_there(&project) => others(project),
-            // In a project after all, though not where an instance of that name belongs.
+            // In a project, but not where an instance of that name belongs.
             (None, Some(_)) if path.components().any(|part| part.as_os_str() == ProjectPaths::MARKER) => {
                 Owner::Stranger
             }
@@ -86,12 +94,12 @@ pub(crate) fn owner(asker: Asker<'_>, process: &ProcessInfo, directory: &Working
     }
 }
 
-/// A directory that cannot be looked at counts as there.
+/// A directory that cannot be looked at counts as existing.
 fn is_there(project: &Path) -> bool {
     project.join(ProjectPaths::MARKER).try_exists().unwrap_or(true)
 }
 
-/// The name of the instance, for a QEMU that has one of ours.
+/// The name of the instance, if the process is a QEMU that has such a name.
 fn vm_name(process: &ProcessInfo) -> Option<InstanceName> {
     let program = Path::new(process.arguments.first()?).file_name()?;
     if !program.to_string_lossy().contains("qemu") {
@@ -112,14 +120,14 @@ fn values<'a>(arguments: &'a [OsString], option: &'a str) -> impl Iterator<Item 
     arguments.windows(2).filter(move |pair| pair[0] == option).map(|pair| pair[1].as_os_str())
 }
 
-/// The files of the VM's own that a command line names: its pid file first, then its disks.
+/// The files of the VM that a command line names: its pid file first, then its disks.
 fn files(arguments: &[OsString]) -> impl Iterator<Item = PathBuf> {
     let block_devices = values(arguments, "-blockdev").filter_map(|value| {
         let device: serde_json::Value = serde_json::from_str(value.to_str()?).ok()?;
         device["filename"].as_str().map(PathBuf::from)
     });
     let drives = values(arguments, "-drive").filter_map(|value| {
-        // A comma inside of a value is doubled, and no path of ours needs one to be told apart.
+        // A comma inside a value is doubled; our paths can be recognized without what follows it.
         value.to_str()?.split(',').find_map(|part| part.strip_prefix("file=")).map(PathBuf::from)
     });
     values(arguments, "-pidfile").map(PathBuf::from).chain(block_devices).chain(drives)

@@ -1,6 +1,5 @@
-//! The host ports of an instance with a name: chosen once where they are free, and kept, so that its addresses stay.
-//!
-//! Those of the default instance are in the configuration.
+//! The host ports of an instance. Those of the default one are in the configuration; for a named one, free ports are chosen
+//! once and saved, so that its addresses stay the same.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 
-/// Where ports are chosen: below those that systems hand out by themselves (32768 and up, ip_local_port_range in ip(7))
+/// The first of the ports to choose from: they lie below the ephemeral ports (32768 and up, ip_local_port_range in ip(7))
 /// and below the node ports.
 const FIRST: u16 = 20000;
 /// How many triples there are.
 const TRIPLES: u16 = 3000;
 
-/// `ports.json`.
+/// The ports that were chosen (`ports.json`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Chosen {
     api: Port,
@@ -30,20 +29,24 @@ struct Chosen {
     web: Port,
 }
 
-/// The ports of the instance: those that a flag or a variable orders, else those that it was given before, else free ones.
+/// The ports of the instance: for a named one those that a flag or a variable sets, else those that were chosen before,
+/// else free ones.
 ///
 /// # Errors
 /// Errors of reading other instances' ports; a Port error where none is free.
 pub(crate) fn of(context: &Context<'_>) -> Result<Ports> {
+    if context.is_default() {
+        return Ok(context.project.config.ports);
+    }
     let known = read(&context.paths().ports())?;
     let Chosen { api, ssh, web } = match known {
         Some(known) => known,
         None => choose(context, &[])?,
     };
-    Ok(with_ordered(context, Chosen { api, ssh, web }))
+    Ok(with_overrides(context, Chosen { api, ssh, web }))
 }
 
-/// Whether the instance has no ports yet: then it does not matter which ones it gets.
+/// Whether ports are still to be chosen for the instance: then it does not matter which ones it gets.
 ///
 /// # Errors
 /// Errors of reading.
@@ -51,41 +54,41 @@ pub(crate) fn are_to_be_chosen(context: &Context<'_>) -> Result<bool> {
     Ok(!context.is_default() && read(&context.paths().ports())?.is_none())
 }
 
-/// Ports instead of those that QEMU could not open, of which some other program has taken one since they were chosen; nothing
-/// where an ordered one is in use, for which there is no other.
+/// Other ports than those `tried`, which QEMU could not open: another program has taken one since they were chosen. Nothing
+/// where a port that a flag or a variable sets is in use, for which there is no other.
 ///
 /// # Errors
 /// As [`of`].
 pub(crate) fn instead_of(context: &Context<'_>, tried: &[Ports]) -> Result<Option<Ports>> {
     let chosen = choose(context, tried)?;
-    let ports = with_ordered(context, chosen);
-    let ordered = [(ports.api, chosen.api), (ports.ssh, chosen.ssh), (ports.web, chosen.web)];
+    let ports = with_overrides(context, chosen);
+    let pairs = [(ports.api, chosen.api), (ports.ssh, chosen.ssh), (ports.web, chosen.web)];
     let is_free = |(port, chosen): &(Port, Port)| port == chosen || can_listen(ports.bind.ip(), *port);
-    Ok(ordered.iter().all(is_free).then_some(ports))
+    Ok(pairs.iter().all(is_free).then_some(ports))
 }
 
-/// `chosen`, but for ports that a flag or a variable orders.
-fn with_ordered(context: &Context<'_>, chosen: Chosen) -> Ports {
+/// `chosen`, except for ports that a flag or a variable sets.
+fn with_overrides(context: &Context<'_>, chosen: Chosen) -> Ports {
     let config = context.project.config.ports;
     let Chosen { api, ssh, web } = chosen;
-    let ordered = |key: &str, port: Port, chosen: Port| {
+    let port = |key: &str, port: Port, chosen: Port| {
         let setting = context.project.settings.iter().find(|setting| setting.key == key);
-        let is_ordered = setting.is_some_and(|one| matches!(one.origin, Origin::Flag(_) | Origin::Variable(_)));
-        if is_ordered { port } else { chosen }
+        let is_overridden = setting.is_some_and(|one| matches!(one.origin, Origin::Flag(_) | Origin::Variable(_)));
+        if is_overridden { port } else { chosen }
     };
     Ports {
         bind: config.bind,
-        api: ordered("ports.api", config.api, api),
-        ssh: ordered("ports.ssh", config.ssh, ssh),
-        web: ordered("ports.web", config.web, web),
+        api: port("ports.api", config.api, api),
+        ssh: port("ports.ssh", config.ssh, ssh),
+        web: port("ports.web", config.web, web),
     }
 }
 
-/// Keeps the ports.
+/// Saves the ports of a named instance.
 ///
 /// # Errors
 /// Errors of writing.
-pub(crate) fn keep(context: &Context<'_>, ports: &Ports) -> Result<()> {
+pub(crate) fn save(context: &Context<'_>, ports: &Ports) -> Result<()> {
     if context.is_default() {
         return Ok(());
     }
@@ -98,13 +101,13 @@ pub(crate) fn keep(context: &Context<'_>, ports: &Ports) -> Result<()> {
     files::write_atomic(&context.paths().ports(), &text, Mode::Exactly(0o600))
 }
 
-/// What cannot be understood counts as none.
+/// Reads `ports.json`. A file that cannot be parsed counts as none.
 fn read(path: &Path) -> Result<Option<Chosen>> {
     Ok(files::read_optional(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-/// Three free ports in a row that no other instance of the project has, and none of which was tried. The project's directory and the instance's name say
-/// where the search begins, so that instances made at once do not meet.
+/// Chooses three free ports in a row that no other instance of the project has, and none of those `tried`. The project's
+/// directory and the instance's name decide where the search begins, so that instances made at the same time do not collide.
 fn choose(context: &Context<'_>, tried: &[Ports]) -> Result<Chosen> {
     let mut taken = taken(context)?;
     taken.extend(tried.iter().flat_map(|ports| [ports.api, ports.ssh, ports.web]));
@@ -131,7 +134,7 @@ fn begin(root: &Path, name: &InstanceName) -> u16 {
     u16::from_str_radix(&digest[..4], 16).unwrap_or_default() % TRIPLES
 }
 
-/// The ports of the project's other instances, whether they run or not.
+/// The ports of all instances of the project, whether they run or not.
 fn taken(context: &Context<'_>) -> Result<BTreeSet<Port>> {
     let config = context.project.config.ports;
     let mut taken = BTreeSet::from([config.api, config.ssh, config.web]);
@@ -152,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_search_begins_elsewhere_for_every_instance_and_project() {
+    fn the_search_begins_at_another_port_for_each_instance_and_project() {
         let name = |suffix| InstanceName::with_suffix(suffix).expect("a name");
         let one = begin(Path::new("/a"), &name("one"));
         assert_eq!(one, begin(Path::new("/a"), &name("one")));

@@ -1,24 +1,24 @@
-//! The instances of a project: which there are, and how one is destroyed with all that it has.
+//! The instances of a project: which there are, who owns them, and destroying one with all its files.
 
 use std::fs::File;
-use std::path::Path;
 use std::time::Duration;
 
 use host::files;
 use host::identity::ProcessHandle;
-use host::lock::{FileLock, Sharing};
+use host::lock::{Attempt, FileLock, Sharing};
 use model::event::Silent;
 use model::instance::InstanceName;
 use model::paths::ProjectPaths;
 use model::{Error, ErrorClass, EventSink, Result};
 use qemu::power::Escalation;
 
+use crate::directory::entries;
 use crate::instance::observe::{Observed, observe_instance};
 use crate::instance::ownership::Asker;
+use crate::instance::shutdown;
 use crate::saved_vm::suspend;
-use crate::verbs::stop;
 
-/// The names of all instances that have a directory, the default one first, then by name.
+/// The names of all instances that have a directory: the default one, then the others by name.
 pub fn names(project: &ProjectPaths) -> Vec<InstanceName> {
     let mut names: Vec<InstanceName> = std::fs::read_dir(project.instances())
         .into_iter()
@@ -34,8 +34,8 @@ pub fn names(project: &ProjectPaths) -> Vec<InstanceName> {
     names
 }
 
-/// Ends the instance's VM, and removes its disk and what follows from it; keys, ports and log stay. Returns how many VMs
-/// it ended. The caller holds the instance's lock, or owns it.
+/// Ends the instance's VM and removes its disk and the files that depend on it. Keys, ports and log stay. Returns how many
+/// VMs were ended. The caller holds the instance's lock, or owns the instance.
 ///
 /// # Errors
 /// A Timeout error when not even SIGKILL ends a process; an error that names a path.
@@ -44,7 +44,7 @@ pub(crate) fn destroy(project: &ProjectPaths, name: &InstanceName, events: &dyn 
     let paths = asker.paths();
     let mut ended = 0;
     while let Some(process) = process(asker, events)? {
-        stop::end(&process, &paths, &Escalation::hard(), events)?;
+        shutdown::end(&process, &paths, &Escalation::hard(), events)?;
         ended += 1;
     }
     suspend::discard(&paths.suspended())?;
@@ -65,7 +65,7 @@ pub(crate) fn destroy(project: &ProjectPaths, name: &InstanceName, events: &dyn 
     Ok(ended)
 }
 
-/// The same; of an instance with a name nothing is left.
+/// The same, and removes the directory of a named instance.
 ///
 /// # Errors
 /// As [`destroy`].
@@ -77,12 +77,13 @@ pub(crate) fn delete(project: &ProjectPaths, name: &InstanceName, events: &dyn E
     Ok(ended)
 }
 
-/// What a directory is called that is being removed, after a name that is no instance's.
+/// The suffix of a directory that is being removed. No instance has such a name.
 const REMOVED: &str = ".removed";
-/// How long another one may take who removes the same directory.
+/// How long another process may take that removes the same directory.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The directory loses its name first: what somebody makes under that name meanwhile, a lock for one, is not removed with it.
+/// Renames the directory first, so that what another process makes under its name meanwhile, such as a lock, is not removed
+/// with it.
 fn remove_directory(project: &ProjectPaths, name: &InstanceName) -> Result<()> {
     let directory = project.instance(name).dir().to_owned();
     let what = format!("the directory of {name}");
@@ -94,20 +95,16 @@ fn remove_directory(project: &ProjectPaths, name: &InstanceName) -> Result<()> {
     files::remove(&removed)
 }
 
-/// Removes what one that was killed left of directories.
-fn remove_leftovers(project: &ProjectPaths) -> Result<()> {
-    for directory in crate::saved_vm::backing_files::entries(&project.instances())? {
+/// Removes the directories whose removal was cut off by a kill.
+fn finish_removals(project: &ProjectPaths) -> Result<()> {
+    for directory in entries(&project.instances())? {
         let is_removed =
             directory.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(REMOVED.as_bytes()));
-        if is_removed && let Ok(Some(_lock)) = claim_directory(&directory) {
+        if is_removed && let Ok(Attempt::Locked(_lock)) = FileLock::try_acquire_existing(&directory, Sharing::Alone) {
             files::remove(&directory)?;
         }
     }
     Ok(())
-}
-
-fn claim_directory(directory: &Path) -> Result<Option<FileLock>> {
-    FileLock::acquire_existing(directory, Sharing::Alone, "a directory", Duration::ZERO, &Silent)
 }
 
 fn process(asker: Asker<'_>, events: &dyn EventSink) -> Result<Option<ProcessHandle>> {
@@ -115,18 +112,19 @@ fn process(asker: Asker<'_>, events: &dyn EventSink) -> Result<Option<ProcessHan
         Observed::Running(running) => Some(running.process),
         Observed::Orphan(process) => {
             let pid = process.pid();
-            events.note(format!("pid {pid} is a QEMU of this instance without a state_file: ending it"));
+            events.note(format!("pid {pid} is a QEMU of this instance without a state file: ending it"));
             Some(process)
         }
         Observed::Stopped | Observed::Absent => None,
     })
 }
 
-/// Whose the instances are that live no longer than a command: the file is locked as long as that command, or who looks
-/// after it, lives.
+/// The file that marks an instance as owned: it lives no longer than a command. The file is locked as long as that command
+/// or its reaper lives.
 const OWNER: &str = "owner.lock";
 
-/// A claim on an instance that is to be destroyed when it ends; as a descriptor it can be shared with another process.
+/// Makes the caller the owner of an instance, which is destroyed when the ownership ends: when the last descriptor of the
+/// returned file is closed. It can be shared with another process.
 ///
 /// # Errors
 /// State when the instance has an owner already; an error that names the path.
@@ -136,20 +134,23 @@ pub(crate) fn own(project: &ProjectPaths, name: &InstanceName) -> Result<File> {
     let failed = |error: &std::io::Error| host::io_error::at_path("lock", &path, error);
     loop {
         files::create_private_dir(&directory)?;
-        match claim(&path) {
-            Ok(Some(claim)) => return Ok(claim),
-            Ok(None) => {}
-            Err(error) if error.class() == ErrorClass::State => {
+        match FileLock::try_acquire_existing(&path, Sharing::Alone)? {
+            Attempt::Locked(lock) => {
+                if let Some(owner) = lock.into_file() {
+                    return Ok(owner);
+                }
+            }
+            Attempt::Missing => {}
+            Attempt::InUse => {
                 return Err(Error::new(ErrorClass::State, format!("the instance {name} is in use by another command")));
             }
-            Err(error) => return Err(error),
         }
-        // Locked before it has its name: a sweep that came in between would take it for that of a command that is gone.
+        // Locked before it has its name: otherwise a sweep in between would take its command for gone.
         let file = tempfile::NamedTempFile::new_in(&directory).map_err(|error| failed(&error))?;
         file.as_file().lock().map_err(|error| failed(&error))?;
         match file.persist_noclobber(&path) {
             Ok(file) => return Ok(file),
-            // Another one was quicker, or the directory is being removed: it is looked anew.
+            // Another process was faster, or the directory is being removed: look again.
             Err(error)
                 if matches!(error.error.kind(), std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotFound) => {}
             Err(error) => return Err(failed(&error.error)),
@@ -157,24 +158,15 @@ pub(crate) fn own(project: &ProjectPaths, name: &InstanceName) -> Result<File> {
     }
 }
 
-/// The claim of a command that is gone, taken over; nothing where that command, or its reaper, lives.
-fn abandoned(project: &ProjectPaths, name: &InstanceName) -> Result<Option<File>> {
-    match claim(&project.instance(name).dir().join(OWNER)) {
-        Err(error) if error.class() == ErrorClass::State => Ok(None),
-        result => result,
+/// Takes over the ownership from a command that is gone. Nothing where that command, or its reaper, lives.
+fn take_over(project: &ProjectPaths, name: &InstanceName) -> Result<Option<File>> {
+    match FileLock::try_acquire_existing(&project.instance(name).dir().join(OWNER), Sharing::Alone)? {
+        Attempt::Locked(lock) => Ok(lock.into_file()),
+        Attempt::InUse | Attempt::Missing => Ok(None),
     }
 }
 
-/// The claim in the file `path`, nothing where there is none.
-///
-/// # Errors
-/// State when somebody has it.
-fn claim(path: &Path) -> Result<Option<File>> {
-    let lock = FileLock::acquire_existing(path, Sharing::Alone, "the instance", Duration::ZERO, &Silent)?;
-    Ok(lock.and_then(FileLock::into_file))
-}
-
-/// Gives the claim up: the instance stays.
+/// Gives the ownership up: the instance stays.
 ///
 /// # Errors
 /// An error that names the path.
@@ -184,21 +176,21 @@ pub(crate) fn release(project: &ProjectPaths, name: &InstanceName, owner: File) 
     Ok(())
 }
 
-/// Whether the instance lives no longer than a command.
+/// Whether the instance has an owner, and so lives no longer than a command.
 pub(crate) fn is_owned(project: &ProjectPaths, name: &InstanceName) -> bool {
     project.instance(name).dir().join(OWNER).exists()
 }
 
-/// Destroys instances whose commands are gone without a word, with their guards; how many.
+/// Destroys the instances whose commands and reapers were killed. Returns how many.
 ///
 /// # Errors
 /// As [`destroy`].
 pub fn sweep(project: &ProjectPaths, events: &dyn EventSink) -> Result<usize> {
-    remove_leftovers(project)?;
+    finish_removals(project)?;
     let mut swept = 0;
     for name in names(project) {
-        let Some(_owner) = abandoned(project, &name)? else { continue };
-        events.debug(format!("the command that {name} belonged to is gone: destroying it"));
+        let Some(_owner) = take_over(project, &name)? else { continue };
+        events.debug(format!("the owner of {name} is gone: destroying it"));
         delete(project, &name, events)?;
         swept += 1;
     }
@@ -216,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_owns_any_more_is_swept() {
+    fn a_sweep_destroys_only_instances_whose_owner_is_gone() {
         let directory = tempfile::tempdir().expect("a directory");
         let project = ProjectPaths::new(directory.path());
-        let kept = own(&project, &name(1)).expect("a claim");
+        let owned = own(&project, &name(1)).expect("a claim");
         drop(own(&project, &name(2)).expect("a claim"));
         files::create_private_dir(project.instance(&name(3)).dir()).expect("a clone");
         assert_eq!(sweep(&project, &Silent).expect("a sweep"), 1);
@@ -227,7 +219,7 @@ mod tests {
         assert_eq!([1, 2, 3].map(there), [true, false, true]);
         let error = own(&project, &name(1)).expect_err("it is owned");
         assert_eq!(error.to_string(), "the instance k3s-vm-run-1 is in use by another command");
-        drop(kept);
+        drop(owned);
         assert_eq!(sweep(&project, &Silent).expect("a sweep"), 1);
         assert!(!there(1));
     }
@@ -252,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_removal_left_is_removed_unless_it_goes_on() {
+    fn a_removal_that_was_killed_is_finished_and_one_that_runs_is_left_alone() {
         let directory = tempfile::tempdir().expect("a directory");
         let project = ProjectPaths::new(directory.path());
         let left = |name: &str| {
@@ -261,7 +253,7 @@ mod tests {
             directory
         };
         let (dead, live) = (left("dead"), left("live"));
-        let _goes_on = claim_directory(&live).expect("a lock").expect("a directory");
+        let _running = FileLock::try_acquire_existing(&live, Sharing::Alone).expect("a lock");
         sweep(&project, &Silent).expect("a sweep");
         assert_eq!((dead.exists(), live.exists()), (false, true));
     }

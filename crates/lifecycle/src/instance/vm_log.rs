@@ -1,4 +1,4 @@
-//! The files of `vm.log`: one for each run, of which the last few are kept, none of them larger than a bound.
+//! The log files `vm.log*`: one for each of the last few runs, none larger than a bound.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,14 +9,14 @@ use host::io_error::at_path;
 use model::paths::InstancePaths;
 use model::{Error, ErrorClass, Result};
 
-/// How many runs before the present one keep their logs.
-pub(crate) const KEPT_RUNS: u32 = 3;
-/// A log that is larger than this in bytes is cut.
+/// How many logs of former runs there are.
+const FORMER_RUNS: u32 = 3;
+/// A log that is larger than this, in bytes, is cut.
 const LARGEST: u64 = 64 << 20;
-/// What is left of it: its end, in bytes.
+/// How much of its end is left, in bytes.
 const REST: u64 = 16 << 20;
 
-/// Makes room for the log of a new run. A log in which nothing stands is no run worth keeping.
+/// Makes room for the log of a new run. An empty log does not count as a run.
 ///
 /// # Errors
 /// Errors that name the file.
@@ -25,7 +25,7 @@ pub(crate) fn rotate(paths: &InstancePaths) -> Result<()> {
         return Ok(());
     }
     bound(&paths.log())?;
-    for back in (1..KEPT_RUNS).rev() {
+    for back in (1..FORMER_RUNS).rev() {
         if paths.previous_log(back).exists() {
             files::rename(&paths.previous_log(back), &paths.previous_log(back + 1))?;
         }
@@ -33,13 +33,13 @@ pub(crate) fn rotate(paths: &InstancePaths) -> Result<()> {
     files::rename(&paths.log(), &paths.previous_log(1))
 }
 
-/// Cuts a log that has grown too large, also while QEMU writes it: QEMU appends, so it goes on at the new end. What it
-/// writes during the cut stands before what was kept. A log that is not there is small enough.
+/// Cuts a log that has grown too large, also while QEMU writes it: QEMU appends, so it continues at the new end. What it
+/// writes during the cut comes before the rest of the log. A missing log is small enough.
 ///
 /// # Errors
 /// An error that names the file.
 pub(crate) fn bound(log: &Path) -> Result<()> {
-    // Opened to be written only where it must be: a project may have become read-only.
+    // Opened for writing only where it must be: a project may have become read-only.
     if std::fs::metadata(log).is_ok_and(|metadata| metadata.len() <= LARGEST) {
         return Ok(());
     }
@@ -49,7 +49,7 @@ pub(crate) fn bound(log: &Path) -> Result<()> {
     }
 }
 
-/// A log that is held open: it is bounded also where its name was taken away, since QEMU goes on writing it.
+/// An open log. It is bounded also where its file was removed, since QEMU still writes it.
 #[derive(Debug)]
 pub(crate) struct OpenLog {
     path: PathBuf,
@@ -57,7 +57,7 @@ pub(crate) struct OpenLog {
 }
 
 impl OpenLog {
-    /// The log at `path`; nothing where there is none.
+    /// Opens the log at `path`; `None` where there is none.
     ///
     /// # Errors
     /// An error that names the file.
@@ -82,7 +82,7 @@ fn cut(file: &mut File, largest: u64, rest: u64) -> io::Result<()> {
     if file.metadata()?.len() <= largest {
         return Ok(());
     }
-    // Two that cut at once would both put back what they kept. Whoever has the lock does it for both.
+    // Two that cut at the same time would both write the rest back. The one that has the lock does it for both.
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(()),
@@ -98,16 +98,16 @@ fn cut_alone(file: &mut File, largest: u64, rest: u64) -> io::Result<()> {
         return Ok(());
     }
     file.seek(SeekFrom::Start(length - rest))?;
-    let mut kept = Vec::new();
-    Read::by_ref(file).take(rest).read_to_end(&mut kept)?;
+    let mut end = Vec::new();
+    Read::by_ref(file).take(rest).read_to_end(&mut end)?;
     // From the begin of a line.
-    let begin = kept.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let begin = end.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     file.set_len(0)?;
-    let left_out = length - (kept.len() - begin) as u64;
+    let left_out = length - (end.len() - begin) as u64;
     file.write_all(
         format!("[k3s-vm: {left_out} bytes of this log were cut, since it had grown too large]\n").as_bytes(),
     )?;
-    file.write_all(&kept[begin..])
+    file.write_all(&end[begin..])
 }
 
 /// The log of the present run, or of the one `back` runs ago.
@@ -125,11 +125,11 @@ pub(crate) fn of_run(paths: &InstancePaths, name: &str, back: u32) -> Result<Pat
             .because(missing)
             .next("k3s-vm start"));
     }
-    let kept = (1..=KEPT_RUNS).take_while(|back| paths.previous_log(*back).exists()).count();
+    let former = (1..=FORMER_RUNS).take_while(|back| paths.previous_log(*back).exists()).count();
     let error = Error::new(ErrorClass::State, format!("there is no log of {name} from {back} runs ago"));
     Err(error
         .because(missing)
-        .because(format!("former logs that are there: {kept} (the last {KEPT_RUNS} are kept)"))
+        .because(format!("former logs that are there: {former} (the last {FORMER_RUNS} are kept)"))
         .next("k3s-vm logs"))
 }
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_runs_are_kept_and_empty_ones_push_none_of_them_out() {
+    fn the_logs_of_the_last_runs_stay_and_empty_ones_replace_none_of_them() {
         let (_directory, paths) = instance();
         rotate(&paths).expect("nothing to do");
         for run in 1..=6 {
@@ -157,14 +157,14 @@ mod tests {
             std::fs::write(paths.log(), "").expect("written");
             rotate(&paths).expect("nothing to do");
         }
-        let kept: Vec<String> =
-            (1..=3).map(|back| std::fs::read_to_string(paths.previous_log(back)).expect("kept")).collect();
-        assert_eq!(kept, ["run 6", "run 5", "run 4"]);
+        let former: Vec<String> =
+            (1..=3).map(|back| std::fs::read_to_string(paths.previous_log(back)).expect("there")).collect();
+        assert_eq!(former, ["run 6", "run 5", "run 4"]);
         assert!(!paths.previous_log(4).exists());
     }
 
     #[test]
-    fn a_log_that_grew_too_large_keeps_its_end_while_qemu_goes_on_writing() {
+    fn the_end_of_a_log_that_grew_too_large_stays_while_qemu_writes_on() {
         let (_directory, paths) = instance();
         let mut qemu = File::options().append(true).create(true).open(paths.log()).expect("open");
         for line in 0..100 {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_cut_a_log_at_once_both_put_back_what_they_kept() {
+    fn two_that_cut_a_log_at_once_both_wrote_its_end_back() {
         let (_directory, paths) = instance();
         std::fs::write(paths.log(), "line\n".repeat(100)).expect("written");
         let open = || OpenLog::open(&paths.log()).expect("open").expect("it is there").file;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_whose_name_was_taken_away_grew_without_bound_out_of_sight() {
+    fn a_log_whose_file_was_removed_grew_without_bound() {
         let (_directory, paths) = instance();
         std::fs::write(paths.log(), "line\n".repeat(100)).expect("written");
         let mut log = OpenLog::open(&paths.log()).expect("open").expect("it is there").file;

@@ -1,20 +1,20 @@
-//! Families of systems by their package manager: recognising them and the commands of each. Pure.
+//! Families of distributions by their package manager: recognizing them, and their commands. Pure.
 
 use model::requirement::Requirement;
 
-/// A package manager and the systems that use it.
+/// A package manager and the distributions that use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
-    /// Debian, Ubuntu and what comes from them.
+    /// Debian, Ubuntu and their derivatives.
     Apt,
-    /// Fedora and what comes from it.
+    /// Fedora and its derivatives.
     Dnf,
-    /// Arch and what comes from it.
+    /// Arch and its derivatives.
     Pacman,
 }
 
 impl Family {
-    /// By `ID`, else by the nearest of `ID_LIKE` (os-release(5)).
+    /// The family, by `ID`, else by the first known name in `ID_LIKE` (os-release(5)).
     pub(super) fn of(os_release: &str) -> Option<Self> {
         let id = field(os_release, "ID");
         let like = field(os_release, "ID_LIKE");
@@ -27,7 +27,7 @@ impl Family {
         })
     }
 
-    /// The requirement's package.
+    /// The name of the requirement's package.
     pub(super) fn package(self, requirement: &Requirement) -> &'static str {
         match self {
             Family::Apt => requirement.apt,
@@ -45,7 +45,7 @@ impl Family {
         }
     }
 
-    /// Its arguments; `assent` answers its own questions.
+    /// Its arguments to install `packages`; with `assent` it asks no questions.
     pub(super) fn install_arguments(self, packages: &[String], assent: bool) -> Vec<String> {
         let (verb, assented): (&[&str], &str) = match self {
             Family::Apt => (&["install", "--no-install-recommends"], "-y"),
@@ -62,7 +62,7 @@ pub(super) fn codename(os_release: &str) -> Option<String> {
     field(os_release, "VERSION_CODENAME").filter(|name| !name.is_empty())
 }
 
-/// A field of os-release(5); quotes around the value go.
+/// A field of os-release(5), without the quotes around its value.
 fn field(os_release: &str, name: &str) -> Option<String> {
     let value = os_release.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))?;
     Some(value.trim_matches(['"', '\'']).to_owned())
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recognises_systems_and_their_kin() {
+    fn recognizes_distributions_and_their_derivatives() {
         for (os_release, expected) in [
             ("ID=debian\nVERSION_CODENAME=bookworm\n", Some(Family::Apt)),
             ("NAME=Ubuntu\nID=ubuntu\nID_LIKE=debian\n", Some(Family::Apt)),

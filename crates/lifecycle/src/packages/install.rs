@@ -1,30 +1,30 @@
 //! Installing with the system's package manager, and what to do when apt-get refuses at first.
 //!
-//! apt-get never removes a package ([`NO_REMOVE`]) nor makes one older (it does so only where that is allowed, and nothing here
-//! allows it): where the archive would have it so, that is a conflict, which is told.
+//! apt-get removes no package ([`NO_REMOVE`]) and downgrades none (it does so only with an option that is not used here).
+//! An installation that needs either is a conflict, which is reported.
 
+use model::requirement::Consent;
 use model::{Error, ErrorClass, Event, EventSink, Result};
 
-use super::Consent;
 use super::family::{Family, codename};
 use super::system::System;
 
-/// The task under which installations report.
+/// The task of the progress events.
 const TASK: &str = "packages";
 
-/// Options of every run: the terminal codes of dpkg are off, and another apt that is at work is waited for.
+/// Options of every run: no terminal codes of dpkg, and wait for another apt that runs.
 const OPTIONS: [&str; 4] = ["-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300"];
 
-/// What would need a removal is an error.
+/// Makes it an error to need a removal.
 const NO_REMOVE: &str = "--no-remove";
 
 /// Installs `packages`.
 ///
-/// apt's lists are fetched first where there are none, and once more where they prove stale. What conflicts with an installed
-/// backport is taken from the backports, too, if the user agrees to that: agreed was to another command.
+/// apt's lists are fetched first where there are none, and again where they prove stale. Packages that conflict with an
+/// installed backport are taken from the backports, too, if the user agrees to that other command.
 ///
 /// # Errors
-/// Of the command that failed last.
+/// Those of the last command that failed.
 pub(super) fn install(
     system: &System,
     family: Family,
@@ -77,7 +77,7 @@ fn with_apt(system: &System, packages: &[String], consent: &dyn Consent, events:
     result.map_err(|error| explained(system, packages, error, cause))
 }
 
-/// Runs the package manager; its last line is told.
+/// Runs the package manager; its lines are progress events.
 fn run(system: &System, family: Family, arguments: Vec<String>, events: &dyn EventSink) -> Result<()> {
     let command = system.privileged(family.install_program(), arguments).deadline(system.deadline);
     command.run_streaming(events, &mut |line| {
@@ -94,13 +94,13 @@ enum Cause {
     Interrupted,
     /// The disk is full.
     NoSpace,
-    /// What is installed stands against what is wanted.
+    /// The packages conflict with what is installed.
     Conflict,
     /// The lists of packages are missing or older than the mirror.
     StaleLists,
 }
 
-/// What apt-get says in each case (in the C locale).
+/// What apt-get prints for each cause (in the C locale).
 const CAUSES: [(Cause, &[&str]); 4] = [
     (Cause::Interrupted, &["dpkg was interrupted"]),
     (Cause::NoSpace, &["No space left on device", "You don't have enough free space"]),
@@ -125,7 +125,7 @@ const CAUSES: [(Cause, &[&str]); 4] = [
     ),
 ];
 
-/// Read in the last lines of a failed run.
+/// The cause of a failed run, by its last lines.
 fn cause(result: &Result<()>) -> Option<Cause> {
     let error = result.as_ref().err().filter(|error| error.class() == ErrorClass::Failed)?;
     let lines = error.log().map_or(&[][..], |log| &log.lines);
@@ -133,7 +133,7 @@ fn cause(result: &Result<()>) -> Option<Cause> {
     CAUSES.iter().find(|(_, texts)| texts.iter().any(says)).map(|(cause, _)| *cause)
 }
 
-/// The suite of the release's backports, where apt knows it.
+/// The suite of the release's backports, if apt knows it.
 fn backports(system: &System) -> Option<String> {
     let suite = format!("{}-backports", codename(&system.os_release)?);
     system.policy().contains(&format!(" {suite}/")).then_some(suite)
@@ -154,7 +154,7 @@ fn explained(system: &System, packages: &[String], error: Error, cause: Option<C
     }
 }
 
-/// Fresh container images and cloud images come without lists.
+/// Whether apt has lists of packages. Fresh container images and cloud images have none.
 fn has_lists(system: &System) -> bool {
     let entries = std::fs::read_dir(&system.apt_lists).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_apt_says_tells_the_cause() {
+    fn the_output_of_apt_shows_the_cause() {
         for (output, expected) in [
             ("E: Packages need to be removed but remove is disabled.", Some(Cause::Conflict)),
             (

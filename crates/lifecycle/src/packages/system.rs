@@ -1,4 +1,4 @@
-//! The machine as an installation sees it: its release, its search path and the way to become root.
+//! The host as an installation needs it: its release, its search path and the way to become root.
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -9,35 +9,35 @@ use std::time::Duration;
 use host::command::{Command, quote};
 use model::{Error, ErrorClass, EventSink, Result};
 
-/// What may be done as root.
+/// The way to become root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Privilege {
-    /// Everything.
+    /// This user is root.
     Root,
-    /// What sudo allows.
+    /// There is sudo.
     Sudo,
-    /// Nothing.
+    /// There is no way.
     Ordinary,
 }
 
-/// The machine.
+/// The host.
 #[derive(Debug, Clone)]
 pub(super) struct System {
-    /// Where programs are looked for, in place of the PATH of this process.
+    /// Where to look for programs, instead of the PATH of this process.
     pub(super) search_path: Option<OsString>,
     /// The text of os-release(5).
     pub(super) os_release: String,
     pub(super) privilege: Privilege,
-    /// Whether somebody can type a password.
+    /// Whether the user can type a password.
     pub(super) terminal: bool,
-    /// Where apt keeps the lists of packages.
+    /// The directory of apt's lists of packages.
     pub(super) apt_lists: PathBuf,
     /// How long the package manager may take.
     pub(super) deadline: Duration,
 }
 
 impl System {
-    /// Looks at this machine.
+    /// Describes this host.
     ///
     /// # Errors
     /// When os-release(5) is there but cannot be read.
@@ -63,7 +63,7 @@ impl System {
         })
     }
 
-    /// Where the program is.
+    /// The path of `program`.
     pub(super) fn find(&self, program: &OsStr) -> Option<PathBuf> {
         match &self.search_path {
             Some(path) => host::tools::find_in(program, path),
@@ -82,13 +82,13 @@ impl System {
         }
     }
 
-    /// The suites that apt knows; empty where it cannot be asked.
+    /// The output of `apt-cache policy`, with the suites that apt knows; empty where it fails.
     pub(super) fn policy(&self) -> String {
         let command = Command::new("apt-cache").arg("policy").env("LC_ALL", "C");
         self.with_search_path(command).deadline(Duration::from_secs(60)).run().unwrap_or_default()
     }
 
-    /// A command that runs as root, asks nothing and speaks English, which is what its output is read in.
+    /// A command that runs as root, asks nothing and prints English, so that its output can be parsed.
     pub(super) fn privileged(&self, program: &str, arguments: Vec<String>) -> Command {
         // sudo clears the environment, so env(1) sets it behind sudo.
         let words = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", program];
@@ -99,10 +99,10 @@ impl System {
         self.with_search_path(command.args(arguments))
     }
 
-    /// Makes sure that [`System::privileged`] will not be asked for a password, by having it typed now.
+    /// Has the user type the password for sudo, if it needs one, so that [`System::privileged`] is not asked for it.
     ///
     /// # Errors
-    /// Of class Host where this user cannot become root.
+    /// A Host error where this user cannot become root.
     pub(super) fn authorize(&self, events: &dyn EventSink) -> Result<()> {
         match self.privilege {
             Privilege::Root => return Ok(()),
@@ -129,8 +129,8 @@ impl System {
         }
     }
 
-    /// In the foreground, unlike every other command: sudo reads the password from the terminal, which a process group
-    /// of its own may not do. It has a deadline of its own (`passwd_timeout` of sudoers(5)).
+    /// Runs `sudo -v` in the foreground, unlike every other command: sudo reads the password from the terminal, which a
+    /// background process group cannot. Its deadline is sudo's own (`passwd_timeout` of sudoers(5)).
     fn type_password(&self) -> bool {
         let Some(sudo) = self.find(OsStr::new("sudo")) else { return false };
         std::process::Command::new(sudo)

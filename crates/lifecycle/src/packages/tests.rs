@@ -62,7 +62,7 @@ impl Machine {
              chmod 755 \"$M/bin/$p\"; done; }}\necho \"{name} $*\" >> \"$M/calls\"\n{script}\n"
         );
         // Written by a program of its own: a file that this process has open for writing cannot be executed, and a
-        // program that another test starts this moment would keep it open.
+        // program that another test starts at this moment would have it open.
         let script = "cat > \"$0\" && chmod 755 \"$0\"";
         host::command::Command::new("sh").args(["-c", script]).arg(&path).input(text).run().unwrap();
         self
@@ -77,7 +77,7 @@ impl Machine {
     }
 }
 
-/// Answers as told and keeps the question.
+/// Gives a fixed answer and records the question.
 struct Answer(bool, RefCell<String>);
 
 impl Answer {
@@ -226,7 +226,7 @@ fn a_password_without_a_terminal_is_a_lack() {
 }
 
 #[test]
-fn nobody_who_cannot_be_root_installs() {
+fn a_user_who_cannot_become_root_installs_nothing() {
     let machine = Machine::new(DEBIAN, Privilege::Ordinary).with("apt-get", WORKING_APT);
     let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     assert_eq!(machine.calls(), "");

@@ -1,5 +1,5 @@
-//! What the project wants in its cluster: manifests and variables, read once a verb. What is applied and what is recorded as
-//! applied are made of this one value, whatever the user saves meanwhile.
+//! What the project wants in its cluster: manifests and variables, read once a verb. What is applied, and what is recorded
+//! as applied, come from this one value, even if the user changes the files meanwhile.
 
 use cluster::manifest::ManifestText;
 use cluster::{ManifestObject, manifest, manifest_files};
@@ -13,7 +13,7 @@ use crate::project::dot_env;
 /// Variables that the tool writes itself.
 const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
 
-/// What the files of the project said when the verb began.
+/// The manifests and variables of the project as they were when the verb began.
 pub(crate) struct Desired {
     files: Vec<ManifestText>,
     objects: Vec<ManifestObject>,
@@ -21,10 +21,10 @@ pub(crate) struct Desired {
 }
 
 impl Desired {
-    /// Reads it.
+    /// Reads manifests and variables.
     ///
     /// # Errors
-    /// A Config error with all mistakes of all manifests, or where `.env` is no text; errors of reading.
+    /// A Config error with all mistakes of all manifests, or where `.env` is not text; errors of reading.
     pub(crate) fn read(context: &Context<'_>) -> Result<Self> {
         let bytes = dot_env::read_bytes(&context.project.web().dot_env())?;
         Self::with_variables(context, bytes)
@@ -59,13 +59,13 @@ impl Desired {
         &self.variables
     }
 
-    /// Whether there is nothing to apply. No object at all is meant only where a file says so by an empty List: files may be
-    /// lost, and what they held would be deleted.
+    /// Whether there is nothing to apply. Only an empty List in a file means that no object is wanted: otherwise lost files
+    /// would delete what was applied from them.
     pub(crate) fn is_nothing(&self) -> bool {
         self.objects.is_empty() && !manifest::want_nothing(&self.files)
     }
 
-    /// For those who have much to do before they apply it.
+    /// Checks that there is something to apply, before long work.
     ///
     /// # Errors
     /// A Config error where there is nothing to apply.
@@ -73,10 +73,10 @@ impl Desired {
         if self.is_nothing() { Err(nothing(context)) } else { Ok(()) }
     }
 
-    /// A digest of all of it and of the rules of injection, container images aside.
+    /// A digest of all of it and of the rules of injection, without container images.
     pub(crate) fn digest(&self, context: &Context<'_>) -> String {
         let variables = variables_of_the_user(&self.variables);
-        // The order and the names of the fields are those of this version, which is a part of it.
+        // The version is included, since the order and the names of the fields may change with it.
         let (version, files, inject) = (env!("CARGO_PKG_VERSION"), &self.files, &context.project.config.inject);
         Sha256::of(format!("{version} {files:?} {variables:?} {inject:?}").as_bytes()).to_string()
     }
@@ -88,12 +88,12 @@ pub(crate) fn variables_of_the_user(document: &Document) -> Vec<(String, String)
     variables.filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str())).collect()
 }
 
-/// Where manifests are, as messages name it.
+/// The places of the manifests, for messages.
 pub(crate) fn place(context: &Context<'_>) -> String {
     context.project.config.manifests.join(", ")
 }
 
-/// The mistake that there are no manifests.
+/// The error that there are no manifests.
 pub(crate) fn nothing(context: &Context<'_>) -> Error {
     Error::new(ErrorClass::Config, format!("there are no manifests in {}", place(context)))
         .because("no .json, .yaml or .yml file there holds an object")

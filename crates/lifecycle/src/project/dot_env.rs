@@ -1,4 +1,4 @@
-//! Reading `.env` files: what is no text is refused, since nothing could be said of it, and nothing be put into it.
+//! Reading `.env` files. A file that is not text is refused, since variables can be neither read from it nor set in it.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use host::files;
 use model::dotenv::{Document, NoText};
 use model::{Error, ErrorClass, Result};
 
-/// The document, or nothing where there is none.
+/// Reads and parses the file at `path`; `None` where there is none.
 ///
 /// # Errors
-/// A Config error with the command that converts it, where it is no text; an error that names the path.
+/// A Config error with the command that converts the file, where it is not text; an error that names the path.
 pub(crate) fn read(path: &Path) -> Result<Option<Document>> {
     Ok(read_bytes(path)?.map(|bytes| Document::parse(&bytes)))
 }
 
-/// Its bytes.
+/// Reads the bytes of the file at `path`; `None` where there is none.
 ///
 /// # Errors
 /// As [`read`].
@@ -31,7 +31,7 @@ fn refusal(path: &Path, why: NoText) -> Error {
     let error = Error::new(ErrorClass::Config, format!("{} cannot be read as text", path.display())).because(why);
     let quoted = quote(path.as_os_str());
     match why.encoding() {
-        // Through the file itself, so that its mode, its links and its mount stay.
+        // Writes into the file itself, so that its mode, its links and its mount stay.
         Some(name) => error.next(format!(
             "iconv -f {name} -t UTF-8 {quoted} > {quoted}.utf8 && cat {quoted}.utf8 > {quoted} && rm {quoted}.utf8"
         )),
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_ascii_were_put_into_a_file_of_utf16_and_now_the_command_that_converts_it_is_told() {
+    fn lines_of_ascii_were_put_into_a_file_of_utf16_and_now_the_error_has_the_command_that_converts_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join(".env");
         let text = "A=1\r\nNAME=grün\r\n";
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_are_kept_and_a_nul_is_refused() {
+    fn bytes_that_are_not_utf8_are_read_as_they_are_and_a_nul_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join(".env");
         assert_eq!(read(&file).expect("no error"), None);

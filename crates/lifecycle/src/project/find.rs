@@ -16,9 +16,9 @@ pub struct Project {
     pub paths: ProjectPaths,
     /// What the user configured.
     pub config: Config,
-    /// Every key of the configuration with where its value is from.
+    /// Every key of the configuration with the source of its value.
     pub settings: Vec<Setting>,
-    /// The flags and variables that count before its file, for reading it again.
+    /// The flags and variables that override the configuration file, for reading it again.
     pub overrides: Overrides,
 }
 
@@ -56,7 +56,8 @@ impl Project {
             .next(format!("mkdir -p '{}/.k3s-vm/manifests'    # makes it one", absolute.display())))
     }
 
-    /// Reads the configuration of the project; `overrides` are the flags and variables that count before its file.
+    /// Reads the configuration of the project. `overrides` are the flags and variables that override
+    /// its file.
     ///
     /// # Errors
     /// A Config error with all mistakes.
@@ -72,7 +73,7 @@ impl Project {
         let web_directory = paths.root().join(config::web_directory(file, overrides));
         let (web_port, unread) = match web_port(&paths, &web_directory) {
             Ok(web_port) => (web_port, None),
-            // Whoever has the port elsewhere can stop a VM all the same.
+            // An error only where no other source has the port: stopping a VM, for one, does not need this file.
             Err(error) => (None, Some(error)),
         };
         let web_port = web_port.as_ref().map(|(text, source)| (text.as_str(), source.as_str()));
@@ -87,7 +88,7 @@ impl Project {
     }
 }
 
-/// `WEB_PORT` of the project's `.env`, else of the web application's, with the name of the file it stands in.
+/// `WEB_PORT` of the project's `.env`, else of the web application's, with the name of the file.
 fn web_port(paths: &ProjectPaths, web_directory: &Path) -> Result<Option<(String, String)>> {
     let candidates: [PathBuf; 2] = [paths.dot_env(), web_directory.join(".env")];
     for path in candidates {

@@ -1,12 +1,12 @@
-//! `.k3s-vm/.gitignore`: what a run leaves in the project is large and has keys, and is not to be committed by accident.
+//! `.k3s-vm/.gitignore`: the files of a run are large and contain keys, and must not be committed by accident.
 //!
-//! Made where there is none; from then on it is the user's, and never changed.
+//! It is written where there is none. From then on it is the user's, and is never changed.
 
 use host::files::{self, Mode};
 use model::paths::ProjectPaths;
 use model::{EventSink, Result};
 
-/// Names in `model::paths`; of the directory `vm` Nix files are the user's own.
+/// The names are those of `model::paths`. In the directory `vm`, Nix files are the user's own.
 const TEXT: &str = "\
 # Made by k3s-vm, and yours to change: what a run leaves here. It has keys and the memory of clusters.
 /vm/*
@@ -20,7 +20,7 @@ const TEXT: &str = "\
 /vm.pid
 ";
 
-/// Makes the file. One that cannot be made is no obstacle for whatever else is to be done.
+/// Writes the file, if there is none. A failure is only a debug event.
 pub(crate) fn ensure(project: &ProjectPaths, events: &dyn EventSink) {
     let path = project.ignore_file();
     let made = || -> Result<()> {

@@ -1,11 +1,11 @@
 //! What the tool writes into the web application's directory: the kubeconfig, the link to it, and two variables.
 //!
-//! Called only after the API has proven to be ours. The kubeconfig and the link are written where nothing is, or where
-//! what is there is provably ours; of `.env`, which is the user's, every other byte stays.
+//! It is written only after the API has proved to be ours. The kubeconfig and the link replace nothing but what is provably
+//! ours; in `.env`, which is the user's, every other byte stays.
 
 mod obstacles;
+mod variables;
 
-use std::fs;
 use std::path::Path;
 
 use cluster::OwnKubeconfig;
@@ -17,9 +17,11 @@ use model::{Error, ErrorClass, EventSink, Result};
 
 use crate::project::dot_env;
 
+use obstacles::leads_to_kubeconfig;
 pub(crate) use obstacles::{check, check_kubeconfig};
+use variables::{KUBECONFIG, PRIMARY, set};
 
-/// What reaches the web application.
+/// The access to the cluster that is written for the web application.
 pub(crate) struct Access<'a> {
     /// The instance, after which everything in the kubeconfig is named.
     pub(crate) name: &'a InstanceName,
@@ -29,12 +31,12 @@ pub(crate) struct Access<'a> {
     pub(crate) primary: &'a str,
 }
 
-/// The web directory of a project, with the directory in which files are made ready; the caller holds the instance's lock.
+/// The web directory of a project. The caller holds the instance's lock.
 #[derive(Clone, Copy)]
 pub(crate) struct Web<'a> {
-    /// The directory's files.
+    /// The paths of its files.
     pub(crate) paths: &'a WebPaths,
-    /// The private directory of the instance.
+    /// The private directory of the instance, in which new files are made before they are moved into place.
     pub(crate) scratch: &'a Path,
 }
 
@@ -42,7 +44,7 @@ impl Web<'_> {
     /// Brings the directory up to date.
     ///
     /// # Errors
-    /// Errors of reading and writing; what is not ours is left alone and is an error.
+    /// Errors of reading and writing. A file that is not ours is an error, and stays as it is.
     pub(crate) fn write(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
         files::create_dir(self.paths.dir())?;
         self.write_kubeconfig(access, events)?;
@@ -54,7 +56,7 @@ impl Web<'_> {
     }
 
     fn write_kubeconfig(&self, access: &Access<'_>, events: &dyn EventSink) -> Result<()> {
-        // From here on through the open directory: a link that gets its name meanwhile leads nothing astray.
+        // Through the open directory, so that a link that replaces it meanwhile is not followed.
         let directory = files::open_private_dir(&self.paths.kubeconfig_directory())?;
         let path = files::in_open_directory(&directory, WebPaths::KUBECONFIG_NAME);
         let shown = &self.paths.kubeconfig();
@@ -88,7 +90,7 @@ impl Web<'_> {
         };
         let mut document = Document::parse(&before);
         if present.is_some() {
-            self.keep_former(&document, &before, access, events)?;
+            self.save_former(&document, &before, access, events)?;
         }
         set(&mut document, &path, access.primary)?;
         let after = document.to_bytes();
@@ -99,8 +101,8 @@ impl Web<'_> {
         Ok(())
     }
 
-    /// A value of the user's own is not lost with a word, as long as nothing else is asked for.
-    fn keep_former(
+    /// Saves a copy of `.env` where one of the two variables has a value of the user's own, which is about to be replaced.
+    fn save_former(
         &self,
         document: &Document,
         before: &[u8],
@@ -118,18 +120,18 @@ impl Web<'_> {
         if foreign.is_empty() {
             return Ok(());
         }
-        let kept = self.scratch.join("web.env.former");
-        files::write_atomic(&kept, before, Mode::Exactly(0o600))?;
+        let former = self.scratch.join("web.env.former");
+        files::write_atomic(&former, before, Mode::Exactly(0o600))?;
         events.warning(format!(
             "{} had another value of {}, which k3s-vm sets: the file as it was is in {}",
             self.paths.dot_env().display(),
             foreign.join(" and "),
-            kept.display()
+            former.display()
         ));
         Ok(())
     }
 
-    /// What a missing `.env` begins as.
+    /// The content that a missing `.env` begins with.
     fn example(&self, events: &dyn EventSink) -> Result<Vec<u8>> {
         match dot_env::read_bytes(&self.paths.dot_env_example())? {
             Some(bytes) => {
@@ -143,29 +145,6 @@ impl Web<'_> {
             None => Ok(Vec::new()),
         }
     }
-}
-
-const KUBECONFIG: &str = "KUBECONFIG";
-const PRIMARY: &str = "KUBECONFIG_PRIMARY";
-
-/// Sets both variables.
-///
-/// # Errors
-/// A Config error where the document has no place for them.
-fn set(document: &mut Document, path: &Path, primary: &str) -> Result<()> {
-    for (name, value) in [(KUBECONFIG, WebPaths::KUBECONFIG_VALUE), (PRIMARY, primary)] {
-        if !document.set(name, value) {
-            return Err(Error::new(ErrorClass::Config, format!("{name} cannot be set in {}", path.display()))
-                .because("a quote that is opened further up and never closed would take the value for its end")
-                .next(format!("close the quote in {}", path.display())));
-        }
-    }
-    Ok(())
-}
-
-/// Whether the link is there and leads to the kubeconfig, in whatever words.
-fn leads_to_kubeconfig(web: &WebPaths, link: &Path) -> bool {
-    fs::read_link(link).is_ok_and(|target| web.dir().join(target).components().eq(web.kubeconfig().components()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which port of the guest the web application's host port leads to. Pure.
+//! The port of the guest to which the web application's host port leads. Pure.
 
 use std::fmt;
 
@@ -7,10 +7,13 @@ use model::config::WebService;
 use model::port::Port;
 use model::{Error, ErrorClass, Result};
 
-/// The NodePort behind the host's `web` port: that of the Service that the configuration names; else the same number
-/// where a Service of the manifests has it; else the only NodePort that the manifests' Services have, or the only one
-/// whose `port` is that number, so that another host port needs no other manifests. Where the manifests have none, or do
-/// not decide, it is the same number if that can be a NodePort.
+/// The NodePort behind the host's `web` port. The first of these that applies:
+///
+/// 1. the NodePort of the Service that the configuration names;
+/// 2. the same number, if a Service of the manifests has it as its NodePort;
+/// 3. the only NodePort of the manifests, or the only one whose `port` is that number, so that another host port needs no
+///    other manifests;
+/// 4. the same number, if it can be a NodePort.
 ///
 /// # Errors
 /// A Config error where neither the configuration nor the manifests decide.
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_service_counts_before_all() {
+    fn a_named_service_has_precedence() {
         let both: &[(&str, &[u16])] = &[("api", &[31001]), ("web", &[31002, 31003])];
         assert_eq!(decide(8080, Some("api"), both).expect("named"), 31001);
         assert_eq!(decide(30080, Some("web:81"), both).expect("named"), 31003);
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_open_is_a_mistake() {
+    fn an_undecided_port_is_an_error() {
         let both: &[(&str, &[u16])] = &[("web", &[31000, 31005]), ("api", &[31001]), ("inner", &[0])];
         let told: Vec<String> = [
             decide(8080, None, &[]),

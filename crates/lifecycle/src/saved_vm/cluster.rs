@@ -1,6 +1,6 @@
-//! What a saved VM is, beside RAM, state and disk: the cluster in it, written into its directory before it is sealed.
+//! The cluster in a saved VM (`cluster.json`), written beside RAM, device state and disk.
 //!
-//! Whoever restores it knows by this what would otherwise have to be asked of a guest that has just woken up.
+//! A restore reads from it what it would otherwise have to ask a guest that has just resumed.
 
 use std::path::{Path, PathBuf};
 
@@ -11,29 +11,29 @@ use model::port::Port;
 use model::{BindAddress, Error, ErrorClass, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::apply::AppliedInputs;
+use crate::apply::inputs::AppliedInputs;
 
-/// The version of the format; another one is not understood.
+/// The version of the format. Files of another version are not read.
 const SCHEMA: u32 = 1;
 
-/// Credentials as a kubeconfig, of which nothing but the three values is read: an earlier version kept what the guest had
-/// written.
+/// Credentials in the form of a kubeconfig. Only the three values of [`Credentials`] are read: an earlier version saved what
+/// the guest had written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-struct KeptCredentials(Credentials);
+struct SavedCredentials(Credentials);
 
-impl TryFrom<String> for KeptCredentials {
+impl TryFrom<String> for SavedCredentials {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
-        Credentials::parse("the saved cluster's kubeconfig", &text).map(KeptCredentials)
+        Credentials::parse("the saved cluster's kubeconfig", &text).map(SavedCredentials)
     }
 }
 
-impl From<KeptCredentials> for String {
-    fn from(kept: KeptCredentials) -> Self {
+impl From<SavedCredentials> for String {
+    fn from(saved: SavedCredentials) -> Self {
         let anywhere = (BindAddress::LOOPBACK, Port::literal(6443));
-        kept.0.for_host(&InstanceName::default(), anywhere.0, anywhere.1).to_yaml()
+        saved.0.for_host(&InstanceName::default(), anywhere.0, anywhere.1).to_yaml()
     }
 }
 
@@ -51,13 +51,13 @@ pub(crate) struct SavedCluster {
     /// The kubelet's version: `v1.37.2`.
     pub(crate) version: String,
     /// The administrator's credentials.
-    kubeconfig: KeptCredentials,
-    /// What was applied to the pristine cluster, where that is all that happened to it.
+    kubeconfig: SavedCredentials,
+    /// What was applied to the pristine cluster, if nothing else has happened to it.
     pub(crate) applied: Option<AppliedInputs>,
-    /// The Deployments in it, `NAMESPACE/NAME`, for people; of snapshots alone.
+    /// The Deployments in it, `NAMESPACE/NAME`, for people to read. Only snapshots have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) deployments: Vec<String>,
-    /// Where the Services are that the cluster stands on, once they have answered.
+    /// The addresses of the Services that the cluster needs, once they have answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) services: Vec<StandingService>,
 }
@@ -77,7 +77,7 @@ impl SavedCluster {
             distribution: distribution.to_owned(),
             node: node.to_owned(),
             version: version.to_owned(),
-            kubeconfig: KeptCredentials(admin.clone()),
+            kubeconfig: SavedCredentials(admin.clone()),
             applied: None,
             deployments: Vec::new(),
             services: Vec::new(),
@@ -90,13 +90,13 @@ impl SavedCluster {
         self
     }
 
-    /// The same cluster with the names of what is in it.
+    /// The same cluster with the names of its Deployments.
     pub(crate) fn with_deployments(mut self, deployments: Vec<String>) -> Self {
         self.deployments = deployments;
         self
     }
 
-    /// The same cluster with the addresses of the Services that it stands on.
+    /// The same cluster with the addresses of the Services that it needs.
     pub(crate) fn with_services(mut self, services: Vec<StandingService>) -> Self {
         self.services = services;
         self
@@ -107,10 +107,10 @@ impl SavedCluster {
         &self.kubeconfig.0
     }
 
-    /// The one in `file`.
+    /// Reads `file`.
     ///
     /// # Errors
-    /// Why there is none that can be used, as a part of a sentence; it is never worth a failure.
+    /// Why there is none that can be used, as a part of a sentence. No command fails for that.
     pub(crate) fn read(file: &Path) -> Result<Self, String> {
         let bytes = match files::read_optional(file) {
             Ok(Some(bytes)) => bytes,
@@ -123,7 +123,7 @@ impl SavedCluster {
         }
     }
 
-    /// Writes it, 0600: it lets into the cluster.
+    /// Writes `file` with mode 0600: it gives access to the cluster.
     ///
     /// # Errors
     /// An error that names the path.

@@ -1,5 +1,5 @@
-//! A restore whose program was killed has left a QEMU that waits for its state, or whose guest was never resumed. The next
-//! verb that takes the instance's lock ends it.
+//! After a restore whose program was killed, a QEMU is left that waits for its device state, or whose guest never resumed.
+//! The next verb that takes the instance's lock ends it.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use qemu::qmp::RunState;
 
 use crate::context::Context;
 use crate::instance::observe::{Observed, observe};
+use crate::instance::shutdown;
 use crate::instance::state_file::{Restoring, StateFile};
-use crate::verbs::stop;
 
-/// How long QMP may take; nobody else is connected to such a VM.
+/// How long QMP may take. No other client is connected to such a VM.
 const QMP_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Whether the guest of a VM that was being restored has not resumed: QEMU waits for the state, or has read it. Nobody has
-/// paused such a VM.
+/// Whether the guest of a VM that was being restored has never resumed: QEMU waits for the device state, or has read it.
+/// Such a VM was not paused by anybody.
 fn has_never_run(state: &RunState) -> bool {
     match state {
         RunState::Running => false,
@@ -27,7 +27,7 @@ fn has_never_run(state: &RunState) -> bool {
     }
 }
 
-/// Ends what is left of such a restore. The instance's lock is held, so that none is under way.
+/// Ends the QEMU that such a restore has left. The caller holds the instance's lock, so that no restore is in progress.
 ///
 /// # Errors
 /// Errors of looking at the instance; Timeout when QEMU does not end.
@@ -45,17 +45,17 @@ pub(crate) fn end(context: &Context<'_>) -> Result<()> {
             state_file.write(&paths.state_file())
         }
         Ok(state) if has_never_run(&state) => {
-            stop::end(&running.process, &paths, &Escalation::hard(), context.events)?;
+            shutdown::end(&running.process, &paths, &Escalation::hard(), context.events)?;
             if restoring == Restoring::Template {
-                // The next start makes another one. That of a snapshot is what the user wants: it is booted.
+                // The next start makes another disk. The disk of a snapshot is what the user wants: it is booted.
                 files::remove(&paths.disk())?;
             }
             context.events.note("a command was killed while it restored the VM: its QEMU was ended".to_owned());
             Ok(())
         }
-        // It has resumed and come to a bad end since.
+        // It resumed and failed later.
         Ok(_) => Ok(()),
-        // Unknown is not no: the guest may run.
+        // Unknown is not "no": the guest may run.
         Err(error) => {
             context.events.debug(format!("whether a restore was interrupted is not known: {error}"));
             Ok(())

@@ -1,5 +1,7 @@
-//! RAM of an instance that was stopped, kept so that the next start resumes at once. A cache beside the disk, valid as long as
-//! the disk has its generation: whoever takes the disk into use, in whatever way, gives it another one first.
+//! The suspended VM of an instance: its RAM and device state, which `stop` saves and the next start resumes.
+//!
+//! A cache beside the disk, valid as long as the disk has its generation: every use of the disk gives it another one
+//! first.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +16,14 @@ use qemu::{Qmp, Save, StoppedGuest, qcow2};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::directory::entries;
 use crate::instance::observe::Running;
 use crate::instance::wait::cluster_now;
-use crate::instance::wait::readiness;
-use crate::saved_vm::backing_files::entries;
+use crate::instance::wait::guest;
 use crate::saved_vm::cluster::SavedCluster;
-use crate::saved_vm::template::sync_guest;
+use crate::saved_vm::save::sync_guest;
 
-/// The version of the format; another one is not understood.
+/// The version of the format. Files of another version are not read.
 const SCHEMA: u32 = 2;
 
 /// `suspended.json`.
@@ -29,46 +31,48 @@ const SCHEMA: u32 = 2;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Suspended {
     schema: u32,
-    /// What the VM was.
+    /// The compatibility key of the VM.
     compatibility_key: CompatibilityKey,
-    /// Of the RAM, the state and the disk.
+    /// The generation of RAM, device state and disk.
     generation: Generation,
-    /// The disk as it was then: other programs change it without another generation, and after a move of the project its
-    /// bases have other names.
+    /// The disk file as it was then. Other programs change it without giving it another generation, and after the project
+    /// was moved its backing files have other names.
     disk: FileStamp,
-    /// The cluster, where it was Ready; otherwise the start that resumes the VM waits until it is.
+    /// The cluster, if it was Ready. Otherwise the start that resumes the VM waits until it is.
     pub(crate) cluster: Option<SavedCluster>,
 }
 
-/// Writes RAM and state of a running instance and ends its QEMU. Until the last file is written, the instance is one
-/// that was stopped without its RAM. Once the RAM is written an interrupt is deferred until the instance is stopped.
-/// A guest whose agent does not answer within `patience` cannot be suspended. Whether its cluster is Ready makes no difference: what is suspended loses nothing, what is powered off its RAM.
+/// Saves RAM and device state of a running instance and ends its QEMU.
+///
+/// Until the last file is written, the instance counts as stopped without saved RAM. From the moment that the guest is
+/// paused, an interrupt is deferred until the instance is stopped. A guest whose agent does not answer within `patience`
+/// cannot be suspended; one whose cluster is not Ready can.
 ///
 /// # Errors
-/// Why it could not be done; the instance runs on unless QEMU had ended already.
+/// Why it could not be suspended; the instance runs on unless QEMU had ended already.
 pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration) -> Result<()> {
     let (paths, deadline) = (context.paths(), context.project.config.timeouts.save);
-    let kept = paths.suspended();
+    let suspended_paths = paths.suspended();
     let cluster = cluster_now::look(context, running, patience)?.ready();
-    discard(&kept)?;
-    // Connected to the end, as for a template.
+    discard(&suspended_paths)?;
+    // Connected until the save is over, as for a template.
     let mut agent = sync_guest(context, patience)?;
     let mut qmp = Qmp::connect(&paths.vm_dir(), deadline)?;
     let generation = qcow2::new_generation();
-    let (ram, state) = (kept.ram(&generation), kept.state(&generation));
+    let (ram, state) = (suspended_paths.ram(&generation), suspended_paths.state(&generation));
     let begun_from = paths.begun_state();
     let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline };
     let prepared = save.prepare(&mut qmp, context.events)?;
     interrupt::check()?;
-    // Until the instance is stopped, or its clock is set.
+    // Until the instance is stopped, or the guest has resumed and its clock is set.
     let _deferred = interrupt::defer();
-    let mut guest = StoppedGuest::stop(&mut qmp, context.events)?;
+    let mut stopped = StoppedGuest::stop(&mut qmp, context.events)?;
     // QEMU writes the rest of its disk cache as it ends.
-    let saved = match prepared.write(&mut guest).and_then(|saved| guest.quit().map(|()| saved)) {
+    let saved = match prepared.write(&mut stopped).and_then(|saved| stopped.quit().map(|()| saved)) {
         Ok(saved) => saved,
         Err(error) => {
-            // The guest has resumed, and while it was paused, so was its clock.
-            readiness::set_clock_by(&mut agent, context.events);
+            // The guest has resumed. Its clock stopped while it was paused.
+            guest::set_clock_by(&mut agent, context.events);
             return Err(error);
         }
     };
@@ -98,22 +102,22 @@ pub(crate) fn save(context: &Context<'_>, running: &Running, patience: Duration)
     };
     let text = serde_json::to_vec_pretty(&suspended)
         .map_err(|error| Error::new(ErrorClass::Failed, "cannot describe the suspended VM").because(error))?;
-    files::write_atomic(&kept.description(), &text, Mode::Exactly(0o600))
+    files::write_atomic(&suspended_paths.description(), &text, Mode::Exactly(0o600))
 }
 
-/// The suspended VM, where it can go on as what is there now.
+/// The suspended VM, if it can be resumed with the compatibility key of `now`; `None` where no VM is suspended.
 ///
 /// # Errors
-/// Why there is none that can, as a part of a sentence; `None` where none was kept.
-pub(crate) fn find(kept: &SuspendedPaths, disk: &Path, now: &CompatibilityKey) -> Result<Option<Suspended>, String> {
-    let bytes = match files::read_optional(&kept.description()) {
+/// Why it cannot be resumed, as a part of a sentence.
+pub(crate) fn find(paths: &SuspendedPaths, disk: &Path, now: &CompatibilityKey) -> Result<Option<Suspended>, String> {
+    let bytes = match files::read_optional(&paths.description()) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
     let suspended: Suspended = match serde_json::from_slice::<Suspended>(&bytes) {
         Ok(suspended) if suspended.schema == SCHEMA => suspended,
-        _ => return Err("it was kept by another version of k3s-vm, or is damaged".to_owned()),
+        _ => return Err("it was saved by another version of k3s-vm, or is damaged".to_owned()),
     };
     if let Some(difference) = suspended.compatibility_key.difference(now) {
         return Err(difference);
@@ -132,18 +136,18 @@ pub(crate) fn find(kept: &SuspendedPaths, disk: &Path, now: &CompatibilityKey) -
 }
 
 impl Suspended {
-    /// The RAM.
-    pub(crate) fn ram(&self, kept: &SuspendedPaths) -> PathBuf {
-        kept.ram(&self.generation)
+    /// The file of the RAM.
+    pub(crate) fn ram(&self, paths: &SuspendedPaths) -> PathBuf {
+        paths.ram(&self.generation)
     }
 
-    /// The state of the devices.
-    pub(crate) fn state(&self, kept: &SuspendedPaths) -> PathBuf {
-        kept.state(&self.generation)
+    /// The file of the device state.
+    pub(crate) fn state(&self, paths: &SuspendedPaths) -> PathBuf {
+        paths.state(&self.generation)
     }
 
-    /// Resumes by `launch`, before which the disk gets another generation: whenever this program or the host ends from then
-    /// on, nobody resumes with this RAM once more. Where `launch` fails, no guest has run, and the RAM fits again.
+    /// Gives the disk another generation, then resumes by `launch`: even if this program or the host ends at any moment, no
+    /// later start resumes this RAM. Where `launch` fails, no guest has run, and the disk gets its generation back.
     ///
     /// # Errors
     /// Those of `launch`; an error of writing to the disk.
@@ -151,7 +155,7 @@ impl Suspended {
         let modified = fs::metadata(disk).and_then(|metadata| metadata.modified());
         qcow2::set_generation(disk, &qcow2::new_generation())?;
         launch().inspect_err(|_| {
-            // If not, the disk is booted at the next start.
+            // Where that fails, the next start boots from the disk.
             if qcow2::set_generation(disk, &self.generation).is_ok()
                 && let Ok(modified) = modified
             {
@@ -161,28 +165,28 @@ impl Suspended {
     }
 }
 
-/// Whether RAM is kept.
-pub(crate) fn is_kept(kept: &SuspendedPaths) -> bool {
-    kept.description().exists()
+/// Whether a VM is suspended there.
+pub(crate) fn is_saved(paths: &SuspendedPaths) -> bool {
+    paths.description().exists()
 }
 
-/// Removes it, its validity first. A QEMU that has it open keeps it until it ends.
+/// Removes the suspended VM, first the file that makes it valid. A QEMU that has the RAM open can still read it.
 ///
 /// # Errors
 /// An error that names the path.
-pub(crate) fn discard(kept: &SuspendedPaths) -> Result<()> {
-    files::remove(&kept.description())?;
-    files(kept)?.iter().try_for_each(|path| files::remove(path))
+pub(crate) fn discard(paths: &SuspendedPaths) -> Result<()> {
+    files::remove(&paths.description())?;
+    files(paths)?.iter().try_for_each(|path| files::remove(path))
 }
 
-/// All files of suspended VMs, of whatever generation.
+/// All files of suspended VMs, of any generation.
 ///
 /// # Errors
 /// An error that names the directory.
-pub(crate) fn files(kept: &SuspendedPaths) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(paths: &SuspendedPaths) -> Result<Vec<PathBuf>> {
     let is_one = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         name.starts_with(SuspendedPaths::PREFIX.as_bytes())
     };
-    Ok(entries(kept.directory())?.into_iter().filter(is_one).collect())
+    Ok(entries(paths.directory())?.into_iter().filter(is_one).collect())
 }

@@ -20,8 +20,9 @@ use crate::instance::launch::VmLaunch;
 use crate::instance::observe::{Observed, observe};
 use crate::project::desired::Desired;
 use crate::project::web_port;
+use crate::saved_vm::SavedVm;
 use crate::saved_vm::suspend::{self, Suspended};
-use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::saved_vm::template::{self, Kind};
 
 /// What the project's files say, read once.
 pub(crate) struct Inputs {
@@ -121,7 +122,7 @@ pub(super) fn situation(
         Err(step) => {
             let keeps = context.project.config.templates;
             (
-                unknown(suspend::is_kept(&context.paths().suspended()), step),
+                unknown(suspend::is_saved(&context.paths().suspended()), step),
                 unknown(keeps && has(Kind::Applied), step),
                 unknown(keeps && has(Kind::Ready), step),
                 Candidate::KnownAfter(step),

@@ -6,8 +6,8 @@ use model::{Error, ErrorClass, Result};
 use crate::context::Context;
 use crate::instance::lock;
 use crate::instance::observe::{Observed, observe};
+use crate::saved_vm::snapshot;
 use crate::start::{self, Beginning, StartOptions, StartReport};
-use crate::verbs::snapshot;
 
 /// Makes the instance of `context` and starts it, from the snapshot `from` where one is named.
 ///

@@ -1,4 +1,4 @@
-//! `delete`: an instance with its data is gone. What the project has beside it stays: manifests, snapshots, templates.
+//! `delete`: removes an instance with its data. Manifests, snapshots and templates of the project stay.
 
 use model::Result;
 use model::instance::InstanceName;
@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::instance::lock;
 use crate::instance::registry;
+use crate::saved_vm::backing_files::BackingFiles;
 use crate::steps::{Outcome, Steps};
 
 /// What was deleted.
@@ -14,11 +15,11 @@ use crate::steps::{Outcome, Steps};
 pub struct DeleteReport {
     /// The names of the instances; none where there was none, which is success.
     pub instances: Vec<String>,
-    /// Bytes of frozen disks that nothing needs any more.
+    /// Bytes of the backing files that nothing needed any more.
     pub freed: u64,
 }
 
-/// Deletes the instance, or all of the project.
+/// Deletes the instance, or with `all` all instances of the project.
 ///
 /// # Errors
 /// A Timeout error when a process cannot be ended; State when another verb works on an instance.
@@ -35,7 +36,7 @@ pub fn run(context: &Context<'_>, all: bool) -> Result<DeleteReport> {
             let _lock = lock::of(&one)?;
             ended += registry::delete(project, name, context.events)?;
         }
-        let freed = context.pool().lock(context.events)?.collect(context.events)?.bytes;
+        let freed = BackingFiles::of_project(&context.project).lock(context.events)?.collect(context.events)?.bytes;
         let report = DeleteReport { instances: names.iter().map(ToString::to_string).collect(), freed };
         let fact = match names.as_slice() {
             [] => return Ok(Outcome::Skipped(report, format!("there is no instance {}", context.name))),

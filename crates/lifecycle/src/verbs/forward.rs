@@ -1,8 +1,4 @@
-//! `forward`: ports of the host that lead into the guest come and go while it runs, and are kept in the configuration.
-
-mod configured;
-
-use std::time::Duration;
+//! `forward`: opens and closes ports of the host that lead into the running guest, and saves them in the configuration.
 
 use host::files::{self, Mode, UserFile};
 use model::config::{PortForward, Ports, edit};
@@ -12,15 +8,13 @@ use qemu::{Forward, Qmp};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::instance::forwards;
 use crate::instance::lock;
 use crate::instance::observe::{Observed, not_running, observe};
+use crate::instance::ports;
+use crate::instance::qmp;
 
-pub(crate) use configured::configured;
-
-/// How long one QMP call may take.
-const QMP_DEADLINE: Duration = Duration::from_secs(20);
-
-/// What a forward is for, in the order in which they are told.
+/// What a forward is for, in the order of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
@@ -30,7 +24,7 @@ pub enum Purpose {
     Ssh,
     /// The web application.
     Web,
-    /// What the user wants.
+    /// A forward of the user.
     Own,
 }
 
@@ -39,9 +33,9 @@ pub enum Purpose {
 pub struct ForwardReport {
     /// The host's address.
     pub bind: BindAddress,
-    /// The host's port; nothing where it is chosen at the next start.
+    /// The host's port; `None` where it is chosen at the next start.
     pub host: Option<Port>,
-    /// The guest's port; nothing where the manifests decide it at the next start.
+    /// The guest's port; `None` where the manifests decide it at the next start.
     pub guest: Option<Port>,
     /// What it is for.
     pub purpose: Purpose,
@@ -51,11 +45,11 @@ pub struct ForwardReport {
     pub kept: bool,
 }
 
-/// The VM that runs, or the configuration alone.
+/// The forwards of the running VM, or of the configuration alone.
 struct Instance<'a> {
     context: &'a Context<'a>,
-    /// Its ports, and its QMP where it runs.
     ports: Ports,
+    /// Where it runs.
     qmp: Option<Qmp>,
 }
 
@@ -63,10 +57,10 @@ impl<'a> Instance<'a> {
     fn look(context: &'a Context<'a>) -> Result<Self> {
         let (ports, qmp) = match observe(context)? {
             Observed::Running(running) => {
-                let qmp = Qmp::connect(&context.paths().vm_dir(), QMP_DEADLINE)?;
+                let qmp = qmp::connect(&context.paths())?;
                 (running.state_file.ports(), Some(qmp))
             }
-            Observed::Stopped | Observed::Absent | Observed::Orphan(_) => (context.ports()?, None),
+            Observed::Stopped | Observed::Absent | Observed::Orphan(_) => (ports::of(context)?, None),
         };
         Ok(Instance { context, ports, qmp })
     }
@@ -84,7 +78,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// An error where the host's port is one that the tool itself needs.
+    /// Checks that the host's port is not one that the tool itself needs.
     fn check_own(&self, host: Port) -> Result<()> {
         let (what, key) = match self.purpose(host) {
             Purpose::Own => return Ok(()),
@@ -97,14 +91,15 @@ impl<'a> Instance<'a> {
             .next(self.context.command("forward list")))
     }
 
-    /// Whether the configuration has it: by its host port, or by the guest's where the host port is chosen.
-    fn is_kept(&self, forward: &Forward) -> bool {
-        self.context.project.config.forwards.iter().any(|kept| self.is(kept, forward))
+    /// Whether `forward` is in the configuration.
+    fn is_configured(&self, forward: &Forward) -> bool {
+        self.context.project.config.forwards.iter().any(|configured| self.is(configured, forward))
     }
 
-    fn is(&self, kept: &PortForward, forward: &Forward) -> bool {
-        let host = kept.host.filter(|_| self.context.is_default());
-        kept.guest.number() == forward.guest && host.is_none_or(|host| host == forward.host)
+    /// Whether `forward` is the `configured` one: by its host port, or by the guest's where the host port is chosen.
+    fn is(&self, configured: &PortForward, forward: &Forward) -> bool {
+        let host = configured.host.filter(|_| self.context.is_default());
+        configured.guest.number() == forward.guest && host.is_none_or(|host| host == forward.host)
     }
 
     fn report(&self, forward: &Forward) -> ForwardReport {
@@ -115,12 +110,12 @@ impl<'a> Instance<'a> {
             guest: Port::new(forward.guest),
             purpose,
             open: true,
-            kept: purpose != Purpose::Own || self.is_kept(forward),
+            kept: purpose != Purpose::Own || self.is_configured(forward),
         }
     }
 }
 
-/// All forwards of the instance: those of the tool, then the user's by their ports.
+/// All forwards of the instance: those of the tool, then the user's by port.
 ///
 /// # Errors
 /// Errors of QMP and of reading.
@@ -134,10 +129,10 @@ pub fn list(context: &Context<'_>) -> Result<Vec<ForwardReport>> {
             reports.push(ForwardReport { bind, host: Some(host), guest: None, purpose, open: false, kept: true });
         }
     }
-    for kept in &context.project.config.forwards {
-        if !open.iter().any(|forward| instance.is(kept, forward)) {
-            let host = kept.host.filter(|_| context.is_default());
-            let guest = Some(kept.guest);
+    for configured in &context.project.config.forwards {
+        if !open.iter().any(|forward| instance.is(configured, forward)) {
+            let host = configured.host.filter(|_| context.is_default());
+            let guest = Some(configured.guest);
             reports.push(ForwardReport { bind, host, guest, purpose: Purpose::Own, open: false, kept: true });
         }
     }
@@ -145,8 +140,8 @@ pub fn list(context: &Context<'_>) -> Result<Vec<ForwardReport>> {
     Ok(reports)
 }
 
-/// Opens a forward into the running guest; one that is open is success. With `save` every later start opens it, too, and
-/// the instance need not run.
+/// Opens a forward into the running guest. One that is open already is success. With `save` every later start opens it, too,
+/// and the instance need not run.
 ///
 /// # Errors
 /// State when the instance does not run, Port when the host's port is taken (names the holder), Config when it is one of
@@ -189,12 +184,12 @@ pub fn add(context: &Context<'_>, wanted: PortForward, save: bool) -> Result<For
     };
     if instance.qmp.is_some() {
         let forward = open_one(&mut instance, &open, wanted)?;
-        report = ForwardReport { kept: save || instance.is_kept(&forward), ..instance.report(&forward) };
+        report = ForwardReport { kept: save || instance.is_configured(&forward), ..instance.report(&forward) };
     }
     if save {
-        // A host port that was chosen is kept as it came out, but for instances with a name, whose ports are their own.
+        // A host port that was chosen is saved, except for a named instance, whose host ports are its own.
         let host = if context.is_default() { report.host } else { wanted.host };
-        change(context, |kept| kept.push(PortForward { host, ..wanted }))?;
+        change(context, |configured| configured.push(PortForward { host, ..wanted }))?;
     }
     Ok(report)
 }
@@ -206,11 +201,11 @@ fn open_one(instance: &mut Instance<'_>, open: &[Forward], wanted: PortForward) 
     }
     let mut taken: Vec<Port> = open.iter().map(|forward| forward.host).collect();
     loop {
-        let host = wanted.host.unwrap_or_else(|| configured::free(instance.context, bind, wanted.guest, &taken));
+        let host = wanted.host.unwrap_or_else(|| forwards::free(instance.context, bind, wanted.guest, &taken));
         let forward = Forward { bind, host, guest };
         let Some(qmp) = &mut instance.qmp else { return Ok(forward) };
         match qmp.add_forward(&forward) {
-            // Somebody was faster.
+            // Another program has taken it since.
             Err(error) if error.class() == ErrorClass::Port && wanted.host.is_none() && !taken.contains(&host) => {
                 taken.push(host);
             }
@@ -226,12 +221,12 @@ pub struct Removed {
     pub host: Port,
     /// Whether it was open.
     pub was_open: bool,
-    /// Whether later starts open it.
+    /// Whether later starts still open it.
     pub kept: bool,
 }
 
-/// Closes a forward; one that is not there is success. With `save` later starts do not open it either. Connections that
-/// are open stay.
+/// Closes a forward. One that does not exist is success. With `save` later starts do not open it either. Open connections
+/// stay.
 ///
 /// # Errors
 /// Config when the port is one of the tool's own.
@@ -243,16 +238,16 @@ pub fn remove(context: &Context<'_>, host: Port, save: bool) -> Result<Removed> 
     if let (Some(forward), Some(qmp)) = (&open, &mut instance.qmp) {
         qmp.remove_forward(forward)?;
     }
-    let is_meant = |kept: &PortForward| match &open {
-        Some(forward) => instance.is(kept, forward),
-        None => kept.host == Some(host),
+    let is_meant = |configured: &PortForward| match &open {
+        Some(forward) => instance.is(configured, forward),
+        None => configured.host == Some(host),
     };
-    let is_kept = context.project.config.forwards.iter().any(is_meant);
-    if save && is_kept {
-        change(context, |kept| kept.retain(|one| !is_meant(one)))?;
+    let is_configured = context.project.config.forwards.iter().any(is_meant);
+    if save && is_configured {
+        change(context, |configured| configured.retain(|one| !is_meant(one)))?;
     }
     let events = context.events;
-    match (&open, is_kept && !save) {
+    match (&open, is_configured && !save) {
         (Some(forward), false) => {
             events.note(format!("port {host} no longer leads to port {} of the guest", forward.guest))
         }
@@ -261,7 +256,7 @@ pub fn remove(context: &Context<'_>, host: Port, save: bool) -> Result<Removed> 
         }
         (None, _) => events.note(format!("port {host} is not open")),
     }
-    Ok(Removed { host, was_open: open.is_some(), kept: is_kept && !save })
+    Ok(Removed { host, was_open: open.is_some(), kept: is_configured && !save })
 }
 
 /// Changes the list in the configuration file.

@@ -15,19 +15,21 @@ use crate::context::Context;
 use crate::instance::awake;
 use crate::instance::files::{SSH_ALIAS, follow_directory};
 use crate::instance::observe::{Observed, Running, not_running, observe, unexpected_end};
+use crate::instance::ssh::guest_line;
 use crate::project::web_files;
-use crate::verbs::ssh::{Replacement, guest_line};
+
+pub use crate::instance::ssh::Replacement;
 use arguments::HostFiles;
 
 /// How far kubectl's minor version may be from the API server's:
 /// <https://kubernetes.io/releases/version-skew-policy/#kubectl>.
 const SUPPORTED_SKEW: u32 = 1;
 
-/// The kubectl that runs with `arguments`; standard input, output and exit code are its own either way.
+/// The kubectl to execute with `arguments`, on the host or in the guest.
 ///
 /// # Errors
-/// A State error when there is no cluster to talk to; a Config error for what only a kubectl of the host can do, where
-/// the host has none.
+/// A State error when there is no cluster; a Config error for what only a kubectl on the host can do, where the host has
+/// none.
 pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement> {
     let kubeconfig = context.kubeconfig();
     if !kubeconfig.exists() {
@@ -41,7 +43,7 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
     let program = host::tools::find("kubectl");
     let running = match observe(context)? {
         Observed::Running(running) => {
-            awake::ensure_kept(context)?;
+            awake::ensure_supervised(context)?;
             running
         }
         _ => return without_a_vm(context, program.as_deref(), &kubeconfig, arguments),
@@ -74,7 +76,7 @@ pub fn run(context: &Context<'_>, arguments: &[OsString]) -> Result<Replacement>
     in_guest(context, &running, arguments)
 }
 
-/// A kubectl can do some things without a cluster, so the host's is run; what it says of the cluster needs a word before.
+/// kubectl can do some things without a cluster, so the host's is executed, after a warning that the cluster does not run.
 fn without_a_vm(
     context: &Context<'_>,
     program: Option<&Path>,
@@ -98,7 +100,7 @@ fn on_host(program: &Path, kubeconfig: &Path, arguments: &[OsString]) -> Replace
     }
 }
 
-/// The guest's kubectl, through ssh. One file that the arguments name becomes its standard input.
+/// The guest's kubectl, through ssh. A file that the arguments name becomes its standard input.
 fn in_guest(context: &Context<'_>, running: &Running, arguments: &[OsString]) -> Result<Replacement> {
     let version = running.state_file.version();
     let install = format!("install a kubectl of about {version} on this host, which sees its files and ports");
@@ -116,7 +118,7 @@ fn in_guest(context: &Context<'_>, running: &Running, arguments: &[OsString]) ->
     follow_directory(&context.paths(), &running.state_file.ports())?;
     let image = guest_image::open(&running.state_file.image_directory, &context.cache)?;
     let mut ssh: Vec<OsString> = vec!["-F".into(), context.paths().ssh_config().into()];
-    // A terminal in the guest turns line ends into CRLF and mixes stderr into stdout: only for people.
+    // Only for people: a terminal in the guest turns line ends into CRLF and mixes stderr into stdout.
     if input.is_none() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         ssh.push("-t".into());
     }
@@ -124,11 +126,11 @@ fn in_guest(context: &Context<'_>, running: &Running, arguments: &[OsString]) ->
     Ok(Replacement { program: "ssh".into(), arguments: ssh, environment: Vec::new(), input })
 }
 
-/// `kubectl` with the arguments behind the first, which is its kubeconfig.
+/// Runs `kubectl`. The first argument is its kubeconfig, the others are its own.
 const SCRIPT: GuestScript =
     GuestScript::new("PATH=$PATH:/usr/local/bin KUBECONFIG=$1; export PATH KUBECONFIG; shift; exec kubectl \"$@\"");
 
-/// The line for ssh.
+/// The command line for ssh.
 fn line(kubeconfig: &str, arguments: &[OsString]) -> Result<OsString> {
     let words: Vec<&OsStr> =
         std::iter::once(OsStr::new(kubeconfig)).chain(arguments.iter().map(OsString::as_os_str)).collect();

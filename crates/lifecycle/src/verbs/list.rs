@@ -1,4 +1,4 @@
-//! `list`: what the project has, and what each takes of disk and memory.
+//! `list`: the instances, templates and snapshots of the project, and the disk space and memory that each takes.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,23 +10,21 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::fork::warm_pool;
-use crate::instance::awake;
 use crate::instance::observe::{Observed, observe};
 use crate::instance::registry::{self, is_owned};
+use crate::instance::state::State;
 use crate::saved_vm::cluster::SavedCluster;
-use crate::saved_vm::suspend;
-use crate::verbs::status::State;
 
 /// What the project has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListReport {
     /// The instances, the default one first.
     pub instances: Vec<InstanceEntry>,
-    /// The saved VMs that the tool keeps by itself.
+    /// The saved VMs that the tool makes by itself.
     pub templates: Vec<SavedEntry>,
-    /// The saved VMs that the user asked for.
+    /// The saved VMs that the user named.
     pub snapshots: Vec<SavedEntry>,
-    /// Bytes of the frozen disks on which all of them are overlays, beside those of templates and snapshots themselves.
+    /// Bytes of the backing files that are not at the same time the disk of a template or a snapshot.
     pub frozen: u64,
 }
 
@@ -37,15 +35,15 @@ pub struct InstanceEntry {
     pub name: String,
     /// Its state.
     pub state: State,
-    /// Whether it lives no longer than the command of a `run`, or waits for one in the pool.
+    /// Whether it is a fork: it lives no longer than the command of a `run`, or waits for one in the warm pool.
     pub is_fork: bool,
-    /// Where its application answers, while it runs.
+    /// The URL of its application, while it runs.
     pub web: Option<String>,
-    /// Where its API answers, while it runs.
+    /// The URL of its API, while it runs.
     pub api: Option<String>,
-    /// Bytes that its files take, suspended RAM among them.
+    /// Bytes that its files take, including suspended RAM.
     pub disk: u64,
-    /// Bytes of memory that it shares with no other, while it runs and can be looked at.
+    /// Bytes of memory that it shares with no other process, while it runs and they can be read.
     pub memory: Option<u64>,
 }
 
@@ -56,16 +54,16 @@ pub struct SavedEntry {
     pub name: String,
     /// Bytes that its files take.
     pub disk: u64,
-    /// Seconds since it was made, where the clock tells.
+    /// Its age in seconds; `None` where the host's clock has gone back.
     pub age: Option<u64>,
-    /// What runs in it: `kubernetes v1.37.2`; nothing where that cannot be read.
+    /// What runs in it: `kubernetes v1.37.2`; `None` where that cannot be read.
     pub distribution: Option<String>,
 }
 
-/// Looks.
+/// Lists what the project has.
 ///
 /// # Errors
-/// Errors of reading records and the process table.
+/// Errors of reading state files and the process table.
 pub fn run(context: &Context<'_>) -> Result<ListReport> {
     let project = &context.project.paths;
     registry::sweep(project, context.events)?;
@@ -80,13 +78,11 @@ pub fn run(context: &Context<'_>) -> Result<ListReport> {
 
 fn entry(context: &Context<'_>) -> Result<InstanceEntry> {
     let paths = context.paths();
-    let (state, running) = match observe(context)? {
-        Observed::Absent => (State::Absent, None),
-        Observed::Stopped if suspend::is_kept(&paths.suspended()) => (State::Suspended, None),
-        Observed::Stopped => (State::Stopped, None),
-        Observed::Orphan(_) => (State::Orphan, None),
-        Observed::Running(running) if awake::is_paused(&paths.vm_dir()) => (State::Paused, Some(running)),
-        Observed::Running(running) => (State::Running, Some(running)),
+    let observed = observe(context)?;
+    let state = State::of(&observed, &paths);
+    let running = match observed {
+        Observed::Running(running) => Some(running),
+        Observed::Absent | Observed::Stopped | Observed::Orphan(_) => None,
     };
     let project = &context.project.paths;
     let directory = if context.is_default() { paths.vm_dir() } else { paths.dir().to_owned() };
@@ -108,12 +104,14 @@ fn saved(directory: &Path) -> Vec<SavedEntry> {
         .flatten()
         .filter_map(std::io::Result::ok)
         .filter_map(|entry| {
-            let template = SavedState::open(&entry.path()).ok()?;
+            let saved_state = SavedState::open(&entry.path()).ok()?;
             Some(SavedEntry {
                 name: entry.file_name().to_string_lossy().into_owned(),
-                disk: template.disk_usage(),
-                age: template.age().map(|age: Duration| age.as_secs()),
-                distribution: SavedCluster::read(&template.paths().cluster()).ok().map(|cluster| cluster.distribution),
+                disk: saved_state.disk_usage(),
+                age: saved_state.age().map(|age: Duration| age.as_secs()),
+                distribution: SavedCluster::read(&saved_state.paths().cluster())
+                    .ok()
+                    .map(|cluster| cluster.distribution),
             })
         })
         .collect();
@@ -121,8 +119,8 @@ fn saved(directory: &Path) -> Vec<SavedEntry> {
     entries
 }
 
-/// Bytes that the files below a directory take which have no other name: a frozen disk that a saved VM has, too, is that
-/// one's.
+/// Bytes of the files below a directory that have no other name. A backing file that is also the disk of a saved VM counts
+/// for the saved VM.
 fn disk_usage(directory: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
     let of = |entry: std::fs::DirEntry| match entry.metadata() {

@@ -1,4 +1,4 @@
-//! `load`: an image archive from a file or a stream goes into the guest.
+//! `load`: loads an archive of container images from a file or a stream into the guest.
 
 use std::io::Read;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::instance::awake;
 use crate::instance::lock;
 use crate::instance::observe::{Observed, not_running, observe};
 
-/// Where the archive comes from.
+/// The source of the archive.
 pub enum Source<'a> {
     /// A file.
     File(&'a Path),
@@ -21,23 +21,23 @@ pub enum Source<'a> {
     Stream(&'a mut dyn Read),
 }
 
-/// Loads the images of an archive. `name` names an image that has none in the archive.
+/// Loads the images of an archive. `name` is for an image that has no name in the archive.
 ///
 /// # Errors
-/// A State error when the instance does not run, a Config error for what is no image archive.
+/// A State error when the instance does not run, a Config error for what is not an image archive.
 pub fn run(context: &Context<'_>, source: Source<'_>, name: Option<&str>) -> Result<Vec<LoadedImage>> {
     let _lock = lock::of(context)?;
     if !matches!(observe(context)?, Observed::Running(_)) {
         return Err(not_running(context));
     }
-    awake::ensure_kept(context)?;
+    awake::ensure_supervised(context)?;
     let paths = context.paths();
     let archive = match source {
         Source::File(path) => ImageArchive::open(path, name)?,
         Source::Stream(reader) => {
             let directory = paths.image_archives();
             files::create_private_dir(&directory)?;
-            // It is kept as it comes, and once more as it goes on.
+            // Two copies: the stream as it arrives, and the archive with full names.
             ImageArchive::from_reader(reader, &directory, &limit::of(&paths, 2)?, name)?
         }
     };

@@ -1,4 +1,4 @@
-//! `logs`: the console of the guest and the words of QEMU, as they stand in `vm.log`.
+//! `logs`: the guest's console and QEMU's output, which are in `vm.log`.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,10 +12,10 @@ use crate::context::Context;
 use crate::instance::observe::{Observed, observe};
 use crate::instance::vm_log;
 
-/// How often a followed log is looked at.
+/// How often a followed log is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The last `count` lines, or all of them, of the present run, or of the one `back` runs ago.
+/// The last `count` lines, or all of them, of the run that was `back` runs ago; 0 is the present one.
 ///
 /// # Errors
 /// A State error where there is no such log, and errors of reading.
@@ -31,7 +31,7 @@ pub fn lines(context: &Context<'_>, back: u32, count: Option<usize>) -> Result<V
     }
 }
 
-/// Hands what is added to the log to `take` until the instance stops or the user interrupts.
+/// Passes what is added to the log to `take`, until the instance stops or the user interrupts.
 ///
 /// # Errors
 /// As [`lines`].
@@ -73,7 +73,7 @@ impl Follower {
         let length = self.file.metadata().map_err(|error| unreadable(&self.path, &error))?.len();
         let position = self.file.stream_position().map_err(|error| unreadable(&self.path, &error))?;
         if length < position {
-            // It was cut, since it had grown too large.
+            // It was cut because it had grown too large.
             self.file.seek(SeekFrom::End(0)).map_err(|error| unreadable(&self.path, &error))?;
         }
         self.file.read_to_end(&mut news).map_err(|error| unreadable(&self.path, &error))?;

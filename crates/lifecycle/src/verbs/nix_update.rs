@@ -1,4 +1,4 @@
-//! `nix update`: the pinned nixpkgs of NixOS guests becomes the newest of its channel. It concerns no instance.
+//! `nix update`: pins the newest nixpkgs of the channel for NixOS guests. It concerns no instance.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use model::{Event, EventSink, Result};
 
 use crate::steps::{Outcome, Steps};
 
-/// How long Nix may fetch the archive, some forty MiB.
+/// How long Nix may take to download the archive of about 40 MiB.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
-/// Updates the pin of the guest in `sources` (`guest/`).
+/// Updates the pin in `sources`, the checkout's `guest/` directory.
 ///
 /// # Errors
-/// Those of the network, of Nix, and of writing the file.
+/// Errors of the network, of Nix, and of writing the file.
 pub fn run(sources: &Path, events: &dyn EventSink) -> Result<PinReport> {
     Steps::new(events, 1).run("Updating nixpkgs", || {
         let report = PinUpdate::new(sources, DEADLINE, events).run();

@@ -1,58 +1,26 @@
-//! `pause` and `resume`: the guest stands still and costs no CPU, until it is resumed or somebody connects to it.
+//! `pause` and `resume`: a paused guest uses no CPU, until it is resumed or somebody connects to it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use cluster::{ApiProbe, Credentials};
 use host::deadline::Deadline;
-use host::files::{self, Mode};
-use model::paths::InstancePaths;
+use host::files;
 use model::{Error, ErrorClass, Result};
 use qemu::console::ConsoleReader;
 use qemu::qmp::RunState;
-use qemu::{Qmp, WakeLine};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::instance::awake;
 use crate::instance::lock;
 use crate::instance::observe::{Observed, Running, not_running, observe};
+use crate::instance::paused;
+use crate::instance::qmp;
 use crate::instance::wait::watch::GuestWatch;
 use crate::steps::{Outcome, Steps};
 use crate::supervisor;
 
-/// How long one QMP call may take.
-const QMP_DEADLINE: Duration = Duration::from_secs(20);
-
-/// Since when and why a guest stands still. A help for people: whether it does is QEMU's word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paused {
-    /// When it was paused: `2026-11-23T17:20:00Z`.
-    pub since: String,
-    /// By whom or why: `k3s-vm pause`, `nothing was connected for 10m`.
-    pub why: String,
-}
-
-impl Paused {
-    fn write(paths: &InstancePaths, why: &str) -> Result<()> {
-        let since = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let text = serde_json::to_vec(&Paused { since, why: why.to_owned() })
-            .map_err(|error| Error::new(ErrorClass::Failed, "cannot write since when it is paused").because(error))?;
-        files::write_atomic(&paths.paused(), &text, Mode::Exactly(0o600))
-    }
-
-    /// What was written, if it can be read.
-    pub(crate) fn read(paths: &InstancePaths) -> Option<Self> {
-        serde_json::from_slice(&files::read_optional(&paths.paused()).ok()??).ok()
-    }
-
-    /// It is over.
-    ///
-    /// # Errors
-    /// An error that names the path.
-    pub(crate) fn forget(paths: &InstancePaths) -> Result<()> {
-        files::remove(&paths.paused())
-    }
-}
+pub use crate::instance::paused::Paused;
 
 /// What `pause` and `resume` report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,11 +31,11 @@ pub struct PauseReport {
     pub was_paused: bool,
 }
 
-/// Pauses the instance; one that is paused stays so, which is success.
+/// Pauses the instance. One that is paused already stays so, which is success.
 ///
 /// # Errors
-/// A State error when it does not run, or its guest is in another state; Failed when this QEMU cannot tell who wants a
-/// guest that stands still, which then runs on.
+/// A State error when it does not run, or its guest is in another state; Failed when this QEMU cannot report connections
+/// to a paused guest, which then runs on.
 pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
     let _lock = lock::of(context)?;
     if !matches!(observe(context)?, Observed::Running(_)) {
@@ -75,7 +43,7 @@ pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
     }
     let paths = context.paths();
     let was_paused = Steps::new(context.events, 1).run("Pausing the VM", || {
-        let mut qmp = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE)?;
+        let mut qmp = qmp::connect(&paths)?;
         let was_paused = match qmp.status()? {
             RunState::Running => false,
             RunState::Paused => true,
@@ -85,11 +53,11 @@ pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
                     .next(context.command("status")));
             }
         };
-        // Also where it is paused: whoever listened for connections may have been killed.
-        let line = stand_still(&mut qmp, &paths, &context.command("pause"))?;
+        // Also where it is paused: the process that listened for connections may have been killed.
+        let line = paused::pause_guest(&mut qmp, &paths, &context.command("pause"))?;
         drop(qmp);
         supervisor::listen(context, line)?;
-        let fact = "the next connection to one of its ports lets it go on";
+        let fact = "the next connection to one of its ports resumes it";
         Ok(match was_paused {
             true => Outcome::Skipped(true, format!("it is paused; {fact}")),
             false => Outcome::Done(false, fact.to_owned()),
@@ -98,22 +66,7 @@ pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
     Ok(PauseReport { instance: context.name.to_string(), was_paused })
 }
 
-/// Stops the guest and lays the line on which QEMU tells who wants it; a guest for which there is none runs on.
-///
-/// # Errors
-/// As [`pause`].
-pub(crate) fn stand_still(qmp: &mut Qmp, paths: &InstancePaths, why: &str) -> Result<WakeLine> {
-    let ran = qmp.status()? == RunState::Running;
-    let _deferred = host::interrupt::defer();
-    qmp.stop()?;
-    let laid = if ran { Paused::write(paths, why) } else { Ok(()) }.and_then(|()| WakeLine::arm(qmp));
-    if laid.is_err() && ran {
-        qmp.cont()?;
-    }
-    laid
-}
-
-/// Lets the instance go on and waits until its API answers; one that runs is success.
+/// Resumes the instance and waits until its API answers. One that runs is success.
 ///
 /// # Errors
 /// A State error when it does not run, Timeout and Guest errors of the wait, a Port error when another cluster answers.
@@ -123,16 +76,16 @@ pub fn resume(context: &Context<'_>, timeout: Option<Duration>) -> Result<PauseR
     let mut steps = Steps::new(context.events, 1);
     let deadline = Deadline::after(timeout.unwrap_or(context.project.config.timeouts.start));
     let was_paused = steps.run("Resuming the VM", || {
-        let was_paused = awake::go_on(context)?;
+        let was_paused = awake::resume(context)?;
         supervisor::ensure(context);
         if !was_paused {
             return Ok(Outcome::Skipped(false, "it runs already".to_owned()));
         }
-        // The guest does both at once in less time than one after the other.
+        // At the same time, which takes the guest less time than one after the other.
         let (paths, events) = (context.paths(), context.events);
         let fact = std::thread::scope(|scope| {
-            let clock = scope.spawn(|| awake::woken(&paths, events));
-            let fact = answers(context, &running, deadline);
+            let clock = scope.spawn(|| paused::after_resume(&paths, events));
+            let fact = wait_for_api(context, &running, deadline);
             let clock = clock.join();
             fact.and_then(|fact| clock.unwrap_or(Ok(())).map(|()| fact))
         })?;
@@ -141,8 +94,8 @@ pub fn resume(context: &Context<'_>, timeout: Option<Duration>) -> Result<PauseR
     Ok(PauseReport { instance: context.name.to_string(), was_paused })
 }
 
-/// Waits until the API proves to be ours and ready, where its authority is known.
-fn answers(context: &Context<'_>, running: &Running, deadline: Deadline) -> Result<String> {
+/// Waits until the API proves to be ours and is ready, where there is a kubeconfig with its CA.
+fn wait_for_api(context: &Context<'_>, running: &Running, deadline: Deadline) -> Result<String> {
     let Some(text) = files::read_text_optional(&context.kubeconfig())? else {
         return Ok("there is no kubeconfig yet".to_owned());
     };

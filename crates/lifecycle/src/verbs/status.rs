@@ -1,4 +1,4 @@
-//! `status`: what the instance is and what answers, each asked once and never waited for.
+//! `status`: the state of the instance and of what should answer. Each is asked once; nothing is waited for.
 
 use std::time::Duration;
 
@@ -8,35 +8,17 @@ use model::Result;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::instance::awake;
 use crate::instance::observe::{Observed, Running, observe, unexpected_end};
 use crate::instance::orphans::{self, Orphan};
+use crate::instance::paused::Paused;
 use crate::instance::vm_log;
 use crate::instance::wait::services::{self, ServicesState};
 use crate::saved_vm::cluster::SavedCluster;
-use crate::saved_vm::suspend;
-use crate::verbs::pause::Paused;
+
+pub use crate::instance::state::State;
 
 /// How long the API may take to answer.
 const API_LIMIT: Duration = Duration::from_secs(2);
-
-/// The state in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Never started, or destroyed.
-    Absent,
-    /// The disk is there, nothing runs.
-    Stopped,
-    /// The same, and RAM is kept with which it can go on.
-    Suspended,
-    /// QEMU runs.
-    Running,
-    /// QEMU runs and its guest stands still.
-    Paused,
-    /// A QEMU of this instance runs without a record.
-    Orphan,
-}
 
 /// What `status` reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,12 +29,12 @@ pub struct StatusReport {
     pub project: String,
     /// The state.
     pub state: State,
-    /// How the last run ended, where no `stop` ended it.
+    /// How the last run ended, unless `stop` ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// VMs that were left behind, and whoever holds a port that the instance wants.
+    /// VMs that were left behind, and processes that hold a port that the instance wants.
     pub orphans: Vec<Orphan>,
-    /// What is known of a running one.
+    /// More about a running instance.
     #[serde(flatten)]
     pub running: Option<RunningReport>,
 }
@@ -90,7 +72,7 @@ pub struct RunningReport {
     pub paused: Option<Paused>,
 }
 
-/// Looks.
+/// Reports the state of the instance.
 ///
 /// # Errors
 /// Errors of reading the instance's files.
@@ -98,16 +80,11 @@ pub fn run(context: &Context<'_>) -> Result<StatusReport> {
     if let Err(error) = vm_log::bound(&context.paths().log()) {
         context.events.debug(error.to_string());
     }
-    let (state, running) = match observe(context)? {
-        Observed::Absent => (State::Absent, None),
-        Observed::Stopped if suspend::is_kept(&context.paths().suspended()) => (State::Suspended, None),
-        Observed::Stopped => (State::Stopped, None),
-        Observed::Orphan(_) => (State::Orphan, None),
-        Observed::Running(running) => {
-            let paused = awake::is_paused(&context.paths().vm_dir());
-            let state = if paused { State::Paused } else { State::Running };
-            (state, Some(describe(context, &running, paused)?))
-        }
+    let observed = observe(context)?;
+    let state = State::of(&observed, &context.paths());
+    let running = match observed {
+        Observed::Running(running) => Some(describe(context, &running, state == State::Paused)?),
+        Observed::Absent | Observed::Stopped | Observed::Orphan(_) => None,
     };
     Ok(StatusReport {
         instance: context.name.to_string(),
@@ -125,7 +102,7 @@ fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<Ru
     let ports = state_file.ports();
     let nobody_asked = |why: &str| ServicesState::Unknown(why.to_owned());
     let (api_state, services_state) = match files::read_text_optional(&kubeconfig)? {
-        // The question alone would let it go on.
+        // The connection alone would resume it.
         _ if paused => ("paused".to_owned(), nobody_asked("it is paused")),
         None => ("unknown: there is no kubeconfig yet".to_owned(), nobody_asked("the API is not ready")),
         Some(text) => match Credentials::parse(&kubeconfig.display().to_string(), &text) {
@@ -157,12 +134,12 @@ fn describe(context: &Context<'_>, running: &Running, paused: bool) -> Result<Ru
     })
 }
 
-/// Asked of a guest whose API is ours and ready.
+/// The state of the Services in a guest whose API is ours and ready.
 fn services(context: &Context<'_>, kubeconfig: &Kubeconfig) -> ServicesState {
     let paths = context.paths();
     let mut known = SavedCluster::read(&paths.cluster()).map(|cluster| cluster.services).unwrap_or_default();
-    let tell = || ClusterClient::new(kubeconfig).and_then(|client| services::told_by(&client));
-    services::look(&paths.vm_dir(), &mut known, &tell)
+    let list = || ClusterClient::new(kubeconfig).and_then(|client| services::list(&client));
+    services::look(&paths.vm_dir(), &mut known, &list)
 }
 
 fn api_state(proof: &ApiProof) -> String {

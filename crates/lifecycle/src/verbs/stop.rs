@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use host::files;
 use host::identity::ProcessHandle;
 use host::interrupt;
-use model::paths::InstancePaths;
-use model::{Error, ErrorClass, EventSink, Result};
-use qemu::power::{Escalation, Stage};
+use model::{ErrorClass, Result};
+use qemu::power::Escalation;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -16,9 +14,9 @@ use crate::instance::lock;
 use crate::instance::observe::{Observed, Running, observe, unexpected_end};
 use crate::instance::orphans;
 use crate::instance::ownership::Owner;
+use crate::instance::shutdown::{self, Ended};
 use crate::saved_vm::suspend;
 use crate::steps::{Outcome, Steps};
-use crate::verbs::pause::Paused;
 
 /// How an instance was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,7 +24,7 @@ use crate::verbs::pause::Paused;
 pub enum StopReport {
     /// It did not run.
     WasStopped,
-    /// Its RAM is kept, so that it can go on.
+    /// Its RAM is saved; the next start resumes it.
     Suspended,
     /// The guest shut itself down.
     Clean,
@@ -61,7 +59,7 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
             match (way, &observed) {
                 (Way::Suspend, Observed::Running(running)) => {
                     if suspended(context, running, patience)? {
-                        settle(&context.paths())?;
+                        shutdown::remove_run_files(&context.paths())?;
                         let fact = format!("suspended; `{}` resumes it", context.command("start"));
                         return Ok(Outcome::Done(StopReport::Suspended, fact));
                     }
@@ -72,12 +70,12 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
             }
         }
         let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
-        settle(&context.paths())?;
-        let is_suspended = suspend::is_kept(&context.paths().suspended());
+        shutdown::remove_run_files(&context.paths())?;
+        let is_suspended = suspend::is_saved(&context.paths().suspended());
         let fact = if is_suspended { "it is suspended".to_owned() } else { format!("it is not running{end}") };
         Ok(Outcome::Skipped(StopReport::WasStopped, fact))
     })?;
-    // What is done is done, but nobody goes on as if it had not been interrupted.
+    // The VM has stopped, but the caller is not to continue as if it had not been interrupted.
     interrupt::check()?;
     for orphan in orphans::look(context, None)? {
         if let Owner::GoneProject { .. } = orphan.owner {
@@ -108,26 +106,27 @@ fn plan(observed: &Observed, power_off: bool) -> &'static [Way] {
 
 /// Powers the guest off, or ends QEMU by force.
 fn powered_off(context: &Context<'_>, process: &ProcessHandle, escalation: &Escalation) -> Result<Outcome<StopReport>> {
-    let report = end(process, &context.paths(), escalation, context.events).map_err(|error| match error.class() {
+    let ended = shutdown::end(process, &context.paths(), escalation, context.events);
+    let ended = ended.map_err(|error| match error.class() {
         ErrorClass::Interrupted => error.because("the guest was told to power off, and may still do so"),
         _ => error,
     })?;
-    let fact = match report {
-        StopReport::Forced => "ended by force: the guest did not power off in time",
-        StopReport::Clean | StopReport::Suspended | StopReport::WasStopped => "the guest powered off",
+    let (report, fact) = match ended {
+        Ended::Forced => (StopReport::Forced, "ended by force: the guest did not power off in time"),
+        Ended::PoweredOff => (StopReport::Clean, "the guest powered off"),
     };
     Ok(Outcome::Done(report, fact.to_owned()))
 }
 
-/// Suspends it; whether that worked. Why it did not is told.
+/// Suspends the VM; whether that worked. Warns where it did not.
 fn suspended(context: &Context<'_>, running: &Running, patience: Duration) -> Result<bool> {
     let Err(error) = suspend::save(context, running, patience) else { return Ok(true) };
     suspend::discard(&context.paths().suspended())?;
     match error.class() {
         ErrorClass::Interrupted => Err(error),
-        // QEMU's end was asked for, and what was to be kept is not.
+        // QEMU was asked to end, and its RAM was not saved.
         _ if !running.process.is_alive() => {
-            context.events.warning(format!("its RAM is not kept: {error}; the next start boots from the disk"));
+            context.events.warning(format!("its RAM is not saved: {error}; the next start boots from the disk"));
             Ok(true)
         }
         _ => {
@@ -135,34 +134,6 @@ fn suspended(context: &Context<'_>, running: &Running, patience: Duration) -> Re
             Ok(false)
         }
     }
-}
-
-/// Removes what says that it runs.
-fn settle(paths: &InstancePaths) -> Result<()> {
-    files::remove(&paths.state_file())?;
-    Paused::forget(paths)?;
-    files::remove(&paths.pid())
-}
-
-/// Ends `process` and removes what says that it runs.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn end(
-    process: &ProcessHandle,
-    paths: &InstancePaths,
-    escalation: &Escalation,
-    events: &dyn EventSink,
-) -> Result<StopReport> {
-    let stopped = escalation.stop(process, &paths.vm_dir(), events)?;
-    if process.is_alive() {
-        return Err(Error::new(ErrorClass::Timeout, format!("QEMU (pid {}) does not end", process.pid())));
-    }
-    settle(paths)?;
-    if stopped.stage != Stage::PowerOff {
-        events.debug(format!("QEMU was ended by {:?}", stopped.stage));
-    }
-    Ok(if stopped.clean { StopReport::Clean } else { StopReport::Forced })
 }
 
 #[cfg(test)]

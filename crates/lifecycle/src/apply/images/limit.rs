@@ -1,4 +1,4 @@
-//! How large an archive of container images may be: it must fit onto the guest's disk, and beside what is on the host's.
+//! How large an archive of container images may be: it has to fit on the guest's disk, and into the free space on the host.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use cluster::SizeLimit;
 use model::Result;
 use model::paths::InstancePaths;
 
-/// What is left free on the host's disk.
+/// Bytes to leave free on the host.
 const RESERVE: u64 = 1 << 30;
 
-/// The limit for an archive of which so many copies are made on the host.
+/// The limit for an archive of which `copies` are made on the host.
 ///
 /// # Errors
 /// Errors of reading the free space and the guest's disk.
@@ -21,7 +21,7 @@ pub(crate) fn of(paths: &InstancePaths, copies: u64) -> Result<SizeLimit> {
     Ok(smaller(free, copies, disk, &directory))
 }
 
-/// Pure.
+/// The smaller of the two limits. Pure.
 fn smaller(free: u64, copies: u64, disk: u64, directory: &Path) -> SizeLimit {
     let room = free.saturating_sub(RESERVE) / copies.max(1);
     if disk < room {
@@ -35,7 +35,7 @@ fn smaller(free: u64, copies: u64, disk: u64, directory: &Path) -> SizeLimit {
     let times = if copies > 1 { format!("{copies} times ") } else { String::new() };
     SizeLimit {
         bytes: room,
-        why: format!("{} are free for it on the host, where it is kept {times}while it is loaded", ByteSize(free)),
+        why: format!("{} are free for it on the host, where it is stored {times}while it is loaded", ByteSize(free)),
         next: format!("free some space, then run the command again; `df -h {quoted}` shows how much there is"),
     }
 }
@@ -47,7 +47,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
-    fn an_archive_without_an_end_must_not_fill_the_hosts_disk_nor_be_larger_than_the_guests() {
+    fn an_endless_archive_must_neither_fill_the_hosts_disk_nor_exceed_the_guests() {
         let directory = Path::new("/p/.k3s-vm/vm/images");
         let of = |free, copies, disk| smaller(free, copies, disk, directory);
         assert_eq!(of(9 * GIB, 2, 20 * GIB).bytes, 4 * GIB);
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(of(900 * GIB, 2, 20 * GIB).bytes, 20 * GIB);
         assert_eq!(of(GIB / 2, 2, 20 * GIB).bytes, 0);
         assert_eq!(of(u64::MAX, 0, u64::MAX).bytes, u64::MAX - GIB);
-        insta::assert_snapshot!(of(9 * GIB, 2, 20 * GIB).why, @"9.0 GiB are free for it on the host, where it is kept 2 times while it is loaded");
+        insta::assert_snapshot!(of(9 * GIB, 2, 20 * GIB).why, @"9.0 GiB are free for it on the host, where it is stored 2 times while it is loaded");
         insta::assert_snapshot!(of(900 * GIB, 2, 20 * GIB).why, @"the guest's disk has 20.0 GiB");
     }
 }

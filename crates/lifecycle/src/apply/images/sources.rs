@@ -1,5 +1,5 @@
-//! The sources of container images: one digest of all that their builds depend on, so that a build that could bring
-//! nothing new is left out. It believes what `sources` of `[[images]]` names, and reads contents, not times.
+//! The sources of container images: one digest of all that their builds depend on, so that a build of unchanged sources is
+//! skipped. The sources are what `sources` of `[[images]]` names; contents count, not times.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,10 +12,10 @@ use host::io_error::at_path;
 use model::config::ContainerImage;
 use model::{Error, ErrorClass, Result};
 
-/// That each source is there: told before anything is started.
+/// Checks that each source exists, before anything is started.
 ///
 /// # Errors
-/// A Config error that names those that are not.
+/// A Config error that names the missing ones.
 pub(crate) fn check(root: &Path, images: &[ContainerImage]) -> Result<()> {
     let missing = images.iter().flat_map(|image| {
         let sources = image.sources.paths.iter().filter(|source| fs::symlink_metadata(root.join(source)).is_err());
@@ -30,7 +30,7 @@ pub(crate) fn check(root: &Path, images: &[ContainerImage]) -> Result<()> {
         .next("correct `sources` in .k3s-vm/config.toml; paths begin in the project's directory"))
 }
 
-/// The digest; nothing where what an image is built of is not told.
+/// The digest of all sources; `None` where the configuration does not name the sources of an image.
 ///
 /// # Errors
 /// An error that names the path.
@@ -49,8 +49,8 @@ pub(crate) fn digest(root: &Path, images: &[ContainerImage]) -> Result<Option<St
     Ok(Some(Sha256::of(text.as_bytes()).to_string()))
 }
 
-/// Adds what is at `path`: of a file its content and whether it is a program, of a link where it leads, and of a directory
-/// all that is in it, in one order.
+/// Adds what is at `path` to `text`: for a file its content and whether it is executable, for a symlink its target, for a
+/// directory its entries in order.
 fn add(text: &mut String, path: &Path, without: &[PathBuf]) -> Result<()> {
     if without.iter().any(|left_out| left_out == path) {
         return Ok(());
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_may_change() {
+    fn excluded_files_may_change() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("web")).unwrap();
         fs::write(directory.path().join("web/.env"), "A=1").unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn one_image_whose_sources_are_not_told_may_always_change() {
+    fn an_image_without_named_sources_may_always_change() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), "1").unwrap();
         assert_eq!(digest(directory.path(), &[image(&["a"]), image(&[])]).unwrap(), None);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_are_not_there_are_all_told() {
+    fn all_missing_sources_are_named() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), "1").unwrap();
         check(directory.path(), &[image(&["a"])]).unwrap();

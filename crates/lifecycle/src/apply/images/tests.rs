@@ -1,4 +1,4 @@
-//! What the guest is asked and told of images.
+//! The guest's scripts for container images.
 
 use std::process::Command;
 
@@ -27,15 +27,15 @@ fn run(script: GuestScript, arguments: &[String], bin: &Path) -> i32 {
 #[test]
 fn an_image_counts_as_there_when_it_is_recorded_and_not_removed_since() {
     let directory = tempfile::tempdir().unwrap();
-    let state_file = directory.path().join("a state_file").display().to_string();
-    let arguments = |name: &str| vec![state_file.clone(), "sha256:1".to_owned(), name.to_owned()];
+    let record = directory.path().join("a record").display().to_string();
+    let arguments = |name: &str| vec![record.clone(), "sha256:1".to_owned(), name.to_owned()];
     let (web, other) = (arguments("docker.io/local/web:dev"), arguments("docker.io/local/other:dev"));
     assert_eq!(run(PRESENCE, &web, directory.path()), 1, "nothing is recorded");
-    std::fs::write(&state_file, "sha256:1").unwrap();
+    std::fs::write(&record, "sha256:1").unwrap();
     assert_eq!(run(PRESENCE, &web, directory.path()), 0);
     assert_eq!(run(PRESENCE, &other, directory.path()), 1, "it was removed in the guest");
     assert_eq!(run(PRESENCE, &[web.clone(), other].concat(), directory.path()), 1);
-    std::fs::write(&state_file, "sha256:2").unwrap();
+    std::fs::write(&record, "sha256:2").unwrap();
     assert_eq!(run(PRESENCE, &web, directory.path()), 1, "it has another content");
 }
 
@@ -45,11 +45,11 @@ fn a_digest_that_was_pasted_into_a_script_ran_as_root() {
     let pwned = directory.path().join("pwned");
     let attack = format!("'; touch {0}; $(touch {0}) `touch {0}` \"", pwned.display());
     let records = directory.path().join("records");
-    let state_file = records.join("web").display().to_string();
-    let arguments = [records.display().to_string(), state_file.clone(), attack.clone()];
+    let record = records.join("web").display().to_string();
+    let arguments = [records.display().to_string(), record.clone(), attack.clone()];
     assert_eq!(run(IMPORT, &arguments, directory.path()), 0);
-    assert_eq!(std::fs::read_to_string(&state_file).unwrap(), attack);
-    assert_eq!(run(PRESENCE, &[state_file, attack.clone(), attack], directory.path()), 1);
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), attack);
+    assert_eq!(run(PRESENCE, &[record, attack.clone(), attack], directory.path()), 1);
     assert!(!pwned.exists(), "what was an argument ran");
 }
 

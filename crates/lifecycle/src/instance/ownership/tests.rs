@@ -1,4 +1,4 @@
-//! The table of who is whose, and the property that in doubt nobody is ours.
+//! A table of processes and their owners, and the property that in doubt a process is not ours.
 
 use proptest::prelude::*;
 
@@ -41,7 +41,7 @@ impl World {
         let project = ProjectPaths::new(self.path("this"));
         owner(Asker { name: &InstanceName::default(), project: &project }, process, directory)
     }
-    fn told(&self, owner: &Owner) -> String {
+    fn shown(&self, owner: &Owner) -> String {
         let relative = |path: &Path| path.strip_prefix(self.path("")).expect("below the root").display().to_string();
         match owner {
             Owner::Instance => "ours".to_owned(),
@@ -52,7 +52,7 @@ impl World {
     }
 }
 
-/// Command line, working directory, and whose it is when it runs as this user.
+/// Command line, working directory, and the owner when the process runs as this user.
 const TABLE: &[(&str, &str, &str)] = &[
     // Started by this tool for this instance, under whatever name QEMU has.
     ("/usr/bin/qemu-system-x86_64 -name k3s-vm -pidfile ROOT/this/.k3s-vm/vm.pid", "this/.k3s-vm/vm", "ours"),
@@ -79,7 +79,7 @@ const TABLE: &[(&str, &str, &str)] = &[
         "removed",
         "of was, which is gone",
     ),
-    // Another project's, with or without its record: that project stops it.
+    // Another project's, with or without its state file: that project stops it.
     ("qemu-system-x86_64 -name k3s-vm -pidfile ROOT/other/.k3s-vm/vm.pid", "other/.k3s-vm/vm", "k3s-vm of other"),
     ("qemu-system-x86_64 -name k3s-vm -pidfile ROOT/other/.k3s-vm/vm.pid", "elsewhere", "k3s-vm of other"),
     (
@@ -121,11 +121,11 @@ const TABLE: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn who_is_whose() {
+fn processes_and_their_owners() {
     let world = World::new();
     for (words, directory, expected) in TABLE {
         let owner = world.owner(&world.process(words, true), &world.directory(directory));
-        assert_eq!(world.told(&owner), *expected, "{words} in {directory}");
+        assert_eq!(world.shown(&owner), *expected, "{words} in {directory}");
     }
 }
 
@@ -135,7 +135,7 @@ fn another_users_process_is_never_ended_but_its_project_is_named() {
     for (words, directory, as_own) in TABLE {
         let owner = world.owner(&world.process(words, false), &world.directory(directory));
         let expected = if as_own.contains(" of other") { as_own } else { "a stranger" };
-        assert_eq!(world.told(&owner), *expected, "{words} in {directory}");
+        assert_eq!(world.shown(&owner), *expected, "{words} in {directory}");
     }
 }
 
@@ -144,7 +144,7 @@ fn a_copy_of_a_project_has_no_part_in_the_original_vm() {
     let world = World::new();
     // The copy has the same files, the state file included; the directory in which QEMU works is the original's.
     let process = world.process("qemu-system-x86_64 -name k3s-vm -pidfile ROOT/other/.k3s-vm/vm.pid", true);
-    assert_eq!(world.told(&world.owner(&process, &world.directory("other/.k3s-vm/vm"))), "k3s-vm of other");
+    assert_eq!(world.shown(&world.owner(&process, &world.directory("other/.k3s-vm/vm"))), "k3s-vm of other");
 }
 
 /// Words that come near to ours.

@@ -1,4 +1,4 @@
-//! Whether the cluster of a running VM is Ready now, whatever a start has waited for: observed, not remembered.
+//! Whether the cluster of a running VM is Ready now.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use qemu::Agent;
 use crate::context::Context;
 use crate::instance::launch::distribution;
 use crate::instance::observe::Running;
-use crate::instance::wait::readiness;
+use crate::instance::wait::guest;
 use crate::saved_vm::cluster::SavedCluster;
 
-/// How long each of three looks may take at most. Nothing is given up for what was not seen in this time.
+/// How long each of the three looks may take at most.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What a look showed.
+/// What was seen of the cluster.
 #[derive(Debug)]
 pub(crate) enum ClusterNow {
-    /// It is Ready, and this is what it is.
+    /// It is Ready.
     Ready(Box<SavedCluster>),
-    /// It is not, or nothing could be seen; the text says what.
+    /// It was not seen Ready, for this reason.
     NotSeenReady(String),
 }
 
@@ -36,8 +36,10 @@ impl ClusterNow {
     }
 }
 
-/// Looks once, for as long as `patience` at each of guest, API and node. What was written down when a start had waited is
-/// taken for what the cluster is; where nobody has waited, they are asked, and what they say is written down.
+/// Looks once whether the cluster is Ready.
+///
+/// Where a start has waited for it, the file that it wrote is the answer. Otherwise guest, API and node are asked, each for
+/// `patience` at most, and the file is written.
 ///
 /// # Errors
 /// Interrupted, and errors of writing.
@@ -65,8 +67,8 @@ fn ask(context: &Context<'_>, running: &Running, limit: Duration) -> Result<Clus
     let Some(bytes) = agent.read_file(&manifest.kubeconfig, LONGEST_KUBECONFIG, limit)? else {
         return Ok(ClusterNow::NotSeenReady(format!("{} is not written yet", manifest.kubeconfig)));
     };
-    // The API's proof needs a guest whose clock is right.
-    readiness::set_clock_by(&mut agent, context.events);
+    // Proving the API needs a guest whose clock is right.
+    guest::set_clock_by(&mut agent, context.events);
     let admin = Credentials::parse(&manifest.kubeconfig, &String::from_utf8_lossy(&bytes))?;
     if let Look::NotYet(why) = ApiProbe::new(ports.api_address(), &admin)?.look(limit)? {
         return Ok(ClusterNow::NotSeenReady(why));

@@ -1,4 +1,4 @@
-//! What makes a wait for the cluster pointless although QEMU and the guest run: its service dies again and again, or the
+//! Ends a wait for the cluster that is pointless although QEMU and the guest run: its service fails again and again, or the
 //! guest's disk is full. The guest agent is asked now and then, which costs an emulated guest little.
 
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use qemu::agent::{GuestCommand, GuestScript};
 
 /// The pause between two looks, and before the first.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How long the guest may take to answer one of them.
+/// How long the guest may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
-/// So many restarts under one wait are no slow beginning any more.
+/// After this many restarts during one wait, the cluster is not just slow to begin.
 const MOST_RESTARTS: u32 = 5;
-/// Less free space than this, in KiB, and nothing can be written any more.
+/// With less free space than this, in KiB, nothing can be written.
 const LEAST_SPACE: u64 = 16 * 1024;
 /// The state of the service `$1`, and the room on the disk.
 const STATE: GuestScript =
@@ -23,10 +23,10 @@ const STATE: GuestScript =
 /// The lines of its journal that an error shows.
 const JOURNAL: GuestScript = GuestScript::new("journalctl --no-pager -o cat -n 20 \"--unit=$1\"");
 /// The exit status of a cluster that found its database damaged and left it as it is (EX_DATAERR of sysexits.h;
-/// `guest/kubernetes/internal/server/database.go`). K3s ends with 1 and is told by its restarts.
+/// `guest/kubernetes/internal/server/database.go`). K3s exits with 1, and its restarts are counted.
 const DAMAGED_DATABASE: i32 = 65;
 
-/// The cluster's service and the disk of a guest.
+/// Watches the cluster's service and the disk of a guest.
 pub(crate) struct GuestHealth {
     directory: PathBuf,
     service: String,
@@ -34,7 +34,7 @@ pub(crate) struct GuestHealth {
     first_restarts: Option<u32>,
 }
 
-/// What the guest said.
+/// What the guest answered.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Answer {
     state: String,
@@ -49,10 +49,10 @@ impl GuestHealth {
         GuestHealth { directory, service: service.to_owned(), looked: Instant::now(), first_restarts: None }
     }
 
-    /// Looks, if it is time for it, through a connection of its own; nobody else may have one then.
+    /// Looks, if it is time for it, through a connection of its own. No other connection to the agent may be open then.
     ///
     /// # Errors
-    /// A Guest error that says what is the matter. A guest that does not answer is none.
+    /// A Guest error that says what is wrong. A guest that does not answer is not an error.
     pub(crate) fn check(&mut self) -> Result<()> {
         if self.looked.elapsed() < INTERVAL {
             return Ok(());
@@ -63,7 +63,7 @@ impl GuestHealth {
         }
     }
 
-    /// The same through a connection that is there.
+    /// The same through a connection that is open.
     ///
     /// # Errors
     /// As [`GuestHealth::check`].
@@ -144,16 +144,16 @@ mod tests {
     const HEALTHY: &str = "ActiveState=active\nNRestarts=2\n\
         Filesystem     1024-blocks   Used Available Capacity Mounted on\n/dev/vda  20466256 912344  18489168       5% /\n";
 
-    fn told(text: &str, before: u32) -> Option<String> {
+    fn wrong(text: &str, before: u32) -> Option<String> {
         what_is_wrong(&read(text), before, "kubernetes.service").map(|error| error.to_string())
     }
 
     #[test]
     fn a_healthy_guest_is_left_alone() {
-        assert_eq!(told(HEALTHY, 2), None);
-        assert_eq!(told(&HEALTHY.replace("NRestarts=2", "NRestarts=6"), 2), None);
-        assert_eq!(told("", 0), None);
-        assert_eq!(told(&HEALTHY.replace("=active", "=activating"), 0), None);
+        assert_eq!(wrong(HEALTHY, 2), None);
+        assert_eq!(wrong(&HEALTHY.replace("NRestarts=2", "NRestarts=6"), 2), None);
+        assert_eq!(wrong("", 0), None);
+        assert_eq!(wrong(&HEALTHY.replace("=active", "=activating"), 0), None);
     }
 
     #[test]
@@ -167,21 +167,21 @@ mod tests {
         k3s-vm snapshot list    # `k3s-vm snapshot restore NAME` goes back to one from before
         k3s-vm reset    # a new, empty cluster; data on the old disk are lost
         ");
-        // An exit that is followed by another start is none of a unit that was given up.
-        assert_eq!(told(&HEALTHY.replace("=active", "=activating\nExecMainStatus=65"), 2), None);
+        // systemd restarts it: it has not been given up.
+        assert_eq!(wrong(&HEALTHY.replace("=active", "=activating\nExecMainStatus=65"), 2), None);
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
-        let told: Vec<String> = [
-            told(&HEALTHY.replace("18489168", "0"), 2),
-            told(&HEALTHY.replace("NRestarts=2", "NRestarts=7"), 2),
-            told(&HEALTHY.replace("=active", "=failed"), 2),
+    fn a_full_disk_and_a_failing_service_are_reported() {
+        let wrong: Vec<String> = [
+            wrong(&HEALTHY.replace("18489168", "0"), 2),
+            wrong(&HEALTHY.replace("NRestarts=2", "NRestarts=7"), 2),
+            wrong(&HEALTHY.replace("=active", "=failed"), 2),
         ]
         .into_iter()
         .flatten()
         .collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
+        insta::assert_snapshot!(wrong.join("\n"), @r"
         the guest's disk is full: the cluster cannot write, so it does not become ready
         kubernetes.service, which is the cluster, does not stay up in the guest: it has ended and was restarted 5 times during this wait
         kubernetes.service, which is the cluster, does not stay up in the guest: it failed, and systemd has given it up

@@ -1,5 +1,5 @@
-//! Whether the Services of a cluster answer: asked from inside the guest by its agent, since no ClusterIP can be reached
-//! from the host. An API that is ready says nothing of them.
+//! Whether the Services that a cluster needs answer. The guest agent asks them, since no ClusterIP can be reached from the
+//! host. A ready API says nothing of them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,31 +16,31 @@ use serde::{Serialize, Serializer};
 
 use crate::context::Context;
 
-/// How long a start waits for those of a cluster that has booted, or runs: DNS is a Deployment of its own, which comes up
-/// last,
+/// How long a start waits for the Services of a cluster that has booted, or runs: DNS is a Deployment of its own, which
+/// comes up last.
 pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(120);
-/// and for those that were there before.
+/// How long a start waits for the Services of a cluster that was restored or resumed.
 pub(crate) const AS_BEFORE: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_secs(2);
-/// So many looks in a row that told nothing are enough: the agent may have been busy, but not for so long.
+/// After this many looks in a row without an answer the wait ends: the agent may be busy, but not for so long.
 const MOST_UNKNOWN: u32 = 3;
 /// How long the agent may take to answer.
 const AGENT_LIMIT: Duration = Duration::from_secs(2);
-/// How long the guest may take to ask; its own limit is shorter.
+/// How long the questions in the guest may take; their own limit is shorter.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
-/// How long the API may take to tell where they are.
+/// How long the API may take to list the Services.
 const API_LIMIT: Duration = Duration::from_secs(5);
 
-/// What became of asking.
+/// Whether the Services answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServicesState {
     /// All answer.
     Answer,
-    /// These do not.
+    /// These do not answer.
     Silent(Vec<String>),
-    /// These do not, and have no ready pod that could.
+    /// These do not answer, and have no ready pod that could.
     NotUp(Vec<String>),
-    /// Nobody knows, for this reason.
+    /// It is not known, for this reason.
     Unknown(String),
 }
 
@@ -68,12 +68,12 @@ impl Serialize for ServicesState {
     }
 }
 
-/// One look: those whose addresses are `known` are asked. Before any is called silent, `tell` says where they are now, and
-/// they are asked there. What is found out is in `known` afterwards.
+/// Looks once: asks the Services in `known`. Before any counts as silent, `list` gets the present addresses from the API,
+/// which are then asked and put into `known`.
 pub(crate) fn look(
     directory: &Path,
     known: &mut Vec<StandingService>,
-    tell: &dyn Fn() -> Result<Vec<ToldService>>,
+    list: &dyn Fn() -> Result<Vec<ToldService>>,
 ) -> ServicesState {
     let before = if known.is_empty() { None } else { Some(ask(directory, known)) };
     match before {
@@ -81,7 +81,7 @@ pub(crate) fn look(
         Some(Err(why)) => return ServicesState::Unknown(why),
         _ => {}
     }
-    let told = match tell() {
+    let told = match list() {
         Ok(told) if told.is_empty() => return ServicesState::Unknown("the cluster has none".to_owned()),
         Ok(told) => told,
         Err(error) => return ServicesState::Unknown(error.to_string()),
@@ -100,7 +100,7 @@ pub(crate) fn look(
     }
 }
 
-/// What it means that these are silent.
+/// The state in which these are silent.
 fn state_of(silent: &[StandingService], told: &[ToldService]) -> ServicesState {
     let is_up = |service: &StandingService| told.iter().any(|told| told.service == *service && told.has_ready_endpoint);
     let shown = silent.iter().map(ToString::to_string).collect();
@@ -111,29 +111,29 @@ fn state_of(silent: &[StandingService], told: &[ToldService]) -> ServicesState {
     }
 }
 
-/// Asks while something else is done.
+/// Asks the Services while other work is done.
 pub(crate) struct Asking<'a> {
     /// The directory with the agent's socket.
     directory: PathBuf,
     client: &'a ClusterClient,
     events: &'a dyn EventSink,
-    /// What sets up their rules anew, and what makes a pristine cluster.
+    /// The command that sets up the Services' rules anew, and the one that makes a pristine cluster.
     remedies: [String; 2],
-    /// What shows the pods of DNS.
+    /// The command that shows the pods of DNS.
     pods: String,
     patience: Duration,
 }
 
 impl<'a> Asking<'a> {
-    /// Asks those of the cluster of `client`, whose unit in the guest is `unit`, for `patience` at most.
+    /// Asks the Services of the cluster of `client` for `patience` at most. `unit` is the cluster's systemd unit in the guest.
     pub(crate) fn new(context: &'a Context<'_>, client: &'a ClusterClient, unit: &str, patience: Duration) -> Self {
         let remedies = [format!("{} -- systemctl restart {unit}", context.command("ssh")), context.command("reset")];
         let pods = format!("{} -n kube-system get pods", context.command("kubectl"));
         Asking { directory: context.paths().vm_dir(), client, events: context.events, remedies, pods, patience }
     }
 
-    /// Looks until all answer, while `work` is done; what does not answer is told when it is known, since `work` may wait for
-    /// it in vain. Beside the result of `work`, what was seen last, and the addresses.
+    /// Looks until all answer, while `work` is done. What does not answer is reported as soon as it is known, since `work` may
+    /// wait for it in vain. Returns the result of `work`, the addresses, and the last state.
     ///
     /// # Errors
     /// Those of `work`; Interrupted.
@@ -146,11 +146,11 @@ impl<'a> Asking<'a> {
         let (result, state) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| -> Result<(ServicesState, bool)> {
                 let state = self.wait(&mut known, &failed)?;
-                let is_told = !failed.load(Ordering::Relaxed);
-                if is_told {
-                    self.tell(&state);
+                let is_reported = !failed.load(Ordering::Relaxed);
+                if is_reported {
+                    self.report(&state);
                 }
-                Ok((state, is_told))
+                Ok((state, is_reported))
             });
             let result = work();
             failed.store(result.is_err(), Ordering::Relaxed);
@@ -160,12 +160,12 @@ impl<'a> Asking<'a> {
         if let (Err(error), Ok((state, false))) = (&result, &state)
             && may_be_the_cause(state, error.class())
         {
-            self.tell(state);
+            self.report(state);
         }
         let (result, (mut state, _)) = (result?, state?);
-        // The work may have taken long.
+        // The work may have taken a long time.
         if state.is_silent() {
-            state = look(&self.directory, &mut known, &|| told_by(self.client));
+            state = look(&self.directory, &mut known, &|| list(self.client));
             if state == ServicesState::Answer {
                 self.events.note("the Services of the cluster answer now".to_owned());
             }
@@ -173,7 +173,7 @@ impl<'a> Asking<'a> {
         Ok((result, known, state))
     }
 
-    /// Looks until all answer or nobody can tell, or `failed`; what was seen last.
+    /// Looks until all answer, the state stays unknown, or `failed`. Returns the last state.
     fn wait(&self, known: &mut Vec<StandingService>, failed: &AtomicBool) -> Result<ServicesState> {
         let wait = Wait { what: "the cluster's Services", deadline: self.patience, interval: INTERVAL };
         let mut last = ServicesState::Unknown("nobody has asked yet".to_owned());
@@ -182,7 +182,7 @@ impl<'a> Asking<'a> {
             if failed.load(Ordering::Relaxed) {
                 return Ok(Look::Ready(()));
             }
-            last = look(&self.directory, known, &|| told_by(self.client));
+            last = look(&self.directory, known, &|| list(self.client));
             unknown = if matches!(last, ServicesState::Unknown(_)) { unknown + 1 } else { 0 };
             let is_over = last == ServicesState::Answer || unknown == MOST_UNKNOWN;
             Ok(if is_over { Look::Ready(()) } else { Look::NotYet(last.to_string()) })
@@ -193,7 +193,7 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn tell(&self, state: &ServicesState) {
+    fn report(&self, state: &ServicesState) {
         let [again, pristine] = &self.remedies;
         match state {
             ServicesState::Answer => {}
@@ -221,18 +221,18 @@ fn may_be_the_cause(state: &ServicesState, failure: ErrorClass) -> bool {
     failure == ErrorClass::Timeout && state.is_silent()
 }
 
-/// Where they are, by a client.
+/// Lists the Services that the cluster needs, with their addresses.
 ///
 /// # Errors
 /// Cluster and Timeout errors.
-pub(crate) fn told_by(client: &ClusterClient) -> Result<Vec<ToldService>> {
+pub(crate) fn list(client: &ClusterClient) -> Result<Vec<ToldService>> {
     client.standing_services(API_LIMIT)
 }
 
-/// Which of `services` do not answer.
+/// Asks in the guest which of `services` do not answer.
 ///
 /// # Errors
-/// Why nobody knows.
+/// Why that is not known, as a part of a sentence.
 fn ask(directory: &Path, services: &[StandingService]) -> Result<Vec<StandingService>, String> {
     let command = GuestCommand::new("/bin/sh", questions(services));
     let output = Agent::connect(directory, AGENT_LIMIT)
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_that_ran_out_of_time_kept_silent_about_dead_services() {
+    fn a_start_that_ran_out_of_time_did_not_report_dead_services() {
         let dead = ServicesState::Silent(vec!["DNS".to_owned()]);
         assert!(may_be_the_cause(&dead, ErrorClass::Timeout));
         assert!(!may_be_the_cause(&dead, ErrorClass::Cluster), "a refused manifest has another cause");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dns_that_was_not_up_yet_was_told_to_have_dead_rules() {
+    fn a_dns_that_was_not_up_yet_was_reported_to_have_dead_rules() {
         let told = |question, has_ready_endpoint| ToldService {
             service: StandingService { question, address: "10.43.0.1".parse().unwrap(), port: 1 },
             has_ready_endpoint,

@@ -1,4 +1,4 @@
-//! Waits that end at once when the guest dies: every look first asks for QEMU and the console.
+//! Waits that end at once when the guest dies: each look first checks QEMU and the console.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,10 +20,10 @@ const TAIL_LINES: usize = 20;
 /// The pause between two looks.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// The task under which the console's lines are told.
+/// The task of the progress events with lines of the console.
 const CONSOLE: &str = "console";
 
-/// The guest under watch.
+/// Watches a guest during waits.
 pub(crate) struct GuestWatch<'a> {
     process: &'a ProcessHandle,
     console: ConsoleReader,
@@ -36,7 +36,7 @@ pub(crate) struct GuestWatch<'a> {
 }
 
 impl<'a> GuestWatch<'a> {
-    /// Watches `process`; `console` was opened before it was started, or at the end of the log of a running one.
+    /// Watches `process`. `console` was opened before the launch, or at the end of the log of a running VM.
     pub(crate) fn new(
         process: &'a ProcessHandle,
         console: ConsoleReader,
@@ -47,21 +47,24 @@ impl<'a> GuestWatch<'a> {
         GuestWatch { process, console, log, pid_file, resets_end: false, health: None, events }
     }
 
-    /// Whether a reset by the guest ends QEMU from now on.
+    /// Sets whether a reset by the guest ends QEMU from now on.
     pub(crate) fn resets_end(&mut self, they_do: bool) {
         self.resets_end = they_do;
     }
 
-    /// From now on every wait also asks the guest for its health. Nobody else may be connected to the agent then.
+    /// From now on every wait also checks the guest's health. No other connection to the agent may be open then.
     pub(crate) fn attend(&mut self, health: GuestHealth) {
         self.health = Some(health);
     }
 
-    /// A Guest error when QEMU has ended or the console says that the guest cannot go on.
+    /// Checks that QEMU runs and that the console reports no fatal error.
+    ///
+    /// # Errors
+    /// A Guest error otherwise, with the end of the log.
     pub(crate) fn check(&mut self) -> Result<()> {
-        // A guest that spews must not fill the disk while it is waited for.
+        // A guest that prints without end must not fill the disk during the wait.
         vm_log::bound(&self.log)?;
-        // Looked at before the console, so that its last words have been read when it is found dead.
+        // Before the console is read, so that its last lines have been read when QEMU is found dead.
         let is_alive = self.process.is_alive();
         let news = self.console.news()?;
         if let Some(line) = news.progress {
@@ -69,7 +72,7 @@ impl<'a> GuestWatch<'a> {
         }
         for sign in news.signs {
             if sign.is_final() {
-                return Err(Error::new(ErrorClass::Guest, "the guest cannot go on")
+                return Err(Error::new(ErrorClass::Guest, "the guest cannot continue")
                     .because(sign.line())
                     .next("k3s-vm logs    # the whole console")
                     .next("k3s-vm reset   # a new disk")
@@ -93,7 +96,10 @@ impl<'a> GuestWatch<'a> {
             .with_log(self.tail()))
     }
 
-    /// Waits until `look` is ready, the deadline passes or the guest dies. `look` gets the time that it may take.
+    /// Waits until `look` is ready. `look` gets the time that is left.
+    ///
+    /// # Errors
+    /// Timeout when the deadline passes, with the end of the log; a Guest error when the guest dies; those of `look`.
     pub(crate) fn wait<T>(
         &mut self,
         what: &str,
@@ -122,7 +128,7 @@ impl<'a> GuestWatch<'a> {
         }
         result.map_err(|error| match error.class() {
             ErrorClass::Timeout if error.log().is_none() => error
-                .next("k3s-vm start --timeout 30m    # on a slow host; it goes on where it is")
+                .next("k3s-vm start --timeout 30m    # on a slow host; it continues from here")
                 .next("k3s-vm logs                   # the whole console")
                 .with_log(self.tail()),
             _ => error,

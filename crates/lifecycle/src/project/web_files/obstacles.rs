@@ -1,4 +1,4 @@
-//! What stands in the way of the web integration: told before anything is built, and nothing is changed.
+//! Checks, before anything is built, that the web application's files can be written. They change nothing.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,17 +13,16 @@ use model::instance::InstanceName;
 use model::paths::WebPaths;
 use model::{Error, ErrorClass, Result};
 
-use super::{leads_to_kubeconfig, set};
+use super::variables;
 use crate::project::dot_env;
 
-/// What the link leads to, in messages.
+/// The target of the link, in messages.
 const KUBECONFIG: &str = ".kube/config";
 
 /// What is in the way, and the command that clears it.
 type Obstacle = (String, String);
 
-/// Whether [`super::Web::write`] would find something in its way, so that nobody waits for a cluster to be told. Changes
-/// nothing.
+/// Checks that [`super::Web::write`] would succeed, so that nobody waits for a cluster to learn that it does not.
 ///
 /// # Errors
 /// A State error that names each file that has to be moved or made writable; a Config error where `.env` is no text, or
@@ -37,10 +36,10 @@ pub(crate) fn check(web: &WebPaths, name: &InstanceName) -> Result<()> {
         }
     };
     if let Some(text) = text.transpose()? {
-        set(&mut Document::parse(&text), &dot_env, "e30=")?;
+        variables::set(&mut Document::parse(&text), &dot_env, "e30=")?;
     }
     let found: Vec<Obstacle> =
-        [directory(web), kubeconfig(web, name), link(web), variables(&dot_env)].into_iter().flatten().collect();
+        [directory(web), kubeconfig(web, name), link(web), dot_env_file(&dot_env)].into_iter().flatten().collect();
     if found.is_empty() {
         return Ok(());
     }
@@ -48,7 +47,7 @@ pub(crate) fn check(web: &WebPaths, name: &InstanceName) -> Result<()> {
     Err(found.into_iter().fold(error, |error, (why, next)| error.because(why).next(next)))
 }
 
-/// Whether the kubeconfig that is there, if any, is the tool's own, so that nobody talks to another cluster by its commands.
+/// Checks that the kubeconfig, if it exists, is the tool's own, so that no command reaches another cluster.
 ///
 /// # Errors
 /// A State error that names the file.
@@ -83,7 +82,7 @@ fn kubeconfig(web: &WebPaths, name: &InstanceName) -> Option<Obstacle> {
 /// The kubeconfig at `path` with its text, where there is one and it is the tool's own.
 ///
 /// # Errors
-/// Why it is not.
+/// Why it is not the tool's own, as a part of a sentence.
 pub(super) fn own_kubeconfig(path: &Path, name: &InstanceName) -> Result<Option<(OwnKubeconfig, String)>, String> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -111,7 +110,7 @@ fn link(web: &WebPaths) -> Option<Obstacle> {
     Some((format!("{what}; it has to be a link to {KUBECONFIG}"), move_away(&link)))
 }
 
-fn variables(dot_env: &Path) -> Option<Obstacle> {
+fn dot_env_file(dot_env: &Path) -> Option<Obstacle> {
     let metadata = fs::metadata(dot_env).ok()?;
     if !metadata.is_file() {
         return Some((format!("{} is no file", dot_env.display()), move_away(dot_env)));
@@ -119,12 +118,17 @@ fn variables(dot_env: &Path) -> Option<Obstacle> {
     let set = "KUBECONFIG and KUBECONFIG_PRIMARY have to be set in it";
     let quoted = quote(dot_env.as_os_str());
     if metadata.permissions().mode() & 0o222 == 0 {
-        // It could be replaced all the same, but whoever took the permission away meant something by it.
+        // The file could be replaced nevertheless, but somebody took the permission away on purpose.
         return Some((format!("{} is read-only; {set}", dot_env.display()), format!("chmod u+w {quoted}")));
     }
     let error = OpenOptions::new().write(true).open(dot_env).err()?;
     let why = format!("{} cannot be written ({}); {set}", dot_env.display(), io_error::text(&error));
     Some((why, format!("ls -l {quoted}; findmnt -T {quoted}    # whose it is, and on which mount")))
+}
+
+/// Whether `link` is a link that leads to the kubeconfig, however its target is written.
+pub(super) fn leads_to_kubeconfig(web: &WebPaths, link: &Path) -> bool {
+    fs::read_link(link).is_ok_and(|target| web.dir().join(target).components().eq(web.kubeconfig().components()))
 }
 
 fn is_a_link(path: &Path) -> String {
@@ -135,7 +139,7 @@ fn target(link: &Path) -> String {
     fs::read_link(link).map(|target| target.display().to_string()).unwrap_or_default()
 }
 
-/// The command that makes room, and loses nothing.
+/// The command that moves the file away, and loses nothing.
 pub(super) fn move_away(path: &Path) -> String {
     let quoted = quote(path.as_os_str());
     format!("mv {quoted} {quoted}.old")

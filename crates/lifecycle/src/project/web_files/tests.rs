@@ -1,6 +1,7 @@
 //! What is written into a web directory, whatever its files look like before, and what is refused.
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use testkit::recording::RecordingSink;
 
 use super::*;
 
-/// One that somebody made for a cluster of theirs.
+/// A kubeconfig of the user for another cluster.
 const FOREIGN: &str = "\
 apiVersion: v1
 kind: Config
@@ -108,7 +109,7 @@ fn only_the_two_variables_change_however_the_file_is_written() {
 }
 
 #[test]
-fn a_mode_and_a_link_are_kept() {
+fn a_mode_and_a_link_stay() {
     let web = Place::new();
     let elsewhere = web.path("shared.env");
     fs::write(&elsewhere, "A=1\n").unwrap();
@@ -143,7 +144,7 @@ fn a_missing_dot_env_begins_as_its_example() {
 }
 
 #[test]
-fn a_link_of_the_users_own_is_kept() {
+fn a_link_of_the_users_own_stays() {
     let web = Place::new();
     symlink("/etc/other.yaml", web.path("kubeconfig.yaml")).unwrap();
     insta::assert_snapshot!(web.refusal(), @r"
@@ -153,7 +154,7 @@ fn a_link_of_the_users_own_is_kept() {
     web.write().unwrap_err();
     assert_eq!(fs::read_link(web.path("kubeconfig.yaml")).unwrap(), PathBuf::from("/etc/other.yaml"));
 
-    // In other words the same.
+    // Another target that leads to the same file.
     fs::remove_file(web.path("kubeconfig.yaml")).unwrap();
     symlink(web.path(".kube/config"), web.path("kubeconfig.yaml")).unwrap();
     web.check().unwrap();
@@ -162,7 +163,7 @@ fn a_link_of_the_users_own_is_kept() {
 }
 
 #[test]
-fn a_file_of_the_users_own_in_the_place_of_the_link_is_kept() {
+fn a_file_of_the_users_own_in_the_place_of_the_link_stays() {
     let web = Place::new();
     fs::write(web.path("kubeconfig.yaml"), "mine").unwrap();
     insta::assert_snapshot!(web.refusal(), @r"
@@ -174,7 +175,7 @@ fn a_file_of_the_users_own_in_the_place_of_the_link_is_kept() {
 }
 
 #[test]
-fn a_kubeconfig_of_the_users_own_was_overwritten_and_is_kept() {
+fn a_kubeconfig_of_the_users_own_was_overwritten_and_stays() {
     let web = Place::new();
     fs::create_dir(web.path(".kube")).unwrap();
     let merged =
@@ -196,7 +197,7 @@ fn a_kubeconfig_of_the_users_own_was_overwritten_and_is_kept() {
 }
 
 #[test]
-fn our_own_kubeconfig_is_written_anew_and_keeps_the_namespace_that_the_user_set() {
+fn our_own_kubeconfig_is_rewritten_and_keeps_the_namespace_that_the_user_set() {
     let web = Place::new();
     fs::create_dir(web.path(".kube")).unwrap();
     let older = OURS.replace("Q0E=", "T0xE").replace("users:", "preferences: {}\nusers:");
@@ -272,17 +273,17 @@ fn a_dot_env_of_utf16_got_lines_of_ascii_and_is_refused() {
 }
 
 #[test]
-fn a_value_of_the_users_own_is_told_and_kept() {
+fn a_value_of_the_users_own_is_reported_and_saved() {
     let web = Place::new();
     let before = "KUBECONFIG=/home/me/prod\nKUBECONFIG_PRIMARY=bWluZQ==\n";
     fs::write(web.path(".env"), before).unwrap();
     web.write().unwrap();
-    let kept = web.scratch().join("web.env.former");
-    assert_eq!(fs::read_to_string(&kept).unwrap(), before);
-    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    let former = web.scratch().join("web.env.former");
+    assert_eq!(fs::read_to_string(&former).unwrap(), before);
+    assert_eq!(fs::metadata(&former).unwrap().permissions().mode() & 0o777, 0o600);
     insta::assert_snapshot!(web.shown(web.events.warnings().join("\n")), @"WEB/.env had another value of KUBECONFIG and KUBECONFIG_PRIMARY, which k3s-vm sets: the file as it was is in TEMP/vm/web.env.former");
     web.write().unwrap();
-    assert_eq!(fs::read_to_string(&kept).unwrap(), before, "our own values are no news");
+    assert_eq!(fs::read_to_string(&former).unwrap(), before, "our own values are not saved");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Takes frozen disks away that nothing is made of any more: mark and sweep.
+//! Removes backing files that no disk needs any more: mark and sweep.
 //!
-//! Chains begin at the disks of the instances and of saved VMs, also of those that are being made. Whoever freezes a disk
-//! or makes an overlay holds the pool's lock, so that there is nothing in between.
+//! The roots are the disks of instances and of saved VMs, also of those that are being made. Whoever makes a backing file
+//! or an overlay holds the lock, so that no root is missed.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -12,20 +12,21 @@ use model::instance::InstanceName;
 use model::paths::{InstancePaths, SavedStatePaths};
 use model::{Error, EventSink, Result};
 
-use super::{File, Frozen, LockedPool, Pool, entries};
+use super::directory::{BackingFile, BackingFiles, File, LockedBackingFiles};
+use crate::directory::entries;
 
 /// What was removed, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Collected {
-    /// Frozen disks.
+    /// How many backing files.
     pub disks: usize,
-    /// Bytes on the disk that are free again: those of files that had no other name.
+    /// Bytes on the host's disk that are free again: those of files that had no other name.
     pub bytes: u64,
 }
 
-impl LockedPool {
-    /// Removes the frozen disks through which no chain leads. Where a disk cannot be read nothing is removed: what it is
-    /// made of is not known.
+impl LockedBackingFiles {
+    /// Removes the backing files that are in no chain. Where a disk cannot be read nothing is removed, since its chain is
+    /// not known.
     ///
     /// # Errors
     /// An error that names the path.
@@ -39,10 +40,10 @@ impl LockedPool {
         Ok(collected)
     }
 
-    /// What [`LockedPool::collect`] would remove if the saved VMs in the directories `without` were removed before.
+    /// What [`LockedBackingFiles::collect`] would remove after the saved VMs in the directories `without` were removed.
     ///
     /// # Errors
-    /// As [`LockedPool::collect`].
+    /// As [`LockedBackingFiles::collect`].
     pub fn would_collect(&self, without: &[PathBuf], events: &dyn EventSink) -> Result<Collected> {
         let linked: Vec<_> =
             without.iter().filter_map(|directory| SavedStatePaths::new(directory).disk().metadata().ok()).collect();
@@ -55,26 +56,26 @@ impl LockedPool {
         Ok(collected)
     }
 
-    /// The frozen disks that [`LockedPool::collect`] would remove.
+    /// The backing files that [`LockedBackingFiles::collect`] would remove.
     ///
     /// # Errors
-    /// As [`LockedPool::collect`].
-    fn unused(&self, without: &[PathBuf], events: &dyn EventSink) -> Result<Vec<Frozen>> {
-        let disks = self.pool.disks()?;
+    /// As [`LockedBackingFiles::collect`].
+    fn unused(&self, without: &[PathBuf], events: &dyn EventSink) -> Result<Vec<BackingFile>> {
+        let disks = self.backing_files.list()?;
         if disks.is_empty() {
             return Ok(disks);
         }
-        match self.pool.used(without) {
+        match self.backing_files.used(without) {
             Ok(used) => Ok(disks.into_iter().filter(|disk| !used.contains(disk)).collect()),
             Err(error) => {
-                events.warning(format!("no frozen disk was removed: {error}"));
+                events.warning(format!("no backing file was removed: {error}"));
                 Ok(Vec::new())
             }
         }
     }
 }
 
-/// The frozen disks that are needed.
+/// The backing files that are needed.
 #[derive(Debug, Default)]
 struct Used {
     names: HashSet<PathBuf>,
@@ -82,19 +83,19 @@ struct Used {
 }
 
 impl Used {
-    fn contains(&self, disk: &Frozen) -> bool {
+    fn contains(&self, disk: &BackingFile) -> bool {
         self.names.contains(&disk.path) || self.files.contains(&id(disk.file))
     }
 }
 
-impl Pool {
+impl BackingFiles {
     fn used(&self, without: &[PathBuf]) -> Result<Used> {
         let mut used = Used::default();
         for saved in self.saved_disks()? {
             if saved.parent().is_some_and(|directory| without.iter().any(|one| one == directory)) {
                 continue;
             }
-            // By its name in the pool the next overlay will find it.
+            // The next restore makes an overlay on it, by its name among the backing files.
             if let Ok(metadata) = saved.symlink_metadata() {
                 used.files.insert((metadata.dev(), metadata.ino()));
             }
@@ -106,7 +107,7 @@ impl Pool {
                 self.mark(&disk, &mut used)?;
             }
             for other in entries(&instance.vm_dir())? {
-                // A disk in the making; half a one leads nowhere, and its maker is dead: we hold the lock.
+                // A disk that is being made. An incomplete one has no chain, and its maker is dead, since we hold the lock.
                 let name = other.file_name().unwrap_or_default().to_string_lossy();
                 if name.contains(".qcow2") && other != disk {
                     let _: Result<(), Error> = self.mark(&other, &mut used);
@@ -122,19 +123,19 @@ impl Pool {
         Ok(())
     }
 
-    /// The disks of guest images to which the disks of the project lead.
+    /// The disks of guest images under the disks of the project.
     ///
     /// # Errors
-    /// As [`Pool::chain`]: where one cannot be read, what it is made of is not known.
+    /// As [`BackingFiles::chain`]: where a disk cannot be read, its image is not known.
     pub fn images(&self) -> Result<HashSet<PathBuf>> {
         let mut disks = self.saved_disks()?;
-        disks.extend(self.disks()?.into_iter().map(|disk| disk.path));
+        disks.extend(self.list()?.into_iter().map(|disk| disk.path));
         disks.extend(self.instances()?.iter().map(InstancePaths::disk).filter(|disk| disk.exists()));
         disks.iter().filter_map(|disk| self.chain(disk).map(|chain| chain.image).transpose()).collect()
     }
 
     /// The disks of templates and snapshots, also of those that are being made.
-    pub(super) fn saved_disks(&self) -> Result<Vec<PathBuf>> {
+    fn saved_disks(&self) -> Result<Vec<PathBuf>> {
         let mut disks = Vec::new();
         for directory in [self.project.templates(), self.project.snapshots()] {
             let saved = entries(&directory)?.into_iter().map(|directory| SavedStatePaths::new(directory).disk());

@@ -9,17 +9,18 @@ use host::io_error::at_path;
 use model::paths::ProjectPaths;
 use model::{Error, ErrorClass, Result};
 
-use super::{File, entries};
+use super::directory::File;
 use crate::context::Context;
+use crate::directory::entries;
 
-/// Left free on the filesystem, in bytes: the VMs write meanwhile, and a full disk stops them.
+/// Bytes to leave free on the filesystem: the VMs write meanwhile, and a full disk stops them.
 const RESERVE: u64 = 256 << 20;
 
-/// Whether `bytes` more can be saved into the directory `target`; `what` names them ("the snapshot `before`"). Asked before
-/// anything is written. What is there now counts until it is replaced on the filesystem, but not for what is allowed.
+/// Whether `bytes` more can be saved into the directory `target`; `what` names them ("the snapshot `before`"). Called before
+/// anything is written. What is in `target` now still takes space on the filesystem, but does not count for the limit.
 ///
 /// # Errors
-/// Host when the filesystem has no room; State when it is more than `limits.saved` allows; an error that names the path.
+/// Host when the filesystem has no room; State when `limits.saved` would be exceeded; an error that names the path.
 pub fn check_room(context: &Context<'_>, what: &str, bytes: u64, target: &Path) -> Result<()> {
     let paths = &context.project.paths;
     let free = files::free_space(&paths.state_dir())?;
@@ -33,8 +34,8 @@ pub fn check_room(context: &Context<'_>, what: &str, bytes: u64, target: &Path) 
     Ok(())
 }
 
-/// Bytes that templates, snapshots and their disks take, without the directory `replaced`; a file with several names counts
-/// once.
+/// Bytes that templates, snapshots and backing files take, without the directory `replaced`. A file with several names
+/// counts once.
 ///
 /// # Errors
 /// An error that names the path.

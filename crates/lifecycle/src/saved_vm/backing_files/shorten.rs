@@ -1,6 +1,7 @@
-//! Keeps chains short: each layer costs the guest a look at every cluster that it has not written, and QEMU a file.
+//! Keeps chains short: for each layer QEMU opens a file, and a read of data that the guest has not written looks through
+//! all of them.
 //!
-//! What snapshots are made of stays with them; only the instance's own disk takes over what lies under it.
+//! The backing files stay as they are, for the snapshots; their data are copied into the instance's own disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,24 +9,24 @@ use std::time::Duration;
 use model::{EventSink, Result};
 use qemu::{Qmp, qemu_img};
 
-use super::Pool;
+use super::directory::BackingFiles;
 
-/// How many disks may lie above that of the guest image.
+/// How many disks may be in a chain above the guest image's.
 const MOST_LAYERS: usize = 6;
 
-/// Merges the layers of the disk of a running VM if they are too many, within `deadline`; the guest goes on. Returns
-/// whether it was so.
+/// Merges the layers of the disk of a running VM if they are too many, within `deadline`. The guest runs on. Returns
+/// whether they were too many.
 ///
 /// # Errors
-/// As [`Pool::chain`] and [`qemu::disk::shorten`]; the chain is the old one then.
+/// As [`BackingFiles::chain`] and [`qemu::disk::shorten`]; then the chain is unchanged.
 pub fn shorten_running(
-    pool: &Pool,
+    backing_files: &BackingFiles,
     qmp: &mut Qmp,
     disk: &Path,
     deadline: Duration,
     events: &dyn EventSink,
 ) -> Result<bool> {
-    let chain = pool.chain(disk)?;
+    let chain = backing_files.chain(disk)?;
     match chain.image {
         Some(image) if chain.layers.len() > MOST_LAYERS => {
             qemu::disk::shorten(qmp, disk, &image, deadline, events).map(|()| true)
@@ -34,12 +35,12 @@ pub fn shorten_running(
     }
 }
 
-/// The same for a disk that no QEMU holds.
+/// The same for a disk that no QEMU has open.
 ///
 /// # Errors
-/// As [`Pool::chain`] and [`qemu_img::rebase`]; the chain is the old one then.
-pub fn shorten_stopped(pool: &Pool, disk: &Path, deadline: Duration) -> Result<bool> {
-    let chain = pool.chain(disk)?;
+/// As [`BackingFiles::chain`] and [`qemu_img::rebase`]; then the chain is unchanged.
+pub fn shorten_stopped(backing_files: &BackingFiles, disk: &Path, deadline: Duration) -> Result<bool> {
+    let chain = backing_files.chain(disk)?;
     match chain.image {
         Some(image) if chain.layers.len() > MOST_LAYERS => qemu_img::rebase(disk, &image, deadline).map(|()| true),
         _ => Ok(false),

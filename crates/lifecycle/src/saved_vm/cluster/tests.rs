@@ -1,4 +1,4 @@
-//! What an earlier version kept of a guest's kubeconfig.
+//! A saved cluster of an earlier version, with the guest's kubeconfig.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const CERTIFICATE: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkVENDQVJ1Z
 const KEY: &str = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JR0hBZ0VBTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5QXdFSEJHMHdhd0lCQVFRZzgyMnE5RU1KTUJ0Zy9KRXoKN3htTDBEM2ZiVm1ldk84OVBFR2diK2ZpNk9taFJBTkNBQVNBMWtzTmtPYzk4UXFicHVaT2s0b3NuSGZZQVdHMQp5Z3FRWUtxcFhnRXphN1FQN2hBK2YvZ095blZQYUp1aUZlMXMxOXZHVUlUUldoancvY2hZSER1agotLS0tLUVORCBQUklWQVRFIEtFWS0tLS0tCg==";
 
 #[test]
-fn the_kubeconfig_kept_in_a_saved_cluster_had_what_the_guest_had_written() {
+fn the_kubeconfig_in_a_saved_cluster_had_what_the_guest_had_written() {
     let hostile = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
          clusters: [{{name: a, cluster: {{server: 'https://evil', proxy-url: 'http://evil', certificate-authority-data: {CERTIFICATE}}}}}]\n\
@@ -28,7 +28,7 @@ fn the_kubeconfig_kept_in_a_saved_cluster_had_what_the_guest_had_written() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(!text.contains("evil") && !text.contains("exec"), "{text}");
     assert_eq!(SavedCluster::read(&file).unwrap(), saved);
-    // What has no credentials is no saved cluster: a boot follows, and no failure.
+    // Without credentials there is no saved cluster: the start boots, and does not fail.
     std::fs::write(&file, json("users: [{user: {exec: {command: evil}}}]")).unwrap();
     assert_eq!(SavedCluster::read(&file).unwrap_err(), "it was made by another version of k3s-vm, or is damaged");
 }

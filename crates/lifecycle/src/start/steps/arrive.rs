@@ -8,18 +8,22 @@ use host::deadline::Deadline;
 use model::guest_image::GuestImage;
 use model::{Error, ErrorClass, Result};
 use qemu::console::ConsoleReader;
-use qemu::{Qmp, read_ahead};
+use qemu::read_ahead;
 
 use crate::apply::{self, AppliedInputs, ApplyReport};
 use crate::context::Context;
 use crate::instance::launch::distribution;
 use crate::instance::observe::Running;
-use crate::instance::wait::readiness::{self, Access};
+use crate::instance::qmp;
+use crate::instance::wait::api::{self, Access};
+use crate::instance::wait::guest;
 use crate::instance::wait::services::{self, Asking, ServicesState};
+use crate::instance::wait::ssh;
 use crate::instance::wait::watch::GuestWatch;
 use crate::project::desired::Desired;
+use crate::saved_vm::SavedVm;
 use crate::saved_vm::cluster::SavedCluster;
-use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::saved_vm::template::{self, Kind};
 use crate::start::plan::{From, Step, Way};
 use crate::steps::{Outcome, Steps};
 
@@ -72,8 +76,7 @@ impl Arrival<'_> {
     /// From now on the guest may reset: it has shown that it can boot.
     fn allow_resets(&self, watch: &mut GuestWatch<'_>) {
         watch.resets_end(false);
-        let allowed =
-            Qmp::connect(&self.context.paths().vm_dir(), template::QMP_DEADLINE).and_then(|mut qmp| qmp.allow_resets());
+        let allowed = qmp::connect(&self.context.paths()).and_then(|mut qmp| qmp.allow_resets());
         if let Err(error) = allowed {
             self.context.events.warning(format!("a reboot of the guest will end the VM: {error}"));
         }
@@ -163,19 +166,19 @@ impl Arrival<'_> {
         let paths = self.context.paths();
         let manifest = &self.image.manifest;
         let admin: Credentials = steps.run(Step::BootGuest.title(), || {
-            let admin = readiness::admin_kubeconfig(watch, &paths, manifest, self.deadline)?;
+            let admin = guest::wait_for_credentials(watch, &paths, manifest, self.deadline)?;
             // Where it stood still or slept with its host, so did its clock.
             if matches!(self.way.from, From::Running | From::SuspendedRam) {
-                readiness::set_clock(&paths, self.context.events);
+                guest::set_clock(&paths, self.context.events);
             }
             Ok(Outcome::Done(admin, manifest.operating_system.clone()))
         })?;
         steps.run(Step::WaitForKubernetes.title(), || {
             let ports = self.running.state_file.ports();
-            let access = readiness::api(watch, &self.context.name, &ports, &admin, self.deadline)?;
+            let access = api::wait(watch, &self.context.name, &ports, &admin, self.deadline)?;
             let node = &manifest.node_name;
-            let version = readiness::node(watch, &access, node, self.deadline)?;
-            readiness::ssh(watch, &paths, self.deadline)?;
+            let version = api::wait_for_node(watch, &access, node, self.deadline)?;
+            ssh::wait(watch, &paths, self.deadline)?;
             apply::write_web(self.context, &access)?;
             let cluster =
                 SavedCluster::pristine(&self.image.directory, &distribution(self.image), node, &version, &admin);
@@ -231,10 +234,10 @@ pub(in crate::start) fn wake(
     std::thread::scope(|scope| {
         // Both at once: the guest's kernel has reseeded its random numbers by then, as vmgenid tells it to.
         let clock = scope.spawn(|| {
-            readiness::set_clock(&paths, events);
+            guest::set_clock(&paths, events);
             done("the guest agent has answered");
         });
-        let access = readiness::api(watch, &context.name, &running.state_file.ports(), admin, deadline);
+        let access = api::wait(watch, &context.name, &running.state_file.ports(), admin, deadline);
         done("the API has answered");
         // It tells by events what it could not do.
         let _ = clock.join();

@@ -18,15 +18,18 @@ use crate::instance::awake;
 use crate::instance::disk;
 use crate::instance::launch::{SavedRam, VmLaunch};
 use crate::instance::observe::{Observed, Running, unexpected_end};
+use crate::instance::ports;
+use crate::instance::shutdown;
 use crate::instance::state_file::Restoring;
+use crate::saved_vm::backing_files::BackingFiles;
 use crate::saved_vm::cluster::SavedCluster;
 use crate::saved_vm::suspend::{self, Suspended};
-use crate::saved_vm::template::{self, Kind, SavedVm};
+use crate::saved_vm::template::{self, Kind};
+use crate::saved_vm::{PATIENCE, SavedVm, discard};
 use crate::start::Beginning;
 use crate::start::look::{Inputs, SavedVms};
 use crate::start::plan::{From, Plan, Step, Way};
 use crate::steps::{Outcome, Steps};
-use crate::verbs::stop;
 
 /// How many times another template may take the place of the one that is to be restored.
 const MOST_REPLACED: u32 = 3;
@@ -206,11 +209,11 @@ impl Found<'_> {
             From::SuspendedRam => Escalation::with_clean(context.project.config.timeouts.stop),
             _ => Escalation::hard(),
         };
-        stop::end(&running.process, &context.paths(), &escalation, context.events)?;
+        shutdown::end(&running.process, &context.paths(), &escalation, context.events)?;
         if let (From::Template, Some(saved_vm)) = (way.from, saved_vm) {
             // Nor is it used by the next reset.
             let directory = saved_vm.saved_state.paths().dir();
-            if let Err(error) = template::discard(context, directory, template::PATIENCE) {
+            if let Err(error) = discard(directory, PATIENCE, context.events) {
                 context.events.warning(error.to_string());
             }
         }
@@ -234,7 +237,7 @@ impl Found<'_> {
     fn already(&self, running: Box<Running>) -> Result<Outcome<Begun>> {
         let context = self.context();
         let paths = context.paths();
-        if running.state_file.ports() != context.ports()? {
+        if running.state_file.ports() != ports::of(context)? {
             context.events.note(format!(
                 "changed ports take effect after `{}` and `{}`",
                 context.command("stop"),
@@ -269,7 +272,7 @@ impl Found<'_> {
             files::create_private_dir(&paths.vm_dir())?;
             disk::make(&paths, self.begin.start.image)?;
         } else {
-            disk::settle(context)?;
+            disk::prepare(context)?;
         }
         // Saved RAM does not fit it any more, whatever happens from now on. None fits a disk without a generation.
         if qcow2::header(&paths.disk())?.generation.is_some() {
@@ -342,7 +345,7 @@ impl Found<'_> {
             (Outcome::Done(Ok(begun), fact), Ok(true)) => Ok(Outcome::Done(Ok(begun), fact)),
             (Outcome::Done(Ok(begun), _), are_as_applied) => {
                 // With an error of the build, too: the images in it are not known to be right.
-                stop::end(&begun.running.process, &paths, &Escalation::hard(), events)?;
+                shutdown::end(&begun.running.process, &paths, &Escalation::hard(), events)?;
                 files::remove(&paths.disk())?;
                 are_as_applied?;
                 Ok(Outcome::Skipped(Err(Unusable::OtherImages), "container images have changed".to_owned()))
@@ -396,11 +399,11 @@ impl Found<'_> {
         let (paths, events) = (context.paths(), context.events);
         files::create_private_dir(&paths.vm_dir()).map_err(NotHeld::Error)?;
         // This lock first, as whoever removes saved VMs does.
-        let backing_files = context.pool().lock(events).map_err(NotHeld::Error)?;
+        let backing_files = BackingFiles::of_project(&context.project).lock(events).map_err(NotHeld::Error)?;
         let held = saved_vm.saved_state.hold(context.project.config.timeouts.lock, events)?;
         let saved_state = held.saved_state();
         let launch = || {
-            let backing_file = backing_files.frozen(&saved_state.paths().disk(), saved_state.generation())?;
+            let backing_file = backing_files.backing_file(&saved_state.paths().disk(), saved_state.generation())?;
             backing_files.overlay(&backing_file, &paths.disk())?;
             backing_files.mend(&paths.disk())?;
             drop(backing_files);

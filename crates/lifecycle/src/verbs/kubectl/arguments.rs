@@ -1,10 +1,10 @@
-//! What in kubectl's arguments is of the host: files that they name, ports and editors. It looks whether the files exist.
+//! What kubectl's arguments need on the host: files that they name, ports and editors. It checks whether the files exist.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Files of the host in arguments for a kubectl that does not see them.
+/// Files of the host in arguments for the guest's kubectl, which does not see them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HostFiles {
     /// There are none.
@@ -16,11 +16,11 @@ pub(super) enum HostFiles {
         /// The file.
         file: PathBuf,
     },
-    /// It is not possible, for this reason.
+    /// The guest's kubectl cannot do it, for this reason.
     OutOfReach(String),
 }
 
-/// Verbs that work on the host itself, and how.
+/// Verbs that need the host, and what they do there.
 const VERBS_OF_THE_HOST: [(&str, &str); 4] =
     [("port-forward", "listen"), ("proxy", "listen"), ("cp", "read and write files"), ("edit", "open an editor")];
 
@@ -40,21 +40,21 @@ const GLOBAL_WITH_VALUE: [&str; 12] = [
     "-v",
 ];
 
-/// Options that name a file or directory and take no standard input in its place.
+/// Options that name a file or directory, and cannot read standard input instead.
 const OTHER_FILES: [(&str, &str); 4] =
     [("-k", "--kustomize"), ("", "--from-file"), ("", "--from-env-file"), ("", "--patch-file")];
 
-/// An option's value.
+/// The value of an option.
 struct Value {
     /// The index of the word that holds it.
     word: usize,
-    /// What stands before it in that word, as far as it is replaced: only the values of `-f` are.
+    /// What precedes it in that word, for values that are replaced (those of `-f`).
     before: &'static [u8],
-    /// Itself.
+    /// The value.
     path: PathBuf,
 }
 
-/// Why only a kubectl of the host can do it, if so.
+/// Why only a kubectl on the host can do this, if so.
 pub(super) fn needs_host(arguments: &[OsString]) -> Option<String> {
     match host_files(arguments) {
         HostFiles::OutOfReach(reason) => Some(reason),
@@ -62,9 +62,9 @@ pub(super) fn needs_host(arguments: &[OsString]) -> Option<String> {
     }
 }
 
-/// Looks for files of the host. What does not exist here is left to kubectl: it may be a file of the VM, or a URL.
+/// Finds files of the host. What does not exist here is left to kubectl: it may be a file in the VM, or a URL.
 pub(super) fn host_files(arguments: &[OsString]) -> HostFiles {
-    // Behind `--` stands a command for a container.
+    // After `--` comes a command for a container.
     let own = arguments.iter().position(|word| word == "--").map_or(arguments, |end| &arguments[..end]);
     let verb = verb(own).unwrap_or_default();
     if let Some((verb, what)) = VERBS_OF_THE_HOST.iter().find(|(name, _)| verb == *name) {
@@ -80,7 +80,7 @@ pub(super) fn host_files(arguments: &[OsString]) -> HostFiles {
             return HostFiles::OutOfReach(format!("{} is on this host", path.display()));
         }
     }
-    // `-f` of `logs` is "follow".
+    // `logs -f` means "follow".
     let manifests = if verb == "logs" { Vec::new() } else { values(own, "-f", "--filename") };
     let manifests: Vec<Value> = manifests.into_iter().filter(|value| value.path.exists()).collect();
     match manifests.as_slice() {
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     /// A directory with `web.yaml`, `db.yaml` and the directory `manifests`; `DIR` in a word stands for it.
-    fn told(line: &str) -> String {
+    fn read(line: &str) -> String {
         let directory = tempfile::tempdir().expect("a directory");
         let dir = directory.path().display().to_string();
         for file in ["web.yaml", "db.yaml"] {
@@ -184,7 +184,7 @@ mod tests {
             ("-n", "as it is"),
             ("apply -f", "as it is"),
         ] {
-            assert_eq!(told(line), expected, "{line}");
+            assert_eq!(read(line), expected, "{line}");
         }
     }
 }

@@ -9,10 +9,10 @@ use model::paths::CachePaths;
 use model::{Error, ErrorClass, EventSink, Result};
 use serde_json::Value;
 
-/// Far longer than it takes.
+/// How long kubectl may take to print its version.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The version ("v1.32.4") of `program`; nothing where it cannot be told.
+/// The version ("v1.32.4") of `program`; `None` where it does not print one.
 pub(super) fn of(program: &Path, cache: &CachePaths, events: &dyn EventSink) -> Option<String> {
     program_version::remembered(program, cache, events, ask).map_err(|error| events.debug(error.to_string())).ok()
 }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_by_the_program_and_a_program_that_says_nothing_is_no_error() {
+    fn the_program_prints_it_and_a_program_that_prints_nothing_is_no_error() {
         let scratch = tempfile::tempdir().expect("a directory");
         let program = scratch.path().join("kubectl");
         let cache = CachePaths::new(scratch.path().join("cache"));

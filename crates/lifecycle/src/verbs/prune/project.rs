@@ -1,62 +1,61 @@
-//! What of the project is of no use: templates that do not fit, what killed makers left, RAM without a disk, disks of
-//! which nothing is made.
-
-use std::time::Duration;
+//! Prunes the project: templates that cannot be used, incomplete saved VMs, suspended RAM without a disk, and backing files
+//! that no disk needs.
 
 use host::lock::FileLock;
-use model::{ErrorClass, Result};
+use model::Result;
+use model::paths::SavedStatePaths;
 use qemu::Qemu;
-use qemu::saved_state::sweep;
+use qemu::saved_state::{sweep, try_remove};
 
-use super::{Kind, Work};
+use super::report::{Kind, Work, usage};
 use crate::context::Context;
+use crate::directory::entries;
 use crate::instance::registry;
-use crate::saved_vm::backing_files::entries;
+use crate::saved_vm::backing_files::BackingFiles;
 use crate::saved_vm::suspend;
-use crate::saved_vm::template::{self, SavedVm};
+use crate::saved_vm::{SavedVm, fits_now, usage_without_disk};
 use crate::start;
-use crate::verbs::snapshot;
 
-pub(super) fn prune(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
+pub(super) fn prune(context: &Context<'_>, work: &mut Work) -> Result<()> {
     let project = &context.project.paths;
-    // Nobody chooses one to restore meanwhile.
-    let pool = context.pool().lock(context.events)?;
+    // So that no restore chooses one meanwhile.
+    let backing_files = BackingFiles::of_project(&context.project).lock(context.events)?;
     let mut unfit = Vec::new();
     for directory in entries(&project.templates())? {
         let is_hidden = directory.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if let Some(why) = if is_hidden { None } else { useless(context, &directory) } {
-            let paths = model::paths::SavedStatePaths::new(&directory);
-            work.found(Kind::Template, &directory, why, template::usage_without_disk(&paths));
-            if !work.dry_run {
-                match template::discard(context, &directory, Duration::ZERO) {
-                    // It is being restored.
-                    Err(error) if error.class() == ErrorClass::State => continue,
-                    discarded => discarded?,
-                }
+            let bytes = usage_without_disk(&SavedStatePaths::new(&directory));
+            // One that is in use is being restored.
+            if !work.dry_run && !try_remove(&directory)? {
+                continue;
             }
+            work.found(Kind::Template, &directory, why, bytes);
             unfit.push(directory);
         }
     }
     for parent in [project.templates(), project.snapshots()] {
         let swept = sweep(&parent, work.dry_run)?;
         if swept.directories > 0 {
-            work.found(Kind::Unfinished, &parent, "whoever made it was killed", swept.bytes);
+            work.found(Kind::Unfinished, &parent, "the command that made it was killed", swept.bytes);
         }
     }
-    let collected =
-        if work.dry_run { pool.would_collect(&unfit, context.events)? } else { pool.collect(context.events)? };
+    let collected = if work.dry_run {
+        backing_files.would_collect(&unfit, context.events)?
+    } else {
+        backing_files.collect(context.events)?
+    };
     if collected.disks > 0 {
-        let why = format!("nothing is made of them any more ({})", collected.disks);
+        let why = format!("no disk needs them ({})", collected.disks);
         work.found(Kind::BackingFiles, &project.disks(), why, collected.bytes);
     }
-    drop(pool);
+    drop(backing_files);
     for name in registry::names(project) {
         suspended(&context.with_name(name), work)?;
     }
     Ok(())
 }
 
-/// Why no start will use a template; nothing where one may.
+/// Why no start can use a template; `None` where one may.
 fn useless(context: &Context<'_>, directory: &std::path::Path) -> Option<String> {
     let saved_vm = match SavedVm::open(directory) {
         Ok(saved_vm) => saved_vm,
@@ -67,29 +66,71 @@ fn useless(context: &Context<'_>, directory: &std::path::Path) -> Option<String>
     {
         return Some("new instances have another guest image".to_owned());
     }
-    // Without QEMU nothing can be told.
+    // Without QEMU it is not known.
     let qemu = Qemu::find(&context.cache, context.events).ok()?;
-    snapshot::fits(context, &qemu, &saved_vm, SavedVm::fits).err()
+    fits_now(context, &qemu, &saved_vm, SavedVm::fits).err()
 }
 
-/// RAM that belongs to a disk that is gone.
-fn suspended(context: &Context<'_>, work: &mut Work<'_>) -> Result<()> {
+/// Removes suspended RAM whose disk is gone.
+fn suspended(context: &Context<'_>, work: &mut Work) -> Result<()> {
     let paths = context.paths();
-    let kept = paths.suspended();
-    let files = suspend::files(&kept)?;
+    let suspended = paths.suspended();
+    let files = suspend::files(&suspended)?;
     if files.is_empty() || paths.disk().exists() {
         return Ok(());
     }
-    let _lock = match FileLock::acquire(&paths.lock(), &context.name.to_string(), Duration::ZERO, context.events) {
-        Ok(lock) => lock,
-        // Whoever works on it knows better.
-        Err(error) if error.class() == ErrorClass::State => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    // Otherwise another verb works on the instance.
+    let Some(_lock) = FileLock::try_acquire(&paths.lock())? else { return Ok(()) };
     if paths.disk().exists() {
         return Ok(());
     }
-    let bytes = files.iter().map(|file| super::usage(file)).sum();
-    work.found(Kind::SuspendedRam, &kept.description(), "its disk is gone", bytes);
-    if work.dry_run { Ok(()) } else { suspend::discard(&kept) }
+    let bytes = files.iter().map(|file| usage(file)).sum();
+    work.found(Kind::SuspendedRam, &suspended.description(), "its disk is gone", bytes);
+    if work.dry_run { Ok(()) } else { suspend::discard(&suspended) }
+}
+
+#[cfg(test)]
+mod tests {
+    use host::lock::Sharing;
+    use model::config::Overrides;
+    use model::instance::InstanceName;
+    use model::paths::CachePaths;
+    use model::port::Port;
+    use model::requirement::Consent;
+    use testkit::{RecordingSink, TempProject};
+
+    use super::*;
+    use crate::project::Project;
+
+    struct No;
+
+    impl Consent for No {
+        fn ask(&self, _: &str) -> Result<bool> {
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn a_template_that_is_being_restored_was_reported_as_removed() {
+        let (temporary, events) = (TempProject::new(Port::literal(30080)), RecordingSink::default());
+        let paths = temporary.paths();
+        let context = Context {
+            project: Project::load(paths.clone(), &Overrides::default()).expect("a project"),
+            name: InstanceName::default(),
+            cache: CachePaths::new(temporary.root().join("cache")),
+            guest_sources: temporary.root().join("guest"),
+            kvm_device: "/dev/kvm".into(),
+            events: &events,
+            consent: &No,
+        };
+        let template = paths.templates().join("ready");
+        std::fs::create_dir_all(&template).expect("a directory");
+        let restore = FileLock::try_acquire_existing(&template, Sharing::Shared).expect("a lock");
+        let mut work = Work::default();
+        prune(&context, &mut work).expect("pruned");
+        assert_eq!((work.removed.len(), template.exists()), (0, true));
+        drop(restore);
+        prune(&context, &mut work).expect("pruned");
+        assert_eq!((work.removed.len(), template.exists()), (1, false));
+    }
 }

@@ -4,9 +4,10 @@ use model::snapshot::SnapshotName;
 use model::{Error, ErrorClass, Result};
 use qemu::saved_state::NotHeld;
 
-use super::open;
 use crate::context::Context;
 use crate::instance::lock;
+use crate::saved_vm::backing_files::BackingFiles;
+use crate::saved_vm::snapshot;
 use crate::start::{self, Beginning, StartOptions, StartReport};
 use crate::verbs::reset;
 
@@ -17,12 +18,12 @@ use crate::verbs::reset;
 /// State when there is no such snapshot, or its disk or guest image is gone; those of `reset` and `start`.
 pub fn restore(context: &Context<'_>, name: &SnapshotName, options: StartOptions) -> Result<StartReport> {
     let _lock = lock::of(context)?;
-    let saved_vm = open(context, name)?;
-    let pool = context.pool();
+    let saved_vm = snapshot::open(context, name)?;
+    let backing_files = BackingFiles::of_project(&context.project);
     let held = {
-        let pool = pool.lock(context.events)?;
+        let locked = backing_files.lock(context.events)?;
         // A disk that lacks one below it is told before anything is destroyed.
-        pool.mend(&saved_vm.saved_state.paths().disk())?;
+        locked.mend(&saved_vm.saved_state.paths().disk())?;
         // Nor does the snapshot go between the end of the old instance and the begin of the new one.
         saved_vm.saved_state.hold(context.project.config.timeouts.lock, context.events)
     };
@@ -37,6 +38,6 @@ pub fn restore(context: &Context<'_>, name: &SnapshotName, options: StartOptions
     let report =
         start::run_locked(context, options, &Beginning::Saved { saved_vm: &saved_vm, destroy: Some(&destroy) })?;
     // What the old disk alone was made of.
-    pool.lock(context.events)?.collect(context.events)?;
+    backing_files.lock(context.events)?.collect(context.events)?;
     Ok(report)
 }

@@ -1,4 +1,4 @@
-//! The forwards of the configuration, with a host port for each that has none of its own.
+//! The port forwards of the configuration, with a host port for each that names none.
 
 use host::digest::Sha256;
 use host::port_holder::can_listen;
@@ -9,12 +9,12 @@ use qemu::Forward;
 
 use crate::context::Context;
 
-/// Where host ports are chosen: between those of instances with a name and the node ports.
+/// The first of the ports to choose from: they lie between those of named instances and the node ports.
 const FIRST: u16 = 29000;
 const COUNT: u16 = 1000;
 
-/// The configured forwards of the instance, behind `ports`. What the file says is for the default instance: one with a
-/// name has host ports of its own.
+/// The configured forwards of the instance, beside its own `ports`. The host ports in the file are for the default
+/// instance; a named one gets others.
 pub(crate) fn configured(context: &Context<'_>, ports: &Ports) -> Vec<Forward> {
     let mut taken = vec![ports.api, ports.ssh, ports.web];
     let forwards = &context.project.config.forwards;
@@ -28,9 +28,9 @@ pub(crate) fn configured(context: &Context<'_>, ports: &Ports) -> Vec<Forward> {
     forwards.iter().map(choose).collect()
 }
 
-/// A free port of the host. Project, instance and guest port say where the search begins, so that it is the same one as
-/// long as nobody else takes it. Where none is free, QEMU tells.
-pub(super) fn free(context: &Context<'_>, bind: BindAddress, guest: Port, taken: &[Port]) -> Port {
+/// A free port of the host. Project, instance and guest port decide where the search begins, so that the result is the same
+/// as long as no other program takes that port. Where none is free, QEMU reports it.
+pub(crate) fn free(context: &Context<'_>, bind: BindAddress, guest: Port, taken: &[Port]) -> Port {
     let key = format!("{}\n{}\n{guest}", context.project.paths.root().display(), context.name);
     let digest = Sha256::of(key.as_bytes()).to_string();
     // Four hexadecimal digits are always a number.

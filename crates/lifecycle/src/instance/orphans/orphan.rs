@@ -1,4 +1,4 @@
-//! What is said of a process that is in the way, and what to type about it. Pure.
+//! An orphan, as messages describe it and what to type about it. Pure.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,7 +7,6 @@ use model::BindAddress;
 use model::port::Port;
 use serde::Serialize;
 
-use super::Orphan;
 use crate::instance::ownership::Owner;
 
 /// A port that this instance wants.
@@ -15,7 +14,7 @@ use crate::instance::ownership::Owner;
 pub(crate) struct WantedPort {
     /// The port.
     pub(crate) number: Port,
-    /// Where it is set.
+    /// The setting that changes it.
     pub(crate) setting: &'static str,
 }
 
@@ -23,15 +22,38 @@ pub(crate) struct WantedPort {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct HeldPort {
-    /// Which one.
+    /// The port.
     #[serde(skip)]
     pub(crate) wanted: WantedPort,
-    /// On which address: one that collides with ours.
+    /// The address of the listener, which collides with ours.
     pub address: SocketAddr,
 }
 
+/// A VM that was left behind, or a process that is in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Orphan {
+    /// Its pid; `None` where this user may not see which process holds the port.
+    pub pid: Option<u32>,
+    /// The user it runs as.
+    pub user: String,
+    /// Whether this user may signal it.
+    pub is_own: bool,
+    /// Its command line, cut to a length that can be shown.
+    pub command: String,
+    /// The instance that it belongs to, if any.
+    #[serde(flatten)]
+    pub owner: Owner,
+    /// The ports that it holds and this instance wants.
+    pub ports: Vec<HeldPort>,
+}
+
 impl Orphan {
-    /// Who it is, in one sentence without a full stop.
+    /// Whether it holds this port.
+    pub(super) fn holds(&self, port: &WantedPort) -> bool {
+        self.ports.iter().any(|held| held.wanted == *port)
+    }
+
+    /// One sentence that names it, without a full stop.
     pub fn sentence(&self) -> String {
         let who = match self.pid {
             Some(pid) if self.is_own => format!("pid {pid}"),
@@ -51,7 +73,7 @@ impl Orphan {
         };
         let ports: Vec<String> = self.ports.iter().map(|port| port.address.to_string()).collect();
         let holds = if ports.is_empty() { String::new() } else { format!("; it listens on {}", ports.join(", ")) };
-        // Command lines and paths of others: nothing that a terminal would obey.
+        // Command lines and paths come from others: without control characters for the terminal.
         format!("{who}{what}{holds}").chars().filter(|letter| !letter.is_control()).collect()
     }
 
@@ -65,7 +87,7 @@ impl Orphan {
         commands.join(" or ")
     }
 
-    /// What to type to be rid of it.
+    /// What to type to end it.
     pub fn steps(&self) -> Vec<String> {
         let Some(pid) = self.pid else { return vec![format!("ask {} to end it", self.user)] };
         match &self.owner {
@@ -133,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_line_cannot_paint_the_terminal() {
+    fn a_command_line_cannot_control_the_terminal() {
         let mut orphan = Orphan {
             pid: Some(1),
             user: "ada".to_owned(),
