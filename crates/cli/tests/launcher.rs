@@ -1,4 +1,4 @@
-//! `bin/k3s-vm` and `bin/kubectl` with a stand-in for cargo: when they compile, what they run, how they refuse.
+//! `bin/k3s-vm` and `bin/kubectl` with a fake cargo: when they compile, what they run, and their errors.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;

@@ -1,6 +1,7 @@
 //! What every verb works with: the project, the instance, the shared cache and who listens.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use model::config::Ports;
 use model::instance::InstanceName;
@@ -8,6 +9,7 @@ use model::paths::{CachePaths, InstancePaths};
 use model::requirement::Consent;
 use model::{EventSink, Result};
 
+use crate::background::{BackgroundCommand, BackgroundTask};
 use crate::instance::ownership::Asker;
 use crate::instance::ports;
 use crate::project::Project;
@@ -29,6 +31,8 @@ pub struct Context<'a> {
     pub events: &'a dyn EventSink,
     /// How the user agrees to the installation of host packages.
     pub consent: &'a dyn Consent,
+    /// How a background process is started.
+    pub background: BackgroundCommand,
 }
 
 impl<'a> Context<'a> {
@@ -63,7 +67,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The project's frozen disks.
+    /// The command of a background process for this project.
+    ///
+    /// # Errors
+    /// As [`BackgroundCommand`].
+    pub(crate) fn background(&self, task: BackgroundTask<'_>) -> std::io::Result<Command> {
+        (self.background)(self.project.paths.root(), task)
+    }
+
+    /// The project's backing files.
     pub(crate) fn pool(&self) -> Pool {
         Pool::of(&self.project.paths).waiting(self.project.config.timeouts.lock)
     }
@@ -83,6 +95,7 @@ impl<'a> Context<'a> {
             kvm_device: self.kvm_device.clone(),
             events: self.events,
             consent: self.consent,
+            background: self.background,
         }
     }
 }

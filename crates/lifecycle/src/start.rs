@@ -78,7 +78,8 @@ pub struct StartReport {
     pub log: String,
     /// Whether the cluster was waited for and has proved to be ours.
     pub ready: bool,
-    /// Whether the cluster's Services answer: `answer`, which do not, or why that is not known; nothing when nobody waited.
+    /// Whether the cluster's Services answer: `answer`, which do not, or why that is not known; nothing when nobody
+    /// waited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub services_state: Option<ServicesState>,
     /// What was applied; nothing when nobody waited, and to a snapshot.
@@ -178,7 +179,7 @@ pub(crate) fn run_locked(
     loop {
         let Begun { running, console, from, cluster, saved_vm } = begun;
         if from == From::Running {
-            supervisor::ensure(context);
+            supervisor::spawn::ensure(context);
         }
         if !options.wait {
             return Ok(report(context, &running, from, None));

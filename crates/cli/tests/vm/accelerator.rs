@@ -1,4 +1,4 @@
-//! KVM: what a user reads and gets on hosts where it works, is missing, is closed, hangs, or kills QEMU.
+//! Hosts on which KVM works, is missing, cannot be opened, hangs, or kills QEMU.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use testkit::script::{Death, Probe};
 
 use crate::kvm_host::{AMPLE, Host};
 
-/// A file that the kernel lets nobody write, not even root.
+/// A file that nobody can write, not even root.
 const CLOSED: &str = "/proc/sys/kernel/random/boot_id";
 
 fn msr() -> Probe {

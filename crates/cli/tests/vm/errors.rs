@@ -1,4 +1,4 @@
-//! A start that cannot succeed: each error with its whole text and its exit code.
+//! Starts that cannot succeed: each error with its whole text and its exit code.
 
 use testkit::Script;
 use testkit::script::{AgentScript, ConsoleLine, Death, Program};
@@ -66,7 +66,7 @@ fn the_guest_stays_silent_until_the_deadline() {
     ");
 }
 
-/// A guest whose cluster never writes its kubeconfig, and what it says of the cluster's service and its disk.
+/// A guest that never has a kubeconfig, with this state of the cluster's service and this free space.
 fn sick(systemctl: &str, free: u64) -> Script {
     let program = |command: &str, stdout: String| Program { command: command.to_owned(), stdout, ..Program::default() };
     let disk = format!("/dev/vda 20466256 912344 {free} 5% /\n");

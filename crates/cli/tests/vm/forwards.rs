@@ -1,4 +1,4 @@
-//! `forward`: ports that come and go while the VM runs, and those that are kept.
+//! `forward`: ports that are opened and closed while the VM runs, and ports that are saved.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ pub(crate) fn pong() -> String {
     address
 }
 
-/// What is answered on the port of the host.
+/// The answer on a port of the host.
 pub(crate) fn ask(port: u16) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     let mut answer = [0; 4];
@@ -43,7 +43,7 @@ pub(crate) fn ask(port: u16) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// `forward` with names for what differs from run to run.
+/// The output of `forward` with names for ports that differ from run to run.
 fn lists(setup: &Setup, arguments: &[&str], own: u16) -> String {
     let output = setup.run(arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -194,7 +194,7 @@ fn a_port_that_cannot_be_had_is_told_with_its_reason() {
     let told = setup.says(&["forward", "add", &format!("{port}:80")], 6);
     let start = format!("Error: port {port} on 127.0.0.1 is taken\n  pid PID of user ");
     assert!(told.starts_with(&start), "{told}");
-    // The same at a start that would open it.
+    // A start that would open it fails the same way.
     setup.says(&["stop", "--power-off"], 0);
     setup.says(&["forward", "add", "--save", &format!("{port}:80")], 0);
     setup.script(&listening());

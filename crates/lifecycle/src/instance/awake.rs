@@ -35,12 +35,12 @@ pub(crate) fn ensure(context: &Context<'_>) -> Result<()> {
 /// As [`go_on`].
 pub(crate) fn ensure_kept(context: &Context<'_>) -> Result<()> {
     ensure(context)?;
-    supervisor::ensure(context);
+    supervisor::spawn::ensure(context);
     Ok(())
 }
 
-/// Lets the guest of a running VM go on if it is paused; whether it was, so that [`woken`] has to follow. A VM that cannot
-/// be asked is left as it is: what the verb does next tells more of it.
+/// Lets the guest of a running VM go on if it is paused; whether it was, so that [`woken`] has to follow. A VM that
+/// cannot be asked is left as it is: what the verb does next tells more of it.
 ///
 /// # Errors
 /// Errors of QEMU when it refuses to let the guest go on.

@@ -134,7 +134,8 @@ impl VmLaunch<'_> {
         };
         keep(saved.map(|saved| saved.state.as_path()), &paths.begun_state())?;
         keep(saved.and_then(|saved| saved.working_set.as_deref()), &paths.working_set())?;
-        // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take over.
+        // Before there is a process: whoever is killed during the launch leaves a VM that the next command can take
+        // over.
         state_file.write(&paths.state_file())?;
         let timeouts = &context.project.config.timeouts;
         let launch = Launch { qemu: self.qemu, machine: &machine, log: paths.log(), deadline: timeouts.start };
@@ -159,7 +160,7 @@ impl VmLaunch<'_> {
         })?;
         match take_over(&mut state_file, &launched, &paths.state_file()) {
             Ok(process) => {
-                supervisor::beside(context);
+                supervisor::spawn::beside(context);
                 Ok((Box::new(Running { state_file, process }), console))
             }
             Err(error) => {

@@ -88,7 +88,7 @@ pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
         // Also where it is paused: whoever listened for connections may have been killed.
         let line = stand_still(&mut qmp, &paths, &context.command("pause"))?;
         drop(qmp);
-        supervisor::listen(context, line)?;
+        supervisor::spawn::listen(context, line)?;
         let fact = "the next connection to one of its ports lets it go on";
         Ok(match was_paused {
             true => Outcome::Skipped(true, format!("it is paused; {fact}")),
@@ -124,7 +124,7 @@ pub fn resume(context: &Context<'_>, timeout: Option<Duration>) -> Result<PauseR
     let deadline = Deadline::after(timeout.unwrap_or(context.project.config.timeouts.start));
     let was_paused = steps.run("Resuming the VM", || {
         let was_paused = awake::go_on(context)?;
-        supervisor::ensure(context);
+        supervisor::spawn::ensure(context);
         if !was_paused {
             return Ok(Outcome::Skipped(false, "it runs already".to_owned()));
         }
