@@ -59,7 +59,7 @@ fn without_seconds(word: &str) -> &str {
 }
 
 #[test]
-fn broken_manifests_are_told_with_line_and_column_before_anything_is_asked() {
+fn broken_manifests_are_reported_with_line_and_column_before_any_request() {
     let project = project(&[
         ("base.json", "{\"apiVersion\": \"v1\",\n \"kind\": ConfigMap, \"metadata\": {\"name\": \"a\"}}\n"),
         ("half.json", "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n"),
@@ -115,7 +115,7 @@ fn the_contexts_that_there_are_are_named() {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_told_and_nothing_is_written() {
+fn an_unreachable_cluster_is_reported_and_nothing_is_written() {
     let project = project(&[("a.yaml", CONFIG_MAP)]);
     let listing = |project: &TempProject| {
         let mut names: Vec<_> = fs::read_dir(project.root()).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -95,7 +95,7 @@ fn old_spellings_and_ipv6_are_mistakes_that_say_what_to_write() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_line_and_column() {
+fn a_file_that_is_no_toml_is_reported_with_line_and_column() {
     let project = Place::project();
     fs::write(project.path(".k3s-vm/config.toml"), "[ports]\napi = \n").unwrap();
     let run = project.run(&["status"]);

@@ -157,7 +157,7 @@ fn verbs_that_need_a_vm_refuse_with_the_next_command() {
 }
 
 #[test]
-fn all_mistakes_of_the_configuration_are_told_at_once() {
+fn all_mistakes_of_the_configuration_are_reported_at_once() {
     let project = Place::project();
     fs::write(project.path(".env"), "WEB_PORT=0\n").unwrap();
     fs::write(project.path(".k3s-vm/config.toml"), "[ports]\napi = 0\nssh = 99999\n").unwrap();

@@ -18,8 +18,8 @@ fn started(script: &Script) -> Setup {
 }
 
 #[test]
-fn a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle() {
-    isolated("ends::a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle", || {
+fn a_killed_qemu_is_reported_by_every_verb_and_is_no_obstacle() {
+    isolated("ends::a_killed_qemu_is_reported_by_every_verb_and_is_no_obstacle", || {
         let setup = started(&Script::default());
         setup.project.write("web/.kube/config", "");
         setup.program("kubectl", "#!/bin/sh\necho \"kubectl runs with $KUBECONFIG\" >&2; exit 1\n");
@@ -69,8 +69,8 @@ fn a_stop_after_the_kill_says_so_once() {
 }
 
 #[test]
-fn a_guest_that_powered_itself_off_is_told_from_a_kill() {
-    isolated("ends::a_guest_that_powered_itself_off_is_told_from_a_kill", || {
+fn a_guest_that_powered_itself_off_is_distinguished_from_a_kill() {
+    isolated("ends::a_guest_that_powered_itself_off_is_distinguished_from_a_kill", || {
         let setup =
             started(&Script { exit_after: Some(testkit::script::Exit { ms: 1500, code: 0 }), ..Script::default() });
         until(|| state(&setup) == "stopped");

@@ -125,7 +125,7 @@ fn qemu_is_too_old() {
 }
 
 #[test]
-fn all_mistakes_of_the_configuration_are_told_at_once() {
+fn all_mistakes_of_the_configuration_are_reported_at_once() {
     let setup = Setup::new(&Script::default());
     setup.project.write(".k3s-vm/config.toml", "[ports]\napi = 0\n[vm]\nmemory = \"much\"\naccel = \"hvf\"\n");
     setup.project.write(".env", "WEB_PORT=eighty\n");
@@ -183,7 +183,7 @@ fn a_verb_that_needs_a_running_vm_says_so() {
 }
 
 #[test]
-fn a_broken_manifest_is_told_before_anything_boots() {
+fn a_broken_manifest_is_reported_before_anything_boots() {
     let setup = Setup::new(&Script::default());
     setup.project.write(".k3s-vm/manifests/base.json", "{\"apiVersion\": \"v1\",\n \"kind\": }\n");
     setup.project.write(".k3s-vm/manifests/web.yaml", "kind: Service\nmetadata: {name: web}\n");

@@ -80,7 +80,7 @@ fn words(pid: u64) -> String {
 }
 
 #[test]
-fn a_qemu_without_a_filter_of_system_calls_is_told_of_and_used() {
+fn a_qemu_without_a_system_call_filter_is_reported_and_used() {
     let setup = Setup::new(&Script::default());
     setup.says(&["start", "--no-wait"], 0);
     assert!(
@@ -89,9 +89,9 @@ fn a_qemu_without_a_filter_of_system_calls_is_told_of_and_used() {
     );
     let setup = Setup::new(&Script { sandbox: false, ..Script::default() });
     let text = setup.says(&["start", "--no-wait"], 0);
-    let told = "QEMU runs without its filter of system calls, since it has none here: \
+    let warning = "QEMU runs without its filter of system calls, since it has none here: \
                 -sandbox support is not enabled in this QEMU binary";
-    assert!(text.contains(told), "{text}");
+    assert!(text.contains(warning), "{text}");
     assert!(!words(pid(&setup)).contains("-sandbox"));
 }
 
@@ -147,11 +147,14 @@ fn a_file_that_the_caller_held_open_reached_the_reaper_of_a_fork() {
     let others = || -> Vec<(u64, String)> {
         let pids =
             std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let told = |pid: u64| {
+        let command_line = |pid: u64| {
             String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default())
                 .replace('\0', " ")
         };
-        pids.filter(|pid| *pid != mine).map(|pid| (pid, told(pid))).filter(|(_, words)| words.contains(&root)).collect()
+        pids.filter(|pid| *pid != mine)
+            .map(|pid| (pid, command_line(pid)))
+            .filter(|(_, words)| words.contains(&root))
+            .collect()
     };
     let started = |word: &str| others().iter().any(|(_, words)| words.contains(word) && !words.contains("become-in"));
     until(|| started(" reaper ") && started(" supervisor") && started(" -uuid "));

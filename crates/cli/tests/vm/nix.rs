@@ -116,7 +116,7 @@ fn a_nix_that_is_too_old_is_an_error_where_it_was_ordered() {
 }
 
 #[test]
-fn a_failed_build_is_told_with_the_end_of_its_log() {
+fn a_failed_build_is_reported_with_the_end_of_its_log() {
     let nixos = Nixos::new("2.26.3", "nix");
     nixos.fake.says(include_str!("../../../guest-image/src/nix/recorded/builder-failed-2.26.log"), 100);
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 1), @r"

@@ -26,8 +26,8 @@ fn remove_all(directory: &std::path::Path) {
 }
 
 #[test]
-fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
-    isolated("orphans::a_vm_whose_project_was_removed_is_told_and_ended_by_reset", || {
+fn a_vm_whose_project_was_removed_is_reported_and_ended_by_reset() {
+    isolated("orphans::a_vm_whose_project_was_removed_is_reported_and_ended_by_reset", || {
         let gone = started();
         let orphan = pid(&gone);
         let directory = gone.project.root().to_path_buf();

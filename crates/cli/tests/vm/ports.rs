@@ -96,8 +96,8 @@ fn the_vm_of_another_project() {
         other.says(&["start", "--no-wait"], 0);
         let vm = pid(&other);
         let setup = Setup::beside(&other, &listening());
-        let told = |text: String| text.replace(&other.project.root().display().to_string(), "OTHER");
-        insta::assert_snapshot!(told(error(&setup)), @r"
+        let said = |text: String| text.replace(&other.project.root().display().to_string(), "OTHER");
+        insta::assert_snapshot!(said(error(&setup)), @r"
     Error: ports API_PORT, SSH_PORT, WEB_PORT on 127.0.0.1 are taken
       pid PID is the VM k3s-vm of the project OTHER; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
 

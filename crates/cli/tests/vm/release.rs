@@ -211,7 +211,7 @@ fn an_encrypted_server_must_not_redirect_to_one_that_is_not() {
 }
 
 #[test]
-fn a_k3s_of_the_users_that_cannot_be_used_is_told_before_anything_is_built() {
+fn a_k3s_of_the_users_that_cannot_be_used_is_reported_before_anything_is_built() {
     let setup = project("http://127.0.0.1:1");
     setup.project.write("k3s", "#!/bin/sh\n");
     insta::assert_snapshot!(setup.says(&["start", "--k3s-binary", "k3s"], 2), @r"

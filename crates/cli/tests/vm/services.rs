@@ -37,7 +37,7 @@ fn services_state(setup: &Setup) -> String {
 }
 
 #[test]
-fn services_that_answer_are_told_by_status_and_no_news_for_a_start() {
+fn services_that_answer_are_shown_by_status_only() {
     let api = FakeApi::start();
     let setup = setup(&api, prints("1\n0\n"));
     let text = setup.says(&["start"], 0);

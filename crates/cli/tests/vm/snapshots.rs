@@ -37,8 +37,8 @@ fn a_vm_that_does_not_run_or_is_not_ready_cannot_be_saved() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_told_with_both_ways_on() {
-    isolated("snapshots::a_name_that_is_taken_is_told_with_both_ways_on", || {
+fn a_taken_name_is_reported_with_both_remedies() {
+    isolated("snapshots::a_taken_name_is_reported_with_both_remedies", || {
         let setup = Setup::new(&Script::default());
         setup.says(&["start", "--no-wait"], 0);
         old_snapshot(&setup, "seeded");

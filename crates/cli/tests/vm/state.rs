@@ -104,7 +104,7 @@ fn a_guest_that_refuses_to_power_off_is_ended_within_its_time() {
 }
 
 #[test]
-fn changed_ports_are_told_and_taken_at_the_next_start() {
+fn changed_ports_are_reported_and_used_at_the_next_start() {
     let setup = started(&Script::default());
     let config = setup.project.read(".k3s-vm/config.toml");
     let other = testkit::port::free().number();
