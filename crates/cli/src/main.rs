@@ -1,17 +1,17 @@
-//! The `k3s-vm` program: reads the command line, runs a verb, and turns its outcome into words and an exit code.
+//! The `k3s-vm` program: reads the command line, runs a verb, and reports its outcome by output and exit code.
 
 mod args;
+mod command_line;
+mod context;
 mod dispatch;
-mod fork;
+mod environment;
 mod output;
+mod verbs;
 
 use std::process::ExitCode;
 
-use args::Invocation;
+use command_line::Invocation;
 use output::{Output, Surroundings};
-
-/// How the user calls this program; the launcher sets it, since its own name is what they typed.
-pub(crate) const PROGRAM_VARIABLE: &str = "K3S_VM_PROGRAM";
 
 fn main() -> ExitCode {
     if let Some(failed) = host::background::step(std::env::args_os()) {
@@ -20,13 +20,13 @@ fn main() -> ExitCode {
     let invocation = match Invocation::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(message) => {
-            // Help and version go to stdout, mistakes to stderr; clap knows which.
+            // clap prints help and version to stdout, and errors to stderr.
             let _ = message.print();
             return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2));
         }
     };
-    let program = std::env::var(PROGRAM_VARIABLE).unwrap_or_else(|_| "k3s-vm".to_owned());
-    let output = Output::new(&invocation, Surroundings::of_process(), program);
-    let result = host::interrupt::install().and_then(|()| dispatch::verb(invocation, &output));
+    let output =
+        Output::new(&invocation.globals, invocation.instance(), Surroundings::of_process(), environment::program());
+    let result = host::interrupt::install().and_then(|()| dispatch::run_verb(invocation, &output));
     result.unwrap_or_else(|error| output.error(&error))
 }

@@ -1,5 +1,5 @@
-//! `apply` as scripts see it, without a VM and without a cluster: what is wrong with files is told first, and a watch
-//! outlives its errors.
+//! `apply` without a VM and without a cluster: mistakes in files are reported first, and a watch continues after
+//! errors.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use testkit::TempProject;
 
-/// A server that is not there: nothing listens on port 1.
+/// A kubeconfig of a server that is not there: nothing listens on port 1.
 const KUBECONFIG: &str = "
 apiVersion: v1
 kind: Config
@@ -44,7 +44,7 @@ fn command(project: &TempProject, arguments: &[&str]) -> Command {
     command
 }
 
-/// What it says on stderr, without times; it must end with `code` and print nothing.
+/// The stderr of `apply`, without times. Asserts its exit code and an empty stdout.
 fn says(project: &TempProject, arguments: &[&str], code: i32) -> String {
     let output = command(project, arguments).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
@@ -52,14 +52,14 @@ fn says(project: &TempProject, arguments: &[&str], code: i32) -> String {
     text.split_inclusive(' ').map(without_seconds).collect::<String>().replace("SECONDS s", "TIME")
 }
 
-/// A number of seconds, as steps tell it, is another one at each run.
+/// Replaces a number of seconds, which differs from run to run.
 fn without_seconds(word: &str) -> &str {
     let is_seconds = word.strip_suffix(' ').is_some_and(|number| number.contains('.') && number.parse::<f64>().is_ok());
     if is_seconds { "SECONDS " } else { word }
 }
 
 #[test]
-fn broken_manifests_are_told_with_line_and_column_before_anything_is_asked() {
+fn broken_manifests_are_reported_with_line_and_column_before_any_request() {
     let project = project(&[
         ("base.json", "{\"apiVersion\": \"v1\",\n \"kind\": ConfigMap, \"metadata\": {\"name\": \"a\"}}\n"),
         ("half.json", "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n"),
@@ -115,7 +115,7 @@ fn the_contexts_that_there_are_are_named() {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_told_and_nothing_is_written() {
+fn an_unreachable_cluster_is_reported_and_nothing_is_written() {
     let project = project(&[("a.yaml", CONFIG_MAP)]);
     let listing = |project: &TempProject| {
         let mut names: Vec<_> = fs::read_dir(project.root()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -157,7 +157,7 @@ impl Watch {
         Watch { child, lines }
     }
 
-    /// What it says until it waits for the next change.
+    /// Its output until it waits for the next change.
     fn round(&mut self) -> String {
         let mut text = String::new();
         for line in &mut self.lines {
@@ -177,7 +177,7 @@ impl Watch {
     }
 }
 
-/// Saves as editors do: a new file takes the place of the old one.
+/// Saves as editors do: a new file replaces the old one.
 fn save(project: &TempProject, path: &str, text: &str) {
     project.write("being-saved", text);
     fs::rename(project.root().join("being-saved"), project.root().join(path)).unwrap();
@@ -192,16 +192,15 @@ fn a_watch_outlives_every_error_sees_every_kind_of_save_and_ends_well() {
     // Written in place.
     project.write(".k3s-vm/manifests/a.yaml", CONFIG_MAP);
     assert!(watch.round().contains("cannot reach the cluster"));
-    // As editors do it: a new file takes the place of the old one.
     save(&project, ".k3s-vm/manifests/a.yaml", "kind: [\n");
     assert!(watch.round().contains("a.yaml:"));
-    // The directory goes, comes back, and is watched again.
+    // The directory is removed, created again, and watched again.
     fs::rename(&directory, project.root().join("elsewhere")).unwrap();
     assert!(watch.round().contains("there are no manifests"));
     fs::create_dir(&directory).unwrap();
     save(&project, ".k3s-vm/manifests/b.yaml", CONFIG_MAP);
     assert!(watch.round().contains("cannot reach the cluster"));
-    // Variables and configuration count as well; a broken configuration is told and cured.
+    // Variables and configuration are watched as well, and a mistake in the configuration can be corrected.
     save(&project, "web/.env", "GREETING=hello\n");
     assert!(watch.round().contains("cannot reach the cluster"));
     save(&project, ".k3s-vm/config.toml", "[vm]\ncpus = 0\n");

@@ -1,4 +1,4 @@
-//! The example in the repository: its parts agree with each other, so that a fresh checkout works as it is.
+//! The example in the repository: its parts agree with each other, so that a fresh checkout works.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `bin/k3s-vm` and `bin/kubectl` with a stand-in for cargo: when they compile, what they run, how they refuse.
+//! `bin/k3s-vm` and `bin/kubectl` with a fake cargo: when they compile, what they run, and their errors.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
@@ -159,7 +159,7 @@ fn kubectl_passes_everything_on_untouched() {
 }
 
 #[test]
-fn a_failed_build_is_told_and_tried_again() {
+fn a_failed_build_is_reported_and_tried_again() {
     let checkout = Checkout::new();
     let program = checkout.path("a b/bin/k3s-vm");
     let output = checkout.command(&program, &[]).env("FAKE_CARGO_ERROR", "error: no such crate").output().unwrap();

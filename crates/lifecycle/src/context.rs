@@ -1,12 +1,14 @@
 //! The surroundings of a verb: project, instance name, cache, events and consent.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use model::EventSink;
 use model::instance::InstanceName;
 use model::paths::{CachePaths, InstancePaths};
 use model::requirement::Consent;
 
+use crate::background::{BackgroundCommand, BackgroundTask};
 use crate::project::Project;
 
 /// The surroundings of a verb.
@@ -25,6 +27,8 @@ pub struct Context<'a> {
     pub events: &'a dyn EventSink,
     /// Asks the user before host packages are installed.
     pub consent: &'a dyn Consent,
+    /// How a background process is started.
+    pub background: BackgroundCommand,
 }
 
 impl<'a> Context<'a> {
@@ -51,6 +55,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The command of a background process for this project.
+    ///
+    /// # Errors
+    /// As [`BackgroundCommand`].
+    pub(crate) fn background(&self, task: BackgroundTask<'_>) -> std::io::Result<Command> {
+        (self.background)(self.project.paths.root(), task)
+    }
+
     /// The same surroundings for another instance of the project.
     pub fn with_name(&self, name: InstanceName) -> Context<'a> {
         Context {
@@ -61,6 +73,7 @@ impl<'a> Context<'a> {
             kvm_device: self.kvm_device.clone(),
             events: self.events,
             consent: self.consent,
+            background: self.background,
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Forks: private clusters for one command, and the warm pool of forks made ahead.
 
+pub mod fill;
+pub mod reaper;
 pub mod run;
-pub mod warm_pool;
+mod take;
+pub(crate) mod warm_pool;

@@ -4,6 +4,7 @@
 
 pub mod aftermath;
 pub mod apply;
+pub mod background;
 pub mod context;
 mod directory;
 pub mod fork;

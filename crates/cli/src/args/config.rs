@@ -1,6 +1,6 @@
-//! The flags that set keys of the configuration, and the variables that do.
+//! The flags and variables that set configuration keys.
 //!
-//! They are passed on as texts: the configuration reads them, so that all mistakes are told together.
+//! Their values are passed on as text, so that the configuration reports all mistakes together.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,7 +9,7 @@ use clap::Args;
 use model::config::key::VARIABLE_PREFIX;
 use model::config::{Flag, Overrides};
 
-/// Keys of the configuration that have a flag of their own.
+/// Flags that set one configuration key each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Configuration (any key: --set KEY=VALUE)")]
 pub(crate) struct ConfigArgs {
@@ -22,10 +22,10 @@ pub(crate) struct ConfigArgs {
     /// Host port of the web application
     #[arg(long, value_name = "PORT")]
     web_port: Option<String>,
-    /// Host address of all listeners, IPv4; 0.0.0.0 for all addresses of the host
+    /// Host IPv4 address of all listeners; 0.0.0.0 for all addresses of the host
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
-    /// Virtual CPUs
+    /// Number of virtual CPUs
     #[arg(long, value_name = "NUMBER")]
     cpus: Option<String>,
     /// RAM, for example 4GiB
@@ -34,38 +34,38 @@ pub(crate) struct ConfigArgs {
     /// Virtual size of the root disk of a new image, for example 40GiB
     #[arg(long, value_name = "SIZE")]
     disk: Option<String>,
-    /// auto, tcg or kvm
+    /// Accelerator of the VM: auto, tcg or kvm
     #[arg(long, value_name = "ACCELERATOR")]
     accel: Option<String>,
-    /// Who makes the guest image: auto, nix, debian or prebuilt
+    /// Provider of the guest image: auto, nix, debian or prebuilt
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
-    /// Another nixpkgs for a NixOS guest: a directory, the address of an archive, or channel:NAME
+    /// nixpkgs for a NixOS guest: a directory, the URL of an archive, or channel:NAME
     #[arg(long, value_name = "NIXPKGS")]
     nixpkgs: Option<OsString>,
-    /// Fetch nothing to build the guest image
+    /// Build the guest image without downloads
     #[arg(long)]
     offline: bool,
-    /// What runs in the guest: auto, k3s or kubernetes
+    /// Distribution in the guest: auto, k3s or kubernetes
     #[arg(long, value_name = "DISTRIBUTION")]
     distribution: Option<String>,
-    /// A K3s channel such as stable, or a version such as v1.33.5+k3s1
+    /// K3s channel such as stable, or version such as v1.33.5+k3s1
     #[arg(long, value_name = "VERSION")]
     k3s_version: Option<String>,
-    /// A local K3s binary instead of a release's
+    /// Local K3s binary to use instead of a release
     #[arg(long, value_name = "FILE")]
     k3s_binary: Option<OsString>,
-    /// A local archive of K3s' air-gap images instead of a release's
+    /// Local archive of K3s air-gap images to use instead of a release
     #[arg(long, value_name = "FILE")]
     k3s_images: Option<OsString>,
 }
 
 impl ConfigArgs {
-    /// The flags that were given. Files are relative to `here`, unlike those of the configuration file.
+    /// The flags that were passed. Their files are relative to `here`, those of the configuration file to the project.
     fn flags(&self, here: &Path) -> Vec<Flag> {
         let file = |name: &Option<OsString>| name.as_ref().map(|name| here.join(name).to_string_lossy().into_owned());
         let nixpkgs = self.nixpkgs.as_ref().map(|given| match given.to_string_lossy() {
-            // Not a file of this machine.
+            // Not a local file.
             text if text.starts_with("channel:") || text.contains("://") => text.into_owned(),
             _ => here.join(given).to_string_lossy().into_owned(),
         });
@@ -93,14 +93,17 @@ impl ConfigArgs {
     }
 }
 
-/// Reads `KEY=VALUE` of `--set`.
+/// Reads the `KEY=VALUE` of `--set`.
+///
+/// # Errors
+/// When there is no `=`.
 pub(super) fn parse_set(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("not KEY=VALUE, such as vm.memory=4GiB")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
-/// What counts before the file: `arguments` and `set` of the command line, and those of `variables` that begin with
-/// [`VARIABLE_PREFIX`] and are none of `others`, which are not the configuration's.
+/// The values that override the configuration file: the flags of `arguments` and `set`, and the `variables` that begin
+/// with [`VARIABLE_PREFIX`], except `others`, which are not configuration keys.
 pub(crate) fn overrides(
     arguments: Option<&ConfigArgs>,
     set: &[(String, String)],
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_flag_sets_a_key_that_there_is() {
+    fn every_flag_sets_an_existing_key() {
         let all = ConfigArgs {
             api_port: Some("1".to_owned()),
             ssh_port: Some("1".to_owned()),
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_configurations_variables_are_taken() {
+    fn variables_of_global_flags_set_no_key() {
         let variables = [("K3S_VM_VM_CPUS", "3"), ("K3S_VM_DEBUG", "1"), ("HOME", "/root")];
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
         let overrides = overrides(None, &[], variables, &["K3S_VM_DEBUG".to_owned()], Path::new("/"));

@@ -1,4 +1,4 @@
-//! The user's agreement: by `--yes`, by an answer on the terminal, or not at all.
+//! The user's consent: given by `--yes`, asked for on the terminal, or not available.
 
 use std::io::{self, BufRead};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use model::{Error, ErrorClass, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::human::Human;
-use super::write_stderr;
+use super::stderr;
 
-/// Who can be asked.
+/// Who can be asked for consent.
 pub(crate) enum Asking<'a> {
-    /// The user agreed beforehand.
+    /// Nobody has to be: the user passed `--yes`.
     Agreed,
-    /// Somebody sits at a terminal.
+    /// The user, on the terminal.
     OnTerminal(&'a Human),
-    /// Nobody does.
+    /// Nobody.
     Nobody,
 }
 
@@ -31,15 +31,15 @@ impl Consent for TerminalConsent<'_> {
             Asking::Agreed => Ok(true),
             Asking::Nobody => Ok(false),
             Asking::OnTerminal(human) => {
-                human.quieten();
+                human.clear_live_lines();
                 let mut stdin = io::stdin().lock();
-                read_answer(question, &mut stdin, &mut wait_for_stdin, &mut |text| write_stderr(text))
+                read_answer(question, &mut stdin, &mut wait_for_stdin, &mut stderr::write)
             }
         }
     }
 }
 
-/// Asks until the answer is one; the end of input is a no. `wait` returns when there is something to read.
+/// Asks until the answer is yes or no. The end of input is a no. `wait` returns when there is input to read.
 fn read_answer(
     question: &str,
     input: &mut impl BufRead,
@@ -65,13 +65,13 @@ fn read_answer(
     }
 }
 
-/// A read of stdin goes on after a signal, so that Ctrl-C would do nothing; poll(2) does not.
+/// Waits with poll(2), which a signal interrupts: a read of stdin would resume after Ctrl-C.
 fn wait_for_stdin() -> Result<()> {
-    const LOOK: Duration = Duration::from_millis(500);
-    let look = Timespec { tv_sec: 0, tv_nsec: LOOK.as_nanos() as _ };
+    const INTERVAL: Duration = Duration::from_millis(500);
+    let interval = Timespec { tv_sec: 0, tv_nsec: INTERVAL.as_nanos() as _ };
     loop {
         host::interrupt::check()?;
-        match poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], Some(&look)) {
+        match poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], Some(&interval)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
             Ok(_) => return Ok(()),
             Err(error) => return Err(Error::new(ErrorClass::Failed, "cannot wait for the answer").because(error)),
@@ -84,11 +84,11 @@ mod tests {
     use super::*;
 
     fn answer(typed: &str) -> (bool, String) {
-        let mut said = String::new();
+        let mut printed = String::new();
         let agreed =
-            read_answer("Install qemu?", &mut typed.as_bytes(), &mut || Ok(()), &mut |text| said.push_str(text))
+            read_answer("Install qemu?", &mut typed.as_bytes(), &mut || Ok(()), &mut |text| printed.push_str(text))
                 .unwrap();
-        (agreed, said)
+        (agreed, printed)
     }
 
     #[test]
@@ -108,16 +108,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_asked_again() {
-        let (agreed, said) = answer("what?\ny\n");
+        let (agreed, printed) = answer("what?\ny\n");
         assert!(agreed);
-        insta::assert_snapshot!(said, @r"
+        insta::assert_snapshot!(printed, @r"
         Install qemu? [y/N] Please answer y or n.
         Install qemu? [y/N]
         ");
     }
 
     #[test]
-    fn nobody_agrees_to_nothing_and_yes_asks_nobody() {
+    fn without_a_terminal_only_the_flag_gives_consent() {
         assert!(!TerminalConsent { asking: Asking::Nobody }.ask("?").unwrap());
         assert!(TerminalConsent { asking: Asking::Agreed }.ask("?").unwrap());
     }

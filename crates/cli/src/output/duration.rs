@@ -1,11 +1,11 @@
-//! Durations as people read them.
+//! Durations as text.
 
 use std::time::Duration;
 
 /// `0.4 s`, `71.3 s`, `2 min 05 s`, `1 h 02 min`.
 pub(crate) fn show(duration: Duration) -> String {
     let tenths = (duration.as_secs_f64() * 10.0).round() / 10.0;
-    // The rounding decides the unit, so that no "120.0 s" stands beside "2 min 00 s".
+    // Rounded before the unit is chosen, so that there is no "120.0 s" besides "2 min 00 s".
     if tenths < 120.0 {
         return format!("{tenths:.1} s");
     }
@@ -16,7 +16,7 @@ pub(crate) fn show(duration: Duration) -> String {
     }
 }
 
-/// The same without tenths, for a time that still runs.
+/// As [`show`] without tenths, for a time that is still running.
 pub(crate) fn show_running(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds < 120 => format!("{seconds} s"),
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_well_at_every_size() {
+    fn every_size_has_its_unit() {
         for (milliseconds, shown, running) in [
             (0, "0.0 s", "0 s"),
             (440, "0.4 s", "0 s"),

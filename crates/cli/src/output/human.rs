@@ -1,6 +1,4 @@
-//! Events for people: lasting lines, live lines on a terminal, signs of life off it.
-//!
-//! It joins the pure line maker with the clock and with stderr.
+//! Events as text: log lines, live lines on a terminal, and signs of life elsewhere.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,16 +10,16 @@ use super::live::Live;
 use super::log_lines::{LogLines, news};
 use super::mode::Mode;
 use super::printable::printable;
+use super::stderr;
 use super::style::Style;
-use super::write_stderr;
 
-/// How often the log is asked whether a sign of life is due.
-const LOOK: Duration = Duration::from_secs(3);
+/// How often to check whether a sign of life is due.
+const TICK_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The sink of the human output.
+/// The event sink of text output.
 pub(crate) struct Human {
     shared: Arc<Shared>,
-    watcher: Option<JoinHandle<()>>,
+    ticker: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -46,15 +44,15 @@ impl Human {
             over: false,
         };
         let shared = Arc::new(Shared { begin: Instant::now(), state: Mutex::new(state), ended: Condvar::new() });
-        let watcher = (!mode.live).then(|| {
+        let ticker = (!mode.live).then(|| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.show_life())
+            std::thread::spawn(move || shared.show_signs_of_life())
         });
-        Human { shared, watcher }
+        Human { shared, ticker }
     }
 
-    /// Takes the live lines away.
-    pub(crate) fn quieten(&self) {
+    /// Clears the live lines.
+    pub(crate) fn clear_live_lines(&self) {
         if let Some(live) = &mut self.shared.lock().live {
             live.clear();
         }
@@ -74,26 +72,26 @@ impl EventSink for Human {
 
 impl Drop for Human {
     fn drop(&mut self) {
-        self.quieten();
+        self.clear_live_lines();
         self.shared.lock().over = true;
         self.shared.ended.notify_all();
-        if let Some(watcher) = self.watcher.take() {
-            let _ = watcher.join();
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
         }
     }
 }
 
 impl Shared {
-    /// A panic elsewhere does not make the state of the output worse.
+    /// A panic in another thread leaves the state usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until the program ends: writes the signs of life of steps from which no event comes.
-    fn show_life(&self) {
+    /// Writes signs of life during steps without events, until the program ends.
+    fn show_signs_of_life(&self) {
         let mut state = self.lock();
         while !state.over {
-            state = self.ended.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.ended.wait_timeout(state, TICK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
             let line = state.lines.tick(self.begin.elapsed());
             state.write(line.as_slice());
         }
@@ -107,8 +105,8 @@ impl State {
         }
         let text = lines.join("\n") + "\n";
         match &self.live {
-            Some(live) => live.above(|| write_stderr(&text)),
-            None => write_stderr(&text),
+            Some(live) => live.above(|| stderr::write(&text)),
+            None => stderr::write(&text),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Events for programs: one JSON object a line on stderr, `at` seconds after the program began.
+//! Events as JSON: one object per line on stderr. `at` is in seconds since the program began.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::mode::{Mode, Verbosity};
 use super::printable::escaped_json;
+use super::stderr;
 use super::typed::CommandPrefix;
-use super::write_stderr;
 
-/// The sink of the JSON output.
+/// The event sink of JSON output.
 pub(crate) struct JsonLines {
     begin: Instant,
     verbosity: Verbosity,
@@ -22,26 +22,26 @@ impl JsonLines {
         JsonLines { begin: Instant::now(), verbosity: mode.verbosity }
     }
 
-    /// Tells an error, which is the last line of a verb that failed.
+    /// Writes an error, the last line of a verb that failed.
     pub(crate) fn error(&self, error: &Error, prefix: &CommandPrefix) {
         self.write(&ErrorLine::of(error, prefix));
     }
 
     fn write(&self, what: &impl Serialize) {
-        write_stderr(&escaped_json(&line(self.begin.elapsed(), what)));
+        stderr::write(&escaped_json(&line(self.begin.elapsed(), what)));
     }
 }
 
 impl EventSink for JsonLines {
     fn emit(&self, event: Event) {
-        if self.verbosity >= wanted_from(&event) {
+        if self.verbosity >= least_verbosity(&event) {
             self.write(&event);
         }
     }
 }
 
-/// The least verbosity that tells this event.
-fn wanted_from(event: &Event) -> Verbosity {
+/// The least verbosity at which this event is written.
+fn least_verbosity(event: &Event) -> Verbosity {
     match event {
         Event::Warning { .. } => Verbosity::Quiet,
         Event::Debug { .. } => Verbosity::Debug,
@@ -94,14 +94,13 @@ impl<'a> ErrorLine<'a> {
 
 fn line(at: Duration, what: &impl Serialize) -> String {
     let at = at.as_millis() as f64 / 1000.0;
-    // Neither an event nor an error has anything that JSON cannot hold.
+    // Serialization cannot fail: events and errors have only texts and numbers.
     serde_json::to_string(&Line { at, what }).map(|text| text + "\n").unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::typed::tests::plain;
     use model::ErrorClass;
     use model::error::LogTail;
     use model::event::StepOutcome;
@@ -141,25 +140,29 @@ mod tests {
     }
 
     #[test]
-    fn a_error_has_all_its_parts() {
+    fn an_error_has_all_its_parts() {
         let error = Error::new(ErrorClass::Guest, "the guest panicked")
             .because("Kernel panic")
             .next("k3s-vm logs")
             .with_log(LogTail { source: "vm.log".to_owned(), lines: vec!["x".to_owned()] });
-        insta::assert_snapshot!(at_1_5(&ErrorLine::of(&error, &plain("k3s-vm"))), @r#"{"at":1.5,"event":"error","class":"guest","exit_code":5,"what":"the guest panicked","why":["Kernel panic"],"next":["k3s-vm logs"],"log":{"source":"vm.log","lines":["x"]}}"#);
+        insta::assert_snapshot!(at_1_5(&ErrorLine::of(&error, &CommandPrefix::plain("k3s-vm"))), @r#"{"at":1.5,"event":"error","class":"guest","exit_code":5,"what":"the guest panicked","why":["Kernel panic"],"next":["k3s-vm logs"],"log":{"source":"vm.log","lines":["x"]}}"#);
     }
 
     #[test]
-    fn verbosity_decides_what_is_told() {
+    fn verbosity_selects_events() {
         let debug = Event::Debug { text: String::new() };
         let note = Event::Note { text: String::new() };
         let warning = Event::Warning { text: String::new() };
-        for (verbosity, told) in [
+        for (verbosity, written) in [
             (Verbosity::Quiet, [false, false, true]),
             (Verbosity::Normal, [false, true, true]),
             (Verbosity::Debug, [true, true, true]),
         ] {
-            assert_eq!([&debug, &note, &warning].map(|event| verbosity >= wanted_from(event)), told, "{verbosity:?}");
+            assert_eq!(
+                [&debug, &note, &warning].map(|event| verbosity >= least_verbosity(event)),
+                written,
+                "{verbosity:?}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The lines that change in place on a terminal: the running step with its time, and one line a task below it.
+//! Lines that change in place on a terminal: the running step with its time, and one line per task below it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use super::duration::show_running;
 use super::style::Style;
 
-/// How often the time of the running step is drawn anew.
+/// How often the time of the running step is redrawn.
 const FRAME: Duration = Duration::from_millis(120);
 
 /// The live lines.
@@ -25,7 +25,7 @@ impl Live {
         Live { lines, style, step: None, tasks: Vec::new() }
     }
 
-    /// Draws the step that begins.
+    /// Draws a new step.
     pub(crate) fn start_step(&mut self, number: u32, total: u32, title: &str) {
         self.clear();
         let line = self.lines.add(ProgressBar::no_length());
@@ -41,7 +41,7 @@ impl Live {
         self.step = Some(line);
     }
 
-    /// Draws the newest news of a task.
+    /// Draws the progress of a task.
     pub(crate) fn progress(&mut self, task: &str, news: String) {
         let line = match self.tasks.iter().find(|(name, _)| name == task) {
             Some((_, line)) => line,
@@ -56,7 +56,7 @@ impl Live {
         line.set_message(news);
     }
 
-    /// Takes the line of a task away.
+    /// Clears the line of a task.
     pub(crate) fn finish_task(&mut self, task: &str) {
         if let Some(index) = self.tasks.iter().position(|(name, _)| name == task) {
             let (_, line) = self.tasks.remove(index);
@@ -65,7 +65,7 @@ impl Live {
         }
     }
 
-    /// Takes all lines away.
+    /// Clears all lines.
     pub(crate) fn clear(&mut self) {
         for (_, line) in self.tasks.drain(..) {
             line.finish_and_clear();
@@ -77,13 +77,13 @@ impl Live {
         }
     }
 
-    /// Lets `write` write lasting lines above the live ones.
+    /// Hides the live lines while `write` writes lines above them.
     pub(crate) fn above(&self, write: impl FnOnce()) {
         self.lines.suspend(write);
     }
 }
 
-/// The templates are constants of this file, which a test reads.
+/// A style from a template of this file, all of which are valid.
 fn template(text: &str) -> ProgressStyle {
     ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

@@ -1,5 +1,6 @@
-//! Events to lines of a log: one a step, notes and warnings, and a sign of life while a step is long. Pure; the time
-//! is told from outside, as the time since the program began.
+//! Events as log lines: one per step, notes and warnings, and signs of life during a long step.
+//!
+//! Pure: the caller passes the time since the program began.
 
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use super::mode::Verbosity;
 use super::printable::printable;
 use super::style::Style;
 
-/// A log off a terminal shows life this often at most.
+/// The interval of signs of life.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
-/// Makes the lines.
+/// Makes log lines from events.
 pub(crate) struct LogLines {
     verbosity: Verbosity,
     style: Style,
@@ -28,17 +29,17 @@ struct RunningStep {
     title: String,
     started: Duration,
     last_line: Duration,
-    /// Newest news of each task, in the order in which the tasks began.
+    /// The latest progress of each task, in the order in which the tasks began.
     tasks: Vec<(String, String)>,
 }
 
 impl LogLines {
-    /// Lines of this verbosity; `signs_of_life` where nothing else shows that a long step goes on.
+    /// Lines of this verbosity. `signs_of_life` is for output without live lines.
     pub(crate) fn new(verbosity: Verbosity, style: Style, signs_of_life: bool) -> Self {
         LogLines { verbosity, style, signs_of_life, step: None }
     }
 
-    /// The lines for an event that came at `now`.
+    /// The lines for an event at the time `now`.
     pub(crate) fn take(&mut self, event: &Event, now: Duration) -> Vec<String> {
         let line = match event {
             Event::StepStarted { number, total, title } => {
@@ -85,7 +86,7 @@ impl LogLines {
         line.into_iter().collect()
     }
 
-    /// The sign of life that is due at `now`, if one is.
+    /// The sign of life, if one is due at the time `now`.
     pub(crate) fn tick(&mut self, now: Duration) -> Option<String> {
         let due = self.signs_of_life && self.verbosity >= Verbosity::Normal;
         let step = self.step.as_mut().filter(|step| due && now.saturating_sub(step.last_line) >= SIGN_OF_LIFE)?;
@@ -114,7 +115,7 @@ impl RunningStep {
     }
 }
 
-/// A message behind its count, which must not be lost where the line is cut: `12/340 unpacking systemd`.
+/// A message after its count, so that a truncated line still has the count: `12/340 unpacking systemd`.
 pub(crate) fn news(message: &str, done: Option<u64>, total: Option<u64>) -> String {
     let message = printable(message);
     match (done, total) {

@@ -1,4 +1,4 @@
-//! Which lines a log gets, and when.
+//! Which lines a log has, and when.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn progress(task: &str, message: &str, done: Option<u64>, total: Option<u64>) ->
     Event::Progress { task: task.to_owned(), message: message.to_owned(), done, total }
 }
 
-/// The lines of a whole run, one event or (for `None`) one tick at each second.
+/// The lines of a run: at each second an event or, for `None`, a tick.
 fn run(verbosity: Verbosity, signs_of_life: bool, script: &[(u64, Option<Event>)]) -> String {
     let mut lines = LogLines::new(verbosity, Style::PLAIN, signs_of_life);
     let mut text = Vec::new();
@@ -50,7 +50,7 @@ fn long_step() -> Vec<(u64, Option<Event>)> {
 }
 
 #[test]
-fn a_long_step_shows_life_at_most_every_fifteen_seconds() {
+fn a_long_step_has_a_sign_of_life_at_most_every_fifteen_seconds() {
     insta::assert_snapshot!(run(Verbosity::Normal, true, &long_step()), @r"
     [2/6] Building the guest image … 15 s so far: packages: 12/340 unpacking systemd
     [2/6] Building the guest image … 31 s so far: packages: 13/340 unpacking zlib; kubernetes: 7 compiling
@@ -61,12 +61,12 @@ fn a_long_step_shows_life_at_most_every_fifteen_seconds() {
 }
 
 #[test]
-fn beside_live_lines_a_step_is_one_line() {
+fn with_live_lines_a_step_is_one_line() {
     insta::assert_snapshot!(run(Verbosity::Normal, false, &long_step()), @"[2/6] Building the guest image … 71.3 s: debian 13");
 }
 
 #[test]
-fn quiet_keeps_warnings_alone() {
+fn quiet_prints_only_warnings() {
     let mut script = long_step();
     script.push((301, Some(Event::Note { text: "a note".to_owned() })));
     script.push((302, Some(Event::Warning { text: "look at this".to_owned() })));
@@ -74,7 +74,7 @@ fn quiet_keeps_warnings_alone() {
 }
 
 #[test]
-fn endings_say_how_it_went() {
+fn a_steps_line_ends_with_its_outcome() {
     for (outcome, line) in [
         (StepOutcome::Done(String::new()), "[2/6] Booting … 71.3 s"),
         (StepOutcome::Done("up".to_owned()), "[2/6] Booting … 71.3 s: up"),
@@ -87,7 +87,7 @@ fn endings_say_how_it_went() {
 }
 
 #[test]
-fn debug_tells_the_beginning_of_a_step_and_every_step_with_its_time() {
+fn debug_prints_the_beginning_of_a_step_and_debug_events_with_their_time() {
     let script = [
         (0, Some(started("Booting"))),
         (1, Some(Event::Debug { text: "qemu-system-x86_64 -name k3s-vm".to_owned() })),

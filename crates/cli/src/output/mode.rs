@@ -1,15 +1,17 @@
-//! How the program talks: decided once, from the flags and from what the process is connected to. Pure.
+//! The mode of output, chosen once from the flags and the surroundings of the process.
+
+use std::io::{self, IsTerminal};
 
 use crate::args::{ColorChoice, Format, Globals};
 
-/// What the process is connected to.
+/// What the process is connected to, and what its environment says about colors and terminals.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Surroundings {
-    /// Whether somebody can type answers.
+    /// Whether stdin is a terminal.
     pub(crate) stdin_terminal: bool,
-    /// Whether results are read on a terminal.
+    /// Whether stdout is a terminal.
     pub(crate) stdout_terminal: bool,
-    /// Whether talk is read on a terminal.
+    /// Whether stderr is a terminal.
     pub(crate) stderr_terminal: bool,
     /// Whether `NO_COLOR` is set (<https://no-color.org>).
     pub(crate) no_color: bool,
@@ -17,31 +19,44 @@ pub(crate) struct Surroundings {
     pub(crate) dumb_terminal: bool,
 }
 
-/// How much is told.
+impl Surroundings {
+    /// Those of this process.
+    pub(crate) fn of_process() -> Self {
+        Surroundings {
+            stdin_terminal: io::stdin().is_terminal(),
+            stdout_terminal: io::stdout().is_terminal(),
+            stderr_terminal: io::stderr().is_terminal(),
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            dumb_terminal: std::env::var_os("TERM").is_none_or(|value| value.is_empty() || value == "dumb"),
+        }
+    }
+}
+
+/// How much is printed to stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
     /// Warnings and errors.
     Quiet,
-    /// Steps, notes and live lines, too.
+    /// Also steps, notes and live lines.
     Normal,
-    /// Every step, too.
+    /// Also commands, requests and the beginning of steps.
     Debug,
 }
 
-/// How the program talks.
+/// The mode of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mode {
-    /// How much is told.
+    /// How much is printed to stderr.
     pub(crate) verbosity: Verbosity,
-    /// For whom progress is told.
+    /// The format of progress and errors.
     pub(crate) events: Format,
     /// Whether lines that change in place are drawn.
     pub(crate) live: bool,
     /// Whether a question can be asked.
     pub(crate) may_ask: bool,
-    /// Whether results are coloured.
+    /// Whether results are colored.
     pub(crate) color_stdout: bool,
-    /// Whether talk is coloured.
+    /// Whether stderr is colored.
     pub(crate) color_stderr: bool,
 }
 
@@ -101,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_colour_live_lines_and_questions() {
+    fn a_terminal_gets_colors_live_lines_and_questions() {
         let mode = Mode::choose(&globals(), TERMINAL);
         assert!(mode.live && mode.may_ask && mode.color_stdout && mode.color_stderr);
     }
@@ -113,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn each_stream_is_judged_by_itself() {
+    fn each_stream_has_its_own_color_mode() {
         let mode = Mode::choose(&globals(), Surroundings { stdout_terminal: false, ..TERMINAL });
         assert!(!mode.color_stdout && mode.color_stderr && mode.live);
     }
 
     #[test]
-    fn colour_obeys_the_flag_then_the_variable() {
+    fn the_color_flag_overrides_the_variable() {
         let no_color = Surroundings { no_color: true, ..TERMINAL };
         for (choice, surroundings, expected) in [
             (ColorChoice::Auto, no_color, false),
@@ -134,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn live_lines_need_a_terminal_that_nothing_else_writes_to() {
+    fn live_lines_need_a_terminal_without_other_output() {
         for other in [
             Globals { debug: true, ..globals() },
             Globals { quiet: true, ..globals() },
@@ -146,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_not_asked() {
+    fn json_events_disable_questions() {
         assert!(!Mode::choose(&Globals { events: Format::Json, ..globals() }, TERMINAL).may_ask);
     }
 }

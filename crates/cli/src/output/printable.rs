@@ -1,14 +1,14 @@
-//! Foreign text (guest console, output of tools, answers of the API) made fit for a terminal: no control characters, no
-//! escape sequences, nothing that turns the direction of text.
+//! Makes untrusted text (guest console, output of tools, answers of the API) safe for a terminal: without control
+//! characters, escape sequences and characters that change the direction of text.
 //!
-//! Pure. All that is written to a terminal goes through [`for_terminal`], whoever put it together.
+//! Everything that is written to a terminal goes through [`for_terminal`].
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A line of a log that has not ended is shown when it is as long as this, in bytes.
+/// An incomplete line of a log is shown when it is longer than this, in bytes.
 const LONGEST_LINE: usize = 64 << 10;
-/// The parameters of the colours that `style` writes (Select Graphic Rendition of ECMA-48).
+/// The parameters of the colors that `style` writes (Select Graphic Rendition of ECMA-48).
 const OWN_COLORS: [&str; 7] = ["0", "1", "2", "31", "32", "1;31", "1;33"];
 
 /// One line without escape sequences (ECMA-48 CSI and OSC, two-character escapes) and control characters; a tab
@@ -20,15 +20,14 @@ pub(crate) fn printable(line: &str) -> String {
         match character {
             '\x1b' => skip_escape(&mut characters),
             '\t' => shown.push(' '),
-            other if steers(other) => {}
+            other if controls_terminal(other) => {}
             other => shown.push(other),
         }
     }
     shown.trim_end().to_owned()
 }
 
-/// Text of this program, with whatever is in it, without anything that does more to a terminal than to add characters,
-/// lines and the colours of this program.
+/// Text that does nothing to a terminal but add characters, lines and the colors of this program.
 pub(crate) fn for_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
@@ -42,18 +41,18 @@ pub(crate) fn for_terminal(text: &str) -> String {
                 None => skip_escape(&mut characters),
             },
             '\n' | '\t' => shown.push(character),
-            other if steers(other) => {}
+            other if controls_terminal(other) => {}
             other => shown.push(other),
         }
     }
     shown
 }
 
-/// JSON in which what could steer a terminal is escaped; programs read the same. Outside of its texts JSON has no such
-/// character but line ends.
+/// JSON with the characters that control a terminal escaped, which does not change its value: outside of strings, line
+/// ends are the only such characters.
 pub(crate) fn escaped_json(json: &str) -> String {
     json.chars().fold(String::with_capacity(json.len()), |mut escaped, character| {
-        if steers(character) && character != '\n' {
+        if controls_terminal(character) && character != '\n' {
             escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
             escaped.push(character);
@@ -62,15 +61,15 @@ pub(crate) fn escaped_json(json: &str) -> String {
     })
 }
 
-/// A log that comes in pieces, line by line.
+/// Cuts a log that comes in pieces into lines.
 #[derive(Default)]
 pub(crate) struct LogText {
-    /// The begin of a line that has not ended.
+    /// The beginning of an incomplete line.
     pending: Vec<u8>,
 }
 
 impl LogText {
-    /// What can be shown when `bytes` have come.
+    /// Adds bytes, and returns the lines that are complete.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> String {
         let mut shown = String::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -82,21 +81,21 @@ impl LogText {
         shown
     }
 
-    /// What is left when nothing more comes.
+    /// The rest, when no more bytes come.
     pub(crate) fn end(&mut self) -> String {
         let line = std::mem::take(&mut self.pending);
         if line.is_empty() { String::new() } else { printable(&String::from_utf8_lossy(&line)) + "\n" }
     }
 }
 
-/// Whether a terminal would do something else than to show it. Beside control characters (C0, DEL, C1) these are the
-/// characters that turn the direction of the text after them (Unicode, UAX 9), and line ends of Unicode.
-fn steers(character: char) -> bool {
+/// Whether the character controls a terminal: control characters (C0, DEL, C1), characters that change the direction of
+/// the text after them (Unicode, UAX 9), and the line ends of Unicode.
+fn controls_terminal(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A colour of this program behind the escape character, and what follows it.
+/// A color of this program after the escape character, and what follows it.
 fn own_color(mut characters: Peekable<Chars<'_>>) -> Option<(String, Peekable<Chars<'_>>)> {
     if characters.next() != Some('[') {
         return None;
@@ -112,7 +111,7 @@ fn own_color(mut characters: Peekable<Chars<'_>>) -> Option<(String, Peekable<Ch
     None
 }
 
-/// Goes behind the sequence whose escape character was read.
+/// Skips an escape sequence after its escape character.
 fn skip_escape(characters: &mut Peekable<Chars<'_>>) {
     match characters.next() {
         Some('[') => {
@@ -172,17 +171,17 @@ mod tests {
             let mut log = LogText::default();
             for shown in [printable(&text), for_terminal(&text), log.take(text.as_bytes())] {
                 assert!(shown.starts_with("before "), "{shown:?}");
-                assert!(!shown.trim_end_matches('\n').chars().any(steers), "{attack:?} gave {shown:?}");
+                assert!(!shown.trim_end_matches('\n').chars().any(controls_terminal), "{attack:?} gave {shown:?}");
             }
             let json = serde_json::to_string(&text).unwrap();
             let escaped = escaped_json(&json);
-            assert!(!escaped.chars().any(steers), "{escaped:?}");
+            assert!(!escaped.chars().any(controls_terminal), "{escaped:?}");
             assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
         }
     }
 
     #[test]
-    fn own_colours_stay() {
+    fn own_colors_stay() {
         for color in OWN_COLORS {
             let text = format!("\x1b[{color}mtext\n\tmore");
             assert_eq!(for_terminal(&text), text);
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_that_comes_in_pieces_is_one() {
+    fn an_escape_sequence_may_come_in_pieces() {
         let mut log = LogText::default();
         assert_eq!(log.take(b"a\x1b"), "");
         assert_eq!(log.take("[31mb\r\nü".as_bytes().get(..8).unwrap()), "ab\n");
@@ -205,10 +204,10 @@ mod tests {
         fn nothing_that_steers_gets_through(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let mut log = LogText::default();
             let shown = log.take(&bytes) + &log.end();
-            proptest::prop_assert!(shown.chars().all(|c| c == '\n' || !steers(c)));
+            proptest::prop_assert!(shown.chars().all(|c| c == '\n' || !controls_terminal(c)));
             let shown = for_terminal(&String::from_utf8_lossy(&bytes));
             let without = OWN_COLORS.iter().fold(shown, |text, color| text.replace(&format!("\x1b[{color}m"), ""));
-            proptest::prop_assert!(without.chars().all(|c| matches!(c, '\n' | '\t') || !steers(c)));
+            proptest::prop_assert!(without.chars().all(|c| matches!(c, '\n' | '\t') || !controls_terminal(c)));
         }
     }
 }

@@ -1,42 +1,42 @@
-//! Colours, by role. Meaning is never carried by colour alone.
+//! Colors by role. Color alone never carries meaning.
 
 use std::fmt::Display;
 
-/// Whether and how text is coloured.
+/// The style of text, with or without colors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     color: bool,
 }
 
 impl Style {
-    /// No colour.
+    /// Without colors.
     pub(crate) const PLAIN: Style = Style { color: false };
 
-    /// Colour where `color` says so.
+    /// With colors if `color`.
     pub(crate) fn new(color: bool) -> Self {
         Style { color }
     }
-    /// What went wrong.
+    /// Errors and failed steps.
     pub(crate) fn error(self, text: impl Display) -> String {
         self.paint("1;31", text)
     }
-    /// What should be looked at.
+    /// Warnings.
     pub(crate) fn warning(self, text: impl Display) -> String {
         self.paint("1;33", text)
     }
-    /// What is taken away.
+    /// Removed lines of a diff.
     pub(crate) fn removed(self, text: impl Display) -> String {
         self.paint("31", text)
     }
-    /// What went well.
+    /// Successful outcomes, and added lines of a diff.
     pub(crate) fn good(self, text: impl Display) -> String {
         self.paint("32", text)
     }
-    /// What stands out: headings, commands to type.
+    /// Headings, labels and commands to type.
     pub(crate) fn strong(self, text: impl Display) -> String {
         self.paint("1", text)
     }
-    /// What may be skipped while reading.
+    /// Text of little interest.
     pub(crate) fn faint(self, text: impl Display) -> String {
         self.paint("2", text)
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_only_when_told() {
+    fn colors_are_optional() {
         assert_eq!(Style::PLAIN.error("no"), "no");
         assert_eq!(Style::new(true).error("no"), "\x1b[1;31mno\x1b[0m");
     }

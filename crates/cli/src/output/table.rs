@@ -1,4 +1,4 @@
-//! Tables in columns, and lists of a label with its value.
+//! Tables, and lists of labels and values.
 
 use super::style::Style;
 
@@ -20,7 +20,7 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| (*cell).to_owned()).collect());
     }
 
-    /// The text, or nothing for a table without rows.
+    /// The text; empty for a table without rows.
     pub(crate) fn render(&self, style: Style) -> String {
         if self.rows.is_empty() {
             return String::new();
@@ -41,7 +41,7 @@ impl Table {
     }
 }
 
-/// Labels and values in two columns behind `margin`; a further line of a value stands below its first.
+/// Labels and values in two columns after `margin`. The lines of a value are below each other.
 pub(crate) fn labelled(margin: &str, entries: &[(&str, String)], style: Style) -> String {
     let column = entries.iter().map(|(label, _)| width(label)).max().unwrap_or_default();
     let mut text = String::new();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_in_one_column() {
+    fn values_are_in_one_column() {
         let entries = [("Web", "http://127.0.0.1:30080".to_owned()), ("Kubeconfig", "one\ntwo".to_owned())];
         insta::assert_snapshot!(labelled("  ", &entries, Style::PLAIN), @r"
         Web         http://127.0.0.1:30080

@@ -12,7 +12,7 @@ fn setting<'a>(settings: &'a Value, key: &str) -> &'a Value {
 }
 
 #[test]
-fn every_way_to_set_a_key_is_told_with_its_place() {
+fn every_way_to_set_a_key_is_shown_with_its_place() {
     let project = Place::project();
     fs::write(project.path(".k3s-vm/config.toml"), "version = 1\n\n[ports]\napi = 7443\nssh = 2222\n[vm]\ncpus = 3\n")
         .unwrap();
@@ -95,7 +95,7 @@ fn old_spellings_and_ipv6_are_mistakes_that_say_what_to_write() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_line_and_column() {
+fn a_file_that_is_no_toml_is_reported_with_line_and_column() {
     let project = Place::project();
     fs::write(project.path(".k3s-vm/config.toml"), "[ports]\napi = \n").unwrap();
     let run = project.run(&["status"]);

@@ -9,14 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a run left.
+/// The result of a run.
 struct Run {
     code: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
-/// A directory in which a project may be, and a home without a cache.
+/// A directory with or without a project, and an empty home.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -76,7 +76,7 @@ fn help_and_version_are_results() {
 }
 
 #[test]
-fn wrong_usage_is_told_on_stderr() {
+fn wrong_usage_is_reported_on_stderr() {
     let run = Place::empty().run(&["rest"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     assert!(run.stderr.contains("'reset'"), "{}", run.stderr);
@@ -117,7 +117,7 @@ fn the_project_is_found_upwards_or_named() {
     }
 }
 
-/// A status without what this machine has in the way of the project.
+/// A status without the processes of this machine that are in the way of the project.
 fn about_itself(status: &str) -> &str {
     status.split("\nIn the way:").next().unwrap()
 }
@@ -130,7 +130,7 @@ fn the_status_of_a_project_without_a_vm() {
     insta::assert_snapshot!(about_itself(&run.stdout), @r"
     Instance  k3s-vm
     Project   [PLACE]
-    State     not made yet
+    State     not created yet
     Next      bin/k3s-vm start
     ");
     let run = project.run(&["status", "-o", "json"]);
@@ -157,7 +157,7 @@ fn verbs_that_need_a_vm_refuse_with_the_next_command() {
 }
 
 #[test]
-fn all_mistakes_of_the_configuration_are_told_at_once() {
+fn all_mistakes_of_the_configuration_are_reported_at_once() {
     let project = Place::project();
     fs::write(project.path(".env"), "WEB_PORT=0\n").unwrap();
     fs::write(project.path(".k3s-vm/config.toml"), "[ports]\napi = 0\nssh = 99999\n").unwrap();
@@ -193,7 +193,7 @@ fn switches_of_the_environment_can_be_off() {
 }
 
 #[test]
-fn colour_is_for_terminals_unless_forced() {
+fn colors_are_for_terminals_unless_forced() {
     let project = Place::project();
     assert!(!project.run(&["logs"]).stderr.contains('\x1b'));
     assert!(project.run(&["logs", "--color", "always"]).stderr.contains('\x1b'));

@@ -1,4 +1,4 @@
-//! KVM: what a user reads and gets on hosts where it works, is missing, is closed, hangs, or kills QEMU.
+//! Hosts on which KVM works, is missing, cannot be opened, hangs, or kills QEMU.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use testkit::script::{Death, Probe};
 
 use crate::kvm_host::{AMPLE, Host};
 
-/// A file that the kernel lets nobody write, not even root.
+/// A file that nobody can write, not even root.
 const CLOSED: &str = "/proc/sys/kernel/random/boot_id";
 
 fn msr() -> Probe {
@@ -53,7 +53,7 @@ fn kvm_is_used_once_a_guest_has_printed_its_line_and_not_tested_again() {
 }
 
 #[test]
-fn the_test_is_told_while_it_runs_and_its_line_goes_away() {
+fn the_kvm_test_has_a_live_line_while_it_runs() {
     let host = Host::new("auto", AMPLE, Probe::Print);
     let said = host.says(&["--events", "json", "start", "--no-wait"], 0);
     let told: Vec<String> = said
@@ -99,7 +99,7 @@ fn whoever_wants_kvm_only_gets_nothing_else_on_a_host_without_it() {
 }
 
 #[test]
-fn a_device_that_is_closed_to_the_user_is_told_with_the_remedy() {
+fn a_device_that_the_user_cannot_open_is_reported_with_the_remedy() {
     let host = Host::new("auto", AMPLE, Probe::Print);
     host.device(Path::new(CLOSED));
     insta::assert_snapshot!(host.start(0), @r#"
@@ -175,7 +175,7 @@ fn guests_that_hang_under_kvm_are_given_up_ended_and_remembered() {
 }
 
 #[test]
-fn whoever_wants_kvm_only_is_told_that_guests_hang() {
+fn where_only_kvm_is_wanted_hanging_guests_are_an_error() {
     let host = Host::new("kvm", "1s", Probe::Hang(String::new()));
     insta::assert_snapshot!(host.start(69), @r"
     [1/4] Checking the host …: all tools are there
@@ -334,7 +334,7 @@ fn an_interrupt_ends_the_guest_that_is_to_prove_kvm() {
 }
 
 #[test]
-fn a_qemu_that_is_too_old_is_told_before_kvm_is_tested() {
+fn a_qemu_that_is_too_old_is_reported_before_kvm_is_tested() {
     for accel in ["kvm", "auto", "tcg"] {
         let host = Host::new(accel, AMPLE, Probe::Print);
         host.setup.script(&Script { version: "5.2.0".to_owned(), ..Script::default() });
@@ -353,7 +353,7 @@ fn a_qemu_that_is_too_old_is_told_before_kvm_is_tested() {
 }
 
 #[test]
-fn a_missing_qemu_is_told_before_kvm_is_tested() {
+fn a_missing_qemu_is_reported_before_kvm_is_tested() {
     for accel in ["kvm", "auto", "tcg"] {
         let host = Host::new(accel, AMPLE, Probe::Print);
         let programs = host.setup.programs.path();

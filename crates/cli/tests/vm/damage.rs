@@ -1,4 +1,4 @@
-//! A guest image whose files are no longer what was built.
+//! A guest image with damaged files.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use testkit::Script;
 use crate::isolation::isolated;
 use crate::setup::Setup;
 
-/// Writes down sizes and digests of the image's files, as whoever builds one does.
+/// Writes sizes and digests of the image's files into its manifest, as a provider does.
 fn describe(setup: &Setup) {
     let files: Map<String, Value> = ["kernel", "initrd", "root.qcow2"]
         .into_iter()
@@ -54,7 +54,7 @@ fn an_instance_went_on_on_an_image_that_a_power_cut_had_damaged() {
         Next: restore PROJECT/image from a backup, or copy it from a machine that has the same image
         Next: k3s-vm reset    # makes a new disk on a whole image; data on the old one are lost
         ");
-        // Nothing is destroyed for a new instance that could not be.
+        // A reset that cannot succeed destroys nothing.
         insta::assert_snapshot!(digests(setup.says(&["reset", "--no-wait"], 2)), @"
         [1/4] Checking the host …
         Error: the guest image PROJECT/image is damaged

@@ -1,4 +1,4 @@
-//! Ends that nobody ordered: QEMU killed, the host restarted, the program killed in the middle of a start.
+//! Unexpected ends: QEMU killed, the host restarted, the program killed in the middle of a start.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -18,8 +18,8 @@ fn started(script: &Script) -> Setup {
 }
 
 #[test]
-fn a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle() {
-    isolated("ends::a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle", || {
+fn a_killed_qemu_is_reported_by_every_verb_and_is_no_obstacle() {
+    isolated("ends::a_killed_qemu_is_reported_by_every_verb_and_is_no_obstacle", || {
         let setup = started(&Script::default());
         setup.project.write("web/.kube/config", "");
         setup.program("kubectl", "#!/bin/sh\necho \"kubectl runs with $KUBECONFIG\" >&2; exit 1\n");
@@ -28,7 +28,7 @@ fn a_killed_qemu_is_told_by_every_verb_and_is_no_obstacle() {
         insta::assert_snapshot!(setup.steady(&status), @r"
     Instance  k3s-vm
     Project   PROJECT
-    State     stopped; its data are kept
+    State     stopped; the next start boots its disk
     Ended     QEMU (pid PID) was killed, or crashed
     Next      k3s-vm start
     ");
@@ -69,8 +69,8 @@ fn a_stop_after_the_kill_says_so_once() {
 }
 
 #[test]
-fn a_guest_that_powered_itself_off_is_told_from_a_kill() {
-    isolated("ends::a_guest_that_powered_itself_off_is_told_from_a_kill", || {
+fn a_guest_that_powered_itself_off_is_distinguished_from_a_kill() {
+    isolated("ends::a_guest_that_powered_itself_off_is_distinguished_from_a_kill", || {
         let setup =
             started(&Script { exit_after: Some(testkit::script::Exit { ms: 1500, code: 0 }), ..Script::default() });
         until(|| state(&setup) == "stopped");
@@ -83,10 +83,11 @@ fn after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed() {
     isolated("ends::after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed", || {
         let setup = started(&Script::default());
         setup.says(&["stop"], 0);
-        // Now the pid is this test's own, started when the state file says, but in another boot.
+        // The state file has the pid and start time of this test, but another boot id.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-        let record = setup.record_of(std::process::id()).replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
-        setup.project.write(".k3s-vm/vm/state.json", &record);
+        let state_file =
+            setup.state_file_of(std::process::id()).replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
+        setup.project.write(".k3s-vm/vm/state.json", &state_file);
         setup.project.write(".k3s-vm/vm.pid", &std::process::id().to_string());
         insta::assert_snapshot!(setup.says(&["ssh"], 3), @r"
     Error: k3s-vm is not running
@@ -103,7 +104,7 @@ fn after_a_restart_of_the_host_no_pid_of_the_former_boot_is_believed() {
     });
 }
 
-/// Starts the program, waits until it has come so far, and kills it.
+/// Starts the program, waits for a moment of its work, and kills it.
 fn kill_in_the_middle(setup: &Setup, arguments: &[&str], has_come: impl FnOnce(&mut Child)) {
     let mut program = setup.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     has_come(&mut program);
@@ -111,7 +112,7 @@ fn kill_in_the_middle(setup: &Setup, arguments: &[&str], has_come: impl FnOnce(&
     program.wait().unwrap();
 }
 
-/// All that a user would do next works, whatever the dead program has left.
+/// Checks that every verb works after a program was killed.
 fn all_verbs_work(make: impl Fn() -> Setup) {
     for verb in [&["start", "--no-wait"][..], &["stop", "--timeout", "1s"], &["reset", "--no-wait"]] {
         let setup = make();
@@ -130,8 +131,8 @@ fn the_program_is_killed_while_the_disk_is_made() {
     isolated("ends::the_program_is_killed_while_the_disk_is_made", || {
         all_verbs_work(|| {
             let setup = Setup::new(&Script::default());
-            // The kernel kills it in the write that would make a file larger than this (setrlimit(2), RLIMIT_FSIZE). The
-            // overlay is the first file that is larger.
+            // The kernel kills it in the write that would make a file larger than this (setrlimit(2), RLIMIT_FSIZE).
+            // The overlay is the first file that is larger.
             let mut program = Command::new("prlimit");
             program.arg("--fsize=98304").arg(env!("CARGO_BIN_EXE_k3s-vm")).args(["start", "--no-wait"]);
             setup.surround(&mut program);
@@ -149,7 +150,7 @@ fn the_program_is_killed_while_qemu_comes_up() {
         all_verbs_work(|| {
             let setup = Setup::new(&Script { greeting: Greeting::Hang, ..Script::default() });
             kill_in_the_middle(&setup, &["start"], |_| until(|| setup.vm_dir().join("qmp.sock").exists()));
-            // The VM goes on, and is taken over: what the state file lacks is found by the uuid.
+            // The VM runs on and is found by its uuid, because the state file does not have its process yet.
             assert_eq!(state(&setup), "running");
             setup.script(&Script::default());
             setup

@@ -1,4 +1,4 @@
-//! A start that cannot succeed: each error with its whole text and its exit code.
+//! Starts that cannot succeed: each error with its whole text and its exit code.
 
 use testkit::Script;
 use testkit::script::{AgentScript, ConsoleLine, Death, Program};
@@ -66,7 +66,7 @@ fn the_guest_stays_silent_until_the_deadline() {
     ");
 }
 
-/// A guest whose cluster never writes its kubeconfig, and what it says of the cluster's service and its disk.
+/// A guest that never has a kubeconfig, with this state of the cluster's service and this free space.
 fn sick(systemctl: &str, free: u64) -> Script {
     let program = |command: &str, stdout: String| Program { command: command.to_owned(), stdout, ..Program::default() };
     let disk = format!("/dev/vda 20466256 912344 {free} 5% /\n");
@@ -125,7 +125,7 @@ fn qemu_is_too_old() {
 }
 
 #[test]
-fn all_mistakes_of_the_configuration_are_told_at_once() {
+fn all_mistakes_of_the_configuration_are_reported_at_once() {
     let setup = Setup::new(&Script::default());
     setup.project.write(".k3s-vm/config.toml", "[ports]\napi = 0\n[vm]\nmemory = \"much\"\naccel = \"hvf\"\n");
     setup.project.write(".env", "WEB_PORT=eighty\n");
@@ -183,7 +183,7 @@ fn a_verb_that_needs_a_running_vm_says_so() {
 }
 
 #[test]
-fn a_broken_manifest_is_told_before_anything_boots() {
+fn a_broken_manifest_is_reported_before_anything_boots() {
     let setup = Setup::new(&Script::default());
     setup.project.write(".k3s-vm/manifests/base.json", "{\"apiVersion\": \"v1\",\n \"kind\": }\n");
     setup.project.write(".k3s-vm/manifests/web.yaml", "kind: Service\nmetadata: {name: web}\n");

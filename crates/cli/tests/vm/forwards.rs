@@ -1,4 +1,4 @@
-//! `forward`: ports that come and go while the VM runs, and those that are kept.
+//! `forward`: ports that are opened and closed while the VM runs, and ports that are saved.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ pub(crate) fn pong() -> String {
     address
 }
 
-/// What is answered on the port of the host.
+/// The answer on a port of the host.
 pub(crate) fn ask(port: u16) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     let mut answer = [0; 4];
@@ -43,7 +43,7 @@ pub(crate) fn ask(port: u16) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// `forward` with names for what differs from run to run.
+/// The output of `forward` with names for ports that differ from run to run.
 fn lists(setup: &Setup, arguments: &[&str], own: u16) -> String {
     let output = setup.run(arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -71,10 +71,10 @@ fn a_port_is_opened_and_closed_while_the_vm_runs() {
     127.0.0.1:WEB_PORT WEB_PORT web application open
     127.0.0.1:OWN 80 - open until stop
     ");
-    let told = |code| setup.says(&["forward", "rm", &port.to_string()], code).replace(&port.to_string(), "OWN");
-    insta::assert_snapshot!(told(0), @"Note: port OWN no longer leads to port 80 of the guest");
+    let said = |code| setup.says(&["forward", "rm", &port.to_string()], code).replace(&port.to_string(), "OWN");
+    insta::assert_snapshot!(said(0), @"Note: port OWN no longer leads to port 80 of the guest");
     assert!(ask(port).is_err());
-    insta::assert_snapshot!(told(0), @"Note: port OWN is not open");
+    insta::assert_snapshot!(said(0), @"Note: port OWN is not open");
     assert!(!setup.project.read(".k3s-vm/config.toml").contains("forwards"));
 }
 
@@ -112,9 +112,9 @@ fn what_is_saved_is_opened_at_every_start_and_the_file_keeps_its_comments() {
     setup.script(&listening());
     setup.says(&["start", "--no-wait"], 0);
     assert_eq!(ask(port).unwrap(), "pong");
-    let told = |words: &[&str]| setup.says(words, 0).replace(&port.to_string(), "OWN");
+    let said = |words: &[&str]| setup.says(words, 0).replace(&port.to_string(), "OWN");
     let number = port.to_string();
-    insta::assert_snapshot!(told(&["forward", "rm", &number]), @"Note: port OWN is closed until the next start; --save closes it for good");
+    insta::assert_snapshot!(said(&["forward", "rm", &number]), @"Note: port OWN is closed until the next start; --save closes it for good");
     insta::assert_snapshot!(lists(&setup, &["forward", "list"], port), @r"
     HOST GUEST FOR STATE
     127.0.0.1:API_PORT 6443 Kubernetes API open
@@ -122,12 +122,12 @@ fn what_is_saved_is_opened_at_every_start_and_the_file_keeps_its_comments() {
     127.0.0.1:WEB_PORT WEB_PORT web application open
     127.0.0.1:OWN 80 - opens at start
     ");
-    insta::assert_snapshot!(told(&["forward", "rm", &number, "--save"]), @"Note: port OWN is not open");
+    insta::assert_snapshot!(said(&["forward", "rm", &number, "--save"]), @"Note: port OWN is not open");
     assert_eq!(setup.project.read(".k3s-vm/config.toml"), before);
 }
 
 #[test]
-fn a_stopped_instance_can_only_be_told_for_later() {
+fn a_stopped_instance_takes_only_saved_forwards() {
     let setup = Setup::new(&listening());
     insta::assert_snapshot!(setup.says(&["forward", "add", "8080:80"], 3), @r"
     Error: k3s-vm is not running
@@ -165,7 +165,7 @@ fn an_instance_with_a_name_has_host_ports_of_its_own() {
 }
 
 #[test]
-fn a_port_that_cannot_be_had_is_told_with_its_reason() {
+fn a_port_that_is_not_available_is_reported_with_its_reason() {
     let setup = started();
     let api = setup.api.to_string();
     insta::assert_snapshot!(setup.says(&["forward", "add", &format!("{api}:80")], 2), @r"
@@ -182,8 +182,8 @@ fn a_port_that_cannot_be_had_is_told_with_its_reason() {
     ");
     let port = testkit::port::free().number();
     setup.says(&["forward", "add", &format!("{port}:80")], 0);
-    let told = setup.says(&["forward", "add", &format!("{port}:81")], 2).replace(&port.to_string(), "OWN");
-    insta::assert_snapshot!(told, @r"
+    let said = setup.says(&["forward", "add", &format!("{port}:81")], 2).replace(&port.to_string(), "OWN");
+    insta::assert_snapshot!(said, @r"
     Error: port OWN leads to port 80 of the guest
 
     Next: k3s-vm forward rm OWN
@@ -191,15 +191,15 @@ fn a_port_that_cannot_be_had_is_told_with_its_reason() {
 
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
-    let told = setup.says(&["forward", "add", &format!("{port}:80")], 6);
+    let said = setup.says(&["forward", "add", &format!("{port}:80")], 6);
     let start = format!("Error: port {port} on 127.0.0.1 is taken\n  pid PID of user ");
-    assert!(told.starts_with(&start), "{told}");
-    // The same at a start that would open it.
+    assert!(said.starts_with(&start), "{said}");
+    // A start that would open it fails the same way.
     setup.says(&["stop", "--power-off"], 0);
     setup.says(&["forward", "add", "--save", &format!("{port}:80")], 0);
     setup.script(&listening());
-    let told = setup.says(&["start", "--no-wait"], 6);
-    assert!(told.contains(&start), "{told}");
+    let said = setup.says(&["start", "--no-wait"], 6);
+    assert!(said.contains(&start), "{said}");
     insta::assert_snapshot!(setup.says(&["forward", "add", "http"], 2), @r#"
     error: invalid value 'http' for '<[HOST:]GUEST>': not two ports such as "8080:80", nor one port of the guest
 

@@ -1,4 +1,4 @@
-//! A VM that stands still: by order, by itself, and what lets it go on.
+//! A VM that is paused, by the verb or because it is idle, and what resumes it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::forwards::{ask, pong};
 use crate::process::{is_alive, kill, pid, state, until};
 use crate::setup::Setup;
 
-/// A VM whose web port answers `pong`, with these lines at the head of its configuration.
+/// A VM that answers `pong` on its web port, with these lines at the head of its configuration.
 fn started(head: &str) -> Setup {
     let setup = Setup::new(&Script::default());
     let config = setup.project.read(".k3s-vm/config.toml");
@@ -20,24 +20,24 @@ fn started(head: &str) -> Setup {
     setup
 }
 
-/// The supervisors that listen at a line of the project's VM, or pause it when it is idle: not the one that every VM has.
+/// The supervisors of the project's VM that pause it when it is idle or have a wake line, without the one that every VM
+/// has.
 fn supervisors(setup: &Setup) -> Vec<u64> {
     let is_one = |words: &[String]| words.iter().any(|word| word == "--paused" || word == "--auto-pause");
     all_supervisors(setup).into_iter().filter(|(_, words)| is_one(words)).map(|(pid, _)| pid).collect()
 }
 
-/// The one of [`supervisors`], once it is there alone. A verb does not wait until the process that it has started is the supervisor,
-/// and while a process becomes another program its command line is empty.
+/// The only one of [`supervisors`], once there is exactly one: a verb does not wait for the supervisor that it starts.
 fn the_supervisor(setup: &Setup) -> u64 {
     only(|| supervisors(setup))
 }
 
-/// What is found, once it is exactly one.
+/// What is found, once there is exactly one.
 pub(crate) fn only<T>(found: impl Fn() -> Vec<T>) -> T {
     value(|| <[T; 1]>::try_from(found()).ok()).into_iter().next().expect("one")
 }
 
-/// All of them, with their command lines; not those that are still about to become one.
+/// All supervisors with their command lines, without processes that are still about to become one.
 pub(crate) fn all_supervisors(setup: &Setup) -> Vec<(u64, Vec<String>)> {
     let root = setup.project.root().display().to_string();
     let processes =
@@ -58,7 +58,7 @@ fn count(setup: &Setup, command: &str) -> usize {
 }
 
 #[test]
-fn a_paused_vm_goes_on_at_the_first_connection_which_is_answered() {
+fn a_paused_vm_resumes_at_the_first_connection_and_answers_it() {
     let setup = started("");
     insta::assert_snapshot!(setup.says(&["pause"], 0), @"[1/1] Pausing the VM …: the next connection to one of its ports resumes it");
     assert_eq!(state(&setup), "paused");
@@ -96,7 +96,7 @@ fn resume_is_success_whatever_it_finds_running() {
 }
 
 #[test]
-fn verbs_that_need_the_guest_let_it_go_on() {
+fn verbs_that_need_the_guest_resume_it() {
     let setup = started("");
     setup.program("ssh", "#!/bin/sh\nexit 0\n");
     for verb in [&["start", "--no-wait"][..], &["ssh", "true"], &["stop", "--power-off"]] {
@@ -107,13 +107,13 @@ fn verbs_that_need_the_guest_let_it_go_on() {
 }
 
 #[test]
-fn a_vm_whose_supervisor_was_killed_is_let_go_on_by_the_next_verb() {
+fn a_vm_whose_supervisor_was_killed_is_resumed_by_the_next_verb() {
     let setup = started("");
     setup.says(&["pause"], 0);
     kill(the_supervisor(&setup));
     until(|| supervisors(&setup).is_empty());
     assert_eq!(state(&setup), "paused");
-    // A second pause puts another supervisor in its place.
+    // A second pause starts another supervisor.
     setup.says(&["pause"], 0);
     assert_eq!(ask(setup.web).unwrap(), "pong");
     setup.says(&["pause"], 0);
@@ -132,10 +132,10 @@ fn an_idle_vm_is_paused_by_itself_again_and_again() {
         assert_eq!(ask(setup.web).unwrap(), "pong");
     }
     the_supervisor(&setup);
-    // By order it is the same, and one supervisor is left after it.
+    // After the verb `pause` it is the same, and one supervisor is left.
     setup.says(&["pause"], 0);
     assert_eq!(ask(setup.web).unwrap(), "pong");
-    // One that was killed is replaced by the next verb.
+    // The next verb replaces a killed supervisor.
     kill(the_supervisor(&setup));
     until(|| supervisors(&setup).is_empty());
     setup.says(&["resume"], 0);
@@ -150,7 +150,7 @@ fn an_idle_vm_is_paused_by_itself_again_and_again() {
 fn a_vm_that_is_used_is_not_paused() {
     let setup = started("auto_pause = \"1s\"\n");
     let held = std::net::TcpStream::connect(("127.0.0.1", setup.web)).unwrap();
-    // The supervisor has looked for longer than the VM may be idle.
+    // The supervisor has watched for longer than `auto_pause`.
     let looks = count(&setup, "human-monitor-command");
     until(|| count(&setup, "human-monitor-command") > looks + 20);
     assert_eq!(count(&setup, "stop"), 0);

@@ -1,4 +1,4 @@
-//! A restore whose program is killed at each of its steps: the next verb ends what is left, and no RAM is used twice.
+//! Restores whose program is killed at each step: the next verb ends the QEMU that is left, and no RAM is used twice.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::interrupts::{Verb, count, guest, ready, started};
 use crate::process::{is_alive, pid, state};
 use crate::setup::Setup;
 
-/// The commands of a restore, and whether QEMU carries out the last one, whose answer the killed program never gets.
+/// The commands of a restore at which the program is killed, and whether QEMU still executes the command.
 const MOMENTS: [(&str, bool); 6] = [
     ("migrate-set-capabilities", true),
     ("getfd", true),
@@ -28,23 +28,26 @@ fn silent_at(command: &str, carried_out: bool) -> Script {
     Script { unanswered: BTreeMap::from([(command.to_owned(), carried_out)]), ..usual() }
 }
 
-fn record(setup: &Setup) -> Value {
+fn state_file(setup: &Setup) -> Value {
     let text = setup.project.read(".k3s-vm/vm/state.json");
     serde_json::from_str(&text).unwrap()
 }
 
-/// Has `arguments` killed when QEMU has got `command`, and starts the VM again by the usual one. What that said, and whether
-/// QEMU is another one.
+/// Kills the verb `arguments` when QEMU has received `command`, and starts the VM with the usual QEMU. Returns the
+/// output of the start, and whether QEMU is another process.
 fn killed(setup: &Setup, arguments: &[&str], (command, carried_out): (&str, bool)) -> (String, bool) {
     setup.script(&silent_at(command, carried_out));
     let before = count(setup, command);
     Verb::begin(setup, arguments).comes_to(command, before).killed();
-    assert!(record(setup)["restoring"].is_string(), "{command}: that it is restored is not written down");
+    assert!(
+        state_file(setup)["restoring"].is_string(),
+        "{command}: the state file does not say that it is being restored"
+    );
     let left = pid(setup);
     setup.script(&usual());
     let said = setup.says(&["start", "--no-wait"], 0);
     assert_eq!(state(setup), "running");
-    assert!(record(setup)["restoring"].is_null());
+    assert!(state_file(setup)["restoring"].is_null());
     let is_another = pid(setup) != left;
     assert_eq!(is_alive(left), !is_another, "{command}: the QEMU that was left still runs");
     (said, is_another)
@@ -64,8 +67,8 @@ fn a_resume_that_was_killed_left_a_qemu_that_was_taken_for_a_running_vm() {
         // The RAM may have been used: its disk is booted.
         assert!(!said.contains("Resuming the VM"), "{moment:?}: {said}");
         let names = std::fs::read_dir(setup.vm_dir()).unwrap().map(|entry| entry.unwrap().file_name());
-        let kept: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("suspended.")).collect();
-        assert!(kept.is_empty(), "{moment:?}: {kept:?}");
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("suspended.")).collect();
+        assert!(left.is_empty(), "{moment:?}: {left:?}");
     }
 }
 
@@ -91,12 +94,12 @@ fn ram_that_was_put_back_after_the_disk_was_used_is_not_resumed() {
         let is_one = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("suspended.");
         entries.filter(is_one).collect::<Vec<_>>()
     };
-    let kept: Vec<_> = suspended().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
-    assert_eq!(kept.len(), 3, "{kept:?}");
+    let saved: Vec<_> = suspended().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+    assert_eq!(saved.len(), 3, "{saved:?}");
     setup.says(&["start", "--no-wait"], 0);
     setup.says(&["stop", "--power-off"], 0);
     assert!(suspended().is_empty());
-    for (content, path) in kept {
+    for (content, path) in saved {
         std::fs::write(path, content).unwrap();
     }
     let said = setup.says(&["start", "--no-wait"], 0);

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM at each moment of each verb: 130 everywhere, a word on what is left, and no guest that stands still.
+//! Ctrl-C and SIGTERM at each moment of each verb: exit code 130, a message with the state of the instance, and no
+//! paused guest.
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -13,13 +14,13 @@ use testkit::script::{AgentScript, Greeting, Migration, PowerButton, Program};
 use crate::process::{kill, pid, state, until};
 use crate::setup::Setup;
 
-/// A guest whose agent runs sync(1), which takes as long as is told.
+/// A guest whose agent runs sync(1), which ends after so many queries.
 pub(crate) fn guest(looks: u32) -> AgentScript {
     let sync = Program { command: "/bin/sync".to_owned(), looks, ..Program::default() };
     AgentScript { programs: vec![sync], ..AgentScript::default() }
 }
 
-/// A verb that is under way.
+/// A running verb.
 pub(crate) struct Verb<'a> {
     setup: &'a Setup,
     child: Child,
@@ -32,16 +33,16 @@ impl<'a> Verb<'a> {
         Verb { setup, child }
     }
 
-    /// The fake has received this command so many times more than before.
+    /// Waits until the fake has received this command more than `before` times.
     pub(crate) fn comes_to(self, command: &str, before: usize) -> Self {
         until(|| {
-            // It may also have ended before, which the caller sees by its words.
+            // The verb may also have ended before, which the caller sees in its output.
             !crate::process::is_alive(self.child.id().into()) || count(self.setup, command) > before
         });
         self
     }
 
-    /// Kills it, as the kernel does where memory is short.
+    /// Kills it with SIGKILL, as the kernel does when memory is short.
     pub(crate) fn killed(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -51,7 +52,7 @@ impl<'a> Verb<'a> {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// What it said, and that it ended with 130.
+    /// Asserts exit code 130 and returns stderr.
     fn said(self) -> String {
         let output = self.child.wait_with_output().unwrap();
         let said = self.setup.steady(&String::from_utf8_lossy(&output.stderr));
@@ -59,7 +60,7 @@ impl<'a> Verb<'a> {
         said
     }
 
-    /// The same without what it said before it was interrupted.
+    /// Interrupts the verb, and returns what it printed after that.
     fn interrupted(self, signal: Signal) -> String {
         self.signal(signal);
         let said = self.said();
@@ -77,7 +78,7 @@ pub(crate) fn started(script: &Script) -> Setup {
     setup
 }
 
-/// What a start that has waited writes down.
+/// Writes the files of a start that has waited.
 pub(crate) fn ready(setup: &Setup) {
     let cluster = json!({"schema": 1, "image-directory": setup.project.root().join("image"), "node": "k3s-vm",
                          "distribution": "kubernetes v1.0.0", "version": "v1.0.0", "kubeconfig": FakeApi::start().kubeconfig(), "applied": null});
@@ -124,7 +125,7 @@ fn ctrl_c_while_the_ram_of_a_snapshot_was_written_left_the_guest_standing_still(
 
 #[test]
 fn an_interrupted_stop_says_what_the_vm_does_now() {
-    // Its data are not written, its RAM is not, and its power button does nothing.
+    // The guest neither syncs its disk nor powers off, and its RAM is not saved.
     let hangs = Script { agent: guest(Program::FOREVER), ..Script::default() };
     let writes = Script { agent: guest(0), migration: Migration::Hang, ..Script::default() };
     let deaf = AgentScript { ignore_shutdown: true, ..guest(0) };
@@ -154,7 +155,7 @@ fn an_interrupt_between_the_saved_ram_and_the_end_of_qemu_left_a_vm_that_stood_s
     ready(&setup);
     let vm = pid(&setup);
     let verb = Verb::begin(&setup, &["stop"]).comes_to("quit", 0);
-    // It is too late, and the impatient do not end it either.
+    // It is too late to interrupt it, even by further signals.
     for signal in [Signal::INT, Signal::INT, Signal::TERM] {
         verb.signal(signal);
     }
@@ -163,7 +164,7 @@ fn an_interrupt_between_the_saved_ram_and_the_end_of_qemu_left_a_vm_that_stood_s
     assert!(said.contains("Stopping the VM …: suspended; `k3s-vm start` resumes it\n"), "{said}");
     assert!(said.ends_with("Error: interrupted\n  k3s-vm is suspended\n\nNext: k3s-vm start\n"), "{said}");
     setup.script(&Script { agent: guest(0), ..Script::default() });
-    assert!(setup.says(&["start", "--no-wait"], 0).contains("Resuming the VM"), "it was not kept");
+    assert!(setup.says(&["start", "--no-wait"], 0).contains("Resuming the VM"), "it was not suspended");
 }
 
 #[test]
@@ -247,7 +248,7 @@ fn whoever_waits_for_another_command_is_interrupted_with_the_state() {
 fn ctrl_c_while_an_archive_is_read_from_a_pipe_did_nothing() {
     let setup = started(&Script::default());
     let mut verb = Verb::begin(&setup, &["load", "-"]).comes_to("query-status", 0);
-    // It is being read.
+    // The archive is being read.
     verb.child.stdin.as_mut().unwrap().write_all(&[0; 128 * 1024]).unwrap();
     let said = verb.interrupted(Signal::INT);
     assert!(said.starts_with("Error: interrupted\n"), "{said}");

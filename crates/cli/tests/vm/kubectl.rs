@@ -1,4 +1,4 @@
-//! Which kubectl runs, what it gets, and what it gives back.
+//! Which kubectl runs, with which arguments and input, and its exit code.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use testkit::Script;
 use crate::isolation::isolated;
 use crate::setup::Setup;
 
-/// A running VM of Kubernetes v1.0.0 with a kubeconfig, and an ssh that shows what it is to run and its input.
+/// A running VM with Kubernetes v1.0.0 and a kubeconfig, and an ssh that prints its command and input.
 fn running() -> Setup {
     let setup = Setup::new(&Script::default());
     setup.says(&["start", "--no-wait"], 0);
@@ -17,7 +17,7 @@ fn running() -> Setup {
     setup
 }
 
-/// A kubectl of this version that shows what it gets.
+/// Installs a kubectl of this version that prints its arguments and input.
 fn install(setup: &Setup, version: &str) {
     let text = format!(
         "#!/bin/sh\n[ \"$1\" = version ] && {{ echo '{{\"clientVersion\": {{\"gitVersion\": \"{version}\"}}}}'; exit; }}\n\
@@ -123,7 +123,7 @@ fn what_only_the_host_can_do_is_done_by_its_kubectl_whatever_its_version() {
 fn without_a_kubectl_on_the_host() {
     isolated("kubectl::without_a_kubectl_on_the_host", || {
         let setup = running();
-        // Nothing of this machine but what the test has put there, and the shell's own programs.
+        // Only programs of the test and of the shell are in the PATH.
         let tools = tempfile::tempdir().unwrap();
         for tool in ["sh", "cat"] {
             let found = ["/bin", "/usr/bin"].map(|directory| std::path::Path::new(directory).join(tool));

@@ -1,4 +1,4 @@
-//! A host as its `/dev/kvm` makes it: a project whose QEMU is the fake and whose device is a file of the test's.
+//! Hosts with different kinds of `/dev/kvm`: a project with the fake QEMU and a file instead of the device.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -9,7 +9,7 @@ use testkit::script::Probe;
 
 use crate::setup::Setup;
 
-/// Enough for the fake on any machine; only what is to hang reaches a deadline, and that has a short one.
+/// Long enough for the fake on any machine. Tests in which a guest hangs use a shorter one.
 pub(crate) const AMPLE: &str = "10m";
 
 /// A project that wants `accel`, with a device that opens.
@@ -38,7 +38,7 @@ impl Host {
         self.setup.script(&Script { probe, ..Script::default() });
     }
 
-    /// Lets the device lead to another file.
+    /// Links the device to another file.
     pub(crate) fn device(&self, target: &Path) {
         let device = self.setup.project.root().join("kvm");
         std::fs::remove_file(&device).unwrap();
@@ -51,7 +51,7 @@ impl Host {
         command
     }
 
-    /// Starts without waiting for a cluster, wants this exit code; what it said.
+    /// Starts without waiting for the cluster, asserts the exit code and returns stderr.
     pub(crate) fn start(&self, code: i32) -> String {
         self.says(&["start", "--no-wait"], code)
     }
@@ -67,11 +67,11 @@ impl Host {
         text.replace(&self.setup.programs.path().display().to_string(), "PROGRAMS")
     }
 
-    /// Gives the device to a group, and nothing to its owner, who is this user; the group's name.
+    /// Lets only a group open the device, and not its owner, who is this user. Returns the name of the group.
     pub(crate) fn close_to_all_but_a_group(&self) -> String {
         let device = self.setup.project.root().join("kvm");
         if is_root() {
-            // A group that all systems have, and that is not root's.
+            // A group that all systems have, other than root's.
             std::os::unix::fs::chown(&device, None, Some(1)).unwrap();
         }
         self.set_mode(0o060);
@@ -83,7 +83,7 @@ impl Host {
         std::fs::set_permissions(device, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// As [`Host::start`], without root's power over the mode of files.
+    /// As [`Host::start`], without root's permission to ignore the mode of files.
     pub(crate) fn start_without_override(&self, code: i32) -> String {
         let command = self.command(&["start", "--no-wait"]);
         if !is_root() {
@@ -109,12 +109,12 @@ impl Host {
         self.setup.json(&["status", "-o", "json"])
     }
 
-    /// How many guests have run to prove KVM.
+    /// How many guests have run to test KVM.
     pub(crate) fn probes(&self) -> usize {
         Script::calls(&self.setup.vm_dir()).iter().filter(|call| *call == "probe").count()
     }
 
-    /// Whether such a guest of this project runs.
+    /// Whether a guest runs to test KVM.
     pub(crate) fn is_probing(&self) -> bool {
         let kernel = self.setup.project.root().join("image/kernel");
         host::process_table::processes().unwrap().iter().any(|process| {

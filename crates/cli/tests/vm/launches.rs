@@ -1,5 +1,5 @@
-//! A launch in whose way something comes: a port that is taken at the last moment, a record that cannot be written, a QEMU
-//! without a filter, files that the caller holds open.
+//! Launches with obstacles: a port that is taken at the last moment, a state file that cannot be written, a QEMU
+//! without a system call filter, files that the caller holds open.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::idle::all_supervisors;
 use crate::process::{is_alive, pid, until};
 use crate::setup::Setup;
 
-/// A QEMU that opens its ports, and finds the first one taken at so many starts.
+/// A QEMU that opens its ports, and fails to open the first one at the first `times` starts.
 fn overtaken(times: u32) -> Script {
     Script { listen: true, overtaken: times, ..Script::default() }
 }
@@ -25,19 +25,19 @@ fn a_fork_whose_chosen_port_was_taken_in_between_gave_up() {
     setup.says(&["start", "--no-wait", "--name", "one"], 0);
     let first = ports(&setup, "one");
     setup.says(&["delete", "--name", "one"], 0);
-    // The same name leads to the same first choice; it and the second one are lost.
+    // The same name has the same first choice; the first and the second choice are taken.
     setup.script(&overtaken(2));
     setup.says(&["start", "--no-wait", "--name", "one"], 0);
     let third = ports(&setup, "one");
     let status = setup.json(&["status", "--name", "one", "-o", "json"]);
     assert_eq!(status["state"], "running");
     for key in ["api", "ssh", "web"] {
-        // The search goes around: three thousand times three ports.
+        // The search wraps around after three thousand times three ports.
         let number = |ports: &serde_json::Value| ports[key].as_i64().unwrap();
         let distance = (number(&third) - number(&first)).rem_euclid(9000);
         assert!(distance >= 6 && distance.rem_euclid(3) == 0, "{key}: {first}, then {third}");
     }
-    // What it was given it keeps: then it is told whose its port is.
+    // An existing instance keeps its ports, and the error names who holds one.
     setup.says(&["stop", "--name", "one", "--power-off"], 0);
     setup.script(&overtaken(3));
     setup.says(&["start", "--no-wait", "--name", "one"], 6);
@@ -50,27 +50,27 @@ fn a_port_of_the_configuration_is_never_exchanged_for_another() {
     let setup = Setup::new(&overtaken(1));
     let text = setup.says(&["start", "--no-wait"], 6);
     assert!(text.contains("API_PORT on 127.0.0.1 is taken"), "{text}");
-    // Nor one that was ordered for an instance with a name.
+    // Nor is one that was configured for a named instance.
     setup.script(&overtaken(2));
     let holder = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let held = holder.local_addr().unwrap().port().to_string();
     setup.says(&["start", "--no-wait", "--name", "two", "--set", &format!("ports.api={held}")], 6);
 }
 
-/// Processes that work in `directory`.
+/// The processes with this working directory.
 fn working_in(directory: &Path) -> Vec<u64> {
     let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == directory)).collect()
 }
 
 #[test]
-fn a_launch_whose_record_could_not_be_written_left_a_qemu_that_nobody_knew() {
+fn a_launch_whose_state_file_could_not_be_written_left_an_unknown_qemu() {
     let setup = Setup::new(&Script { spoil: Some("state.json".to_owned()), ..Script::default() });
     let text = setup.says(&["start", "--no-wait"], 1);
     assert!(text.contains("state.json"), "{text}");
     assert!(Script::calls(&setup.vm_dir()).contains(&"qmp_capabilities".to_owned()), "QEMU ran");
     assert_eq!(working_in(&setup.vm_dir()), [0_u64; 0], "a process was left behind");
-    // Once it can be written, all is as if nothing had happened.
+    // Once it can be written, a start works.
     setup.script(&Script::default());
     setup.says(&["start", "--no-wait"], 0);
 }
@@ -80,7 +80,7 @@ fn words(pid: u64) -> String {
 }
 
 #[test]
-fn a_qemu_without_a_filter_of_system_calls_is_told_of_and_used() {
+fn a_qemu_without_a_system_call_filter_is_reported_and_used() {
     let setup = Setup::new(&Script::default());
     setup.says(&["start", "--no-wait"], 0);
     assert!(
@@ -89,9 +89,9 @@ fn a_qemu_without_a_filter_of_system_calls_is_told_of_and_used() {
     );
     let setup = Setup::new(&Script { sandbox: false, ..Script::default() });
     let text = setup.says(&["start", "--no-wait"], 0);
-    let told = "QEMU runs without its filter of system calls, since it has none here: \
+    let warning = "QEMU runs without its filter of system calls, since it has none here: \
                 -sandbox support is not enabled in this QEMU binary";
-    assert!(text.contains(told), "{text}");
+    assert!(text.contains(warning), "{text}");
     assert!(!words(pid(&setup)).contains("-sandbox"));
 }
 
@@ -128,7 +128,7 @@ fn a_file_that_the_caller_held_open_stayed_open_and_locked_in_qemu_for_days() {
     for (supervisor, words) in all_supervisors(&setup) {
         assert!(!holds(supervisor, &file), "{words:?} holds it");
     }
-    // A program of the user's gets what was meant for it.
+    // The user's program inherits the file.
     setup.program("ssh", "#!/bin/bash\ncat <&9; cat <&57\n");
     let output = holding(&setup, &file, &["ssh", "true"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "what the caller holds\nwhat the caller holds\n");
@@ -147,11 +147,14 @@ fn a_file_that_the_caller_held_open_reached_the_reaper_of_a_fork() {
     let others = || -> Vec<(u64, String)> {
         let pids =
             std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let told = |pid: u64| {
+        let command_line = |pid: u64| {
             String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default())
                 .replace('\0', " ")
         };
-        pids.filter(|pid| *pid != mine).map(|pid| (pid, told(pid))).filter(|(_, words)| words.contains(&root)).collect()
+        pids.filter(|pid| *pid != mine)
+            .map(|pid| (pid, command_line(pid)))
+            .filter(|(_, words)| words.contains(&root))
+            .collect()
     };
     let started = |word: &str| others().iter().any(|(_, words)| words.contains(word) && !words.contains("become-in"));
     until(|| started(" reaper ") && started(" supervisor") && started(" -uuid "));

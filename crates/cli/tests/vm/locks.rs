@@ -11,14 +11,14 @@ use crate::process::state;
 use crate::setup::Setup;
 
 #[test]
-fn a_second_command_names_the_first_and_goes_on_after_it() {
-    isolated("locks::a_second_command_names_the_first_and_goes_on_after_it", || {
+fn a_second_command_names_the_first_and_waits_for_it() {
+    isolated("locks::a_second_command_names_the_first_and_waits_for_it", || {
         let setup =
             Setup::new(&Script { agent: AgentScript { absent: true, ..Default::default() }, ..Script::default() });
         let mut first = setup.command(&["start", "--timeout", "10m"]).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(first.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("Starting the VM")));
-        // Those that only look do not wait.
+        // Verbs that only read do not wait.
         assert_eq!(state(&setup), "running");
         let mut second = setup.command(&["stop", "--timeout", "1s"]).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();

@@ -1,4 +1,4 @@
-//! The verbs against a scripted fake of QEMU: what a user reads and which exit code a script gets when things go wrong.
+//! The verbs with a scripted fake of QEMU: output and exit codes when things go wrong.
 #![allow(clippy::unwrap_used)]
 
 mod accelerator;

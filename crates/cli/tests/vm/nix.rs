@@ -1,4 +1,4 @@
-//! A NixOS guest by a fake Nix: when Nix is called, and what of the project's files is whose.
+//! NixOS guests with a fake Nix: when Nix is called, and which files of the project are the user's.
 
 use std::process::{Command, Stdio};
 
@@ -21,7 +21,7 @@ impl Nixos {
         let image = format!("provider = \"{provider}\"\n");
         let config = read(".k3s-vm/config.toml").replace("provider = \"prebuilt\"\ndirectory = \"image\"\n", &image);
         setup.project.write(".k3s-vm/config.toml", &config);
-        // What a guest is made from means nothing to a fake.
+        // The fake does not read the sources of the guest.
         for name in ["nixos/default.nix", "k3s/contract.json", "debian/rootfs/etc/hosts"] {
             setup.project.write(format!("checkout/guest/{name}"), "");
         }
@@ -36,7 +36,7 @@ impl Nixos {
         command
     }
 
-    /// Runs the program and wants this exit code; what it said.
+    /// Runs the program, asserts the exit code and returns stderr.
     fn says(&self, arguments: &[&str], code: i32) -> String {
         let output = self.command(arguments).output().unwrap();
         let text = self.setup.steady(&String::from_utf8_lossy(&output.stderr));
@@ -63,11 +63,11 @@ fn nix_builds_once_and_no_other_verb_calls_it() {
     assert_eq!(nixos.fake.calls().len(), 2, "{:?}", nixos.fake.calls());
     let configuration = nixos.setup.vm_dir().join("configuration.nix");
     let text = std::fs::read_to_string(&configuration).unwrap();
-    // A reset without a change finds the image in the cache, and keeps what is the user's.
+    // A reset without a change finds the image in the cache, and leaves the user's files alone.
     nixos.says(&["reset", "--no-wait"], 0);
     assert_eq!(nixos.fake.calls().len(), 2, "{:?}", nixos.fake.calls());
     assert_eq!(std::fs::read_to_string(&configuration).unwrap(), text);
-    // A change is told by a start and taken by a reset.
+    // A start reports a change, and a reset builds it.
     std::fs::write(&configuration, "{ ... }: { }\n").unwrap();
     assert!(nixos.says(&["start", "--no-wait"], 0).contains("the guest image has changed"));
     assert_eq!(nixos.fake.calls().len(), 2, "{:?}", nixos.fake.calls());
@@ -116,7 +116,7 @@ fn a_nix_that_is_too_old_is_an_error_where_it_was_ordered() {
 }
 
 #[test]
-fn a_failed_build_is_told_with_the_end_of_its_log() {
+fn a_failed_build_is_reported_with_the_end_of_its_log() {
     let nixos = Nixos::new("2.26.3", "nix");
     nixos.fake.says(include_str!("../../../guest-image/src/nix/recorded/builder-failed-2.26.log"), 100);
     insta::assert_snapshot!(nixos.says(&["start", "--no-wait"], 1), @r"

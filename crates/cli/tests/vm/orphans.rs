@@ -1,4 +1,4 @@
-//! VMs that lost their project, projects that moved or were copied, and processes that only look like ours.
+//! VMs whose project is gone, projects that were moved or copied, and processes that only look like ours.
 
 use std::fs;
 use std::net::TcpListener;
@@ -20,14 +20,14 @@ fn started() -> Setup {
     setup
 }
 
-/// Removes a directory in which the process beside a VM may just be making a file.
+/// Removes a directory in which a supervisor may be creating a file at the same time.
 fn remove_all(directory: &std::path::Path) {
     until(|| fs::remove_dir_all(directory).is_ok());
 }
 
 #[test]
-fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
-    isolated("orphans::a_vm_whose_project_was_removed_is_told_and_ended_by_reset", || {
+fn a_vm_whose_project_was_removed_is_reported_and_ended_by_reset() {
+    isolated("orphans::a_vm_whose_project_was_removed_is_reported_and_ended_by_reset", || {
         let gone = started();
         let orphan = pid(&gone);
         let directory = gone.project.root().to_path_buf();
@@ -57,7 +57,7 @@ fn a_vm_whose_project_was_removed_is_told_and_ended_by_reset() {
         insta::assert_snapshot!(setup.steady(&status).replace(&directory.display().to_string(), "GONE"), @r"
         Instance  k3s-vm
         Project   PROJECT
-        State     stopped; its data are kept
+        State     stopped; the next start boots its disk
         Next      k3s-vm start
 
         In the way:
@@ -121,7 +121,7 @@ fn a_project_that_moved_keeps_its_vm_and_a_reset_elsewhere_leaves_it_alone() {
         Next: or choose another port: ports.api in .k3s-vm/config.toml, ports.ssh in .k3s-vm/config.toml, WEB_PORT in .env
         ");
         assert!(is_alive(vm));
-        // ssh is led to the keys at their new place.
+        // ssh finds the keys at their new place.
         setup.program("ssh", "#!/bin/sh\ncat \"$2\"\n");
         assert!(there(&["ssh"]).contains("moved project/.k3s-vm/vm/id_ed25519"));
         there(&["stop"]);
@@ -177,7 +177,7 @@ fn what_only_looks_like_ours_is_never_signalled() {
         let their_pid_file = other.project.root().join(".k3s-vm/vm.pid").display().to_string();
         let qemu = "qemu-system-x86_64";
         let strangers = [
-            // Names and places that do not come together.
+            // Names and directories that do not match.
             (vec![qemu, "-name", "k3s-vm"], root.to_path_buf()),
             (vec![qemu, "-name", "k3s-vm"], ours.clone()),
             (vec![qemu, "-name", "web", "-pidfile", &our_pid_file], ours.clone()),
@@ -185,10 +185,10 @@ fn what_only_looks_like_ours_is_never_signalled() {
             (vec![qemu, "-name", "k3s-vmware", "-pidfile", &our_pid_file], ours.clone()),
             (vec![qemu, "-name", "k3s-vm-ci", "-pidfile", &our_pid_file], ours.clone()),
             (vec![qemu, "-name k3s-vm -pidfile", &our_pid_file], ours.clone()),
-            // Another project's without its record, and a QEMU with our pid file in another project.
+            // Another project's QEMU without its state file, and a QEMU with our pid file in another project.
             (vec![qemu, "-name", "k3s-vm", "-pidfile", &their_pid_file], theirs.clone()),
             (vec![qemu, "-name", "k3s-vm", "-pidfile", &our_pid_file], theirs.clone()),
-            // People who look for ours.
+            // Commands of users who search for our QEMU.
             (vec!["vi", "-name", "k3s-vm", "-pidfile", &our_pid_file], ours.clone()),
             (vec!["pgrep", "-f", "qemu.*-name k3s-vm"], root.to_path_buf()),
             (vec!["tail", "-f", &our_pid_file], ours.clone()),
@@ -206,13 +206,13 @@ fn what_only_looks_like_ours_is_never_signalled() {
             assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
             all_live(verb);
         }
-        // With the pids of strangers in every file that could mislead.
+        // The pids of strangers in every file that has a pid.
         for (_, stranger) in &strangers {
             setup.says(&["stop"], 0);
             setup.project.write(".k3s-vm/vm.pid", &stranger.pid().to_string());
-            setup.project.write(".k3s-vm/vm/state.json", &setup.record_of(stranger.pid()));
+            setup.project.write(".k3s-vm/vm/state.json", &setup.state_file_of(stranger.pid()));
             setup.says(&["stop"], 0);
-            setup.project.write(".k3s-vm/vm/state.json", &setup.record_of(stranger.pid()));
+            setup.project.write(".k3s-vm/vm/state.json", &setup.state_file_of(stranger.pid()));
             setup.says(&["start", "--no-wait"], 0);
         }
         all_live("misleading files");

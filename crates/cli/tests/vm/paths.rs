@@ -1,4 +1,4 @@
-//! Projects in directories whose names are hard on quoting, on options and on sockets.
+//! Projects in directories with names that are hard to quote, look like options, or are too long for sockets.
 
 use std::process::Command;
 
@@ -43,7 +43,7 @@ fn names_that_are_hard_to_quote() {
             let key = setup.vm_dir().join("authorized_keys").display().to_string().replace(',', ",,");
             assert!(words.contains(&format!("name=opt/k3s-vm/authorized_keys,file={key}")), "{words:?}");
             match ssh_reads(&setup, "identityfile") {
-                // `%%` is how the configuration writes `%`.
+                // The configuration of ssh writes `%` as `%%`.
                 Some(file) => {
                     assert_eq!(file.replace("%%", "%"), setup.vm_dir().join("id_ed25519").display().to_string())
                 }

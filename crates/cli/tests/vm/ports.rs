@@ -1,4 +1,4 @@
-//! A port that somebody else holds: who it is, whose, and what to type.
+//! A port that another process holds: the error names it and what to type.
 
 use std::net::{Ipv6Addr, TcpListener};
 
@@ -40,7 +40,7 @@ fn another_program_on_one_port() {
 
 #[test]
 fn another_users_program() {
-    // Only root can become somebody else; what an ordinary user sees of it is a table in the engine.
+    // Only root can start a process of another user. What other users see is tested in the engine.
     if !is_root() {
         return skip("only root can start a program as another user");
     }
@@ -82,7 +82,7 @@ fn listeners_on_other_addresses_are_not_in_the_way() {
     isolated("ports::listeners_on_other_addresses_are_not_in_the_way", || {
         let setup = Setup::new(&listening());
         let _second = TcpListener::bind(("127.0.0.2", setup.api)).unwrap();
-        // A machine without IPv6 has nothing to be in the way.
+        // A machine without IPv6 has no such listener.
         let _sixth = TcpListener::bind((Ipv6Addr::LOCALHOST, setup.ssh));
         setup.says(&["start", "--no-wait"], 0);
         setup.says(&["reset", "--no-wait"], 0);
@@ -96,8 +96,8 @@ fn the_vm_of_another_project() {
         other.says(&["start", "--no-wait"], 0);
         let vm = pid(&other);
         let setup = Setup::beside(&other, &listening());
-        let told = |text: String| text.replace(&other.project.root().display().to_string(), "OTHER");
-        insta::assert_snapshot!(told(error(&setup)), @r"
+        let said = |text: String| text.replace(&other.project.root().display().to_string(), "OTHER");
+        insta::assert_snapshot!(said(error(&setup)), @r"
     Error: ports API_PORT, SSH_PORT, WEB_PORT on 127.0.0.1 are taken
       pid PID is the VM k3s-vm of the project OTHER; it listens on 127.0.0.1:API_PORT, 127.0.0.1:SSH_PORT, 127.0.0.1:WEB_PORT
 
@@ -107,7 +107,7 @@ fn the_vm_of_another_project() {
         setup.says(&["stop"], 0);
         setup.says(&["reset", "--no-wait"], 6);
         assert!(is_alive(vm));
-        // What it says to type works.
+        // The proposed command works.
         let directory = other.project.root().display().to_string();
         setup.says(&["--project", &directory, "stop"], 0);
         setup.says(&["start", "--no-wait"], 0);
@@ -141,7 +141,7 @@ fn urls_named_localhost_whatever_the_address_of_the_listeners_was() {
         let (web, api) = (format!("http://{reached}:{}", setup.web), format!("https://{reached}:{}", setup.api));
         let started = setup.json(&["start", "--no-wait", "--bind", bind, "-o", "json"]);
         assert_eq!((&started["web"], &started["api"]), (&web.clone().into(), &api.clone().into()), "{bind}");
-        // The address of the VM that runs counts, not that of the configuration.
+        // The URL has the address of the running VM, not that of the configuration.
         let status = setup.json(&["status", "-o", "json"]);
         assert_eq!((&status["web"], &status["api"]), (&web.clone().into(), &api.clone().into()), "{bind}");
         let listed = &setup.json(&["list", "-o", "json"])["instances"][0];

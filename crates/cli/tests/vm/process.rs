@@ -1,4 +1,4 @@
-//! Processes that a test looks at, kills, or finds in the tool's way.
+//! Processes that a test inspects, kills, or puts in the way of the program.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -14,32 +14,31 @@ pub(crate) fn is_alive(pid: u64) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// Kills a process that the test has started, and waits for its end. Its parent is init, or the container's first
-/// process, which reaps it in its own time.
+/// Kills a process and waits for its end. Its parent, init or the container's first process, reaps it some time later.
 pub(crate) fn kill(pid: u64) {
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
     until(|| !is_alive(pid));
 }
 
-/// The pid that `status` tells.
+/// The pid in `status`.
 pub(crate) fn pid(setup: &Setup) -> u64 {
     setup.json(&["status", "-o", "json"])["pid"].as_u64().unwrap()
 }
 
-/// The state that `status` tells.
+/// The state in `status`.
 pub(crate) fn state(setup: &Setup) -> String {
     setup.json(&["status", "-o", "json"])["state"].as_str().unwrap().to_owned()
 }
 
-/// A process under the test's control that shows any command line; it ends at the end of its input, or with the test.
+/// A process with any command line. It ends with its input, or with the test.
 pub(crate) struct Stranger(Child);
 
 impl Stranger {
-    /// `words` is what it shows, the program first, in `directory`.
+    /// `words` are its command line, beginning with the program; `directory` is its working directory.
     pub(crate) fn new(words: &[&str], directory: &Path) -> Self {
         let (program, rest) = words.split_first().unwrap();
         let mut command = Command::new("/bin/sh");
-        // What stands behind the script are the shell's parameters, which it does not look at.
+        // The words after the script are parameters of the shell, which it ignores.
         command.arg0(program).args(["-c", "echo runs; read line"]).args(rest).current_dir(directory);
         use std::io::Read;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -58,7 +57,7 @@ impl Stranger {
         self.0.id()
     }
 
-    /// Whether nobody has ended it.
+    /// Whether it is still running.
     pub(crate) fn is_alive(&self) -> bool {
         is_alive(self.0.id().into())
     }

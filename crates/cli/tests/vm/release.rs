@@ -1,4 +1,5 @@
-//! A start that needs a release of K3s which cannot be had: the whole text, and the ways through proxies and to trust.
+//! Starts that need a release of K3s that cannot be downloaded, and downloads through proxies and with own
+//! certificates.
 
 use testkit::Script;
 use testkit::http_server::{Answer, HttpServer, Request};
@@ -6,11 +7,11 @@ use testkit::proxy_server::ProxyServer;
 
 use crate::setup::Setup;
 
-/// A digest of nothing in particular.
+/// Some digest.
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A project whose K3s comes from `mirror`; its lock file has digests that no release has, so that a start that reaches
-/// the mirror ends there.
+/// A project that downloads K3s from `mirror`. Its lock file has digests that no release has, so that a start that
+/// reaches the mirror ends there.
 fn project(mirror: &str) -> Setup {
     let setup = Setup::new(&Script::default());
     let config = format!("[image]\nprovider = \"debian\"\ndistribution = \"k3s\"\n[k3s]\nmirror = \"{mirror}\"\n");
@@ -37,7 +38,7 @@ fn release(request: &Request, _before: usize) -> Answer {
     }
 }
 
-/// What a start says with these variables in its environment.
+/// The output of a start with these variables in its environment.
 fn says(setup: &Setup, variables: &[(&str, &str)], code: i32) -> String {
     let mut command = setup.command(&["start"]);
     for name in
@@ -210,7 +211,7 @@ fn an_encrypted_server_must_not_redirect_to_one_that_is_not() {
 }
 
 #[test]
-fn a_k3s_of_the_users_that_cannot_be_used_is_told_before_anything_is_built() {
+fn a_k3s_of_the_users_that_cannot_be_used_is_reported_before_anything_is_built() {
     let setup = project("http://127.0.0.1:1");
     setup.project.write("k3s", "#!/bin/sh\n");
     insta::assert_snapshot!(setup.says(&["start", "--k3s-binary", "k3s"], 2), @r"

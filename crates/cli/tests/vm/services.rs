@@ -1,4 +1,4 @@
-//! Services that do not answer although the API is ready: `start` and `status` notice.
+//! `start` and `status` notice Services that do not answer although the API is ready.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use testkit::script::{AgentScript, Program};
 
 use crate::setup::Setup;
 
-/// A guest with a Ready cluster in which `program` asks the Services.
+/// A guest with a Ready cluster in which `program` checks the Services.
 fn script(api: &FakeApi, program: Program) -> Script {
     let files = BTreeMap::from([("/etc/kubernetes/admin.conf".to_owned(), api.kubeconfig().to_owned())]);
     let command = "/dev/tcp".to_owned();
@@ -21,7 +21,7 @@ fn prints(numbers: &str) -> Program {
     Program { stdout: numbers.to_owned(), ..Program::default() }
 }
 
-/// A project whose guest has such a cluster; nothing is kept of it.
+/// A project with such a guest and without templates.
 fn setup(api: &FakeApi, program: Program) -> Setup {
     let setup = Setup::new(&script(api, program));
     let config = setup.project.read(".k3s-vm/config.toml");
@@ -37,7 +37,7 @@ fn services_state(setup: &Setup) -> String {
 }
 
 #[test]
-fn services_that_answer_are_told_by_status_and_no_news_for_a_start() {
+fn services_that_answer_are_shown_by_status_only() {
     let api = FakeApi::start();
     let setup = setup(&api, prints("1\n0\n"));
     let text = setup.says(&["start"], 0);
@@ -51,7 +51,7 @@ fn services_that_answer_are_told_by_status_and_no_news_for_a_start() {
 fn a_start_warns_of_services_that_died_though_the_api_is_ready() {
     let api = FakeApi::start();
     let setup = setup(&api, prints(""));
-    // It ends within its deadline, whatever the Services do.
+    // The start ends within its deadline, whatever the Services do.
     let text = setup.says(&["start", "--timeout", "15s"], 0);
     let warning = "Warning: the cluster is ready, but of its Services the API's Service (10.43.0.1:443) and DNS \
         (10.43.0.10:53) do not answer, so pods may not reach the API, names or each other: `k3s-vm ssh -- systemctl restart \
@@ -61,7 +61,7 @@ fn a_start_warns_of_services_that_died_though_the_api_is_ready() {
     let people = setup.run(&["status"]);
     let people = String::from_utf8_lossy(&people.stdout).into_owned();
     assert!(people.contains("do not answer: the API's Service"), "{people}");
-    // A cluster that runs already is looked at, too, a quiet start warns, and nobody is told that all is well.
+    // A start of a running cluster checks them as well. A quiet start warns, and its summary reports no success.
     let text = setup.says(&["-q", "start", "--timeout", "15s"], 0);
     assert!(text.contains(warning), "{text}");
     assert_ne!(setup.json(&["start", "--timeout", "15s", "-o", "json"])["services_state"], "answer");

@@ -1,4 +1,4 @@
-//! A project with a prebuilt image of empty files, the fake in QEMU's place, and the program under test.
+//! A project with a prebuilt image of empty files, the fake QEMU, and the program under test.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use testkit::{Script, TempProject};
 
 use crate::process::Stranger;
 
-/// A `qemu-img` that nobody needs for what is tested here.
+/// A `qemu-img` that the tests do not use.
 const QEMU_IMG: &str = "#!/bin/sh\nexit 1\n";
 
-/// The surroundings of one test.
+/// The environment of one test.
 pub(crate) struct Setup {
     pub(crate) project: TempProject,
     pub(crate) programs: tempfile::TempDir,
@@ -27,7 +27,7 @@ impl Setup {
         Self::named("project", script)
     }
 
-    /// The same in a directory of the given name.
+    /// As [`Setup::new`], in a directory of this name.
     pub(crate) fn named(name: &str, script: &Script) -> Self {
         let (api, ssh) = (testkit::port::free(), testkit::port::free());
         Self::on_ports(name, script, api, ssh, testkit::port::free_node_port())
@@ -67,7 +67,7 @@ impl Setup {
         script.write(&self.vm_dir());
     }
 
-    /// Puts a program before all others of its name.
+    /// Installs a program that is found before all others of its name.
     pub(crate) fn program(&self, name: &str, text: &str) {
         install(self.programs.path(), name, text);
     }
@@ -81,10 +81,10 @@ impl Setup {
     pub(crate) fn foreign_qemu(&self, program: &str, arguments: &[&str], port: u16, user: Option<u32>) -> Stranger {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
-        // Any user may run it and write there.
+        // Any user can execute the program and write there.
         std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        // By a process of its own: what another test starts this moment would have a copy that is written here open, too,
-        // and a program that is open for writing is not executed ("Text file busy").
+        // Copied by another process: a process that another test starts right now would inherit the file if it were
+        // open for writing here, and such a program cannot be executed ("Text file busy").
         let copied = Command::new("cp").arg(testkit::fake_qemu::program()).arg(directory.path().join(program)).status();
         assert!(copied.unwrap().success());
         Script { listen: true, ..Script::default() }.write(directory.path());
@@ -103,8 +103,8 @@ impl Setup {
         self.project.root().join(".k3s-vm/vm")
     }
 
-    /// A record of a former run that leads to `pid`: identity and all, as far as a file can say it.
-    pub(crate) fn record_of(&self, pid: u32) -> String {
+    /// A state file of an earlier run with the identity of the process `pid`.
+    pub(crate) fn state_file_of(&self, pid: u32) -> String {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let start = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
@@ -135,7 +135,7 @@ impl Setup {
         command
     }
 
-    /// Gives a command the surroundings of the program under test.
+    /// Sets the environment and directory of a command.
     pub(crate) fn surround(&self, command: &mut Command) {
         let path = std::env::var("PATH").unwrap_or_default();
         command
@@ -150,7 +150,7 @@ impl Setup {
             .stdin(Stdio::null());
     }
 
-    /// Runs it and wants this exit code; what it said, without what differs from run to run.
+    /// Runs the program, asserts its exit code and returns its stderr, without what differs from run to run.
     pub(crate) fn says(&self, arguments: &[&str], code: i32) -> String {
         let output = self.run(arguments);
         let text = self.steady(&String::from_utf8_lossy(&output.stderr));
@@ -158,7 +158,7 @@ impl Setup {
         text
     }
 
-    /// Runs it, wants success, and gives its result as JSON.
+    /// Runs the program, asserts success and returns its JSON result.
     pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self.run(arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -187,7 +187,7 @@ impl Setup {
 
 impl Drop for Setup {
     fn drop(&mut self) {
-        // A directory that cannot be written has no VM that must be made obedient first.
+        // A directory that cannot be written has no VM.
         let _ = std::fs::write(self.vm_dir().join(testkit::script::FILE), "{}");
         let _ = self.command(&["stop", "--power-off", "--timeout", "1s"]).stderr(Stdio::null()).status();
     }
@@ -215,7 +215,7 @@ fn manifest() -> String {
     )
 }
 
-/// Replaces the number behind each `marker`.
+/// Replaces the number after each `marker`.
 fn number_after(text: &str, marker: &str, name: &str) -> String {
     let mut parts = text.split(marker);
     let mut out = parts.next().unwrap_or_default().to_owned();

@@ -8,7 +8,7 @@ use testkit::Script;
 use crate::isolation::isolated;
 use crate::setup::Setup;
 
-/// A directory that is no snapshot of this version's any more, with a RAM of 1 MiB.
+/// A snapshot of an older version that cannot be restored, with 1 MiB of RAM.
 fn old_snapshot(setup: &Setup, name: &str) -> PathBuf {
     let directory = setup.project.root().join(".k3s-vm/snapshots").join(name);
     std::fs::create_dir_all(&directory).unwrap();
@@ -37,8 +37,8 @@ fn a_vm_that_does_not_run_or_is_not_ready_cannot_be_saved() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_told_with_both_ways_on() {
-    isolated("snapshots::a_name_that_is_taken_is_told_with_both_ways_on", || {
+fn a_taken_name_is_reported_with_both_remedies() {
+    isolated("snapshots::a_taken_name_is_reported_with_both_remedies", || {
         let setup = Setup::new(&Script::default());
         setup.says(&["start", "--no-wait"], 0);
         old_snapshot(&setup, "seeded");
@@ -98,7 +98,7 @@ fn what_cannot_be_used_is_listed_with_the_reason_and_removed() {
     let listed = setup.json(&["snapshot", "list", "-o", "json"]);
     assert_eq!(listed[0]["name"], "other");
     assert_eq!(listed[0]["fits"], false);
-    // All or none.
+    // All of them, or none.
     insta::assert_snapshot!(setup.says(&["snapshot", "rm", "seeded", "third"], 3), @"
     Error: there is no snapshot third
       there are other, seeded
@@ -121,7 +121,7 @@ fn a_name_that_is_none_is_a_mistake_of_usage() {
     }
 }
 
-/// An image in the cache that was made some days ago; noted users are those of `users`.
+/// An image in the cache that was made some days ago, with notes of these users.
 fn image(setup: &Setup, key: &str, days: u64, users: Option<&[(&Path, u64)]>) -> PathBuf {
     let directory = setup.programs_path().join("cache/k3s-vm/images").join(key);
     std::fs::create_dir_all(&directory).unwrap();
@@ -153,17 +153,17 @@ fn only_what_nobody_can_use_is_pruned() {
     let unmounted = image(&setup, "unmounted", 3, Some(&[(&gone, device), (&gone, device + 1)]));
     let before_notes = image(&setup, "before-notes", 4, None);
     let used = image(&setup, "used", 5, Some(&[(setup.project.root(), device)]));
-    // A disk of this project leads to it.
+    // The backing file of a disk of this project.
     std::fs::create_dir_all(setup.vm_dir()).unwrap();
     std::fs::write(setup.vm_dir().join("disk.qcow2"), overlay(&used.join("root.qcow2"))).unwrap();
     let template = state.join("templates/ready");
     std::fs::create_dir_all(&template).unwrap();
     std::fs::write(template.join("saved-state.json"), "{}").unwrap();
-    let unfinished = state.join("snapshots/.x.unsealed");
+    let unfinished = state.join("snapshots/.x.unfinished");
     std::fs::create_dir_all(&unfinished).unwrap();
-    let frozen = state.join("disks/unused.qcow2");
+    let backing_file = state.join("disks/unused.qcow2");
     std::fs::create_dir_all(state.join("disks")).unwrap();
-    std::fs::write(&frozen, overlay(&used.join("root.qcow2"))).unwrap();
+    std::fs::write(&backing_file, overlay(&used.join("root.qcow2"))).unwrap();
     let snapshot = old_snapshot(&setup, "seeded");
     let download = setup.programs_path().join("cache/k3s-vm/downloads/00ff-k3s");
     std::fs::create_dir_all(download.parent().unwrap()).unwrap();
@@ -171,10 +171,10 @@ fn only_what_nobody_can_use_is_pruned() {
     let file = std::fs::File::options().write(true).open(&download).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(40 * 86400)).unwrap();
 
-    let useless = [&unused, &template, &unfinished, &frozen, &download];
-    let kept = [&newest, &unmounted, &before_notes, &used, &snapshot];
+    let useless = [&unused, &template, &unfinished, &backing_file, &download];
+    let stays = [&newest, &unmounted, &before_notes, &used, &snapshot];
     let would = setup.json(&["prune", "--dry-run", "-o", "json"]);
-    assert!(useless.iter().chain(&kept).all(|path| path.exists()), "a dry run removed something");
+    assert!(useless.iter().chain(&stays).all(|path| path.exists()), "a dry run removed something");
     let kinds = |report: &serde_json::Value| {
         let removed = report["removed"].as_array().unwrap();
         removed.iter().map(|removal| removal["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -189,15 +189,15 @@ fn only_what_nobody_can_use_is_pruned() {
     for path in useless {
         assert!(!path.exists(), "{} is there", path.display());
     }
-    for path in kept {
+    for path in stays {
         assert!(path.exists(), "{} is gone", path.display());
     }
     assert_eq!(kinds(&setup.json(&["prune", "-o", "json"])), [""; 0]);
 }
 
 /// The header of an overlay.
-fn overlay(base: &Path) -> Vec<u8> {
-    let name = base.to_str().unwrap().as_bytes();
+fn overlay(backing_file: &Path) -> Vec<u8> {
+    let name = backing_file.to_str().unwrap().as_bytes();
     let mut header = testkit::base_disk(1 << 30);
     header[8..16].copy_from_slice(&72_u64.to_be_bytes());
     header[16..20].copy_from_slice(&u32::try_from(name.len()).unwrap().to_be_bytes());

@@ -1,4 +1,4 @@
-//! What the tool believes of an instance: processes are proven, files only help to find them.
+//! What the tool believes about an instance: files only help to find processes, whose identity is verified.
 
 use testkit::Script;
 use testkit::script::PowerButton;
@@ -46,20 +46,20 @@ fn a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed() {
         let setup = started(&Script::default());
         setup.says(&["stop"], 0);
         let stranger = Stranger::new(&["sleep", "600"], &setup.vm_dir());
-        let record: serde_json::Value = serde_json::from_str(&setup.record_of(stranger.pid())).unwrap();
-        let mut reused = record.clone();
+        let state_file: serde_json::Value = serde_json::from_str(&setup.state_file_of(stranger.pid())).unwrap();
+        let mut reused = state_file.clone();
         reused["process"]["start_ticks"] = 1.into();
-        // A pid that was given to another process since; and a process that is the recorded one in all but the -uuid.
-        for record in [reused, record] {
-            setup.project.write(".k3s-vm/vm/state.json", &record.to_string());
+        // A pid that was reused by another process, and a process that matches the state file in all but the -uuid.
+        for state_file in [reused, state_file] {
+            setup.project.write(".k3s-vm/vm/state.json", &state_file.to_string());
             setup.project.write(".k3s-vm/vm.pid", &stranger.pid().to_string());
-            // The record was read: it is from there that the pid is known.
+            // The pid is only known from the state file, so it was read.
             let ended = setup.json(&["status", "-o", "json"])["ended"].to_string();
             assert!(ended.contains(&stranger.pid().to_string()), "{ended}");
             assert_eq!(state(&setup), "stopped");
             setup.says(&["stop"], 0);
             assert!(stranger.is_alive(), "a process that is not ours was ended by stop");
-            setup.project.write(".k3s-vm/vm/state.json", &record.to_string());
+            setup.project.write(".k3s-vm/vm/state.json", &state_file.to_string());
             setup.says(&["reset", "--no-wait"], 0);
             assert!(stranger.is_alive(), "a process that is not ours was ended by reset");
             setup.says(&["stop", "--power-off"], 0);
@@ -68,8 +68,8 @@ fn a_pid_that_belongs_to_another_process_now_is_neither_believed_nor_killed() {
 }
 
 #[test]
-fn a_vm_without_its_record_is_found_by_its_command_line() {
-    isolated("state::a_vm_without_its_record_is_found_by_its_command_line", || {
+fn a_vm_without_its_state_file_is_found_by_its_command_line() {
+    isolated("state::a_vm_without_its_state_file_is_found_by_its_command_line", || {
         let setup = started(&Script::default());
         let pid = pid(&setup);
         std::fs::remove_file(setup.vm_dir().join("state.json")).unwrap();
@@ -104,7 +104,7 @@ fn a_guest_that_refuses_to_power_off_is_ended_within_its_time() {
 }
 
 #[test]
-fn changed_ports_are_told_and_taken_at_the_next_start() {
+fn changed_ports_are_reported_and_used_at_the_next_start() {
     let setup = started(&Script::default());
     let config = setup.project.read(".k3s-vm/config.toml");
     let other = testkit::port::free().number();
@@ -120,8 +120,8 @@ fn changed_ports_are_told_and_taken_at_the_next_start() {
 }
 
 #[test]
-fn the_log_of_the_run_before_is_kept() {
-    isolated("state::the_log_of_the_run_before_is_kept", || {
+fn the_log_of_the_previous_run_stays() {
+    isolated("state::the_log_of_the_previous_run_stays", || {
         let line = testkit::script::ConsoleLine { after_ms: 0, text: "the first run".to_owned() };
         let setup = started(&Script { console: vec![line], ..Script::default() });
         setup.says(&["stop"], 0);

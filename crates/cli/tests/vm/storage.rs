@@ -9,7 +9,7 @@ use crate::isolation::{isolated, mount};
 use crate::process::{is_alive, pid, state, until};
 use crate::setup::Setup;
 
-/// A filesystem of 1 MiB under `.k3s-vm/`, with what the project has there.
+/// Mounts a filesystem of 1 MiB at `.k3s-vm/`, with the files that were there.
 fn small_disk(setup: &Setup) {
     let directory = setup.project.root().join(".k3s-vm");
     let config = setup.project.read(".k3s-vm/config.toml");
@@ -18,7 +18,7 @@ fn small_disk(setup: &Setup) {
     fs::create_dir(setup.vm_dir()).unwrap();
 }
 
-/// Takes all space but `left` blocks of 4 KiB. The file that does it can be removed.
+/// Fills the filesystem up to `left` blocks of 4 KiB, with a file that can be removed.
 fn fill(directory: &Path, left: usize) -> std::path::PathBuf {
     use std::io::Write;
     let (ballast, rest) = (directory.join("ballast"), directory.join("rest"));
@@ -29,7 +29,7 @@ fn fill(directory: &Path, left: usize) -> std::path::PathBuf {
     ballast
 }
 
-/// From now on nothing can be written to a filesystem that the test has mounted, but through files that are open.
+/// Makes a filesystem that the test has mounted read-only, except for open files.
 fn read_only(directory: &Path) {
     let directory = directory.display().to_string();
     mount(&["--bind", &directory, &directory]);
@@ -83,13 +83,13 @@ fn a_disk_that_fills_while_the_overlay_is_made_leaves_no_broken_disk() {
 }
 
 #[test]
-fn a_disk_that_fills_before_the_record_is_written_starts_nothing() {
-    isolated("storage::a_disk_that_fills_before_the_record_is_written_starts_nothing", || {
+fn a_disk_that_fills_before_the_state_file_is_written_starts_nothing() {
+    isolated("storage::a_disk_that_fills_before_the_state_file_is_written_starts_nothing", || {
         let setup = Setup::new(&Script::default());
         small_disk(&setup);
         setup.says(&["start", "--no-wait"], 0);
         setup.says(&["stop"], 0);
-        // Files that exist can be replaced one at a time; the state file is one more.
+        // There is room to replace existing files one at a time; the state file is a new one.
         let fits = (0..40).find(|left| {
             let ballast = fill(&setup.vm_dir(), *left);
             let output = setup.run(&["start", "--no-wait"]);
@@ -99,7 +99,7 @@ fn a_disk_that_fills_before_the_record_is_written_starts_nothing() {
             if !started {
                 assert_eq!(output.status.code(), Some(69), "{text}");
                 assert!(text.to_lowercase().contains("no space left") && text.contains("df -h"), "{text}");
-                // QEMU may run already when the last write fails; then it is known.
+                // If QEMU runs already when the last write fails, it is known.
                 assert!(["stopped", "running"].contains(&state(&setup).as_str()), "with {left} blocks: {text}");
                 setup.says(&["stop"], 0);
             }

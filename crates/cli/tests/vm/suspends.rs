@@ -1,4 +1,4 @@
-//! What `stop` keeps, and what a user is told who loses something.
+//! What `stop` saves, and what it reports when it cannot.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn a_cluster_that_nobody_had_waited_for_was_powered_off_and_lost_its_ram() {
         let output = setup.run(&["start", "--no-wait"]);
         let (said, told) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
         assert!(said.contains("Resuming the VM"), "{said}");
-        assert!(told.contains("the cluster goes on where it was stopped"), "{told}");
+        assert!(told.contains("the cluster resumes where it was suspended"), "{told}");
         assert_eq!(state(&setup), "running");
     }
 }
@@ -54,7 +54,7 @@ fn what_loses_the_ram_was_a_note_that_quiet_did_not_show() {
     let said = setup.says(&["--quiet", "stop"], 0);
     assert!(said.starts_with("Warning: it cannot be suspended: the guest did not write its data"), "{said}");
     assert!(said.ends_with("; powering off\n"), "{said}");
-    // RAM that does not fit any more is given up.
+    // RAM that no longer matches is discarded.
     setup.script(&guest());
     setup.says(&["start", "--no-wait"], 0);
     setup.says(&["stop"], 0);
@@ -63,7 +63,7 @@ fn what_loses_the_ram_was_a_note_that_quiet_did_not_show() {
     assert!(said.ends_with("; booting from the disk\n"), "{said}");
 }
 
-/// `Instant + Duration` panics where the clock cannot tell the sum.
+/// `Instant + Duration` panics on overflow.
 #[test]
 fn a_duration_of_many_years_ended_the_program_with_a_panic() {
     const HUGE: &str = "99999999999years";

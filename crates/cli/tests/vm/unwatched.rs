@@ -1,4 +1,4 @@
-//! A VM beside which no command runs, and guests that begin again and again.
+//! VMs while no command runs, and guests that reset again and again.
 
 use testkit::Script;
 use testkit::script::{AgentScript, ConsoleLine, FLOODED};
@@ -22,10 +22,10 @@ fn a_guest_that_printed_without_end_filled_the_disk_while_no_command_ran() {
     let setup = Setup::new(&Script { flood: true, ..Script::default() });
     setup.says(&["start", "--no-wait"], 0);
     until(|| flooded(&setup) >= 400);
-    // What is left is the bound and what is printed in the second between two looks.
+    // The log has the bound and what was printed since the last check.
     let (printed, left) = (flooded(&setup), log_size(&setup));
     assert!(left < 300, "{left} MiB of {printed} are in the log");
-    // A log whose name was taken away goes on growing out of sight: it is bounded all the same.
+    // A log that was removed by name is still bounded, because QEMU still writes to it.
     let log = setup.project.root().join(".k3s-vm/vm.log");
     let held = std::fs::File::open(&log).unwrap();
     std::fs::remove_file(&log).unwrap();
@@ -44,14 +44,14 @@ fn a_supervisor_that_was_killed_is_replaced_by_the_next_verb_and_ends_with_the_v
     setup.says(&["ssh", "true"], 0);
     let (second, _) = only(|| all_supervisors(&setup));
     assert_ne!(second, first);
-    // The next VM has one of its own, although that of the former one may still be there when it begins.
+    // The next VM has its own supervisor, even if that of the previous one is still running when it starts.
     setup.says(&["reset", "--no-wait"], 0);
     only(|| all_supervisors(&setup));
     setup.says(&["stop", "--power-off"], 0);
     until(|| all_supervisors(&setup).is_empty());
 }
 
-/// A guest that resets right after it has said why.
+/// A guest that prints a reason and resets.
 fn resetting() -> Script {
     let console = vec![
         ConsoleLine { after_ms: 0, text: "[    0.9] initrd: cannot mount the root disk".to_owned() },

@@ -1,4 +1,4 @@
-//! Files of the user's that a verb finds in its way, or changes.
+//! Files of the user that are in the way of a verb, or that a verb changes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use crate::isolation::{isolated, mount};
 use crate::process::state;
 use crate::setup::Setup;
 
-/// A kubeconfig of somebody's own.
+/// A kubeconfig of the user's own.
 const FOREIGN: &str = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n";
 
 #[test]
@@ -55,7 +55,7 @@ fn variables_in_utf16_are_refused_before_anything_is_built() {
     Next: iconv -f UTF-16 -t UTF-8 PROJECT/web/.env > PROJECT/web/.env.utf8 && cat PROJECT/web/.env.utf8 > PROJECT/web/.env && rm PROJECT/web/.env.utf8
     ");
     assert_eq!(fs::read(setup.project.root().join("web/.env")).unwrap(), bytes);
-    // Who has the port elsewhere can use the verbs that need no variables.
+    // Verbs that need no variables work.
     setup.says(&["status"], 0);
 }
 

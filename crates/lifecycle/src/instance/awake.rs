@@ -32,7 +32,7 @@ pub(crate) fn ensure(context: &Context<'_>) -> Result<()> {
 /// As [`resume`].
 pub(crate) fn ensure_supervised(context: &Context<'_>) -> Result<()> {
     ensure(context)?;
-    supervisor::ensure(context);
+    supervisor::spawn::ensure(context);
     Ok(())
 }
 

@@ -159,7 +159,7 @@ impl VmLaunch<'_> {
         })?;
         match take_over(&mut state_file, &launched, &paths.state_file()) {
             Ok(process) => {
-                supervisor::beside(context);
+                supervisor::spawn::beside(context);
                 Ok((Box::new(Running { state_file, process }), console))
             }
             Err(error) => {

@@ -124,7 +124,7 @@ fn take_ways(
             }
         };
         if way.from == From::Running {
-            supervisor::ensure(context);
+            supervisor::spawn::ensure(context);
         }
         let Begun { running, console, cluster, saved_vm } = begun;
         if way.steps.len() == 1 {

@@ -122,6 +122,7 @@ mod tests {
             kvm_device: "/dev/kvm".into(),
             events: &events,
             consent: &No,
+            background: |_, _| Err(std::io::Error::other("no background process in this test")),
         };
         let template = paths.templates().join("ready");
         std::fs::create_dir_all(&template).expect("a directory");

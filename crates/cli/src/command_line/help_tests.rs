@@ -1,4 +1,4 @@
-//! How the help of the program reads: one page, `docs/command-line.md`, has all of it, and what verbs share once.
+//! The help of the program, all of which is on one page, `docs/command-line.md`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,10 +8,10 @@ use super::*;
 const PAGE: &str = "docs/command-line.md";
 const HEAD: &str = "# The command line
 
-What `k3s-vm VERB --help` says, for all verbs. The global options, which every verb takes before or after it, and the
-flags of the configuration, which the verbs that make or start a cluster take, stand here once.
+The output of `k3s-vm VERB --help` for all verbs. Two groups of options are listed only once: the global options, which
+every verb accepts before or after it, and the configuration options, which verbs that create or start a cluster accept.
 
-This page is made from the program. After a change of its help: `INSTA_UPDATE=always cargo test -p k3s-vm help`.
+This page is generated. After a change of the help: `INSTA_UPDATE=always cargo test -p k3s-vm help`.
 ";
 const GLOBAL: &str = "Global options:";
 const CONFIGURATION: &str = "Configuration (any key: --set KEY=VALUE):";
@@ -25,8 +25,7 @@ fn first_lines_of_help_are_imperative_without_a_full_stop() {
     }
 }
 
-/// The long help of a command in sections with their headings, the text before the first heading among them; line ends
-/// trimmed.
+/// The long help of a command in sections, by heading. The text before the first heading has an empty one.
 fn sections(command: &mut clap::Command) -> Vec<(String, String)> {
     let mut sections = vec![(String::new(), String::new())];
     for line in command.render_long_help().to_string().lines().map(str::trim_end) {
@@ -39,13 +38,13 @@ fn sections(command: &mut clap::Command) -> Vec<(String, String)> {
     sections.into_iter().map(|(heading, text)| (heading, text.trim().to_owned())).collect()
 }
 
-/// A command that users see, and those below it, by their full names.
+/// A command and the visible commands below it.
 fn visible(command: &clap::Command) -> Vec<clap::Command> {
     let below = command.get_subcommands().filter(|command| !command.is_hide_set()).flat_map(visible);
     std::iter::once(command.clone()).chain(below).collect()
 }
 
-/// The page; a verb whose shared sections are not those of the program is an error.
+/// The page. Panics if the shared sections of a verb differ from those of the program.
 fn page() -> String {
     let mut program = CommandLine::command().term_width(100);
     program.build();
@@ -58,11 +57,11 @@ fn page() -> String {
     for (index, mut command) in commands.into_iter().enumerate() {
         let name = command.get_bin_name().unwrap_or("k3s-vm").to_owned();
         let sections = sections(&mut command);
-        assert!(sections.iter().any(|(heading, _)| heading == GLOBAL), "{name} takes the global options");
+        assert!(sections.iter().any(|(heading, _)| heading == GLOBAL), "{name} accepts the global options");
         let mut own = Vec::new();
         for (heading, text) in &sections {
             if heading == GLOBAL || heading == CONFIGURATION {
-                assert_eq!(text, of(heading), "{name}: what verbs share is the same for all");
+                assert_eq!(text, of(heading), "{name}: shared options are the same for all verbs");
             } else {
                 own.push(text.as_str());
             }
@@ -70,7 +69,7 @@ fn page() -> String {
         add(&format!("`{name}`"), &own.join("\n\n"));
         if index == 0 {
             add("Global options", of(GLOBAL));
-            add("Flags of the configuration", of(CONFIGURATION));
+            add("Configuration options", of(CONFIGURATION));
         }
     }
     page

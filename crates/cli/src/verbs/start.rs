@@ -1,38 +1,87 @@
-//! The last words of a successful start: what is where, and what to type next. Pure.
+//! `start`, and the summary that ends every verb that starts a cluster.
 
+use std::path::Path;
+
+use clap::Args;
+use lifecycle::Context;
 use lifecycle::instance::wait::services::ServicesState;
-use lifecycle::start::{From, StartReport};
+use lifecycle::start::{self, From, StartOptions, StartReport};
+use model::Result;
 
-use super::style::Style;
-use super::table::labelled;
-use super::typed::CommandPrefix;
+use crate::args::config::ConfigArgs;
+use crate::args::{OutputArgs, WaitArgs};
+use crate::output::Output;
+use crate::output::style::Style;
+use crate::output::table::labelled;
+use crate::output::typed::CommandPrefix;
 
-/// What is known of the cluster when a start has ended.
+const EXAMPLES: &str = "\
+Examples:
+  k3s-vm start --yes --timeout 30m    For CI: install host packages, allow for a slow host
+  k3s-vm start --no-wait              Return once the VM runs";
+
+/// Build what is missing and start the cluster
+///
+/// If the cluster is running, checks it and updates its kubeconfig, variables and manifests.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[command(after_long_help = EXAMPLES)]
+// clap would name a group after this type, and other verbs flatten it into a type of the same name.
+#[group(skip)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// As [`start::run`].
+pub(crate) fn run(context: &Context<'_>, arguments: &Arguments, output: &Output) -> Result<()> {
+    report(&start::run(context, options(&arguments.wait))?, arguments.output, output)
+}
+
+/// The options of a start that waits as the flags say.
+pub(super) fn options(wait: &WaitArgs) -> StartOptions {
+    StartOptions { wait: wait.waits(), timeout: wait.timeout }
+}
+
+/// Writes the result of a start.
+///
+/// # Errors
+/// As [`Output::report`].
+pub(super) fn report(report: &StartReport, arguments: OutputArgs, output: &Output) -> Result<()> {
+    output.report(arguments, report, |report, style| Summary::of(report, output.prefix().clone()).render(style))
+}
+
+/// What is known about the cluster after a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cluster {
-    /// It was waited for.
+enum Cluster {
+    /// It is ready.
     Ready,
-    /// It was waited for, and one of its Services does not answer.
+    /// It is ready, but at least one of its Services does not answer.
     Silent,
-    /// Nobody waited, and it boots.
+    /// It is booting; the start did not wait.
     Booting,
-    /// Nobody waited; it was Ready when its RAM was saved, and goes on from there.
+    /// It was restored from RAM in which it was ready; the start did not wait.
     Restored,
-    /// Nobody waited; it goes on where `stop` has suspended it.
+    /// It was resumed from where `stop` suspended it; the start did not wait.
     Resumed,
-    /// Nobody waited; its VM ran before.
-    Unseen,
+    /// Its VM was running already; the start did not check it.
+    Unchecked,
 }
 
 impl Cluster {
-    /// What `report` says of it.
-    pub(crate) fn of(report: &StartReport) -> Self {
+    fn of(report: &StartReport) -> Self {
         match report.from {
             _ if report.ready => match report.services_state.as_ref().is_some_and(ServicesState::is_silent) {
                 true => Cluster::Silent,
                 false => Cluster::Ready,
             },
-            From::Running => Cluster::Unseen,
+            From::Running => Cluster::Unchecked,
             From::SuspendedRam => Cluster::Resumed,
             From::Template | From::Snapshot => Cluster::Restored,
             From::SnapshotDisk | From::Disk | From::NewDisk => Cluster::Booting,
@@ -45,40 +94,49 @@ impl Cluster {
             Cluster::Silent => "The cluster is ready, but not all of its Services answer (see above).",
             Cluster::Booting => "The VM runs; the cluster is still coming up.",
             Cluster::Restored => {
-                "The VM runs; the cluster goes on from RAM in which it was ready, and was not waited for."
+                "The VM runs; the cluster was restored from RAM in which it was ready. It was not waited for."
             }
-            Cluster::Resumed => "The VM runs; the cluster goes on where it was stopped, and was not waited for.",
-            Cluster::Unseen => "The VM runs, as before; whether the cluster is ready was not looked at.",
+            Cluster::Resumed => "The VM runs; the cluster resumes where it was suspended. It was not waited for.",
+            Cluster::Unchecked => "The VM was running already; the cluster was not checked.",
         }
     }
 }
 
-/// What a start has to show for itself.
+/// What the summary shows.
 #[derive(Debug, Clone)]
-pub(crate) struct Summary {
-    /// How commands are typed.
-    pub(crate) prefix: CommandPrefix,
-    /// What is known of the cluster.
-    pub(crate) cluster: Cluster,
-    /// Where the web application answers.
-    pub(crate) web_url: String,
-    /// Where the API answers.
-    pub(crate) api_url: String,
-    /// The kubeconfig, as a path from where the user is.
-    pub(crate) kubeconfig: String,
-    /// The kubeconfig's context.
-    pub(crate) context: String,
-    /// The log, as a path from where the user is.
-    pub(crate) log: String,
-    /// The host port of the guest's sshd.
-    pub(crate) ssh_port: u16,
-    /// The web application's variables, as a path from where the user is.
-    pub(crate) variables: String,
+struct Summary {
+    prefix: CommandPrefix,
+    cluster: Cluster,
+    web_url: String,
+    api_url: String,
+    // Paths are relative to the working directory where they are below it.
+    kubeconfig: String,
+    context: String,
+    log: String,
+    ssh_port: u16,
+    variables: String,
 }
 
 impl Summary {
-    /// The text, ending with a line break.
-    pub(crate) fn render(&self, style: Style) -> String {
+    fn of(report: &StartReport, prefix: CommandPrefix) -> Self {
+        let here = std::env::current_dir().unwrap_or_default();
+        let near = |path: &str| {
+            Path::new(path).strip_prefix(&here).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
+        };
+        Summary {
+            prefix,
+            cluster: Cluster::of(report),
+            web_url: report.web.clone(),
+            api_url: report.api.clone(),
+            kubeconfig: near(&report.kubeconfig),
+            context: report.context.clone(),
+            log: near(&report.log),
+            ssh_port: report.ssh_port,
+            variables: near(&report.variables),
+        }
+    }
+
+    fn render(&self, style: Style) -> String {
         let prefix = &self.prefix;
         let ready = matches!(self.cluster, Cluster::Ready | Cluster::Silent);
         let headline = self.cluster.headline();
@@ -93,10 +151,10 @@ impl Summary {
         ];
         let next = if ready {
             vec![
-                (prefix.command("kubectl get pods -A"), "talk to the cluster"),
-                (prefix.command("apply"), "after a change of manifests or variables"),
-                (prefix.command("stop"), "stop; the next start goes on where it is"),
-                (prefix.command("reset"), "throw the data away and start anew"),
+                (prefix.command("kubectl get pods -A"), "run kubectl against the cluster"),
+                (prefix.command("apply"), "apply changed manifests and variables"),
+                (prefix.command("stop"), "suspend the VM; the next start resumes it"),
+                (prefix.command("reset"), "destroy the data and start a new cluster"),
             ]
         } else {
             vec![
@@ -111,7 +169,7 @@ impl Summary {
             ("Tilt", format!("allow_k8s_contexts('{}')  in the Tiltfile", self.context)),
         ];
         format!(
-            "\n{headline}\n\n{}\nNext:\n{}\nTools that must be told that this cluster is local:\n{}",
+            "\n{headline}\n\n{}\nNext:\n{}\nTell these tools that the cluster is local:\n{}",
             labelled("  ", &places, style),
             labelled("  ", &next, style),
             labelled("  ", &local, Style::PLAIN),
@@ -122,11 +180,10 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::typed::tests::plain;
 
     fn summary(cluster: Cluster) -> Summary {
         Summary {
-            prefix: plain("bin/k3s-vm"),
+            prefix: CommandPrefix::plain("bin/k3s-vm"),
             cluster,
             web_url: "http://127.0.0.1:30080".to_owned(),
             api_url: "https://127.0.0.1:6443".to_owned(),
@@ -151,12 +208,12 @@ mod tests {
           Log         .k3s-vm/vm.log
 
         Next:
-          bin/k3s-vm kubectl get pods -A  talk to the cluster
-          bin/k3s-vm apply                after a change of manifests or variables
-          bin/k3s-vm stop                 stop; the next start goes on where it is
-          bin/k3s-vm reset                throw the data away and start anew
+          bin/k3s-vm kubectl get pods -A  run kubectl against the cluster
+          bin/k3s-vm apply                apply changed manifests and variables
+          bin/k3s-vm stop                 suspend the VM; the next start resumes it
+          bin/k3s-vm reset                destroy the data and start a new cluster
 
-        Tools that must be told that this cluster is local:
+        Tell these tools that the cluster is local:
           Skaffold  skaffold config set --kube-context k3s-vm local-cluster true
           Tilt      allow_k8s_contexts('k3s-vm')  in the Tiltfile
         ");
@@ -170,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_nobody_waited_for() {
+    fn a_start_that_did_not_wait() {
         insta::assert_snapshot!(summary(Cluster::Booting).render(Style::PLAIN).trim_start(), @r"
         The VM runs; the cluster is still coming up.
 
@@ -185,7 +242,7 @@ mod tests {
           bin/k3s-vm start    wait until it is ready, and apply the manifests
           bin/k3s-vm logs -f  watch it come up
 
-        Tools that must be told that this cluster is local:
+        Tell these tools that the cluster is local:
           Skaffold  skaffold config set --kube-context k3s-vm local-cluster true
           Tilt      allow_k8s_contexts('k3s-vm')  in the Tiltfile
         ");
@@ -193,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_cluster_restored_from_ram_was_said_to_be_still_coming_up() {
-        for cluster in [Cluster::Restored, Cluster::Resumed, Cluster::Unseen] {
+        for cluster in [Cluster::Restored, Cluster::Resumed, Cluster::Unchecked] {
             let text = summary(cluster).render(Style::PLAIN);
             assert!(!text.contains("coming up") && !text.contains("is ready."), "{text}");
             assert!(text.contains("bin/k3s-vm start    wait until it is ready"), "{text}");

@@ -1,6 +1,10 @@
-//! What the command line accepts, and how it refuses the rest.
+//! What the command line accepts, and what it says about the rest.
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use super::*;
+use crate::args::ColorChoice;
 
 fn parse(words: &[&str]) -> Result<Invocation, clap::Error> {
     Invocation::parse(std::iter::once("k3s-vm").chain(words.iter().copied()).map(OsString::from))
@@ -19,19 +23,19 @@ fn refusal(words: &[&str]) -> String {
 
 fn kubectl_arguments(words: &[&str]) -> Vec<String> {
     match verb(words) {
-        Verb::Kubectl { arguments } => arguments.into_iter().map(|word| word.into_string().unwrap()).collect(),
+        Verb::Kubectl(kubectl) => kubectl.arguments.into_iter().map(|word| word.into_string().unwrap()).collect(),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn the_definition_is_valid() {
     CommandLine::command().debug_assert();
 }
 
 #[test]
 fn no_verb_means_start_and_takes_its_flags() {
-    assert_eq!(verb(&[]), Verb::Start(StartArgs::default()));
+    assert_eq!(verb(&[]), Verb::Start(start::Arguments::default()));
     let Verb::Start(start) = verb(&["--yes", "--no-wait", "--timeout", "5m"]) else { panic!("not start") };
     assert!(!start.wait.waits());
     assert_eq!(start.wait.timeout, Some(Duration::from_secs(300)));
@@ -53,7 +57,7 @@ fn global_flags_stand_before_and_after_the_verb() {
     for words in [["--debug", "status"], ["status", "--debug"]] {
         let invocation = parse(&words).unwrap();
         assert!(invocation.globals.debug, "{words:?}");
-        assert_eq!(invocation.verb, Verb::Status(OutputArgs::default()));
+        assert_eq!(invocation.verb, Verb::Status(status::Arguments::default()));
     }
     let globals = parse(&["reset", "-y", "-q", "--project", "/p", "--color", "never"]).unwrap().globals;
     assert!(globals.yes && globals.quiet);
@@ -69,13 +73,13 @@ fn the_last_of_wait_and_no_wait_counts() {
         (&["reset", "--no-wait", "--wait"], true),
         (&["reset", "--wait", "--no-wait"], false),
     ] {
-        let Verb::Reset { start, .. } = verb(words) else { panic!("not reset") };
-        assert_eq!(start.wait.waits(), waits, "{words:?}");
+        let Verb::Reset(reset) = verb(words) else { panic!("not reset") };
+        assert_eq!(reset.start.wait.waits(), waits, "{words:?}");
     }
 }
 
 #[test]
-fn kubectl_gets_its_arguments_untouched() {
+fn kubectl_gets_its_arguments_unchanged() {
     for (typed, expected) in [
         (&["kubectl"][..], &[][..]),
         (&["kubectl", "get", "pods", "-A"], &["get", "pods", "-A"]),
@@ -93,13 +97,13 @@ fn kubectl_gets_its_arguments_untouched() {
 #[test]
 fn ssh_takes_a_command_with_and_without_the_dashes() {
     for words in [&["ssh", "--", "uname", "-a"][..], &["ssh", "uname", "-a"]] {
-        assert_eq!(verb(words), Verb::Ssh { command: vec!["uname".to_owned(), "-a".to_owned()] });
+        assert_eq!(verb(words), Verb::Ssh(ssh::Arguments { command: vec!["uname".to_owned(), "-a".to_owned()] }));
     }
-    assert_eq!(verb(&["ssh"]), Verb::Ssh { command: Vec::new() });
+    assert_eq!(verb(&["ssh"]), Verb::Ssh(ssh::Arguments { command: Vec::new() }));
 }
 
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_explained() {
     insta::assert_snapshot!(refusal(&["start", "--timeout", "soon"]), @r"
     error: invalid value 'soon' for '--timeout <DURATION>': not a duration such as 90s or 15m
 

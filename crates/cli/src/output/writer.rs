@@ -1,46 +1,29 @@
-//! Everything that the program says: results on stdout, talk on stderr, for people or for programs.
-//!
-//! The texts are made by pure functions, one file a kind; [`Output`] is the only writer. No verb logic here.
+//! The writer of all output.
 
-mod consent;
-mod duration;
-mod error;
-pub(crate) mod forwards;
-mod human;
-mod json;
-mod live;
-mod log_lines;
-mod mode;
-mod printable;
-pub(crate) mod report;
-pub(crate) mod saved;
-mod style;
-pub(crate) mod summary;
-pub(crate) mod table;
-pub(crate) mod typed;
-
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use model::instance::InstanceName;
 use model::requirement::Consent;
 use model::{Error, ErrorClass, EventSink, Result};
 
-use crate::args::{Format, Invocation, OutputArgs};
-use consent::{Asking, TerminalConsent};
-use human::Human;
-use json::JsonLines;
-pub(crate) use mode::{Mode, Surroundings};
-use printable::{LogText, escaped_json, for_terminal};
-use style::Style;
-use typed::CommandPrefix;
+use super::consent::{Asking, TerminalConsent};
+use super::human::Human;
+use super::json::JsonLines;
+use super::mode::{Mode, Surroundings};
+use super::printable::{LogText, escaped_json, for_terminal};
+use super::style::Style;
+use super::typed::CommandPrefix;
+use super::{error, stderr};
+use crate::args::{Format, Globals, OutputArgs};
 
-/// The program's voice. One for a process.
+/// Writes results, events and errors. There is one for the process.
 pub(crate) struct Output {
     mode: Mode,
     events: Events,
     prefix: CommandPrefix,
     assume_yes: bool,
-    /// Whether results are read on a terminal.
+    /// Whether stdout is a terminal.
     on_terminal: bool,
 }
 
@@ -50,10 +33,14 @@ enum Events {
 }
 
 impl Output {
-    /// A voice as the flags and the surroundings want it; `program` is how the user calls this program, for the
-    /// commands that messages propose.
-    pub(crate) fn new(invocation: &Invocation, surroundings: Surroundings, program: String) -> Self {
-        let globals = &invocation.globals;
+    /// Output as the flags and the surroundings ask for. `instance` and `program`, the command by which the user calls
+    /// this program, are for the commands that messages propose.
+    pub(crate) fn new(
+        globals: &Globals,
+        instance: Option<&InstanceName>,
+        surroundings: Surroundings,
+        program: String,
+    ) -> Self {
         let mode = Mode::choose(globals, surroundings);
         let events = match mode.events {
             Format::Human => Events::Human(Human::new(mode)),
@@ -62,13 +49,13 @@ impl Output {
         Output {
             mode,
             events,
-            prefix: CommandPrefix::new(program, &invocation.globals, invocation.instance()),
+            prefix: CommandPrefix::new(program, globals, instance),
             assume_yes: globals.yes,
             on_terminal: surroundings.stdout_terminal,
         }
     }
 
-    /// Who listens to the engine.
+    /// The sink for the events of the engine.
     pub(crate) fn events(&self) -> &dyn EventSink {
         match &self.events {
             Events::Human(human) => human,
@@ -86,15 +73,15 @@ impl Output {
         TerminalConsent { asking }
     }
 
-    /// How commands are typed that messages propose.
+    /// The beginning of the commands that messages propose.
     pub(crate) fn prefix(&self) -> &CommandPrefix {
         &self.prefix
     }
 
-    /// Writes a result: `text` ends with a line break or is empty.
+    /// Writes a result. `text` ends with a line break or is empty.
     ///
     /// # Errors
-    /// A Failed error when stdout cannot take it. A reader who has gone away (`| head`) is no error.
+    /// A Failed error when stdout cannot be written. A closed pipe (`| head`) is no error.
     pub(crate) fn result(&self, text: &str) -> Result<()> {
         if self.on_terminal {
             self.result_bytes(for_terminal(text).as_bytes())
@@ -103,15 +90,14 @@ impl Output {
         }
     }
 
-    /// How a log is written: as it is where `raw` says so or nobody sits at a terminal, else line by line and without what
-    /// steers a terminal.
+    /// A writer for a log. On a terminal it writes whole lines without escape sequences, unless `raw`; elsewhere it
+    /// writes the bytes unchanged.
     pub(crate) fn log(&self, raw: bool) -> LogOutput<'_> {
         LogOutput { output: self, text: (self.on_terminal && !raw).then(LogText::default) }
     }
 
-    /// Writes a result as it is.
     fn result_bytes(&self, bytes: &[u8]) -> Result<()> {
-        self.quieten();
+        self.clear_live_lines();
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -121,7 +107,7 @@ impl Output {
         }
     }
 
-    /// Writes what a verb reports, in the format that is asked for.
+    /// Writes the result of a verb, as JSON or as the text that `human` makes.
     ///
     /// # Errors
     /// As [`Output::result`].
@@ -137,6 +123,14 @@ impl Output {
         }
     }
 
+    /// Writes the result of a verb as JSON, if that is asked for. For people, its steps and notes say all of it.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn report_to_programs(&self, arguments: OutputArgs, value: &impl serde::Serialize) -> Result<()> {
+        self.report(arguments, value, |_, _| String::new())
+    }
+
     /// Writes a value as JSON.
     ///
     /// # Errors
@@ -145,7 +139,7 @@ impl Output {
         self.written_json(serde_json::to_string_pretty(value))
     }
 
-    /// Writes a value as JSON on one line, for results that come one after the other.
+    /// Writes a value as JSON on one line, for verbs that write many results.
     ///
     /// # Errors
     /// As [`Output::result`].
@@ -159,33 +153,32 @@ impl Output {
         self.result(&(escaped_json(&text) + "\n"))
     }
 
-    /// Tells an error and gives the exit code of the process.
+    /// Writes an error, and returns the exit code for it.
     pub(crate) fn error(&self, error: &Error) -> ExitCode {
-        self.quieten();
+        self.clear_live_lines();
         match &self.events {
             Events::Human(_) => {
-                let text = error::render(error, &self.prefix, Style::new(self.mode.color_stderr));
-                write_stderr(&text);
+                stderr::write(&error::render(error, &self.prefix, Style::new(self.mode.color_stderr)));
             }
             Events::Json(json) => json.error(error, &self.prefix),
         }
         ExitCode::from(error.class().exit_code())
     }
 
-    /// How results look.
+    /// The style of results.
     pub(crate) fn result_style(&self) -> Style {
         Style::new(self.mode.color_stdout)
     }
 
-    /// Takes the live lines away; call before another program gets the terminal.
-    pub(crate) fn quieten(&self) {
+    /// Clears the live lines. Call it before another program uses the terminal.
+    pub(crate) fn clear_live_lines(&self) {
         if let Events::Human(human) = &self.events {
-            human.quieten();
+            human.clear_live_lines();
         }
     }
 }
 
-/// Writes a log piece by piece.
+/// Writes a log that comes in pieces.
 pub(crate) struct LogOutput<'a> {
     output: &'a Output,
     text: Option<LogText>,
@@ -203,7 +196,7 @@ impl LogOutput<'_> {
         }
     }
 
-    /// Writes what is left of a line that did not end.
+    /// Writes the rest of a last line without a line break.
     ///
     /// # Errors
     /// As [`Output::result`].
@@ -213,23 +206,4 @@ impl LogOutput<'_> {
             None => Ok(()),
         }
     }
-}
-
-impl Surroundings {
-    /// What this process sees.
-    pub(crate) fn of_process() -> Self {
-        Surroundings {
-            stdin_terminal: io::stdin().is_terminal(),
-            stdout_terminal: io::stdout().is_terminal(),
-            stderr_terminal: io::stderr().is_terminal(),
-            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
-            dumb_terminal: std::env::var_os("TERM").is_none_or(|value| value.is_empty() || value == "dumb"),
-        }
-    }
-}
-
-/// Writes talk. Nobody can be told when that fails, so nobody is.
-fn write_stderr(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(for_terminal(text).as_bytes()).and_then(|()| stderr.flush());
 }

@@ -1,0 +1,37 @@
+//! `reset`.
+
+use clap::Args;
+use lifecycle::Context;
+use lifecycle::verbs::reset;
+use model::Result;
+
+use super::start;
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+Examples:
+  k3s-vm reset
+  k3s-vm reset --rebuild    Rebuild the guest image, too";
+
+/// Destroy the cluster with its data and start a new one
+///
+/// Also ends orphaned VMs of earlier runs, and VMs of projects that no longer exist. Configuration, manifests and built
+/// guest images stay.
+#[derive(Debug, PartialEq, Eq, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Rebuild the guest image from the parts in the cache; other instances keep theirs
+    #[arg(long)]
+    rebuild: bool,
+    #[command(flatten)]
+    pub(crate) start: start::Arguments,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// As [`reset::run`].
+pub(crate) fn run(context: &Context<'_>, arguments: &Arguments, output: &Output) -> Result<()> {
+    let report = reset::run(context, start::options(&arguments.start.wait), arguments.rebuild)?;
+    start::report(&report, arguments.start.output, output)
+}

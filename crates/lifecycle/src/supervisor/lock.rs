@@ -1,0 +1,38 @@
+//! Locks of an instance that a supervisor does not wait for, or only for as long as the VM runs.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use host::identity::ProcessHandle;
+use host::lock::FileLock;
+use model::event::Silent;
+use model::{ErrorClass, Result};
+
+/// How long to wait between two attempts.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Takes the lock. Returns nothing if another process holds it.
+///
+/// # Errors
+/// Errors of opening or locking the file.
+pub(super) fn try_lock(path: &Path) -> Result<Option<FileLock>> {
+    match FileLock::acquire(path, "the VM", Duration::ZERO, &Silent) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.class() == ErrorClass::State => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`try_lock`], but retries for as long as `patience` while the VM runs.
+///
+/// # Errors
+/// As [`try_lock`], and Interrupted.
+pub(super) fn wait_for_lock(path: &Path, process: &ProcessHandle, patience: Duration) -> Result<Option<FileLock>> {
+    let begin = Instant::now();
+    loop {
+        let lock = try_lock(path)?;
+        if lock.is_some() || begin.elapsed() >= patience || process.wait(RETRY_INTERVAL)? {
+            return Ok(lock);
+        }
+    }
+}
