@@ -2,10 +2,9 @@
 
 pub(crate) mod accelerator;
 pub(crate) mod awake;
-pub(crate) mod disk;
 pub(crate) mod files;
 pub(crate) mod forwards;
-pub(crate) mod image_users;
+pub(crate) mod interrupted_restore;
 pub(crate) mod launch;
 pub(crate) mod launch_error;
 pub(crate) mod lock;
@@ -17,9 +16,13 @@ pub(crate) mod paused;
 pub(crate) mod ports;
 pub(crate) mod qmp;
 pub mod registry;
+pub(crate) mod saved_cluster;
 pub(crate) mod shutdown;
 pub(crate) mod ssh;
 pub(crate) mod state;
 pub(crate) mod state_file;
+pub(crate) mod supervisor_lock;
+pub(crate) mod supervisor_process;
+pub(crate) mod suspended_files;
 pub(crate) mod vm_log;
 pub mod wait;

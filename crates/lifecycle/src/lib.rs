@@ -8,6 +8,7 @@ pub mod background;
 pub mod context;
 mod directory;
 pub mod fork;
+mod image_users;
 pub mod instance;
 mod interruption;
 pub mod packages;

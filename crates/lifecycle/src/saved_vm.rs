@@ -1,8 +1,7 @@
 //! Saved VMs: templates, snapshots and suspended VMs, and the backing files under their disks.
 
 pub mod backing_files;
-pub(crate) mod cluster;
-pub(crate) mod interrupted_restore;
+pub(crate) mod disk;
 pub(crate) mod save;
 pub(crate) mod snapshot;
 pub(crate) mod suspend;

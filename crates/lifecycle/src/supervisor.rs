@@ -4,7 +4,5 @@
 //! connects to it. With `auto_pause` it pauses a guest that nobody uses. Nothing depends on it: if it was killed, the
 //! next verb does its work and starts another one.
 
-mod lock;
 pub mod run;
-pub(crate) mod spawn;
 mod unattended;

@@ -13,5 +13,6 @@ pub mod prune;
 pub mod reset;
 pub mod snapshot;
 pub mod ssh;
+pub mod start;
 pub mod status;
 pub mod stop;

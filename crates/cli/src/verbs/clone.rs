@@ -37,6 +37,11 @@ pub(crate) struct Arguments {
 /// # Errors
 /// As [`clone::run`].
 pub(crate) fn run(context: &Context<'_>, arguments: &Arguments, output: &Output) -> Result<()> {
-    let report = clone::run(context, arguments.from.as_deref(), start::options(&arguments.start.wait))?;
+    let from = arguments.from.as_deref();
+    if arguments.start.dry_run {
+        let run = clone::dry_run(context, from, arguments.start.wait.waits())?;
+        return start::plan(&run, arguments.start.output, output);
+    }
+    let report = clone::run(context, from, start::options(&arguments.start.wait))?;
     start::report(&report, arguments.start.output, output)
 }

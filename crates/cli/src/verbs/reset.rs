@@ -11,7 +11,8 @@ use crate::output::Output;
 const EXAMPLES: &str = "\
 Examples:
   k3s-vm reset
-  k3s-vm reset --rebuild    Rebuild the guest image, too";
+  k3s-vm reset --rebuild    Rebuild the guest image, too
+  k3s-vm reset --dry-run    Show from what it would begin, and the steps";
 
 /// Destroy the cluster with its data and start a new one
 ///
@@ -32,6 +33,10 @@ pub(crate) struct Arguments {
 /// # Errors
 /// As [`reset::run`].
 pub(crate) fn run(context: &Context<'_>, arguments: &Arguments, output: &Output) -> Result<()> {
+    if arguments.start.dry_run {
+        let run = reset::dry_run(context, arguments.start.wait.waits(), arguments.rebuild)?;
+        return start::plan(&run, arguments.start.output, output);
+    }
     let report = reset::run(context, start::options(&arguments.start.wait), arguments.rebuild)?;
     start::report(&report, arguments.start.output, output)
 }

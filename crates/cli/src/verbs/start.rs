@@ -1,11 +1,14 @@
 //! `start`, and the summary that ends every verb that starts a cluster.
 
+mod plan;
+
 use std::path::Path;
 
 use clap::Args;
 use lifecycle::Context;
 use lifecycle::instance::wait::services::ServicesState;
-use lifecycle::start::{self, From, StartOptions, StartReport};
+use lifecycle::start::{DryRun, From, StartOptions, StartReport};
+use lifecycle::verbs::start;
 use model::Result;
 
 use crate::args::config::ConfigArgs;
@@ -18,7 +21,8 @@ use crate::output::typed::CommandPrefix;
 const EXAMPLES: &str = "\
 Examples:
   k3s-vm start --yes --timeout 30m    For CI: install host packages, allow for a slow host
-  k3s-vm start --no-wait              Return once the VM runs";
+  k3s-vm start --no-wait              Return once the VM runs
+  k3s-vm start --dry-run              Show from what it would begin, and the steps";
 
 /// Build what is missing and start the cluster
 ///
@@ -28,6 +32,9 @@ Examples:
 // clap would name a group after this type, and other verbs flatten it into a type of the same name.
 #[group(skip)]
 pub(crate) struct Arguments {
+    /// Show the steps and why they are taken, without changing anything
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
     #[command(flatten)]
@@ -41,7 +48,18 @@ pub(crate) struct Arguments {
 /// # Errors
 /// As [`start::run`].
 pub(crate) fn run(context: &Context<'_>, arguments: &Arguments, output: &Output) -> Result<()> {
+    if arguments.dry_run {
+        return plan(&start::dry_run(context, arguments.wait.waits())?, arguments.output, output);
+    }
     report(&start::run(context, options(&arguments.wait))?, arguments.output, output)
+}
+
+/// Writes the plan of a start.
+///
+/// # Errors
+/// As [`Output::report`].
+pub(super) fn plan(run: &DryRun, arguments: OutputArgs, output: &Output) -> Result<()> {
+    output.report(arguments, run, |run, _| plan::text(run))
 }
 
 /// The options of a start that waits as the flags say.

@@ -28,7 +28,7 @@ impl AppliedInputs {
     pub(crate) fn without_images(context: &Context<'_>, desired: &Desired) -> Result<Self> {
         let (root, config) = (context.project.paths.root(), &context.project.config);
         Ok(AppliedInputs {
-            manifests: desired.digest(context),
+            manifests: desired.digest(&context.project),
             images: Vec::new(),
             sources: sources::digest(root, &config.images)?,
         })

@@ -20,9 +20,9 @@ pub(super) fn apply(
 ) -> Result<Outcome<Vec<ManifestObject>>> {
     if desired.is_nothing() {
         if settings.required {
-            return Err(desired::nothing(context));
+            return Err(desired::nothing(&context.project));
         }
-        return Ok(Outcome::Skipped(Vec::new(), format!("no manifests in {}", desired::place(context))));
+        return Ok(Outcome::Skipped(Vec::new(), format!("no manifests in {}", desired::place(&context.project))));
     }
     let Injected { objects, refused_variables } = inject(context, desired, destination)?;
     report.refused_variables = refused_variables;

@@ -42,8 +42,8 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
     let mut steps = Steps::new(context.events, 2);
     match &options.target {
         Target::Kubeconfig(target) => {
-            let desired = Desired::read(context)?;
-            desired.check(context)?;
+            let desired = Desired::read(&context.project)?;
+            desired.check(&context.project)?;
             let client = steps.run("Connecting to the cluster", || shared::connect(target, deadline))?;
             let settings = options.settings.shared(context, &client, deadline.left());
             compare(context, &mut steps, &client, (&desired, &shared::destination(&client)), &settings)
@@ -56,8 +56,8 @@ pub fn preview(context: &Context<'_>, options: &Options) -> Result<PreviewReport
             // It resumes a paused guest, which must not happen between the steps of a verb such as `stop`.
             let _lock = lock::of(context)?;
             let running = running(context)?;
-            let desired = Desired::read_for_instance(context)?;
-            desired.check(context)?;
+            let desired = Desired::read_for_instance(&context.project, context.is_default())?;
+            desired.check(&context.project)?;
             let paths = context.paths();
             let console = ConsoleReader::from_end(paths.log())?;
             let mut watch = GuestWatch::new(&running.process, console, &paths, context.events);

@@ -32,8 +32,8 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
     let _lock = lock::of(context)?;
     check_web(context)?;
     let running = running(context)?;
-    let desired = Desired::read_for_instance(context)?;
-    desired.check(context)?;
+    let desired = Desired::read_for_instance(&context.project, context.is_default())?;
+    desired.check(&context.project)?;
     let deadline = options.deadline(context);
     let mut steps = Steps::new(context.events, if options.wait { 4 } else { 3 });
     let paths = context.paths();

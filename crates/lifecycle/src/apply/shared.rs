@@ -19,8 +19,8 @@ use crate::steps::{Outcome, Steps};
 /// Config errors of the kubeconfig and of the project's files, Cluster errors of what was refused.
 pub(super) fn run(context: &Context<'_>, target: &KubeconfigContext, options: &Options) -> Result<ApplyReport> {
     // Errors of the manifests come before a credential plugin asks the user for anything.
-    let desired = Desired::read(context)?;
-    desired.check(context)?;
+    let desired = Desired::read(&context.project)?;
+    desired.check(&context.project)?;
     let deadline = options.deadline(context);
     let mut steps = Steps::new(context.events, if options.wait { 3 } else { 2 });
     let client = steps.run("Connecting to the cluster", || connect(target, deadline))?;

@@ -19,7 +19,6 @@ use crate::instance::observe::{Observed, observe};
 use crate::instance::ports;
 use crate::instance::registry;
 use crate::start::{self, StartOptions, StartReport};
-use crate::verbs::clone;
 
 /// An instance that is destroyed when this is dropped, or when this process ends.
 pub struct Fork {
@@ -54,7 +53,7 @@ impl Fork {
         }
         let owner = registry::own(&context.project.paths, &context.name)?;
         let reaper = Reaper::start(context, &owner)?;
-        let report = clone::run_locked(context, from, options)?;
+        let report = start::run_from(context, from, options)?;
         let environment = environment(context, &report)?;
         Ok(Fork { report, environment, reaper })
     }

@@ -74,9 +74,9 @@ impl Wanted {
     /// # Errors
     /// Errors of reading the project's files.
     pub(super) fn read(context: &Context<'_>) -> Result<Option<Self>> {
-        let desired = Desired::read_for_instance(context)?;
+        let desired = Desired::read_for_instance(&context.project, context.is_default())?;
         let template = start::applied_template(context, &desired)?;
-        Ok(template.map(|template| Wanted { template, digest: desired.digest(context) }))
+        Ok(template.map(|template| Wanted { template, digest: desired.digest(&context.project) }))
     }
 
     /// What was applied to the instance, if it is a fork in the pool that is usable now.

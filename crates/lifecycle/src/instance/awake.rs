@@ -9,7 +9,7 @@ use qemu::{Qmp, wake_line};
 use crate::context::Context;
 use crate::instance::paused;
 use crate::instance::state_file::StateFile;
-use crate::supervisor;
+use crate::instance::supervisor_process;
 
 /// How long QMP may take. Only one client can be connected; others hold the connection for milliseconds.
 const QMP_DEADLINE: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub(crate) fn ensure(context: &Context<'_>) -> Result<()> {
 /// As [`resume`].
 pub(crate) fn ensure_supervised(context: &Context<'_>) -> Result<()> {
     ensure(context)?;
-    supervisor::spawn::ensure(context);
+    supervisor_process::ensure(context);
     Ok(())
 }
 

@@ -22,8 +22,8 @@ use crate::instance::machine::MachinePlan;
 use crate::instance::observe::Running;
 use crate::instance::ports;
 use crate::instance::state_file::{Restoring, StateFile};
+use crate::instance::supervisor_process;
 use crate::instance::vm_log;
-use crate::supervisor;
 
 /// How many times ports are chosen for a new instance. Another program may take them in the meantime.
 const PORT_ATTEMPTS: usize = 5;
@@ -159,7 +159,7 @@ impl VmLaunch<'_> {
         })?;
         match take_over(&mut state_file, &launched, &paths.state_file()) {
             Ok(process) => {
-                supervisor::spawn::beside(context);
+                supervisor_process::beside(context);
                 Ok((Box::new(Running { state_file, process }), console))
             }
             Err(error) => {

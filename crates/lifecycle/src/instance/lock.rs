@@ -5,9 +5,9 @@ use host::lock::{FileLock, Sharing};
 use model::{Error, ErrorClass, Result};
 
 use crate::context::Context;
+use crate::instance::interrupted_restore;
 use crate::instance::vm_log;
 use crate::project::ignore_file;
-use crate::saved_vm::interrupted_restore;
 
 /// Takes the lock of an instance that exists. The default one need not exist.
 ///

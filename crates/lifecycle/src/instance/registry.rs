@@ -16,7 +16,7 @@ use crate::directory::entries;
 use crate::instance::observe::{Observed, observe_instance};
 use crate::instance::ownership::Asker;
 use crate::instance::shutdown;
-use crate::saved_vm::suspend;
+use crate::instance::suspended_files;
 
 /// The names of all instances that have a directory: the default one, then the others by name.
 pub fn names(project: &ProjectPaths) -> Vec<InstanceName> {
@@ -47,7 +47,7 @@ pub(crate) fn destroy(project: &ProjectPaths, name: &InstanceName, events: &dyn 
         shutdown::end(&process, &paths, &Escalation::hard(), events)?;
         ended += 1;
     }
-    suspend::discard(&paths.suspended())?;
+    suspended_files::discard(&paths.suspended())?;
     let own = [
         paths.state_file(),
         paths.pid(),

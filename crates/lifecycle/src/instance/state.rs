@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::instance::observe::Observed;
 use crate::instance::paused::is_paused;
-use crate::saved_vm::suspend;
+use crate::instance::suspended_files;
 
 /// The state of an instance in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ impl State {
     pub(crate) fn of(observed: &Observed, paths: &InstancePaths) -> Self {
         match observed {
             Observed::Absent => State::Absent,
-            Observed::Stopped if suspend::is_saved(&paths.suspended()) => State::Suspended,
+            Observed::Stopped if suspended_files::is_saved(&paths.suspended()) => State::Suspended,
             Observed::Stopped => State::Stopped,
             Observed::Orphan(_) => State::Orphan,
             Observed::Running(_) if is_paused(&paths.vm_dir()) => State::Paused,

@@ -7,8 +7,7 @@ use host::digest::Sha256;
 use model::dotenv::Document;
 use model::{Error, ErrorClass, Result};
 
-use crate::context::Context;
-use crate::project::dot_env;
+use crate::project::{Project, dot_env};
 
 /// Variables that the tool writes itself.
 const OWN_VARIABLES: [&str; 2] = ["KUBECONFIG", "KUBECONFIG_PRIMARY"];
@@ -25,26 +24,26 @@ impl Desired {
     ///
     /// # Errors
     /// A Config error with all mistakes of all manifests, or where `.env` is not text; errors of reading.
-    pub(crate) fn read(context: &Context<'_>) -> Result<Self> {
-        let bytes = dot_env::read_bytes(&context.project.web().dot_env())?;
-        Self::with_variables(context, bytes)
+    pub(crate) fn read(project: &Project) -> Result<Self> {
+        let bytes = dot_env::read_bytes(&project.web().dot_env())?;
+        Self::with_variables(project, bytes)
     }
 
     /// The same for the instance, for which a missing `.env` of the web application is made from its example.
     ///
     /// # Errors
     /// As [`Desired::read`].
-    pub(crate) fn read_for_instance(context: &Context<'_>) -> Result<Self> {
-        let web = context.project.web();
+    pub(crate) fn read_for_instance(project: &Project, is_default: bool) -> Result<Self> {
+        let web = project.web();
         let bytes = match dot_env::read_bytes(&web.dot_env())? {
-            None if context.is_default() => dot_env::read_bytes(&web.dot_env_example())?,
+            None if is_default => dot_env::read_bytes(&web.dot_env_example())?,
             bytes => bytes,
         };
-        Self::with_variables(context, bytes)
+        Self::with_variables(project, bytes)
     }
 
-    fn with_variables(context: &Context<'_>, bytes: Option<Vec<u8>>) -> Result<Self> {
-        let files = manifest_files::read_all(context.project.paths.root(), &context.project.config.manifests)?;
+    fn with_variables(project: &Project, bytes: Option<Vec<u8>>) -> Result<Self> {
+        let files = manifest_files::read_all(project.paths.root(), &project.config.manifests)?;
         let variables = Document::parse(&bytes.unwrap_or_default());
         Ok(Desired { objects: manifest::parse(&files)?, files, variables })
     }
@@ -69,15 +68,15 @@ impl Desired {
     ///
     /// # Errors
     /// A Config error where there is nothing to apply.
-    pub(crate) fn check(&self, context: &Context<'_>) -> Result<()> {
-        if self.is_nothing() { Err(nothing(context)) } else { Ok(()) }
+    pub(crate) fn check(&self, project: &Project) -> Result<()> {
+        if self.is_nothing() { Err(nothing(project)) } else { Ok(()) }
     }
 
     /// A digest of all of it and of the rules of injection, without container images.
-    pub(crate) fn digest(&self, context: &Context<'_>) -> String {
+    pub(crate) fn digest(&self, project: &Project) -> String {
         let variables = variables_of_the_user(&self.variables);
         // The version is included, since the order and the names of the fields may change with it.
-        let (version, files, inject) = (env!("CARGO_PKG_VERSION"), &self.files, &context.project.config.inject);
+        let (version, files, inject) = (env!("CARGO_PKG_VERSION"), &self.files, &project.config.inject);
         Sha256::of(format!("{version} {files:?} {variables:?} {inject:?}").as_bytes()).to_string()
     }
 }
@@ -89,13 +88,13 @@ pub(crate) fn variables_of_the_user(document: &Document) -> Vec<(String, String)
 }
 
 /// The places of the manifests, for messages.
-pub(crate) fn place(context: &Context<'_>) -> String {
-    context.project.config.manifests.join(", ")
+pub(crate) fn place(project: &Project) -> String {
+    project.config.manifests.join(", ")
 }
 
 /// The error that there are no manifests.
-pub(crate) fn nothing(context: &Context<'_>) -> Error {
-    Error::new(ErrorClass::Config, format!("there are no manifests in {}", place(context)))
+pub(crate) fn nothing(project: &Project) -> Error {
+    Error::new(ErrorClass::Config, format!("there are no manifests in {}", place(project)))
         .because("no .json, .yaml or .yml file there holds an object")
         .because("nothing was applied, and nothing deleted")
         .next("write .k3s-vm/manifests/base.json    # an empty List in it deletes what was applied before")

@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::instance::awake;
 use crate::instance::launch;
 use crate::instance::observe::Running;
+use crate::instance::saved_cluster::SavedCluster;
 use crate::instance::wait::guest;
 use crate::saved_vm::PATIENCE;
 use crate::saved_vm::backing_files::{BackingFiles, check_room, shorten_running};
-use crate::saved_vm::cluster::SavedCluster;
 
 /// A VM that was saved.
 #[derive(Debug)]

@@ -16,11 +16,11 @@ use qemu::{Qmp, Save, StoppedGuest, qcow2};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::directory::entries;
 use crate::instance::observe::Running;
+use crate::instance::saved_cluster::SavedCluster;
+use crate::instance::suspended_files::discard;
 use crate::instance::wait::cluster_now;
 use crate::instance::wait::guest;
-use crate::saved_vm::cluster::SavedCluster;
 use crate::saved_vm::save::sync_guest;
 
 /// The version of the format. Files of another version are not read.
@@ -163,30 +163,4 @@ impl Suspended {
             }
         })
     }
-}
-
-/// Whether a VM is suspended there.
-pub(crate) fn is_saved(paths: &SuspendedPaths) -> bool {
-    paths.description().exists()
-}
-
-/// Removes the suspended VM, first the file that makes it valid. A QEMU that has the RAM open can still read it.
-///
-/// # Errors
-/// An error that names the path.
-pub(crate) fn discard(paths: &SuspendedPaths) -> Result<()> {
-    files::remove(&paths.description())?;
-    files(paths)?.iter().try_for_each(|path| files::remove(path))
-}
-
-/// All files of suspended VMs, of any generation.
-///
-/// # Errors
-/// An error that names the directory.
-pub(crate) fn files(paths: &SuspendedPaths) -> Result<Vec<PathBuf>> {
-    let is_one = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        name.starts_with(SuspendedPaths::PREFIX.as_bytes())
-    };
-    Ok(entries(paths.directory())?.into_iter().filter(is_one).collect())
 }

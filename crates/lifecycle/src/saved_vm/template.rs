@@ -9,7 +9,7 @@ use qemu::saved_state::CompatibilityKey;
 
 use crate::context::Context;
 use crate::instance::observe::Running;
-use crate::saved_vm::cluster::SavedCluster;
+use crate::instance::saved_cluster::SavedCluster;
 use crate::saved_vm::save::{Saved, save_running};
 use crate::saved_vm::{PATIENCE, SavedVm, discard};
 

@@ -12,7 +12,7 @@ use qemu::saved_state::{CompatibilityKey, SavedState};
 
 use crate::context::Context;
 use crate::instance::launch::VmLaunch;
-use crate::saved_vm::cluster::SavedCluster;
+use crate::instance::saved_cluster::SavedCluster;
 
 /// No template that is older than this, in days, is used.
 const OLDEST: u64 = 30;

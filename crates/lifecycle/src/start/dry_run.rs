@@ -1,13 +1,15 @@
 //! `start --dry-run` and `reset --dry-run`: the plan with the reasons for it, made and not run.
 
 use model::Result;
+use model::snapshot::SnapshotName;
 use serde::Serialize;
 
-use super::Beginning;
+use super::beginning::Beginning;
 use super::execute::planned;
 use super::look::{self, Inputs, Look};
 use super::plan::{From, Plan, Step, Unused, Way};
 use crate::context::Context;
+use crate::saved_vm::snapshot;
 
 /// A step that would be run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,7 +55,7 @@ pub struct DryRun {
 ///
 /// # Errors
 /// Those of reading the project's files, and the refusal of an instance that cannot be started.
-pub(super) fn of(context: &Context<'_>, wait: bool, beginning: &Beginning<'_>) -> Result<DryRun> {
+pub(crate) fn dry_run(context: &Context<'_>, wait: bool, beginning: &Beginning<'_>) -> Result<DryRun> {
     let inputs = Inputs::read(context)?;
     let look = Look::at(context, &inputs, beginning)?;
     let request = look::request(context, beginning, wait);
@@ -66,6 +68,20 @@ pub(super) fn of(context: &Context<'_>, wait: bool, beginning: &Beginning<'_>) -
         ways: ways.iter().map(|way| planned_way(context, &look, way, known_after)).collect(),
         unused,
     })
+}
+
+/// The same of an instance that is not there, from the snapshot `from` where one is named.
+///
+/// # Errors
+/// As [`dry_run`]; State where the snapshot cannot be used.
+pub(crate) fn dry_run_from(context: &Context<'_>, from: Option<&str>, wait: bool) -> Result<DryRun> {
+    match from {
+        None => dry_run(context, wait, &Beginning::AsItIs),
+        Some(name) => {
+            let saved_vm = snapshot::open(context, &SnapshotName::new(name)?)?;
+            dry_run(context, wait, &Beginning::Saved { saved_vm: &saved_vm, destroy: None })
+        }
+    }
 }
 
 fn planned_way(context: &Context<'_>, look: &Look, way: &Way, known_after: Option<Step>) -> PlannedWay {

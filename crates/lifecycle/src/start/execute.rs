@@ -2,12 +2,13 @@
 //! the ways to a VM one after the other until one leads to a useful one.
 
 use host::deadline::Deadline;
+use model::snapshot::SnapshotName;
 use model::{Error, ErrorClass, Result};
 use qemu::Qemu;
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 
-use super::Beginning;
+use super::beginning::Beginning;
 use super::look::{self, Inputs, Look, SavedVms};
 use super::plan::{From, Plan, Refusal, Request, Step, plan};
 use super::report::{StartOptions, StartReport, report};
@@ -17,16 +18,17 @@ use super::steps::prepare;
 use crate::context::Context;
 use crate::instance::accelerator;
 use crate::instance::observe::{Observed, Running};
+use crate::instance::saved_cluster::SavedCluster;
+use crate::instance::supervisor_process;
 use crate::instance::wait::watch::GuestWatch;
-use crate::saved_vm::cluster::SavedCluster;
+use crate::saved_vm::snapshot;
 use crate::saved_vm::template::{self, Kind};
 use crate::steps::Steps;
-use crate::supervisor;
 
-/// As [`super::run`], with the lock held.
+/// Starts the instance, whose lock is held.
 ///
 /// # Errors
-/// As [`super::run`].
+/// An error of any step; a VM that was started runs on, so that the next start continues where this one ended.
 pub(crate) fn run_locked(
     context: &Context<'_>,
     options: StartOptions,
@@ -74,6 +76,20 @@ pub(crate) fn run_locked(
     begin.give_up_unusable(&saved, &plan)?;
     let deadline = Deadline::after(options.timeout.unwrap_or(context.project.config.timeouts.start));
     take_ways(&begin, &plan, look.observed, saved, beginning, deadline, steps)
+}
+
+/// Starts an instance that is not there, from the snapshot `from` where one is named. Its lock is held.
+///
+/// # Errors
+/// As [`run_locked`]; State where the snapshot cannot be used.
+pub(crate) fn run_from(context: &Context<'_>, from: Option<&str>, options: StartOptions) -> Result<StartReport> {
+    match from {
+        None => run_locked(context, options, &Beginning::AsItIs),
+        Some(name) => {
+            let saved_vm = snapshot::open(context, &SnapshotName::new(name)?)?;
+            run_locked(context, options, &Beginning::Saved { saved_vm: &saved_vm, destroy: None })
+        }
+    }
 }
 
 /// The plan from what was seen.
@@ -124,7 +140,7 @@ fn take_ways(
             }
         };
         if way.from == From::Running {
-            supervisor::spawn::ensure(context);
+            supervisor_process::ensure(context);
         }
         let Begun { running, console, cluster, saved_vm } = begun;
         if way.steps.len() == 1 {

@@ -9,18 +9,19 @@ use qemu::Qemu;
 use qemu::accelerator::Choice;
 use qemu::saved_state::CompatibilityKey;
 
-use super::Beginning;
+use super::beginning::Beginning;
 use super::plan::{Candidate, Goal, InstanceState, Request, Situation, Step};
 use crate::apply;
 use crate::apply::images;
 use crate::context::Context;
 use crate::instance::accelerator;
-use crate::instance::disk;
 use crate::instance::launch::VmLaunch;
 use crate::instance::observe::{Observed, observe};
+use crate::instance::suspended_files;
 use crate::project::desired::Desired;
 use crate::project::web_port;
 use crate::saved_vm::SavedVm;
+use crate::saved_vm::disk;
 use crate::saved_vm::suspend::{self, Suspended};
 use crate::saved_vm::template::{self, Kind};
 
@@ -39,7 +40,7 @@ impl Inputs {
     pub(crate) fn read(context: &Context<'_>) -> Result<Self> {
         apply::check_web(context)?;
         images::sources::check(context.project.paths.root(), &context.project.config.images)?;
-        let desired = Desired::read_for_instance(context)?;
+        let desired = Desired::read_for_instance(&context.project, context.is_default())?;
         let config = &context.project.config;
         let node_port = web_port::node_port(config.ports.web, config.web_service.as_ref(), desired.objects())?;
         Ok(Inputs { desired, node_port })
@@ -122,7 +123,7 @@ pub(super) fn situation(
         Err(step) => {
             let keeps = context.project.config.templates;
             (
-                unknown(suspend::is_saved(&context.paths().suspended()), step),
+                unknown(suspended_files::is_saved(&context.paths().suspended()), step),
                 unknown(keeps && has(Kind::Applied), step),
                 unknown(keeps && has(Kind::Ready), step),
                 Candidate::KnownAfter(step),
@@ -297,7 +298,7 @@ fn applied(
 ) -> Result<Option<SavedVm>, String> {
     let Some(saved_vm) = find(context, Kind::Applied, now, days)? else { return Ok(None) };
     match &saved_vm.cluster.applied {
-        Some(applied) if applied.manifests == desired.digest(context) => Ok(Some(saved_vm)),
+        Some(applied) if applied.manifests == desired.digest(&context.project) => Ok(Some(saved_vm)),
         _ => Err("manifests or variables have changed since".to_owned()),
     }
 }

@@ -10,10 +10,10 @@ use qemu::qmp::RunState;
 use qemu::wake_line::Call;
 use qemu::{Qmp, WakeLine};
 
-use super::lock::{try_lock, wait_for_lock};
 use super::unattended;
 use crate::instance::paused::{after_resume, pause_guest};
 use crate::instance::state_file::StateFile;
+use crate::instance::supervisor_lock::{try_lock, wait_for_lock};
 
 /// The longest interval between two checks whether a VM is used.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(15);

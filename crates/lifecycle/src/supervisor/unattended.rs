@@ -12,7 +12,7 @@ use model::paths::InstancePaths;
 use model::{ErrorClass, EventSink, Result};
 use qemu::Qmp;
 
-use super::lock::{try_lock, wait_for_lock};
+use crate::instance::supervisor_lock::{try_lock, wait_for_lock};
 use crate::instance::vm_log::OpenLog;
 
 /// How often the size of the log is checked.

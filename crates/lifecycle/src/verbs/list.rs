@@ -12,8 +12,8 @@ use crate::context::Context;
 use crate::fork::warm_pool;
 use crate::instance::observe::{Observed, observe};
 use crate::instance::registry::{self, is_owned};
+use crate::instance::saved_cluster::SavedCluster;
 use crate::instance::state::State;
-use crate::saved_vm::cluster::SavedCluster;
 
 /// What the project has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

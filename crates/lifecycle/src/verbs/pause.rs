@@ -16,9 +16,9 @@ use crate::instance::lock;
 use crate::instance::observe::{Observed, Running, not_running, observe};
 use crate::instance::paused;
 use crate::instance::qmp;
+use crate::instance::supervisor_process;
 use crate::instance::wait::watch::GuestWatch;
 use crate::steps::{Outcome, Steps};
-use crate::supervisor;
 
 pub use crate::instance::paused::Paused;
 
@@ -56,7 +56,7 @@ pub fn pause(context: &Context<'_>) -> Result<PauseReport> {
         // Also where it is paused: the process that listened for connections may have been killed.
         let line = paused::pause_guest(&mut qmp, &paths, &context.command("pause"))?;
         drop(qmp);
-        supervisor::spawn::listen(context, line)?;
+        supervisor_process::listen(context, line)?;
         let fact = "the next connection to one of its ports resumes it";
         Ok(match was_paused {
             true => Outcome::Skipped(true, format!("it is paused; {fact}")),
@@ -77,7 +77,7 @@ pub fn resume(context: &Context<'_>, timeout: Option<Duration>) -> Result<PauseR
     let deadline = Deadline::after(timeout.unwrap_or(context.project.config.timeouts.start));
     let was_paused = steps.run("Resuming the VM", || {
         let was_paused = awake::resume(context)?;
-        supervisor::spawn::ensure(context);
+        supervisor_process::ensure(context);
         if !was_paused {
             return Ok(Outcome::Skipped(false, "it runs already".to_owned()));
         }

@@ -8,7 +8,7 @@ use crate::instance::lock;
 use crate::instance::observe::{Observed, observe};
 use crate::instance::orphans;
 use crate::instance::registry;
-use crate::start::{self, Beginning, StartOptions, StartReport};
+use crate::start::{self, Beginning, DryRun, StartOptions, StartReport};
 
 /// Destroys the instance with all VMs that are left of it, ends those whose project is gone, and starts a new one.
 /// What the new one needs is made first, so that a mistake in the configuration, a failed build or a taken port leaves
@@ -23,6 +23,15 @@ pub fn run(context: &Context<'_>, options: StartOptions, rebuild: bool) -> Resul
     };
     warm_pool::refill(context);
     Ok(report)
+}
+
+/// What [`run`] would do. Nothing is changed, and no lock is taken.
+///
+/// # Errors
+/// The errors of the configuration and of the manifests, and the refusals that `reset` would answer with.
+pub fn dry_run(context: &Context<'_>, wait: bool, rebuild: bool) -> Result<DryRun> {
+    let destroy = || Ok(String::new());
+    start::dry_run(context, wait, &Beginning::Anew { rebuild, destroy: &destroy })
 }
 
 /// Ends processes and removes disk and records.

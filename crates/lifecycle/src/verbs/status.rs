@@ -11,9 +11,9 @@ use crate::context::Context;
 use crate::instance::observe::{Observed, Running, observe, unexpected_end};
 use crate::instance::orphans::{self, Orphan};
 use crate::instance::paused::Paused;
+use crate::instance::saved_cluster::SavedCluster;
 use crate::instance::vm_log;
 use crate::instance::wait::services::{self, ServicesState};
-use crate::saved_vm::cluster::SavedCluster;
 
 pub use crate::instance::state::State;
 

@@ -15,6 +15,7 @@ use crate::instance::observe::{Observed, Running, observe, unexpected_end};
 use crate::instance::orphans;
 use crate::instance::ownership::Owner;
 use crate::instance::shutdown::{self, Ended};
+use crate::instance::suspended_files;
 use crate::saved_vm::suspend;
 use crate::steps::{Outcome, Steps};
 
@@ -71,7 +72,7 @@ pub fn run(context: &Context<'_>, options: StopOptions) -> Result<StopReport> {
         }
         let end = unexpected_end(context)?.map_or_else(String::new, |end| format!(": {end}"));
         shutdown::remove_run_files(&context.paths())?;
-        let is_suspended = suspend::is_saved(&context.paths().suspended());
+        let is_suspended = suspended_files::is_saved(&context.paths().suspended());
         let fact = if is_suspended { "it is suspended".to_owned() } else { format!("it is not running{end}") };
         Ok(Outcome::Skipped(StopReport::WasStopped, fact))
     })?;
@@ -121,7 +122,7 @@ fn powered_off(context: &Context<'_>, process: &ProcessHandle, escalation: &Esca
 /// Suspends the VM; whether that worked. Warns where it did not.
 fn suspended(context: &Context<'_>, running: &Running, patience: Duration) -> Result<bool> {
     let Err(error) = suspend::save(context, running, patience) else { return Ok(true) };
-    suspend::discard(&context.paths().suspended())?;
+    suspended_files::discard(&context.paths().suspended())?;
     match error.class() {
         ErrorClass::Interrupted => Err(error),
         // QEMU was asked to end, and its RAM was not saved.

@@ -11,8 +11,8 @@ use qemu::Agent;
 use crate::context::Context;
 use crate::instance::launch::distribution;
 use crate::instance::observe::Running;
+use crate::instance::saved_cluster::SavedCluster;
 use crate::instance::wait::guest;
-use crate::saved_vm::cluster::SavedCluster;
 
 /// How long each of the three looks may take at most.
 const LIMIT: Duration = Duration::from_secs(5);

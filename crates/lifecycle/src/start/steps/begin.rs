@@ -15,18 +15,19 @@ use crate::apply::images;
 use crate::context::Context;
 use crate::instance;
 use crate::instance::awake;
-use crate::instance::disk;
 use crate::instance::launch::{SavedRam, VmLaunch};
 use crate::instance::observe::{Observed, Running, unexpected_end};
 use crate::instance::ports;
+use crate::instance::saved_cluster::SavedCluster;
 use crate::instance::shutdown;
 use crate::instance::state_file::Restoring;
+use crate::instance::suspended_files;
 use crate::saved_vm::backing_files::BackingFiles;
-use crate::saved_vm::cluster::SavedCluster;
-use crate::saved_vm::suspend::{self, Suspended};
+use crate::saved_vm::disk;
+use crate::saved_vm::suspend::Suspended;
 use crate::saved_vm::template::{self, Kind};
 use crate::saved_vm::{PATIENCE, SavedVm, discard};
-use crate::start::Beginning;
+use crate::start::beginning::Beginning;
 use crate::start::look::{Inputs, SavedVms};
 use crate::start::plan::{From, Plan, Step, Way};
 use crate::steps::{Outcome, Steps};
@@ -103,7 +104,7 @@ impl<'a> Begin<'a> {
         let context = self.start.context;
         if let Err(why) = &saved.suspended {
             context.events.warning(format!("the suspended RAM is not used: {why}; booting from the disk"));
-            suspend::discard(&context.paths().suspended())?;
+            suspended_files::discard(&context.paths().suspended())?;
         }
         if let Err(why) = &saved.snapshot {
             context.events.warning(format!("the snapshot's RAM is not used: {why}; booting its disk"));
@@ -184,7 +185,7 @@ impl Found<'_> {
             context.events.warning(format!("{lost} is not used: {why}; {instead}"));
         }
         match way.from {
-            From::SuspendedRam => suspend::discard(&context.paths().suspended()),
+            From::SuspendedRam => suspended_files::discard(&context.paths().suspended()),
             // It was made for this way.
             From::Template => files::remove(&context.paths().disk()),
             _ => Ok(()),
@@ -294,7 +295,7 @@ impl Found<'_> {
             state: suspended.state(&kept),
             working_set: Some(paths.working_set()),
             restoring: Restoring::Suspended,
-            taken: &|| suspend::discard(&kept),
+            taken: &|| suspended_files::discard(&kept),
         };
         match suspended.use_disk(&paths.disk(), || vm.run(Some(&ram))) {
             Ok((running, console)) => {

@@ -5,11 +5,11 @@ use model::guest_image::GuestImage;
 use model::requirement::Requirement;
 
 use crate::context::Context;
-use crate::instance::disk;
-use crate::instance::image_users::{self, Held};
+use crate::image_users::{self, Held};
 use crate::instance::observe::Observed;
 use crate::packages;
-use crate::start::Beginning;
+use crate::saved_vm::disk;
+use crate::start::beginning::Beginning;
 use crate::start::look::{self, Look};
 use crate::start::plan::InstanceState;
 use crate::steps::Outcome;

@@ -15,7 +15,7 @@ use model::paths::ProjectPaths;
 use super::report::{Kept, Kind, Work, usage};
 use crate::context::Context;
 use crate::directory::entries;
-use crate::instance::image_users::{self, Users};
+use crate::image_users::{self, Users};
 
 /// A download that is younger stays: a build may be about to use it.
 const OLDEST_DOWNLOAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -11,8 +11,8 @@ use super::report::{Kind, Work, usage};
 use crate::context::Context;
 use crate::directory::entries;
 use crate::instance::registry;
+use crate::instance::suspended_files;
 use crate::saved_vm::backing_files::BackingFiles;
-use crate::saved_vm::suspend;
 use crate::saved_vm::{SavedVm, fits_now, usage_without_disk};
 use crate::start;
 
@@ -75,7 +75,7 @@ fn useless(context: &Context<'_>, directory: &std::path::Path) -> Option<String>
 fn suspended(context: &Context<'_>, work: &mut Work) -> Result<()> {
     let paths = context.paths();
     let suspended = paths.suspended();
-    let files = suspend::files(&suspended)?;
+    let files = suspended_files::files(&suspended)?;
     if files.is_empty() || paths.disk().exists() {
         return Ok(());
     }
@@ -86,7 +86,7 @@ fn suspended(context: &Context<'_>, work: &mut Work) -> Result<()> {
     }
     let bytes = files.iter().map(|file| usage(file)).sum();
     work.found(Kind::SuspendedRam, &suspended.description(), "its disk is gone", bytes);
-    if work.dry_run { Ok(()) } else { suspend::discard(&suspended) }
+    if work.dry_run { Ok(()) } else { suspended_files::discard(&suspended) }
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::instance::awake;
 use crate::instance::lock;
 use crate::instance::observe::{Observed, Running, not_running, observe};
+use crate::instance::saved_cluster::SavedCluster;
 use crate::instance::wait::cluster_now::{self, ClusterNow};
-use crate::saved_vm::cluster::SavedCluster;
 use crate::saved_vm::save::save_running;
 use crate::steps::{Outcome, Steps};
 

@@ -10,9 +10,9 @@ use host::io_error::at_path;
 use model::{Error, ErrorClass, Result};
 use qemu::WakeLine;
 
-use super::lock::try_lock;
 use crate::background::BackgroundTask;
 use crate::context::Context;
+use crate::instance::supervisor_lock::try_lock;
 
 /// Starts the supervisor of a VM that was just started. A VM runs without one, so a failure is only a warning.
 pub(crate) fn beside(context: &Context<'_>) {

@@ -3,10 +3,10 @@
 use lifecycle::start::{DryRun, From, PlannedWay, Step};
 
 /// The text of a plan, one line a step of the best way, then what would be tried where that fails.
-pub(crate) fn plan(run: &DryRun) -> String {
+pub(super) fn text(run: &DryRun) -> String {
     let mut ways = run.ways.iter();
     let Some(best) = ways.next() else { return String::new() };
-    let mut text = match best.from {
+    let mut lines = match best.from {
         From::Running => format!("{} runs already; this would be done:\n\n", run.instance),
         _ => format!("{} would begin from {}{}:\n\n", run.instance, origin(best), condition(best)),
     };
@@ -14,17 +14,17 @@ pub(crate) fn plan(run: &DryRun) -> String {
     let width = steps.iter().map(|step| step.title.chars().count()).max().unwrap_or_default();
     for (number, step) in (1..).zip(&steps) {
         let fact = step.fact.as_deref().unwrap_or_default();
-        text.push_str(format!("{number:>3}  {:width$}  {fact}", step.title).trim_end());
-        text.push('\n');
+        lines.push_str(format!("{number:>3}  {:width$}  {fact}", step.title).trim_end());
+        lines.push('\n');
     }
     let rest: Vec<String> = ways.map(|way| format!("{}{}", origin(way), condition(way))).collect();
     if !rest.is_empty() {
-        text.push_str(&format!("\nWhere that fails, it would begin from {}.\n", rest.join(", then from ")));
+        lines.push_str(&format!("\nWhere that fails, it would begin from {}.\n", rest.join(", then from ")));
     }
     for unused in &run.unused {
-        text.push_str(&format!("\nNot used: the {}: {}\n", unused.what, unused.why));
+        lines.push_str(&format!("\nNot used: the {}: {}\n", unused.what, unused.why));
     }
-    text
+    lines
 }
 
 /// What a way begins from, in words.
@@ -78,7 +78,7 @@ mod tests {
             ],
             unused: vec![Unused { what: "suspended RAM", why: "QEMU has changed".to_owned() }],
         };
-        insta::assert_snapshot!(plan(&run), @r#"
+        insta::assert_snapshot!(text(&run), @r#"
         k3s-vm would begin from the template with the application:
 
           1  Checking the host

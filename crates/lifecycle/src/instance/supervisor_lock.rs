@@ -15,7 +15,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Errors of opening or locking the file.
-pub(super) fn try_lock(path: &Path) -> Result<Option<FileLock>> {
+pub(crate) fn try_lock(path: &Path) -> Result<Option<FileLock>> {
     match FileLock::acquire(path, "the VM", Duration::ZERO, &Silent) {
         Ok(lock) => Ok(Some(lock)),
         Err(error) if error.class() == ErrorClass::State => Ok(None),
@@ -27,7 +27,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<FileLock>> {
 ///
 /// # Errors
 /// As [`try_lock`], and Interrupted.
-pub(super) fn wait_for_lock(path: &Path, process: &ProcessHandle, patience: Duration) -> Result<Option<FileLock>> {
+pub(crate) fn wait_for_lock(path: &Path, process: &ProcessHandle, patience: Duration) -> Result<Option<FileLock>> {
     let begin = Instant::now();
     loop {
         let lock = try_lock(path)?;
