@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_total_and_rate_are_told() {
+    fn a_message_has_bytes_total_and_rate() {
         let mib = 1 << 20;
         let second = Duration::from_secs(1);
         for (text, expected) in [
