@@ -118,6 +118,21 @@ impl Builder {
     }
 }
 
+impl Cluster {
+    /// Makes a fork of the project around the working directory; [`Cluster::builder`] can say more.
+    ///
+    /// # Errors
+    /// As [`Builder::fork`].
+    pub fn fork() -> Result<Self, Error> {
+        Self::builder().fork()
+    }
+
+    /// Says what the fork is to be like.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

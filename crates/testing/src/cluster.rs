@@ -6,7 +6,6 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::builder::Builder;
 use crate::error::Error;
 use crate::greeting::Greeting;
 use crate::process::Process;
@@ -19,19 +18,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a fork of the project around the working directory; [`Cluster::builder`] can say more.
-    ///
-    /// # Errors
-    /// As [`Builder::fork`].
-    pub fn fork() -> Result<Self, Error> {
-        Self::builder().fork()
-    }
-
-    /// Says what the fork is to be like.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn new(greeting: Greeting, process: Process) -> Self {
         Cluster { greeting, process }
     }
