@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::Fake;
+use super::calls::record;
+use super::fake::Fake;
 use crate::script::Program;
 
 /// What changes while the fake runs.
@@ -57,7 +58,7 @@ fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std:
         }
         line.retain(|byte| *byte != 0xff);
         let call: Value = serde_json::from_slice(&line).unwrap_or_default();
-        fake.record(&call);
+        record(&call);
         let command = call["execute"].as_str().unwrap_or_default();
         if command == "guest-shutdown" {
             if !script.ignore_shutdown {

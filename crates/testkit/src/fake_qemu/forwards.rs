@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::standstill::Standstill;
+use super::paused::Paused;
 
 /// The open ports.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Forwards {
     guest_ports: BTreeMap<u16, String>,
     /// In the order of their opening.
     open: Vec<Open>,
-    standstill: Arc<Standstill>,
+    paused: Arc<Paused>,
 }
 
 #[derive(Debug)]
@@ -29,8 +29,8 @@ struct Open {
 }
 
 impl Forwards {
-    pub(super) fn new(guest_ports: BTreeMap<u16, String>, standstill: Arc<Standstill>) -> Self {
-        Forwards { guest_ports, open: Vec::new(), standstill }
+    pub(super) fn new(guest_ports: BTreeMap<u16, String>, paused: Arc<Paused>) -> Self {
+        Forwards { guest_ports, open: Vec::new(), paused }
     }
 
     /// Opens `tcp:127.0.0.1:6443-:6443`; an error is what QEMU says.
@@ -44,15 +44,15 @@ impl Forwards {
         let closed = Arc::new(AtomicBool::new(false));
         let copy = listener.try_clone().map_err(|_| refused())?;
         self.open.push(Open { host: host.to_owned(), guest, listener: copy, closed: Arc::clone(&closed) });
-        let standstill = Arc::clone(&self.standstill);
+        let paused = Arc::clone(&self.paused);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if closed.load(Ordering::SeqCst) {
                     return;
                 }
-                let (target, standstill) = (target.clone(), Arc::clone(&standstill));
+                let (target, paused) = (target.clone(), Arc::clone(&paused));
                 thread::spawn(move || {
-                    let _connected = standstill.connection();
+                    let _connected = paused.connection();
                     if let Some(target) = target {
                         connect(&stream, &target);
                     }
@@ -86,7 +86,7 @@ impl Forwards {
                 "  {state:<18}9 {address:>15} {port:>5}       10.0.2.15 {guest:>5}     0     0\r\n"
             ));
         };
-        let (waiting, connected) = self.standstill.connections();
+        let (waiting, connected) = self.paused.connections();
         (0..waiting).for_each(|_| line("TCP[SYN_SENT]", "127.0.0.1", "1", 1));
         (0..connected).for_each(|_| line("TCP[ESTABLISHED]", "127.0.0.1", "1", 1));
         for open in self.open.iter().rev() {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Fake, say};
+use super::calls::say;
+use super::fake::Fake;
 use crate::script::Migration;
 
 /// "QEVM", then version 3: so each stream begins.

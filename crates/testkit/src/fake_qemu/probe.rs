@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::calls::say;
 use crate::script::Probe;
 
 /// What the nonce begins with, in the program that the initial RAM disk holds.
@@ -20,7 +21,7 @@ pub(super) fn run(script: &Probe, words: &[OsString]) -> ExitCode {
         Probe::Print => match nonce(words) {
             Some(line) => ExitCode::from(u8::from(std::io::stdout().write_all(&line).is_err())),
             None => {
-                super::say("qemu-system-x86_64: the initial RAM disk has no nonce");
+                say("qemu-system-x86_64: the initial RAM disk has no nonce");
                 ExitCode::FAILURE
             }
         },
@@ -31,7 +32,7 @@ pub(super) fn run(script: &Probe, words: &[OsString]) -> ExitCode {
             }
         }
         Probe::Die(death) => {
-            super::say(&death.stderr);
+            say(&death.stderr);
             ExitCode::from(death.code)
         }
     }

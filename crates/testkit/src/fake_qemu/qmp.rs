@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Fake;
+use super::calls::record;
+use super::fake::Fake;
 use super::lines::Lines;
 use super::migration::Migrations;
 use crate::script::{Greeting, PowerButton};
@@ -28,7 +29,7 @@ struct State {
 /// Serves clients for ever.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
     let status = if fake.arguments.waits { "inmigrate" } else { &fake.script.status };
-    fake.standstill.set(status != "running");
+    fake.paused.set(status != "running");
     let mut state = State {
         status: status.to_owned(),
         presses: 0,
@@ -62,7 +63,7 @@ fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std:
         if fake.script.greeting == Greeting::Hang {
             continue;
         }
-        fake.record(&call);
+        record(&call);
         let command = call["execute"].as_str().unwrap_or_default();
         let unanswered = fake.script.unanswered.get(command);
         if unanswered == Some(&false) {
@@ -128,18 +129,18 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         "query-status" => json!({"return": {"status": state.status, "running": state.status == "running"}}),
         "stop" => {
             state.status = "paused".to_owned();
-            fake.standstill.set(true);
+            fake.paused.set(true);
             fake.event("STOP", &json!({}));
             json!({"return": {}})
         }
         "cont" => {
             state.status = "running".to_owned();
-            fake.standstill.set(false);
+            fake.paused.set(false);
             fake.event("RESUME", &json!({}));
             json!({"return": {}})
         }
         "chardev-add" | "object-add" | "object-del" | "chardev-remove" => {
-            fake.standstill.command(command, &call["arguments"], &mut state.migrations.files)
+            fake.paused.command(command, &call["arguments"], &mut state.migrations.files)
         }
         "human-monitor-command" => {
             let line = call["arguments"]["command-line"].as_str().unwrap_or_default();

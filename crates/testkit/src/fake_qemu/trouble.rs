@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Fake, record, say, script_file};
+use super::calls::{record, say, script_file};
+use super::fake::Fake;
 use crate::script::{self, Script};
 
 /// Whether the command line only asks whether there is a filter.
