@@ -12,32 +12,11 @@ mod verdicts;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use crate::machine::Accelerator;
 
-pub use device::Permission;
-pub use probe::{Finding, Probe, ProbeMachine};
-pub use refusal::Refusal;
+pub use probe::{Finding, Probe};
+pub use refusal::{Permission, Refusal};
 pub use self_test::{SelfTest, Source, Tested};
-
-/// What executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// QEMU's own translation; works everywhere.
-    Tcg,
-    /// The host's virtualisation.
-    Kvm,
-}
-
-impl Accelerator {
-    /// The name as QEMU's `-accel` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Accelerator::Tcg => "tcg",
-            Accelerator::Kvm => "kvm",
-        }
-    }
-}
 
 /// The accelerator of a VM, and why it is not KVM where that was wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Guest agent client (qemu-ga): sync, clock, shutdown. Every call has a deadline, and a limit for its answer, whose
 //! form is checked: the agent is the guest's.
 //!
-//! Source of the protocol: qga/qapi-schema.json of QEMU. Programs are in `exec`, files in `file`.
+//! Source of the protocol: qga/qapi-schema.json of QEMU. `exec` runs programs, `file` reads files.
 
+mod command;
 mod exec;
 mod file;
 
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use crate::answer::{self, Nothing, Object, SMALL};
 use crate::wire::{Wire, WireError, after};
 
-pub use exec::{GuestCommand, GuestOutput, GuestScript};
+pub use command::{GuestCommand, GuestOutput, GuestScript};
 
 /// Both sides send it before the JSON of a delimited sync; it is in no UTF-8 text.
 const DELIMITER: u8 = 0xff;
@@ -28,6 +29,29 @@ const DELIMITER: u8 = 0xff;
 /// How long the first attempt to reach the agent may take; each further one may take twice as long, up to the last.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(8);
+
+/// Why a call has no result.
+enum CallError {
+    /// The agent refused.
+    Refused(Error),
+    /// No answer came.
+    NoAnswer(Error),
+    /// The answer cannot be used.
+    Unusable(Error),
+    /// The user interrupted.
+    Interrupted(Error),
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(error)
+            | CallError::NoAnswer(error)
+            | CallError::Unusable(error)
+            | CallError::Interrupted(error) => error,
+        }
+    }
+}
 
 /// A connection on which the agent has answered.
 #[derive(Debug)]
@@ -56,7 +80,7 @@ impl Agent {
                 Err(WireError::Closed) => Ok(Look::NotYet("QEMU closed the connection".to_owned())),
                 // Perhaps what was left by another client.
                 Err(WireError::TooLong(_)) => Ok(Look::NotYet("it says something else without an end".to_owned())),
-                Err(error) => Err(wire_error("connecting", error)),
+                Err(error) => Err(wire_error("connecting", error).into()),
             }
         })?;
         Ok(Agent { directory: directory.to_owned(), wire: Some(wire) })
@@ -71,11 +95,12 @@ impl Agent {
         let limit = after(deadline);
         let wanted = nanoseconds(time);
         let answer = self.call::<Object<Nothing>>("guest-set-time", json!({"time": wanted}), SMALL, limit);
-        let Err(error) = answer else { return Ok(()) };
-        // The agent sets the clock and then runs hwclock; without one it reports a failure although the clock is right.
-        if error.class() != ErrorClass::Failed {
-            return Err(error);
-        }
+        let error = match answer {
+            Ok(_) => return Ok(()),
+            // The agent sets the clock and then runs hwclock; without one it reports a failure although the clock is right.
+            Err(CallError::Refused(error) | CallError::Unusable(error)) => error,
+            Err(error) => return Err(error.into()),
+        };
         let shown: i64 = self.call("guest-get-time", Value::Null, SMALL, limit)?;
         let expected = wanted.saturating_add(i64::try_from(asked.elapsed().as_nanos()).unwrap_or(0));
         if shown.abs_diff(expected) < 2_000_000_000 { Ok(()) } else { Err(error) }
@@ -88,8 +113,8 @@ impl Agent {
     pub fn shut_down(&mut self, deadline: Duration) -> Result<()> {
         let refusal = Duration::from_millis(300).min(deadline);
         match self.call::<Object<Nothing>>("guest-shutdown", json!({"mode": "powerdown"}), SMALL, after(refusal)) {
-            Err(error) if matches!(error.class(), ErrorClass::Timeout | ErrorClass::Guest) => Ok(()),
-            other => other.map(drop),
+            Ok(_) | Err(CallError::NoAnswer(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -101,7 +126,7 @@ impl Agent {
         arguments: Value,
         limit: usize,
         deadline: Instant,
-    ) -> Result<T> {
+    ) -> Result<T, CallError> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
             None => synchronise(&self.directory, deadline).map_err(|error| wire_error(command, error))?,
@@ -120,11 +145,12 @@ impl Agent {
             }
             Ok(Err(refusal)) => {
                 self.wire = Some(wire);
-                Err(Error::new(ErrorClass::Failed, format!("the guest agent refused {command}")).because(refusal))
+                let error = Error::new(ErrorClass::Failed, format!("the guest agent refused {command}"));
+                Err(CallError::Refused(error.because(refusal)))
             }
             Err(why) => {
                 let error = Error::new(ErrorClass::Failed, format!("the guest agent cannot be used ({command})"));
-                Err(error.because(why))
+                Err(CallError::Unusable(error.because(why)))
             }
         }
     }
@@ -180,17 +206,20 @@ fn nanoseconds(time: SystemTime) -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-fn wire_error(during: &str, error: WireError) -> Error {
-    let (class, why) = match error {
-        WireError::Interrupted(error) => return error,
-        WireError::NobodyListens => (ErrorClass::Guest, "QEMU does not run: nobody listens on its socket".to_owned()),
-        WireError::Busy => (ErrorClass::Timeout, "other programs are connected to it".to_owned()),
-        WireError::Closed => (ErrorClass::Guest, "QEMU closed the connection".to_owned()),
-        WireError::Deadline => (ErrorClass::Timeout, "no answer in time".to_owned()),
-        WireError::TooLong(limit) => (ErrorClass::Failed, format!("its answer has more than {limit} bytes")),
-        WireError::Io(error) => (ErrorClass::Failed, error.to_string()),
-    };
-    Error::new(class, format!("the guest agent cannot be reached ({during})")).because(why)
+fn wire_error(during: &str, error: WireError) -> CallError {
+    let told =
+        |class, why: String| Error::new(class, format!("the guest agent cannot be reached ({during})")).because(why);
+    let no_answer = |class, why: &str| CallError::NoAnswer(told(class, why.to_owned()));
+    let unusable = |why| CallError::Unusable(told(ErrorClass::Failed, why));
+    match error {
+        WireError::Interrupted(error) => CallError::Interrupted(error),
+        WireError::NobodyListens => no_answer(ErrorClass::Guest, "QEMU does not run: nobody listens on its socket"),
+        WireError::Busy => no_answer(ErrorClass::Timeout, "other programs are connected to it"),
+        WireError::Closed => no_answer(ErrorClass::Guest, "QEMU closed the connection"),
+        WireError::Deadline => no_answer(ErrorClass::Timeout, "no answer in time"),
+        WireError::TooLong(limit) => unusable(format!("its answer has more than {limit} bytes")),
+        WireError::Io(error) => unusable(error.to_string()),
+    }
 }
 
 #[cfg(test)]

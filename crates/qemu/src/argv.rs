@@ -11,13 +11,15 @@ use model::instance::InstanceName;
 use model::paths::InstancePaths;
 use serde_json::{Value, json};
 
-use crate::accelerator::ProbeMachine;
-use crate::machine::{FirmwareFile, MemoryBackend};
+use crate::machine::{Accelerator, FirmwareFile, Machine, MemoryBackend, ProbeMachine};
 use crate::workarounds::{self, Change};
-use crate::{Accelerator, Machine, Version, sandbox};
+use crate::{Version, sandbox};
 
 /// The id of the network backend, by which ports are added to a running VM.
 pub const NETDEV: &str = "net0";
+
+/// The id of the RAM, and the name of its block in a migration stream.
+pub(crate) const RAM: &str = "ram0";
 
 /// The id of the root disk's device.
 pub(crate) const ROOT_DISK: &str = "root-disk";
@@ -160,10 +162,10 @@ impl Board<'_> {
 
     fn memory(&self) -> Value {
         match self.memory_backend {
-            MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": "ram0", "size": self.memory}),
+            MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": RAM, "size": self.memory}),
             MemoryBackend::File(path) => {
                 let mut object = json!({
-                    "qom-type": "memory-backend-file", "id": "ram0", "size": self.memory, "mem-path": text(path),
+                    "qom-type": "memory-backend-file", "id": RAM, "size": self.memory, "mem-path": text(path),
                     "share": false,
                 });
                 if !self.applies(Change::WritablePrivateRam) {
@@ -207,7 +209,7 @@ impl Argv {
             self.0.push(flag.into());
         }
         self.option("-display", "none");
-        self.option("-machine", format!("{},memory-backend=ram0,usb=off,vmport=off", board.version.machine_type()));
+        self.option("-machine", format!("{},memory-backend={RAM},usb=off,vmport=off", board.version.machine_type()));
         match board.accelerator {
             Accelerator::Tcg => self.option("-accel", format!("tcg,thread=multi,tb-size={TRANSLATION_BUFFER}")),
             Accelerator::Kvm => self.option("-accel", "kvm"),

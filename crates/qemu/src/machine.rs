@@ -1,13 +1,34 @@
 //! What a VM is made of, as data. It starts nothing and looks at nothing.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::instance::InstanceName;
 use model::port::Port;
 use model::{BindAddress, Error, ErrorClass, Result};
+use serde::{Deserialize, Serialize};
 
-use crate::{Accelerator, Version};
+use crate::version::Version;
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// QEMU's own translation, which works on every host.
+    Tcg,
+    /// The host's virtualisation.
+    Kvm,
+}
+
+impl Accelerator {
+    /// The name as QEMU's `-accel` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accelerator::Tcg => "tcg",
+            Accelerator::Kvm => "kvm",
+        }
+    }
+}
 
 /// A TCP port of the host that leads into the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,4 +122,30 @@ impl Machine {
                 .next("rename the directory")),
         }
     }
+}
+
+/// The machine of the guest that tests an accelerator: that of the VM, without disk and network.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeMachine<'a> {
+    /// The version of the QEMU that runs it; decides machine type and workarounds.
+    pub version: Version,
+    /// Whether that QEMU can filter its own system calls (`-sandbox`).
+    pub sandbox: bool,
+    /// The accelerator to test.
+    pub accelerator: Accelerator,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// The VM's kernel.
+    pub kernel: &'a Path,
+    /// The VM's kernel command line.
+    pub kernel_command_line: &'a str,
+}
+
+impl ProbeMachine<'_> {
+    /// The value of `-name`.
+    pub const NAME: &'static str = "k3s-vm-kvm-test";
+    /// RAM in bytes: enough for every kernel, and available where the RAM of the VM may not be.
+    pub const MEMORY: u64 = 256 << 20;
+    /// The initial RAM disk, in QEMU's working directory.
+    pub const INITRD: &'static str = "initrd";
 }

@@ -163,7 +163,12 @@ impl Climb<'_> {
     /// Runs one command on a QMP connection, made anew if needed; a failure is a line for `--debug`, since the next
     /// stage does without.
     fn with_qmp<T>(&mut self, name: &str, command: impl FnOnce(&mut Qmp) -> Result<T>) -> Option<T> {
-        let answer = match self.qmp.take().filter(|qmp| !qmp.is_closed()) {
+        if self.qmp.as_ref().is_some_and(Qmp::is_closed) {
+            // The guest's shutdown may be the last event on it.
+            self.listen();
+            self.qmp = None;
+        }
+        let answer = match self.qmp.take() {
             Some(qmp) => Ok(qmp),
             None => Qmp::connect(self.directory, CALL),
         }

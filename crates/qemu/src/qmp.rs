@@ -88,6 +88,29 @@ impl From<CallError> for Error {
     }
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// Nobody listens, or QEMU closed the connection.
+    Gone(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl ConnectError {
+    fn new(is_gone: bool, error: Error) -> Self {
+        if is_gone { ConnectError::Gone(error) } else { ConnectError::Other(error) }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Gone(error) | ConnectError::Other(error) => error,
+        }
+    }
+}
+
 /// A connection to QMP.
 #[derive(Debug)]
 pub struct Qmp {
@@ -103,23 +126,36 @@ impl Qmp {
     /// the attempt and later every call.
     ///
     /// # Errors
-    /// Guest when nobody listens or QEMU closes, Timeout when it stays silent (also while another client is
-    /// connected), Failed when what answers is not QMP.
+    /// Guest when nobody listens or QEMU closes the connection, Timeout when QEMU does not answer (also while another
+    /// client is connected), Failed when what answers is not QMP.
     pub fn connect(directory: &Path, deadline: Duration) -> Result<Self> {
-        let wire =
-            Wire::connect(directory, InstancePaths::QMP_SOCKET).map_err(|error| wire_error("connecting", error))?;
+        Ok(Self::open(directory, deadline)?)
+    }
+
+    /// [`Qmp::connect`] for callers that need to know whether QEMU is gone.
+    pub(crate) fn open(directory: &Path, deadline: Duration) -> Result<Self, ConnectError> {
+        let wire = Wire::connect(directory, InstancePaths::QMP_SOCKET).map_err(|error| {
+            let is_gone = matches!(error, WireError::NobodyListens | WireError::Closed);
+            ConnectError::new(is_gone, wire_error("connecting", error))
+        })?;
         Self::negotiate(wire, deadline)
     }
 
-    /// The second half of [`Qmp::connect`].
-    pub(crate) fn negotiate(wire: Wire, deadline: Duration) -> Result<Self> {
+    /// The second half of [`Qmp::open`].
+    pub(crate) fn negotiate(wire: Wire, deadline: Duration) -> Result<Self, ConnectError> {
         let mut qmp = Qmp { wire, deadline, last_id: 0, events: Vec::new(), closed: false };
-        let line = qmp.line(after(deadline), SMALL, "the greeting")?;
+        match qmp.greet() {
+            Ok(()) => Ok(qmp),
+            Err(error) => Err(ConnectError::new(qmp.closed, error)),
+        }
+    }
+
+    fn greet(&mut self) -> Result<()> {
+        let line = self.line(after(self.deadline), SMALL, "the greeting")?;
         if parse(&line)?.greeting.is_none() {
             return Err(not_qmp(&line));
         }
-        qmp.execute("qmp_capabilities", Value::Null)?;
-        Ok(qmp)
+        self.execute("qmp_capabilities", Value::Null)
     }
 
     /// The process that listens on the socket.
@@ -140,7 +176,7 @@ impl Qmp {
         self.ask::<Object<Nothing>>(command, arguments).map(drop)
     }
 
-    /// The same for a command that must not be taken for refused where only its answer is missing.
+    /// [`Qmp::execute`] for callers that need to know whether QEMU has refused or only the answer is missing.
     pub(crate) fn attempt(&mut self, command: &str, arguments: Value) -> Outcome {
         match self.call::<Object<Nothing>>(command, arguments, None, SMALL) {
             Ok(_) => Outcome::Done,
@@ -307,13 +343,17 @@ impl Qmp {
     /// Interrupted, and Failed when what comes is not QMP.
     pub fn events(&mut self, wait: Duration) -> Result<Vec<QmpEvent>> {
         let end = after(wait);
-        // Of events without an end some are handed out first.
-        while !self.closed && self.events.len() < MOST_EVENTS {
-            // What has arrived is taken at once; only the first event is waited for.
-            let deadline = if self.events.is_empty() { end } else { Instant::now() };
-            let line = match self.wire.line(SMALL, deadline.max(Instant::now() + Duration::from_millis(1))) {
-                Ok(line) => line,
-                Err(WireError::Deadline) => break,
+        // A flood of events is returned in portions.
+        while self.events.len() < MOST_EVENTS {
+            // What has arrived is read in any case: after the deadline, since a busy host may run this thread late, and
+            // after QEMU has closed the connection, since its last event comes right before that.
+            let line = match self.wire.arrived_line(SMALL) {
+                Ok(None) if self.events.is_empty() => self.wire.line(SMALL, end).map(Some),
+                arrived => arrived,
+            };
+            let line = match line {
+                Ok(Some(line)) => line,
+                Ok(None) | Err(WireError::Deadline) => break,
                 Err(WireError::Closed) => {
                     self.closed = true;
                     break;

@@ -5,41 +5,19 @@
 //! stream must have been made with `x-ignore-shared`, so that the reader may set it, too. Whatever is not known for
 //! certain is an error: a saved state is whole or it is none.
 
+mod format;
 mod pages;
 
 use std::fs::File;
-use std::io::{self, BufReader, Error, ErrorKind, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
+use format::{RAM_VERSION, flag, part, unknown};
 use pages::Pages;
 
-/// Bytes of a page of x86.
-pub(crate) const PAGE: usize = 4096;
+pub(crate) use format::{HEADER, PAGE};
+
 /// How much is read from the stream at once.
 const CHUNK: usize = 1 << 20;
-
-/// "QEVM", then version 3.
-pub(crate) const HEADER: [u8; 8] = *b"QEVM\0\0\0\x03";
-/// What a part of the stream is (`QEMU_VM_…` of migration/savevm.h).
-mod part {
-    pub(super) const START: u8 = 0x01;
-    pub(super) const PART: u8 = 0x02;
-    pub(super) const END: u8 = 0x03;
-    pub(super) const SUBSECTION: u8 = 0x05;
-    pub(super) const CONFIGURATION: u8 = 0x07;
-    pub(super) const COMMAND: u8 = 0x08;
-    pub(super) const FOOTER: u8 = 0x7e;
-}
-/// What a record of RAM is (`RAM_SAVE_FLAG_…` of migration/ram.c), in the low bits of a page's address.
-mod flag {
-    pub(super) const ZERO: u64 = 0x02;
-    pub(super) const MEMORY_SIZE: u64 = 0x04;
-    pub(super) const PAGE: u64 = 0x08;
-    pub(super) const END: u64 = 0x10;
-    pub(super) const SAME_BLOCK: u64 = 0x20;
-    pub(super) const ALL: u64 = 0xfff;
-}
-/// The version of the section "ram", in QEMU since 2011.
-const RAM_VERSION: u32 = 4;
 
 /// Splits `stream`, whose RAM block `block` has `size` bytes, into `ram`, an empty file of that size, and `state`;
 /// returns how many bytes of RAM are no zeros. Each page must be there once.
@@ -246,10 +224,6 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
         let bytes = self.keep_bytes(usize::from(length))?;
         String::from_utf8(bytes).map_err(|_| unknown("a name that is no text"))
     }
-}
-
-fn unknown(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidData, format!("QEMU's stream is not understood: {}", what.into()))
 }
 
 #[cfg(test)]

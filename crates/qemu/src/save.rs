@@ -4,12 +4,11 @@
 //! the guest's page cache is the caller's to sync first.
 
 mod changed;
+mod new_file;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom};
+use std::io::{self, BufWriter};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -17,13 +16,12 @@ use std::time::Duration;
 use host::io_error::at_path;
 use model::{Error, ErrorClass, EventSink, Result};
 
+use crate::argv::RAM;
 use crate::steps::Steps;
 use crate::stopped::StoppedGuest;
 use crate::{Qmp, ram_stream, read_ahead, wake_line};
 use changed::{Changed, Rest};
-
-/// The name of the guest's RAM in a migration stream.
-const BLOCK: &str = "ram0";
+use new_file::NewFile;
 
 /// A VM to be saved, and where to. Only what it has changed since its RAM was mapped is read while it stands still, and what
 /// can wait for the disk is done by [`Saved::complete`]. Where that cannot be done, QEMU writes all of the RAM, which takes a
@@ -76,7 +74,7 @@ impl<'a> Save<'a> {
             qmp.cancel_stream()?;
             // A saved state must fit a VM without it.
             wake_line::disarm(qmp)?;
-            let size = qmp.memory(BLOCK)?;
+            let size = qmp.memory(RAM)?;
             room(self.ram, self.ram_to_write(qmp)?)?;
             let (state, ram) = (NewFile::create(self.state)?, NewFile::create(self.ram)?);
             qmp.prepare_migration()?;
@@ -93,9 +91,9 @@ impl<'a> Save<'a> {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn ram_to_write(&self, qmp: &mut Qmp) -> Result<u64> {
-        let size = qmp.memory(BLOCK)?;
+        let size = qmp.memory(RAM)?;
         let data_of = |file: &Path| file.metadata().map_or(0, |metadata| host::files::on_disk(&metadata));
-        let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
+        let mapped = qmp.memory_file(RAM).map_or(0, |file| data_of(&file));
         Ok(resident(qmp.peer_pid()).saturating_add(mapped).min(size))
     }
 }
@@ -155,7 +153,7 @@ impl Prepared<'_, '_> {
 fn split(save: &Save<'_>, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &NewFile<'_>) -> Result<u64> {
     let failed = |error| at_path("write", ram.path, &error);
     ram.file.set_len(size).map_err(failed)?;
-    if let Some(mapped) = qmp.memory_file(BLOCK) {
+    if let Some(mapped) = qmp.memory_file(RAM) {
         // What the guest has never touched QEMU reads from there now, page by page.
         read_ahead::start_whole(mapped);
     }
@@ -164,7 +162,7 @@ fn split(save: &Save<'_>, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &N
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&there, 1 << 20);
     let (sent, split) = std::thread::scope(|scope| {
         let splitting = scope.spawn(|| {
-            let bytes = ram_stream::split(&here, BLOCK, size, &ram.file, BufWriter::new(&state.file));
+            let bytes = ram_stream::split(&here, RAM, size, &ram.file, BufWriter::new(&state.file));
             // QEMU must not wait for a reader that has given up.
             let _ = here.shutdown(Shutdown::Both);
             bytes
@@ -212,40 +210,6 @@ fn room(file: &Path, needed: u64) -> Result<()> {
     Err(Error::new(ErrorClass::Host, what)
         .because(format!("{} MiB are free, it needs up to {} MiB", mebibytes(free), mebibytes(needed)))
         .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is")))
-}
-
-/// A file that did not exist, and is gone again unless it is kept.
-struct NewFile<'a> {
-    path: &'a Path,
-    file: File,
-    keep: bool,
-}
-
-impl<'a> NewFile<'a> {
-    fn create(path: &'a Path) -> Result<Self> {
-        // Not readable: QEMU looks in a set of descriptors for one with the very flags with which it would open a file.
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.map_err(|error| at_path("create", path, &error))?;
-        Ok(NewFile { path, file, keep: false })
-    }
-
-    /// Takes back what was written.
-    fn empty(&self) -> Result<()> {
-        let emptied = self.file.set_len(0).and_then(|()| (&self.file).seek(SeekFrom::Start(0)).map(drop));
-        emptied.map_err(|error| at_path("write", self.path, &error))
-    }
-
-    fn keep(mut self) {
-        self.keep = true;
-    }
-}
-
-impl Drop for NewFile<'_> {
-    fn drop(&mut self) {
-        if !self.keep {
-            let _ = std::fs::remove_file(self.path);
-        }
-    }
 }
 
 #[cfg(test)]

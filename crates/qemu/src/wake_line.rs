@@ -21,6 +21,7 @@ use serde_json::json;
 use crate::Qmp;
 use crate::answer::{Nothing, Object};
 use crate::argv::NETDEV;
+use crate::qmp::{ConnectError, Outcome};
 
 /// The ids inside QEMU.
 const SOCKET: &str = "wake-line";
@@ -86,11 +87,17 @@ impl WakeLine {
     /// # Errors
     /// Interrupted, and errors of QMP.
     pub fn wait(&self, directory: &Path) -> Result<Call> {
-        let network = match Qmp::connect(directory, CALL).and_then(|mut qmp| qmp.user_network()) {
-            Ok(network) => network,
-            Err(error) if error.class() == ErrorClass::Guest => return Ok(Call::Cut),
-            Err(error) => return Err(error),
+        let mut qmp = match Qmp::open(directory, CALL) {
+            Ok(qmp) => qmp,
+            Err(ConnectError::Gone(_)) => return Ok(Call::Cut),
+            Err(ConnectError::Other(error)) => return Err(error),
         };
+        let network = match qmp.user_network() {
+            Err(_) if qmp.is_closed() => return Ok(Call::Cut),
+            network => network?,
+        };
+        // Others want to connect while this waits.
+        drop(qmp);
         if network.waiting > 0 {
             return Ok(Call::Wanted);
         }
@@ -130,11 +137,11 @@ impl WakeLine {
                 while (&self.0).read(&mut chunk).is_ok_and(|count| count > 0) {}
             });
             let went_on = Qmp::connect(directory, CALL).and_then(|mut qmp| {
-                let ours = removed(qmp.execute("object-del", json!({"id": FILTER})))?;
+                let ours = remove(&mut qmp, "object-del", FILTER)?;
                 if ours {
                     qmp.cont()?;
                 }
-                removed(qmp.execute("chardev-remove", json!({"id": SOCKET})))?;
+                remove(&mut qmp, "chardev-remove", SOCKET)?;
                 Ok(ours)
             });
             let _ = self.0.shutdown(Shutdown::Both);
@@ -149,17 +156,22 @@ impl WakeLine {
 /// As [`Qmp::execute`].
 pub fn disarm(qmp: &mut Qmp) -> Result<()> {
     // Objects first: the socket cannot go while the filter has it.
-    removed(qmp.execute("object-del", json!({"id": FILTER})))?;
-    removed(qmp.execute("chardev-remove", json!({"id": SOCKET})))?;
+    remove(qmp, "object-del", FILTER)?;
+    remove(qmp, "chardev-remove", SOCKET)?;
     Ok(())
 }
 
-/// Whether it was there. QEMU's refusals have no class that tells "not found" ([`Qmp::execute`] keeps its text).
-fn removed(answer: Result<()>) -> Result<bool> {
-    match answer {
-        Ok(()) => Ok(true),
-        Err(error) if error.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
-        Err(error) => Err(error),
+/// Removes an object or a socket of the VM; whether there was one.
+fn remove(qmp: &mut Qmp, command: &str, id: &str) -> Result<bool> {
+    removed(qmp.attempt(command, json!({"id": id})))
+}
+
+/// Only the text of QEMU's refusal says that there was none: its class is the same for every reason.
+fn removed(outcome: Outcome) -> Result<bool> {
+    match outcome {
+        Outcome::Done => Ok(true),
+        Outcome::Refused(error) if error.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
+        Outcome::Refused(error) | Outcome::Unknown(error) => Err(error),
     }
 }
 
@@ -190,10 +202,10 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_no_error() {
-        let refused = |why: &str| Err(Error::new(ErrorClass::Failed, "QEMU refused").because(why));
+        let refused = |why: &str| Outcome::Refused(Error::new(ErrorClass::Failed, "QEMU refused").because(why));
         assert!(!removed(refused("object 'wake-filter' not found")).unwrap());
         assert!(!removed(refused("Chardev 'wake-line' not found")).unwrap());
         assert!(removed(refused("Chardev 'wake-line' is busy")).is_err());
-        assert!(removed(Ok(())).unwrap());
+        assert!(removed(Outcome::Done).unwrap());
     }
 }

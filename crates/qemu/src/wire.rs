@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) use host::deadline::moment_after as after;
 use model::Error;
+use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
 };
 
 /// How long one read may block: so soon an interrupt is noticed.
@@ -112,25 +114,43 @@ impl Wire {
         Ok(())
     }
 
-    /// The next line, without its end; it has at most `limit` bytes. After one that is longer the connection is of no use.
+    /// The next line, without its end; it has at most `limit` bytes. After a longer one the connection is of no use.
     pub(crate) fn line(&mut self, limit: usize, deadline: Instant) -> Result<Vec<u8>, WireError> {
         let mut searched = 0;
         loop {
-            let waiting = self.received.get(self.taken..).unwrap_or_default();
-            let unsearched = waiting.get(searched..).unwrap_or_default();
-            if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
-                let line = waiting.get(..searched + at).unwrap_or_default();
-                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-                self.taken += searched + at + 1;
-                return if line.len() > limit { Err(WireError::TooLong(limit)) } else { Ok(line) };
-            }
-            searched = waiting.len();
-            // The line may end with CR.
-            if searched > limit.saturating_add(1) {
-                return Err(WireError::TooLong(limit));
+            if let Some(line) = self.received_line(limit, &mut searched)? {
+                return Ok(line);
             }
             self.receive(deadline)?;
         }
+    }
+
+    /// [`Wire::line`] without a wait: `None` where no whole line has arrived.
+    pub(crate) fn arrived_line(&mut self, limit: usize) -> Result<Option<Vec<u8>>, WireError> {
+        let mut searched = 0;
+        loop {
+            if let Some(line) = self.received_line(limit, &mut searched)? {
+                return Ok(Some(line));
+            }
+            if !self.receive_arrived()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes a whole line out of what was received; `searched` bytes of it have no line's end.
+    fn received_line(&mut self, limit: usize, searched: &mut usize) -> Result<Option<Vec<u8>>, WireError> {
+        let waiting = self.received.get(self.taken..).unwrap_or_default();
+        let unsearched = waiting.get(*searched..).unwrap_or_default();
+        if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
+            let line = waiting.get(..*searched + at).unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+            self.taken += *searched + at + 1;
+            return if line.len() > limit { Err(WireError::TooLong(limit)) } else { Ok(Some(line)) };
+        }
+        *searched = waiting.len();
+        // The line may end with CR.
+        if *searched > limit.saturating_add(1) { Err(WireError::TooLong(limit)) } else { Ok(None) }
     }
 
     /// Drops everything up to the next `mark`, and the mark. Nothing of it is kept, however much it is.
@@ -164,7 +184,26 @@ impl Wire {
         }
     }
 
-    /// How long to block now; a zero timeout would mean for ever.
+    /// Reads what has arrived, without a wait; whether there was anything.
+    fn receive_arrived(&mut self) -> Result<bool, WireError> {
+        let mut chunk = [0; 64 * 1024];
+        self.received.drain(..self.taken);
+        self.taken = 0;
+        loop {
+            match rustix::net::recv(&self.stream, &mut chunk, RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return Err(WireError::Closed),
+                Ok((_, count)) => {
+                    self.received.extend_from_slice(&chunk[..count]);
+                    return Ok(true);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+    }
+
+    /// How long to block now; a zero timeout would block without a limit.
     fn slice(&self, deadline: Instant) -> Result<Duration, WireError> {
         host::interrupt::check().map_err(WireError::Interrupted)?;
         match deadline.checked_duration_since(Instant::now()) {
@@ -220,6 +259,22 @@ mod tests {
         assert!(matches!(wire.line(100, later()), Err(WireError::Closed)));
     }
 
+    #[test]
+    fn a_line_that_has_arrived_is_given_without_a_wait() {
+        let (_directory, mut wire, mut other) = pair();
+        assert_eq!(wire.arrived_line(100).unwrap(), None);
+        other.write_all(b"whole\r\npart").unwrap();
+        // A deadline that passed before this thread ran would leave both of them unread.
+        assert!(matches!(wire.line(100, Instant::now()), Err(WireError::Deadline)));
+        assert_eq!(wire.arrived_line(100).unwrap().as_deref(), Some(&b"whole"[..]));
+        assert_eq!(wire.arrived_line(100).unwrap(), None);
+        other.write_all(b" of a line\nlast\n").unwrap();
+        drop(other);
+        assert_eq!(wire.arrived_line(100).unwrap().as_deref(), Some(&b"part of a line"[..]));
+        assert_eq!(wire.arrived_line(100).unwrap().as_deref(), Some(&b"last"[..]));
+        assert!(matches!(wire.arrived_line(100), Err(WireError::Closed)));
+    }
+
     proptest::proptest! {
         /// However the kernel cuts the stream, the lines are those that were sent.
         #[test]
@@ -243,7 +298,7 @@ mod tests {
     fn a_descriptor_goes_with_the_bytes() {
         use std::io::Seek;
 
-        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
 
         let (_directory, mut wire, other) = pair();
         let mut file = tempfile::tempfile().unwrap();
@@ -264,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_was_given_up_where_other_bytes_are_sent_again() {
-        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
 
         let (_directory, mut wire, other) = pair();
         // No room for a byte: the first attempt ends without one (EAGAIN; after a signal it would be EINTR).

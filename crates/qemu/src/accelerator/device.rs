@@ -9,9 +9,8 @@ use std::path::Path;
 
 use host::account_names::AccountNames;
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::Refusal;
+use super::refusal::{Permission, Refusal};
 
 /// Read and write for the group.
 const GROUP_READS_AND_WRITES: u32 = 0o060;
@@ -19,20 +18,6 @@ const GROUP_READS_AND_WRITES: u32 = 0o060;
 /// The numbers of the group `root`, which nobody should join, and of `nogroup`, which stands for all groups that a
 /// container does not know.
 const NO_GROUPS_TO_JOIN: [u32; 2] = [0, 65534];
-
-/// What is lacking where the device may not be opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Permission {
-    /// Membership in the group of this name.
-    Group(String),
-    /// Membership in the group of this number, which has no name here.
-    NamelessGroup(u32),
-    /// The mode, here given, lets no group in that one could join.
-    Mode(u32),
-    /// The container does not have the device among its own (device cgroup).
-    Container,
-}
 
 /// Why the device cannot be used, or nothing where it opens.
 pub(super) fn look(device: &Path) -> Option<Refusal> {

@@ -9,8 +9,9 @@ use host::command::Command;
 use host::files::{self, Mode};
 use model::{Error, ErrorClass, EventSink, Result};
 
-use super::{Accelerator, guest};
-use crate::{Qemu, Version, argv};
+use super::guest;
+use crate::machine::ProbeMachine;
+use crate::{Qemu, argv};
 
 /// What the nonce begins with.
 const NONCE: &str = "k3s-vm nonce ";
@@ -20,32 +21,6 @@ const ENDED_BY_US: &str = "terminating on signal";
 const LINES: usize = 12;
 /// How much later than this program timeout(1) ends a QEMU that this program could not end, being killed itself.
 const AFTER_US: Duration = Duration::from_secs(30);
-
-/// The guest's machine: that of the VM whose accelerator is in question.
-#[derive(Debug, Clone, Copy)]
-pub struct ProbeMachine<'a> {
-    /// Of the QEMU; decides machine type and workarounds.
-    pub version: Version,
-    /// Whether that QEMU can put itself under its filter of system calls.
-    pub sandbox: bool,
-    /// What is to be proved.
-    pub accelerator: Accelerator,
-    /// Virtual CPUs.
-    pub cpus: u32,
-    /// The VM's kernel.
-    pub kernel: &'a Path,
-    /// The VM's kernel command line.
-    pub kernel_command_line: &'a str,
-}
-
-impl ProbeMachine<'_> {
-    /// What the process shows as `-name`.
-    pub const NAME: &'static str = "k3s-vm-kvm-test";
-    /// RAM in bytes: enough for every kernel, and had where the VM's own may not be.
-    pub const MEMORY: u64 = 256 << 20;
-    /// The initial RAM disk, in QEMU's working directory.
-    pub const INITRD: &'static str = "initrd";
-}
 
 /// A run of the guest.
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,6 @@ use model::error::LogTail;
 use model::{Error, ErrorClass};
 use serde::{Deserialize, Serialize};
 
-use super::Permission;
-
 /// Words of QEMU about what may be gone a minute later: another hypervisor holds the CPU's virtualisation, the host is
 /// short of memory, a rule of a security module.
 const PASSING: [&str; 4] = ["resource busy", "allocate memory", "Permission denied", "Operation not permitted"];
@@ -49,6 +47,20 @@ pub enum Refusal {
         /// The last lines of the guest's console and of QEMU.
         console: Vec<String>,
     },
+}
+
+/// What this user lacks to open the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permission {
+    /// Membership in the group of this name.
+    Group(String),
+    /// Membership in the group of this number, which has no name on this host.
+    NamelessGroup(u32),
+    /// The device's mode, which gives access to no group that a user could join.
+    Mode(u32),
+    /// The container was not given the device (device cgroup).
+    Container,
 }
 
 impl Refusal {

@@ -7,8 +7,11 @@ use host::lock::FileLock;
 use model::paths::CachePaths;
 use model::{Event, EventSink, Result};
 
+use super::device;
+use super::probe::{Finding, Probe};
+use super::refusal::Refusal;
 use super::verdicts::{self, Subject, Verdict};
-use super::{Accelerator, Finding, Probe, ProbeMachine, Refusal, device};
+use crate::machine::{Accelerator, ProbeMachine};
 use crate::{Qemu, last_words};
 
 /// The task under which progress is told.

@@ -10,7 +10,8 @@ use host::files::{self, Mode};
 use model::{Error, ErrorClass, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, Refusal};
+use super::probe::Probe;
+use super::refusal::Refusal;
 use crate::{Version, argv};
 
 /// What a test guest showed.
@@ -116,8 +117,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::accelerator::ProbeMachine;
-    use crate::{Accelerator, Qemu};
+    use crate::Qemu;
+    use crate::machine::{Accelerator, ProbeMachine};
 
     struct Files {
         directory: tempfile::TempDir,

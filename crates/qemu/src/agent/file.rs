@@ -8,7 +8,7 @@ use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Agent;
+use super::{Agent, CallError};
 use crate::answer::{Nothing, Object, SMALL};
 use crate::wire::after;
 
@@ -33,13 +33,18 @@ impl Agent {
         let told = |error: Error| error.context(format!("cannot read {path} in the guest"));
         let handle: i64 = match self.call("guest-file-open", json!({"path": path, "mode": "rb"}), SMALL, end) {
             Ok(handle) => handle,
-            Err(error) if error.why().iter().any(|why| why.ends_with("No such file or directory")) => return Ok(None),
-            Err(error) => return Err(told(error)),
+            // The agent has one class of error for every reason; its text is that of the guest's open(2).
+            Err(CallError::Refused(error))
+                if error.why().iter().any(|why| why.ends_with("No such file or directory")) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(told(error.into())),
         };
         let content = self.read_handle(handle, limit, end).map_err(told);
         let closed = self.call::<Object<Nothing>>("guest-file-close", json!({"handle": handle}), SMALL, end);
         let content = content?;
-        closed.map_err(told)?;
+        closed.map_err(|error| told(error.into()))?;
         Ok(Some(content))
     }
 

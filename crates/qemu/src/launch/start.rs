@@ -1,7 +1,4 @@
-//! Starts QEMU so that it outlives the program that started it, and tells why it did not come up.
-
-mod early_death;
-mod restore;
+//! The start of a QEMU, up to its first answer on QMP.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,19 +14,20 @@ use host::wait::{Look, Wait};
 use model::paths::InstancePaths;
 use model::{Error, ErrorClass, EventSink, Result};
 
+use super::early_death;
+use super::error::LaunchError;
+use crate::qmp::ConnectError;
 use crate::wire::{Wire, WireError};
 use crate::{Machine, Qemu, Qmp, argv};
 
-pub use restore::Restore;
-
-/// A start: what, with which QEMU, where its output goes.
+/// A VM to start, the QEMU that runs it, and the log for its output.
 #[derive(Debug)]
 pub struct Launch<'a> {
     /// The emulator.
     pub qemu: &'a Qemu,
     /// The VM.
     pub machine: &'a Machine,
-    /// Takes QEMU's stdout and stderr and the guest's console; made with 0600 if needed, written at its end.
+    /// The file to which QEMU's stdout and stderr and the guest's console are appended; created with mode 0600.
     pub log: PathBuf,
     /// How long QEMU may take until QMP answers.
     pub deadline: Duration,
@@ -43,17 +41,21 @@ pub struct Launched {
 }
 
 impl Launch<'_> {
-    /// Starts QEMU and returns when its QMP answers: ports and disk are its own by then.
+    /// Starts QEMU and returns when QMP answers: QEMU has opened its ports and its disk by then.
     ///
     /// # Errors
-    /// Port when a host port is taken (names who holds it), State when another QEMU holds the disk, Host when the
-    /// accelerator or memory cannot be had, Timeout when QMP stays silent (QEMU is killed), Guest for any other early
-    /// death, with its last lines.
-    pub fn run(&self, events: &dyn EventSink) -> Result<Launched> {
+    /// [`LaunchError::PortTaken`], [`LaunchError::Died`] with QEMU's last lines, [`LaunchError::NoAnswer`];
+    /// [`LaunchError::Other`] of class State when another QEMU uses the disk, of class Host when the accelerator or the
+    /// memory is not available. No QEMU is left behind.
+    pub fn run(&self, events: &dyn EventSink) -> Result<Launched, LaunchError> {
         self.start(argv::arguments(self.machine), events).map(|(launched, _)| launched)
     }
 
-    fn start(&self, arguments: Vec<OsString>, events: &dyn EventSink) -> Result<(Launched, Qmp)> {
+    pub(super) fn start(
+        &self,
+        arguments: Vec<OsString>,
+        events: &dyn EventSink,
+    ) -> Result<(Launched, Qmp), LaunchError> {
         self.machine.check()?;
         let (log, begin) = open_log(&self.log)?;
         let mut command = self.command(arguments, &log)?;
@@ -85,19 +87,20 @@ impl Launch<'_> {
         Ok(command)
     }
 
-    fn until_it_answers(&self, child: &mut Child, begin: u64) -> Result<(ProcessIdentity, Qmp)> {
+    fn until_it_answers(&self, child: &mut Child, begin: u64) -> Result<(ProcessIdentity, Qmp), LaunchError> {
         let end = moment_after(self.deadline);
         let wait = Wait { what: "QEMU to answer on QMP", deadline: self.deadline, interval: Duration::from_millis(1) };
-        let told = wait.until(|_| {
+        let answered = wait.until(|_| {
             if child.try_wait().is_ok_and(|status| status.is_some()) {
                 return Ok(Look::Ready(None));
             }
-            // A socket that was left behind, or is another QEMU's, does not count.
+            // Not a socket that was left behind, nor that of another QEMU.
             match Wire::connect(&self.machine.directory, InstancePaths::QMP_SOCKET) {
                 Ok(wire) if wire.peer_pid() == child.id() => {
                     match Qmp::negotiate(wire, end.saturating_duration_since(Instant::now())) {
-                        Err(error) if error.class() == ErrorClass::Guest => Ok(Look::NotYet(error.to_string())),
-                        other => other.map(|qmp| Look::Ready(Some(qmp))),
+                        Ok(qmp) => Ok(Look::Ready(Some(qmp))),
+                        Err(ConnectError::Gone(error)) => Ok(Look::NotYet(error.to_string())),
+                        Err(ConnectError::Other(error)) => Err(error),
                     }
                 }
                 Ok(wire) => Ok(Look::NotYet(format!("pid {} answers in its place", wire.peer_pid()))),
@@ -107,42 +110,46 @@ impl Launch<'_> {
         });
         match child.try_wait() {
             Ok(Some(status)) if matches!(status.code(), Some(126 | 127)) => {
-                // What shells and setsid(1) say of a program that they cannot run.
+                // The exit codes of shells and setsid(1) for a program that they cannot run.
                 let error = Error::new(ErrorClass::Host, format!("cannot start {}", self.qemu.program.display()));
-                Err(early_death::with_log(error, &self.log, begin))
+                Err(early_death::with_log(error, &self.log, begin).into())
             }
             Ok(Some(status)) => Err(early_death::error(self.machine, &self.log, begin, status)),
             Ok(None) => {
-                let qmp = told.map_err(|error| {
-                    early_death::with_log(error.context("QEMU was started and does not answer"), &self.log, begin)
+                let qmp = answered.map_err(|error| {
+                    let error = error.context("QEMU was started and does not answer");
+                    let error = early_death::with_log(error, &self.log, begin);
+                    LaunchError::unless_interrupted(error, LaunchError::NoAnswer)
                 })?;
-                ProcessIdentity::of(child.id())?
-                    .zip(qmp)
-                    .ok_or_else(|| Error::new(ErrorClass::Guest, "QEMU ended while it was being looked at"))
+                let ended = || LaunchError::Died(Error::new(ErrorClass::Guest, "QEMU ended right after it answered"));
+                ProcessIdentity::of(child.id())?.zip(qmp).ok_or_else(ended)
             }
-            Err(error) => Err(Error::new(ErrorClass::Failed, "cannot look after QEMU").because(error)),
+            Err(error) => Err(LaunchError::NoAnswer(
+                Error::new(ErrorClass::Failed, "cannot find out whether QEMU runs").because(error),
+            )),
         }
     }
 }
 
 impl Launched {
-    /// What tells the process from every other.
+    /// The identity of its process.
     pub fn identity(&self) -> &ProcessIdentity {
         &self.identity
     }
 
-    /// Ends it at once, and waits for its end.
+    /// Kills it and waits for its end.
     pub fn kill(&mut self) {
         end(&mut self.child);
     }
 
-    /// How it ended ("exit status: 1", "signal: 9 (SIGKILL)"), or nothing while it runs. Reaps it.
+    /// How it ended ("exit status: 1", "signal: 9 (SIGKILL)"); `None` while it runs. Reaps the process.
     pub fn ended(&mut self) -> Option<String> {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
 }
 
-/// Kills and reaps it. Only this process can reap it, and std signals no child that was reaped: the pid is nobody else's.
+/// Kills and reaps it. Only this process can reap it, and std signals no child that was reaped, so the pid cannot be that of
+/// another process.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -155,7 +162,7 @@ fn shown(command: &Command, directory: &Path) -> String {
     format!("cd {} && {}", quote(directory.as_os_str()), words.join(" "))
 }
 
-/// The log, and where this run begins in it. The console may show secrets of the guest.
+/// The log, and the offset at which this run begins in it. Others may not read it: a guest may print secrets.
 fn open_log(path: &Path) -> Result<(File, u64)> {
     let open = || -> std::io::Result<(File, u64)> {
         let log = File::options().append(true).create(true).mode(0o600).open(path)?;

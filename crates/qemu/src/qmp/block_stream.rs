@@ -53,9 +53,9 @@ impl Qmp {
         self.execute("block-stream", arguments)?;
         let merged = self
             .until_job_is(End::Pending, "the disk's layers to be merged", deadline, events)
-            .and_then(|()| self.write_out(disk))
-            .and_then(|()| self.execute("job-finalize", json!({"id": JOB})))
-            .and_then(|_| self.until_job_is(End::Gone, "the disk to be put onto its base", deadline, events));
+            .and_then(|()| Ok(self.write_out(disk)?))
+            .and_then(|()| Ok(self.execute("job-finalize", json!({"id": JOB}))?))
+            .and_then(|()| self.until_job_is(End::Gone, "the disk to be put onto its backing file", deadline, events));
         events.emit(Event::TaskFinished { task: TASK.to_owned() });
         if merged.is_err() && !self.closed {
             let _deferred = interrupt::defer();
@@ -93,18 +93,26 @@ impl Qmp {
         // One that ends by itself this moment is as good.
         let _ = self.execute("job-cancel", json!({"id": JOB}));
         match self.until_job_is(End::Gone, "a former work on the disk to end", CANCELLED, &Silent) {
-            Err(error) if error.class() == ErrorClass::Failed => Ok(()),
-            ended => ended,
+            Err(JobError::Failed(_)) => Ok(()),
+            ended => Ok(ended?),
         }
     }
 
     /// Waits until the job has come so far (`BLOCK_JOB_PENDING`, `BLOCK_JOB_COMPLETED`, `BLOCK_JOB_CANCELLED`).
-    fn until_job_is(&mut self, wanted: End, what: &str, deadline: Duration, sink: &dyn EventSink) -> Result<()> {
+    fn until_job_is(
+        &mut self,
+        wanted: End,
+        what: &str,
+        deadline: Duration,
+        sink: &dyn EventSink,
+    ) -> Result<(), JobError> {
         let end = moment_after(deadline);
         // The one that is pending is told by another key.
         let is_ours = |event: &QmpEvent| ["device", "id"].iter().any(|key| event.text(key) == Some(JOB));
-        let failed =
-            |why: &str| Err(Error::new(ErrorClass::Failed, "QEMU could not merge the disk's layers").because(why));
+        let failed = |why: &str| {
+            let error = Error::new(ErrorClass::Failed, "QEMU could not merge the disk's layers");
+            Err(JobError::Failed(error.because(why)))
+        };
         loop {
             let left = end.saturating_duration_since(Instant::now());
             // A job that is gone has told its end before.
@@ -129,12 +137,13 @@ impl Qmp {
                 Some(job) => job,
             };
             if self.closed {
-                return Err(Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}")));
+                let error = Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}"));
+                return Err(error.into());
             }
             if left.is_zero() {
                 let limit = humantime::format_duration(deadline);
                 let error = Error::new(ErrorClass::Timeout, format!("gave up waiting for {what} after {limit}"));
-                return Err(error.because(job.text()));
+                return Err(error.because(job.text()).into());
             }
             sink.emit(job.event());
         }
@@ -177,6 +186,28 @@ struct Node {
 /// Names that QEMU makes begin so (`id_generate` of util/id.c).
 fn is_made_by_qemu(node: &str) -> bool {
     node.starts_with('#')
+}
+
+/// Why a job does not come to its end.
+enum JobError {
+    /// The job failed or was cancelled; there is none any more.
+    Failed(Error),
+    /// Anything else; the job may still run.
+    Other(Error),
+}
+
+impl From<Error> for JobError {
+    fn from(error: Error) -> Self {
+        JobError::Other(error)
+    }
+}
+
+impl From<JobError> for Error {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Failed(error) | JobError::Other(error) => error,
+        }
+    }
 }
 
 /// How far a job is to come.

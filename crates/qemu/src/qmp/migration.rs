@@ -40,6 +40,22 @@ struct MigrationInfo {
     why: Option<String>,
 }
 
+/// Why a migration is not completed.
+enum MigrationError {
+    /// QEMU reported a failure, or ended.
+    Failed(Error),
+    /// The deadline passed or the user interrupted; QEMU may still migrate.
+    GaveUp(Error),
+}
+
+impl From<MigrationError> for Error {
+    fn from(error: MigrationError) -> Self {
+        match error {
+            MigrationError::Failed(error) | MigrationError::GaveUp(error) => error,
+        }
+    }
+}
+
 impl Qmp {
     /// Asks for events of migrations, and that RAM which is a shared, named file stays where it is
     /// (`x-ignore-shared`). Both sides must agree on the latter, also where the RAM of one is private.
@@ -59,14 +75,13 @@ impl Qmp {
         let uri = self.pass(target)?;
         self.execute("migrate", json!({"uri": uri}))?;
         let ended = self.until_migrated("the VM's state to be written", deadline, true);
-        let goes_on = |error: &Error| matches!(error.class(), ErrorClass::Timeout | ErrorClass::Interrupted);
-        if ended.as_ref().is_err_and(goes_on) && !self.closed {
+        if matches!(ended, Err(MigrationError::GaveUp(_))) && !self.closed {
             let _deferred = interrupt::defer();
-            // Only then QEMU lets go of the descriptor and lets the VM run again. The first error is the one to tell.
+            // Only then QEMU closes the descriptor and the VM can run again. The first error is the one to report.
             let _ = self.execute("migrate_cancel", Value::Null);
             let _ = self.until_migrated("the cancelled transfer to end", self.deadline, false);
         }
-        ended
+        Ok(ended?)
     }
 
     /// Writes the state of the devices of a VM that stands still, without any RAM, into an empty file. The command's name is
@@ -96,7 +111,7 @@ impl Qmp {
             self.pass(source)?
         };
         self.execute("migrate-incoming", json!({"uri": uri}))?;
-        self.until_migrated("the VM's state to be read", deadline, true)
+        Ok(self.until_migrated("the VM's state to be read", deadline, true)?)
     }
 
     /// Gives QEMU a copy of the descriptor; returns the URI by which a migration takes it.
@@ -107,7 +122,7 @@ impl Qmp {
 
     /// Waits for the event that ends a migration (`MIGRATION`, with `MigrationStatus` in `status`); `gives_up` at an
     /// interrupt, also where those are deferred.
-    fn until_migrated(&mut self, what: &str, deadline: Duration, gives_up: bool) -> Result<()> {
+    fn until_migrated(&mut self, what: &str, deadline: Duration, gives_up: bool) -> Result<(), MigrationError> {
         let end = moment_after(deadline);
         let mut last = "QEMU says nothing about it".to_owned();
         let mut others = Vec::new();
@@ -115,7 +130,8 @@ impl Qmp {
             let left = end.saturating_duration_since(Instant::now());
             let news = match self.events(left.min(SLICE)) {
                 Ok(news) => news,
-                Err(error) => break Err(error),
+                Err(error) if interrupt::pending() => break Err(MigrationError::GaveUp(error)),
+                Err(error) => break Err(MigrationError::Failed(error)),
             };
             let mut completed = None;
             for event in news {
@@ -130,20 +146,22 @@ impl Qmp {
             }
             match completed {
                 Some(true) => break Ok(()),
-                Some(false) => break Err(self.migration_error()),
+                Some(false) => break Err(MigrationError::Failed(self.migration_error())),
                 None => {}
             }
             if self.closed {
-                break Err(Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}")));
+                let error = Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}"));
+                break Err(MigrationError::Failed(error));
             }
             // This is the part that can take minutes, and it can be cancelled.
             if gives_up && interrupt::pending() {
-                break Err(interrupt::interrupted().context(format!("stopped waiting for {what}")));
+                let error = interrupt::interrupted().context(format!("stopped waiting for {what}"));
+                break Err(MigrationError::GaveUp(error));
             }
             if left.is_zero() {
                 let limit = humantime::format_duration(deadline);
                 let error = Error::new(ErrorClass::Timeout, format!("gave up waiting for {what} after {limit}"));
-                break Err(error.because(last));
+                break Err(MigrationError::GaveUp(error.because(last)));
             }
         };
         self.events.splice(0..0, others);

@@ -136,6 +136,26 @@ fn events_without_an_end_are_not_collected() {
     }
 }
 
+#[test]
+fn the_last_event_was_lost_where_a_command_was_sent_after_qemu_had_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(directory.path().join(InstancePaths::QMP_SOCKET)).unwrap();
+    let qemu = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut requests = BufReader::new(stream.try_clone().unwrap()).lines();
+        stream.write_all(b"{\"QMP\": {}}\r\n").unwrap();
+        requests.next().unwrap().unwrap();
+        stream.write_all(b"{\"return\": {}, \"id\": 1}\r\n").unwrap();
+        stream.write_all(b"{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true}}\r\n").unwrap();
+    });
+    let mut qmp = Qmp::connect(directory.path(), LONG).unwrap();
+    qemu.join().unwrap();
+    assert!(qmp.power_down().is_err());
+    assert!(qmp.is_closed());
+    let events: Vec<String> = qmp.events(Duration::ZERO).unwrap().into_iter().map(|event| event.name).collect();
+    assert_eq!(events, ["SHUTDOWN"]);
+}
+
 /// What QMP's answers have.
 const TEXTS: &[&str] = &["root-disk", "ram0", "shorten", "qcow2"];
 const KEYS: &[&str] = &[

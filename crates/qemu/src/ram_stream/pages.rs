@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use super::format::{PAGE, unknown};
 use crate::direct_writer::{DirectWriter, Piece};
-
-use super::{PAGE, unknown};
 
 /// Zeros between pages that are written with them: one large write costs less than two small ones.
 const GAP: usize = 64 << 10;

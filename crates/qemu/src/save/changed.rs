@@ -7,13 +7,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::direct_writer::{self, DirectWriter};
 use host::io_error::at_path;
 use host::{memory, sparse_copy};
 use model::Result;
 
-use super::{BLOCK, NewFile};
+use super::new_file::NewFile;
+use crate::argv::RAM;
 use crate::changed_memory::ChangedMemory;
+use crate::direct_writer::{self, DirectWriter};
 use crate::parallel_copy::copy;
 use crate::{Qmp, ram_stream};
 
@@ -41,8 +42,8 @@ impl Changed {
     /// # Errors
     /// Host when the file cannot be prepared.
     pub(super) fn prepare(begun_from: &Path, qmp: &mut Qmp, size: u64, ram: &NewFile<'_>) -> Result<Option<Self>> {
-        let head = File::open(begun_from).and_then(|state| ram_stream::head(state, BLOCK));
-        let (Ok(head), Some(memory)) = (head, ChangedMemory::open(qmp, BLOCK, size)) else { return Ok(None) };
+        let head = File::open(begun_from).and_then(|state| ram_stream::head(state, RAM));
+        let (Ok(head), Some(memory)) = (head, ChangedMemory::open(qmp, RAM, size)) else { return Ok(None) };
         let prepare = || -> io::Result<(DirectWriter, bool)> {
             let has_rest = memory.base.as_ref().is_none_or(|base| sparse_copy::refer(base, &ram.file));
             ram.file.set_len(size)?;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use model::event::Silent;
 use qemu::Accelerator;
-use qemu::accelerator::{Finding, Probe, ProbeMachine};
+use qemu::accelerator::{Finding, Probe};
+use qemu::machine::ProbeMachine;
 
 use crate::real::real_qemu;
 use crate::vm::LONG;

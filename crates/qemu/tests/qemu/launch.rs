@@ -8,7 +8,7 @@ use host::identity::{ProcessHandle, ProcessIdentity};
 use model::port::Port;
 use model::{Error, ErrorClass};
 use qemu::console::ConsoleReader;
-use qemu::{Launch, Qemu, Version};
+use qemu::{Launch, LaunchError, Qemu, Version};
 use testkit::Script;
 use testkit::script::{ConsoleLine, Death, Exit, Greeting};
 
@@ -159,6 +159,25 @@ fn a_socket_that_is_not_the_new_qemus_does_not_count() {
     assert_eq!(error(&mut vm, LONG).class(), ErrorClass::Guest);
 }
 
+/// Whether a launch with this script ends with an error of this kind.
+fn ends_as(script: &Script, kind: fn(&LaunchError) -> bool) -> bool {
+    let (vm, qemu) = (Vm::new(script), crate::vm::fake());
+    let launch = Launch { qemu: &qemu, machine: &vm.machine, log: vm.log(), deadline: LONG };
+    kind(&launch.run(&vm.events).expect_err("it must not come up"))
+}
+
+#[test]
+fn the_kind_of_an_error_says_what_another_start_can_change() {
+    let port = "qemu-system-x86_64: Could not set up host forwarding rule 'tcp:127.0.0.1:1-:1'";
+    assert!(ends_as(&dies(port), |error| matches!(error, LaunchError::PortTaken(_))));
+    assert!(ends_as(&dies("qemu-system-x86_64: it ends"), |error| matches!(error, LaunchError::Died(_))));
+    let garbage = Script { greeting: Greeting::Garbage("SSH-2.0-x".to_owned()), ..Script::default() };
+    assert!(ends_as(&garbage, |error| matches!(error, LaunchError::NoAnswer(_))));
+    for of_the_host in ["failed to initialize kvm", "cannot set up guest memory", "Cannot lock pid file"] {
+        assert!(ends_as(&dies(of_the_host), |error| matches!(error, LaunchError::Other(_))), "{of_the_host}");
+    }
+}
+
 #[test]
 fn what_qemu_could_not_do_is_refused_before_it_starts() {
     let mut vm = Vm::new(&Script::default());
@@ -173,7 +192,7 @@ fn a_program_that_is_not_there() {
     let missing =
         Qemu { program: "/nonexistent/qemu-system-x86_64".into(), version: Version::new(7, 2, 0), sandbox: false };
     let launch = Launch { qemu: &missing, machine: &vm.machine, log: vm.log(), deadline: LONG };
-    let error = launch.run(&vm.events).unwrap_err();
+    let error = Error::from(launch.run(&vm.events).unwrap_err());
     assert_eq!(error.class(), ErrorClass::Host);
     insta::assert_snapshot!(error, @"cannot start /nonexistent/qemu-system-x86_64");
     assert!(error.log().unwrap().lines[0].contains("No such file or directory"), "{error:?}");

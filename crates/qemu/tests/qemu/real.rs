@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::wait::{Look, Wait};
-use model::ErrorClass;
 use model::port::Port;
+use model::{Error, ErrorClass};
 use qemu::machine::FirmwareFile;
 use qemu::power::{Escalation, Stage};
 use qemu::qcow2;
@@ -96,7 +96,7 @@ fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
     qmp.cont().unwrap();
     assert_eq!(qmp.events(LONG).unwrap().iter().filter(|event| event.name == "STOP").count(), 1);
 
-    let error = qmp.add_forward(&forward).unwrap_err();
+    let error = Error::from(qmp.add_forward(&forward).unwrap_err());
     assert_eq!(error.class(), ErrorClass::Port);
     let pid = launched.identity().pid;
     assert!(error.to_string().contains(&format!("pid {pid} of user ")), "{error}");

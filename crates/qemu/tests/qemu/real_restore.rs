@@ -121,7 +121,7 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
         clone
             .restore_with(&qemu, &saved_state.state(), |qmp| {
                 // Also one that the saved_state had not.
-                qmp.add_forward(&forward)
+                Ok(qmp.add_forward(&forward)?)
             })
             .unwrap();
         goes_on(before, &counts(clone, 3), byte);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{Error, ErrorClass};
 use qemu::qmp::RunState;
-use qemu::{Launched, MemoryBackend, Save, StoppedGuest, Version};
+use qemu::{LaunchError, Launched, MemoryBackend, Save, StoppedGuest, Version};
 use serde_json::json;
 use testkit::Script;
 use testkit::script::{Death, Migration};
@@ -88,8 +88,8 @@ fn a_saved_vm_goes_on_and_is_restored_and_each_step_is_told() {
     insta::assert_snapshot!(steps(&clone), @r"
     restore: QEMU started
     restore: device state loaded
-    restore: prepared while it stands still
-    restore: guest goes on
+    restore: prepared while it is paused
+    restore: guest resumed
     ");
 }
 
@@ -208,7 +208,8 @@ fn a_restore_that_hangs_ends_at_its_deadline_and_leaves_no_qemu() {
     let launch = qemu::Launch { qemu: &fake, machine: &vm.machine, log: vm.log(), deadline: LONG };
     let restore = qemu::Restore { launch, state: &path, deadline: SHORT, working_set: None };
     let error = restore.run(&vm.events, |_| Ok(())).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Timeout);
+    assert!(matches!(error, LaunchError::StateUnusable(_)), "{error:?}");
+    assert_eq!(Error::from(error).class(), ErrorClass::Timeout);
     vm.launch(LONG).expect("the pid file is free");
 }
 
@@ -219,7 +220,7 @@ fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_make_it_anew() {
     std::fs::File::options().write(true).open(&ram).unwrap().set_len(4096).unwrap();
     let error = not_restored(&mut vm, "QEVM");
     assert!(
-        error.to_string().ends_with("ram is no RAM of this VM: it has 4096 bytes, the VM has 134217728"),
+        error.to_string().ends_with("ram is not the RAM of this VM: it has 4096 bytes, the VM has 134217728"),
         "{error}"
     );
     std::fs::remove_file(&ram).unwrap();

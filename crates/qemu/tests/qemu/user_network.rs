@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use model::ErrorClass;
+use model::{Error, ErrorClass};
 use qemu::Forward;
 use testkit::Script;
 
@@ -18,7 +18,7 @@ fn ports_come_and_go(mut vm: Vm) {
     qmp.add_forward(&second).unwrap();
     drop(TcpStream::connect(second.bind.socket(second.host)).unwrap());
     assert_eq!(qmp.forwards().unwrap(), [first, second]);
-    let error = qmp.add_forward(&Forward { guest: 81, ..second }).unwrap_err();
+    let error = Error::from(qmp.add_forward(&Forward { guest: 81, ..second }).unwrap_err());
     assert_eq!(error.class(), ErrorClass::Port);
     assert!(error.to_string().contains("Could not set up host forwarding rule"), "{error}");
     qmp.remove_forward(&second).unwrap();
