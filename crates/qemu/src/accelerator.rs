@@ -1,7 +1,7 @@
-//! Which accelerator a VM runs under: KVM where a guest has proved that it works, TCG otherwise.
+//! The accelerator of a VM: KVM where a test guest has shown that it works, TCG otherwise.
 //!
-//! A device that opens is no proof: `/dev/kvm` may open, create a VM and run the firmware while a Linux guest hangs
-//! (nested virtualisation). Only a guest that printed a nonce is one.
+//! That `/dev/kvm` opens does not mean that it works: under nested virtualisation it may create a VM and run the firmware
+//! while a Linux guest hangs. So the test is a guest that prints a nonce.
 
 mod device;
 mod guest;
@@ -23,22 +23,22 @@ pub use self_test::{SelfTest, Source, Tested};
 pub struct Choice {
     /// What the VM runs under.
     pub accelerator: Accelerator,
-    /// Why not KVM, in a few words: "KVM: guests hang on this host".
+    /// Why it is not KVM: "KVM: guests hang on this host".
     pub reason: Option<String>,
 }
 
 impl Choice {
-    /// Emulation, as the configuration orders; KVM is not looked at.
+    /// Emulation because the configuration says so; KVM is not tested.
     pub fn ordered_tcg() -> Self {
         Choice { accelerator: Accelerator::Tcg, reason: None }
     }
 
-    /// KVM, which a guest has proved.
+    /// KVM, which has passed the test.
     pub fn proven_kvm() -> Self {
         Choice { accelerator: Accelerator::Kvm, reason: None }
     }
 
-    /// Emulation for want of KVM.
+    /// Emulation because KVM does not work.
     pub fn fallback(refusal: &Refusal) -> Self {
         Choice { accelerator: Accelerator::Tcg, reason: Some(format!("KVM: {}", refusal.reason())) }
     }

@@ -1,5 +1,5 @@
-//! Guest agent client (qemu-ga): sync, clock, shutdown. Every call has a deadline, and a limit for its answer, whose
-//! form is checked: the agent is the guest's.
+//! Guest agent client (qemu-ga): sync, clock, shutdown. The agent is part of the guest and not trusted: every call has a
+//! deadline, and the length and form of every answer are checked.
 //!
 //! Source of the protocol: qga/qapi-schema.json of QEMU. `exec` runs programs, `file` reads files.
 
@@ -23,10 +23,11 @@ use crate::wire::{Wire, WireError, after};
 
 pub use command::{GuestCommand, GuestOutput, GuestScript};
 
-/// Both sides send it before the JSON of a delimited sync; it is in no UTF-8 text.
+/// Both sides send it before the JSON of a delimited sync. It occurs in no UTF-8 text.
 const DELIMITER: u8 = 0xff;
 
-/// How long the first attempt to reach the agent may take; each further one may take twice as long, up to the last.
+/// How long the first attempt to reach the agent may take. Each further one may take twice as long, up to
+/// [`LONGEST_ATTEMPT`].
 const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(8);
 
@@ -57,13 +58,13 @@ impl From<CallError> for Error {
 #[derive(Debug)]
 pub struct Agent {
     directory: PathBuf,
-    /// Nothing after a call that ended in its middle: what comes next on that connection could be its late answer.
+    /// `None` after a call without an answer: the next line on that connection could be the late one.
     wire: Option<Wire>,
 }
 
 impl Agent {
-    /// Connects to the socket in `directory` (`InstancePaths::vm_dir`) until the agent answers a `guest-sync-delimited`;
-    /// every attempt is a connection of its own, since one made too early never answers.
+    /// Connects to the socket in `directory` (`InstancePaths::vm_dir`) until the agent answers `guest-sync-delimited`.
+    /// Every attempt opens a new connection: one that was opened before the agent ran never answers.
     ///
     /// # Errors
     /// Timeout with the last observation; Guest when QEMU is gone (nobody listens).
@@ -78,7 +79,7 @@ impl Agent {
                 Err(WireError::Deadline) => Ok(Look::NotYet("it does not answer".to_owned())),
                 Err(WireError::Busy) => Ok(Look::NotYet("other programs are connected to it".to_owned())),
                 Err(WireError::Closed) => Ok(Look::NotYet("QEMU closed the connection".to_owned())),
-                // Perhaps what was left by another client.
+                // This may be left from another client.
                 Err(WireError::TooLong(_)) => Ok(Look::NotYet("it says something else without an end".to_owned())),
                 Err(error) => Err(wire_error("connecting", error).into()),
             }
@@ -106,7 +107,7 @@ impl Agent {
         if shown.abs_diff(expected) < 2_000_000_000 { Ok(()) } else { Err(error) }
     }
 
-    /// Asks the guest to power off. The agent does not answer this one; only a refusal would come back.
+    /// Asks the guest to power off. The agent answers only where it refuses.
     ///
     /// # Errors
     /// Failed when the agent refuses; otherwise as [`Agent::set_time`].
@@ -118,8 +119,8 @@ impl Agent {
         }
     }
 
-    /// One call, whose answer is a `T` and has at most `limit` bytes. After any failure but a refusal the next call begins
-    /// with a fresh connection.
+    /// Makes a call; the answer is a `T` of at most `limit` bytes. After any failure but a refusal the next call opens a new
+    /// connection.
     fn call<T: DeserializeOwned>(
         &mut self,
         command: &str,
@@ -156,7 +157,7 @@ impl Agent {
     }
 }
 
-/// An answer in either form.
+/// An answer: a value or an error.
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(rename = "return", borrow)]
@@ -169,7 +170,7 @@ struct Refusal {
     desc: Option<String>,
 }
 
-/// A value, or the text of a refusal; a sentence for what is neither. Pure.
+/// Reads an answer: a value or the text of a refusal. The error says what else it is. Pure.
 fn read<T: DeserializeOwned>(line: &[u8]) -> std::result::Result<std::result::Result<T, String>, String> {
     let unknown =
         || format!("it says: {}", answer::shown(&String::from_utf8_lossy(line)).chars().take(80).collect::<String>());
@@ -181,10 +182,10 @@ fn read<T: DeserializeOwned>(line: &[u8]) -> std::result::Result<std::result::Re
     }
 }
 
-/// A fresh connection on which the agent has answered. Whatever stood in the line before is dropped.
+/// A new connection on which the agent has answered. What was on the line before is dropped.
 fn synchronise(directory: &Path, deadline: Instant) -> Result<Wire, WireError> {
     let mut wire = Wire::connect(directory, InstancePaths::AGENT_SOCKET)?;
-    // Any number that an earlier client is unlikely to have used.
+    // A number that earlier clients are unlikely to have used.
     let id = nanoseconds(SystemTime::now()) & 0x7fff_ffff;
     let mut request = vec![DELIMITER];
     request
@@ -194,7 +195,7 @@ fn synchronise(directory: &Path, deadline: Instant) -> Result<Wire, WireError> {
     loop {
         wire.skip_to(DELIMITER, deadline)?;
         let line = wire.line(SMALL, deadline)?;
-        // Anything else may be what was left by another client, so that it is read on until the deadline.
+        // Anything else may be left from another client.
         if matches!(read::<i64>(&line), Ok(Ok(told)) if told == id) {
             return Ok(wire);
         }

@@ -1,4 +1,4 @@
-//! QEMU: machine description, argv, launch, QMP, guest agent, power, qemu-img, console.
+//! QEMU: the machine and its command line, start and shutdown, QMP, the guest agent, saved state, disks, the console.
 //!
 //! It knows nothing of Kubernetes.
 

@@ -52,7 +52,7 @@ pub fn install(directory: &Path) {
     std::os::unix::fs::symlink(program(), directory.join("qemu-system-x86_64")).expect("the link to the fake");
 }
 
-/// The program.
+/// The main function of the program.
 pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
     let script = read_script();
     if words.iter().any(|word| word == "--version") {
@@ -77,14 +77,14 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
             fake.clean_up();
             ExitCode::from(code)
         }
-        Err(words) => {
-            say(&format!("qemu-system-x86_64: {words}"));
+        Err(error) => {
+            say(&format!("qemu-system-x86_64: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Takes pid file, sockets and ports in QEMU's order; an error is what QEMU would say.
+/// Opens pid file, sockets and ports in QEMU's order; an error is the text that QEMU would print.
 fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8>), String> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(|error| error.to_string())?;
     if let Some(file) = &script.spoil {
@@ -128,7 +128,7 @@ fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8
     }
     let shared = Arc::clone(&fake);
     thread::spawn(move || {
-        // Held as long as the process lives: its lock keeps a second one away.
+        // Open as long as the process lives: its lock keeps a second one from starting.
         let _pid_file = pid_file;
         for signal in signals.forever() {
             if signal == SIGUSR1 {
@@ -143,16 +143,16 @@ fn start(script: Script, arguments: Arguments) -> Result<(Arc<Fake>, Receiver<u8
 
 fn take_pid_file(path: Option<&Path>) -> Result<Option<std::fs::File>, String> {
     let Some(path) = path else { return Ok(None) };
-    let told = |why: &dyn std::fmt::Display| format!("cannot create PID file: {why}");
+    let error = |why: &dyn std::fmt::Display| format!("cannot create PID file: {why}");
     let options = std::fs::File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
-    let mut file = options.map_err(|error| told(&format!("Cannot open pid file: {error}")))?;
-    file.try_lock().map_err(|_| told(&"Cannot lock pid file: Resource temporarily unavailable"))?;
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|error| told(&error))?;
+    let mut file = options.map_err(|why| error(&format!("Cannot open pid file: {why}")))?;
+    file.try_lock().map_err(|_| error(&"Cannot lock pid file: Resource temporarily unavailable"))?;
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|why| error(&why))?;
     Ok(Some(file))
 }
 
 fn listen(path: &Path) -> Result<UnixListener, String> {
-    // QEMU does the same with what a former one left behind.
+    // QEMU also removes a socket that an earlier one left behind.
     let _ = std::fs::remove_file(path);
     UnixListener::bind(path).map_err(|error| format!("Failed to bind socket to {}: {error}", path.display()))
 }

@@ -95,7 +95,7 @@ impl<'a> LiveGuest<'a> {
             _directory: directory,
         };
         let machine = guest.machine(MemoryBackend::Ram);
-        guest.launched = Some(sound(guest.launch(&machine).run(&Silent)));
+        guest.launched = Some(sound(guest.launch(&machine).run(&Silent).map_err(Into::into)));
         guest
     }
 
@@ -116,7 +116,7 @@ impl<'a> LiveGuest<'a> {
         (self.ssh, self.api) = (testkit::port::free(), testkit::port::free());
         let machine = self.machine(MemoryBackend::File(RAM.into()));
         let restore = Restore { launch: self.launch(&machine), state: &state, deadline: CALL, working_set: None };
-        self.launched = Some(sound(restore.run(&Silent, |_| Ok(()))));
+        self.launched = Some(sound(restore.run(&Silent, |_| Ok(())).map_err(Into::into)));
         sound(self.agent().set_time(SystemTime::now(), CALL));
     }
 

@@ -97,7 +97,7 @@ fn address(hexadecimal: &str) -> String {
 pub(super) fn the_kubelet_wants_to_know_who_asks(guest: &mut LiveGuest<'_>) {
     let mut qmp = sound(qemu::Qmp::connect(&guest.paths.vm_dir(), super::guest::CALL));
     let forward = qemu::Forward { bind: model::BindAddress::LOOPBACK, host: testkit::port::free(), guest: 10250 };
-    sound(qmp.add_forward(&forward));
+    sound(qmp.add_forward(&forward).map_err(Into::into));
     let answer = super::node::anonymous(forward.host);
     sound(qmp.remove_forward(&forward));
     assert_eq!(answer, Ok(401), "the answer to a request without credentials");

@@ -159,7 +159,7 @@ fn only_what_nobody_can_use_is_pruned() {
     let template = state.join("templates/ready");
     std::fs::create_dir_all(&template).unwrap();
     std::fs::write(template.join("saved-state.json"), "{}").unwrap();
-    let unfinished = state.join("snapshots/.x.unsealed");
+    let unfinished = state.join("snapshots/.x.unfinished");
     std::fs::create_dir_all(&unfinished).unwrap();
     let frozen = state.join("disks/unused.qcow2");
     std::fs::create_dir_all(state.join("disks")).unwrap();

@@ -175,8 +175,8 @@ pub(crate) fn save_running(
         let _deferred = host::interrupt::defer();
         let mut guest = StoppedGuest::stop(&mut qmp, context.events)?;
         // The disk first: QEMU syncs it, which on journalling filesystems would have to wait for the RAM's data, too.
-        let done =
-            disk::freeze(&mut guest, &paths.disk(), &frozen, context.events).and_then(|()| prepared.write(&mut guest));
+        let done = disk::add_overlay(&mut guest, &paths.disk(), &frozen, context.events)
+            .and_then(|()| prepared.write(&mut guest));
         // Dropped after a failure, it resumes as well, and warns where it does not.
         let done = done.map(|saved| (saved, guest.resume()));
         // While it was paused, so was its clock.

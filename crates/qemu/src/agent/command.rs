@@ -1,16 +1,16 @@
-//! What is run in the guest, and what came of it.
+//! A program to run in the guest, and its output.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-/// A script for a shell in the guest. It is a text of this program, and nothing that came from outside can become a part
-/// of it: what it works on are its arguments (`$1`, `"$@"`) and its standard input.
+/// A shell script to run in the guest. Its text is constant, so that nothing from outside becomes code: data are its
+/// arguments (`$1`, `"$@"`) and its standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuestScript(&'static str);
 
 impl GuestScript {
-    /// The script of this text.
+    /// A script with this text.
     pub const fn new(text: &'static str) -> Self {
         GuestScript(text)
     }
@@ -30,7 +30,7 @@ pub struct GuestCommand {
     input: Vec<u8>,
 }
 
-/// What a program in the guest printed and how it ended.
+/// The output of a program in the guest and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestOutput {
     /// The exit code; 128 + N for a death by signal N.
@@ -39,12 +39,12 @@ pub struct GuestOutput {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
-    /// Whether the agent dropped output (it keeps 16 MiB of each).
+    /// Whether the agent dropped output beyond 16 MiB.
     pub truncated: bool,
 }
 
 impl GuestCommand {
-    /// The program at `path`, absolute, with `arguments`. For a shell there is [`GuestCommand::shell`].
+    /// The program at the absolute `path` with `arguments`; [`GuestCommand::shell`] runs a script.
     pub fn new<A: Into<String>>(path: impl Into<String>, arguments: impl IntoIterator<Item = A>) -> Self {
         GuestCommand {
             path: path.into(),
@@ -54,20 +54,20 @@ impl GuestCommand {
         }
     }
 
-    /// `script` run by the guest's `/bin/sh -c`, with `arguments` as `$1` and so on.
+    /// `script`, run by the guest's `/bin/sh -c` with `arguments` as `$1`, `$2` and so on.
     pub fn shell<A: Into<String>>(script: GuestScript, arguments: impl IntoIterator<Item = A>) -> Self {
         let fixed = ["-c", script.text(), "sh"].map(str::to_owned);
         GuestCommand::new("/bin/sh", fixed.into_iter().chain(arguments.into_iter().map(Into::into)))
     }
 
-    /// With this environment, `NAME=value`, in the place of the agent's own.
+    /// Sets the environment (`NAME=value`), which replaces the agent's.
     #[must_use]
     pub fn environment<V: Into<String>>(mut self, variables: impl IntoIterator<Item = V>) -> Self {
         self.environment = variables.into_iter().map(Into::into).collect();
         self
     }
 
-    /// With this standard input.
+    /// Sets the standard input.
     #[must_use]
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();

@@ -1,4 +1,4 @@
-//! Programs run in the guest: `guest-exec` and `guest-exec-status`.
+//! Runs programs in the guest: `guest-exec` and `guest-exec-status`.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::command::{GuestCommand, GuestOutput};
 use crate::answer::{Object, SMALL};
 use crate::wire::after;
 
-/// How much a program may print, on standard output and standard error each. The agent keeps 16 MiB of each.
+/// The most output of a program in bytes, on standard output and standard error each. The agent would return 16 MiB.
 const MOST_OUTPUT: usize = 1 << 20;
 
 /// The answer of `guest-exec`.
@@ -37,7 +37,7 @@ struct Status {
 }
 
 impl Agent {
-    /// Runs a program and waits for its end; whatever its exit code, its output is returned. On the deadline it is
+    /// Runs a program and waits for its end. Returns its output whatever its exit code is. At the deadline the program is
     /// killed in the guest.
     ///
     /// # Errors
@@ -50,22 +50,22 @@ impl Agent {
             .map_err(|error| Error::from(error).context(format!("{what} failed")))?;
         let wait = Wait { what: &what, deadline, interval: Duration::from_millis(50) };
         let ended = wait.until(|left| {
-            // The last look comes with little time left; a healthy agent must not seem dead for that.
+            // Little time is left at the last look, and a healthy agent must not seem dead.
             let limit = after(left.max(Duration::from_secs(1)));
             let longest = 2 * MOST_OUTPUT.div_ceil(3) * 4 + SMALL;
             let Object(status): Object<Status> = self.call("guest-exec-status", json!({"pid": pid}), longest, limit)?;
             if status.exited { Ok(Look::Ready(output(status)?)) } else { Ok(Look::NotYet("it still runs".to_owned())) }
         });
-        // `kill` would take 0 for all processes of its group.
+        // For `kill`, 0 means all processes of its group.
         if ended.is_err() && pid > 0 {
             let kill = GuestCommand::new("/bin/kill", ["-KILL".to_owned(), pid.to_string()]);
-            // The error at hand tells more than one of this attempt could.
+            // The first error says more than one of this attempt.
             let _ = self.call::<Object<Started>>("guest-exec", kill.request(), SMALL, after(Duration::from_secs(2)));
         }
         ended
     }
 
-    /// [`Agent::exec`]; a non-zero exit is an error with the end of its stderr. Returns standard output as text
+    /// [`Agent::exec`] where a non-zero exit code is an error, with the end of stderr. Returns standard output as text
     /// (invalid UTF-8 replaced).
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! The user network of a running VM over QMP: ports that come and go, and what is connected.
+//! The user network of a running VM over QMP: forwarded ports and connections.
 //!
-//! There are no QMP commands for it, only those of the human monitor (hmp-commands.hx of QEMU).
+//! QMP has no commands for it; the human monitor has (hmp-commands.hx of QEMU).
 
 use model::{Error, ErrorClass, Result};
 
@@ -11,7 +11,7 @@ use crate::port_error::{self, ForwardError};
 use crate::user_network::UserNetwork;
 
 impl Qmp {
-    /// Opens a port of the host into the running guest.
+    /// Forwards a port of the host to the running guest.
     ///
     /// # Errors
     /// [`ForwardError::Taken`] when QEMU cannot listen there; otherwise as [`Qmp::execute`].

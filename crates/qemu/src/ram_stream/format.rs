@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind};
 pub(crate) const PAGE: usize = 4096;
 /// "QEVM", then version 3.
 pub(crate) const HEADER: [u8; 8] = *b"QEVM\0\0\0\x03";
-/// What a part of the stream is (`QEMU_VM_…` of migration/savevm.h).
+/// Kinds of parts of the stream (`QEMU_VM_…` of migration/savevm.h).
 pub(crate) mod part {
     pub(crate) const START: u8 = 0x01;
     pub(crate) const PART: u8 = 0x02;
@@ -16,7 +16,7 @@ pub(crate) mod part {
     pub(crate) const COMMAND: u8 = 0x08;
     pub(crate) const FOOTER: u8 = 0x7e;
 }
-/// What a record of RAM is (`RAM_SAVE_FLAG_…` of migration/ram.c), in the low bits of a page's address.
+/// Kinds of records of RAM (`RAM_SAVE_FLAG_…` of migration/ram.c), in the low bits of a page's address.
 pub(crate) mod flag {
     pub(crate) const ZERO: u64 = 0x02;
     pub(crate) const MEMORY_SIZE: u64 = 0x04;

@@ -8,7 +8,7 @@ use std::path::Path;
 use host::io_error::at_path;
 use model::Result;
 
-/// A file that did not exist, and is gone again unless it is kept.
+/// A new file, which is removed when this is dropped unless the save keeps it.
 pub(super) struct NewFile<'a> {
     pub(super) path: &'a Path,
     pub(super) file: File,
@@ -17,13 +17,13 @@ pub(super) struct NewFile<'a> {
 
 impl<'a> NewFile<'a> {
     pub(super) fn create(path: &'a Path) -> Result<Self> {
-        // Not readable: QEMU looks in a set of descriptors for one with the very flags with which it would open a file.
+        // Not readable: in a set of descriptors QEMU looks for one with the same flags with which it would open a file.
         let file = File::options().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| at_path("create", path, &error))?;
         Ok(NewFile { path, file, is_kept: false })
     }
 
-    /// Takes back what was written.
+    /// Discards what was written.
     pub(super) fn empty(&self) -> Result<()> {
         let emptied = self.file.set_len(0).and_then(|()| (&self.file).seek(SeekFrom::Start(0)).map(drop));
         emptied.map_err(|error| at_path("write", self.path, &error))

@@ -13,7 +13,7 @@ use super::calls::record;
 use super::fake::Fake;
 use crate::script::Program;
 
-/// What changes while the fake runs.
+/// The state of the agent.
 #[derive(Default)]
 struct State {
     connections: u32,
@@ -24,7 +24,7 @@ struct State {
     clock: i64,
 }
 
-/// A program that was started.
+/// A program that the client has started.
 struct Run {
     program: Program,
     input: Vec<u8>,
@@ -32,7 +32,7 @@ struct Run {
     killed: bool,
 }
 
-/// Serves clients for ever.
+/// Serves clients without end.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
     let mut state = State::default();
     for stream in listener.incoming().map_while(Result::ok) {

@@ -39,7 +39,7 @@ impl Fake {
         }
     }
 
-    /// Ends the process as QEMU does: the event first.
+    /// Ends the process as QEMU does, after the event.
     pub(super) fn shut_down(&self, by_guest: bool, reason: &str, code: u8) {
         self.event("SHUTDOWN", &json!({"guest": by_guest, "reason": reason}));
         self.exit(code);
@@ -51,7 +51,7 @@ impl Fake {
         }
     }
 
-    /// The guest powers off, after the time that it takes.
+    /// The guest powers off, as slowly as the script says.
     pub(super) fn power_off(self: &Arc<Self>) {
         let fake = Arc::clone(self);
         thread::spawn(move || {

@@ -15,18 +15,18 @@ use super::lines::Lines;
 use super::migration::Migrations;
 use crate::script::{Greeting, PowerButton};
 
-/// What changes while the fake runs.
+/// The state of the VM.
 struct State {
     status: String,
     presses: u32,
     /// The block node that the root disk writes to.
     top: String,
     migrations: Migrations,
-    /// How many times each command has come.
+    /// How many times each command was received.
     calls: BTreeMap<String, u32>,
 }
 
-/// Serves clients for ever.
+/// Serves clients without end.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
     let status = if fake.arguments.waits { "inmigrate" } else { &fake.script.status };
     fake.paused.set(status != "running");
@@ -125,7 +125,7 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         }]}),
         "query-jobs" => json!({"return": []}),
         "getfd" | "add-fd" => state.migrations.take(command),
-        "query-migrate" => state.migrations.told(),
+        "query-migrate" => state.migrations.info(),
         "query-status" => json!({"return": {"status": state.status, "running": state.status == "running"}}),
         "stop" => {
             state.status = "paused".to_owned();
@@ -161,7 +161,7 @@ fn human(fake: &Arc<Fake>, line: &str) -> String {
     }
 }
 
-/// What a command does besides its answer.
+/// Does what follows the answer to a command.
 fn after(fake: &Arc<Fake>, state: &mut State, call: &Value, stream: &UnixStream) -> std::io::Result<()> {
     let command = call["execute"].as_str().unwrap_or_default();
     if fake.script.qmp.contains_key(command) {
@@ -181,7 +181,7 @@ fn after(fake: &Arc<Fake>, state: &mut State, call: &Value, stream: &UnixStream)
         "system_powerdown" => {
             state.presses += 1;
             fake.event("POWERDOWN", &json!({}));
-            // A guest whose CPUs stand still notices nothing.
+            // A paused guest does not notice the button.
             let noticed = match fake.script.power_button {
                 PowerButton::Obey => state.presses == 1,
                 PowerButton::IgnoreFirst(count) => state.presses == count + 1,

@@ -78,7 +78,7 @@ impl LockedPool {
                 && let Some(own) = self.pool.own(&named)
                 && own != named
             {
-                qcow2::rename_base(&layer, &own)?;
+                qcow2::rename_backing_file(&layer, &own)?;
                 mended += 1;
             }
         }

@@ -104,7 +104,7 @@ fn a_collection_takes_what_no_chain_leads_through_and_nothing_else() {
     overlay(&scratch.instance(Some("one")), &scratch.frozen("clone"));
     scratch.saved(&scratch.paths().templates().join("KEY"), &scratch.frozen("template"));
     scratch.saved(&scratch.paths().snapshots().join("before"), &scratch.frozen("snapshot"));
-    scratch.saved(&scratch.paths().snapshots().join(".x.unsealed"), &scratch.frozen("being-saved"));
+    scratch.saved(&scratch.paths().snapshots().join(".x.unfinished"), &scratch.frozen("being-saved"));
     let bytes = File::of(&scratch.frozen("nothing").metadata().unwrap()).bytes * 2;
     let (collected, left) = scratch.left();
     assert_eq!(collected, Collected { disks: 2, bytes });
