@@ -17,7 +17,6 @@ mod web;
 
 pub use cluster::{Applied, Change, KubeconfigContext, Previewed, PruneOutcome, Pruned};
 pub(crate) use deploy::{answers, deploy};
-pub(crate) use inputs::AppliedInputs;
 pub use preview::{PreviewReport, preview};
 pub use report::ApplyReport;
 pub use run::run;

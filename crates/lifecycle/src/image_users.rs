@@ -265,7 +265,7 @@ mod tests {
         let disk = scratch.make_disk();
         assert_eq!(users(&scratch.image()), used);
         std::fs::write(&disk, "damaged").unwrap();
-        assert!(matches!(users(&scratch.image()), Users::Unknown(why) if why.contains("it is no qcow2 image")));
+        assert!(matches!(users(&scratch.image()), Users::Unknown(why) if why.contains("it is not a qcow2 image")));
     }
 
     #[test]

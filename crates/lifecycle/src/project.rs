@@ -1,5 +1,6 @@
 //! The project: where it is, what its files want, and the files that belong to the web application.
 
+pub(crate) mod applied_inputs;
 pub(crate) mod desired;
 pub(crate) mod dot_env;
 mod find;

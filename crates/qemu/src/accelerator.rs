@@ -1,7 +1,7 @@
-//! Which accelerator a VM runs under: KVM where a guest has proved that it works, TCG otherwise.
+//! The accelerator of a VM: KVM where a test guest has shown that it works, TCG otherwise.
 //!
-//! A device that opens is no proof: `/dev/kvm` may open, create a VM and run the firmware while a Linux guest hangs
-//! (nested virtualisation). Only a guest that printed a nonce is one.
+//! That `/dev/kvm` opens does not mean that it works: under nested virtualisation it may create a VM and run the firmware
+//! while a Linux guest hangs. So the test is a guest that prints a nonce.
 
 mod device;
 mod guest;
@@ -12,54 +12,33 @@ mod verdicts;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use crate::machine::Accelerator;
 
-pub use device::Permission;
-pub use probe::{Finding, Probe, ProbeMachine};
-pub use refusal::Refusal;
+pub use probe::{Finding, Probe};
+pub use refusal::{Permission, Refusal};
 pub use self_test::{SelfTest, Source, Tested};
-
-/// What executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// QEMU's own translation; works everywhere.
-    Tcg,
-    /// The host's virtualisation.
-    Kvm,
-}
-
-impl Accelerator {
-    /// The name as QEMU's `-accel` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Accelerator::Tcg => "tcg",
-            Accelerator::Kvm => "kvm",
-        }
-    }
-}
 
 /// The accelerator of a VM, and why it is not KVM where that was wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// What the VM runs under.
     pub accelerator: Accelerator,
-    /// Why not KVM, in a few words: "KVM: guests hang on this host".
+    /// Why it is not KVM: "KVM: guests hang on this host".
     pub reason: Option<String>,
 }
 
 impl Choice {
-    /// Emulation, as the configuration orders; KVM is not looked at.
+    /// Emulation because the configuration says so; KVM is not tested.
     pub fn ordered_tcg() -> Self {
         Choice { accelerator: Accelerator::Tcg, reason: None }
     }
 
-    /// KVM, which a guest has proved.
+    /// KVM, which has passed the test.
     pub fn proven_kvm() -> Self {
         Choice { accelerator: Accelerator::Kvm, reason: None }
     }
 
-    /// Emulation for want of KVM.
+    /// Emulation because KVM does not work.
     pub fn fallback(refusal: &Refusal) -> Self {
         Choice { accelerator: Accelerator::Tcg, reason: Some(format!("KVM: {}", refusal.reason())) }
     }

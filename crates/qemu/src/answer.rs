@@ -1,7 +1,7 @@
-//! Answers of a speaker whom nobody vouches for: what runs in the guest, or a QEMU that the guest has taken over. They
-//! are read into the type that is expected, or refused; there is no tree of whatever came.
+//! Untrusted answers: of the guest, or of a QEMU that the guest has taken over. They are read into the type that is
+//! expected, or refused; no tree is made of anything else.
 //!
-//! Pure. How long a line may be is for `wire` to see to; each command says it.
+//! Pure. `wire` limits the length of a line; each command sets the limit.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,12 +9,12 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
-/// The longest line of a usual answer, in bytes.
+/// The longest line of most answers, in bytes.
 pub(crate) const SMALL: usize = 64 << 10;
-/// How many characters of foreign words an error shows.
+/// How many characters of untrusted text an error shows.
 const SHOWN: usize = 400;
 
-/// A JSON object. A struct alone would also be read from a list, member by member.
+/// A JSON object. serde would also read a struct from a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object<T>(pub(crate) T);
 
@@ -24,7 +24,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// What an object holds of which nothing is of interest.
+/// An object of which no member is needed.
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Nothing {}
 
@@ -45,12 +45,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 /// Reads JSON as a `T`.
 ///
 /// # Errors
-/// A sentence that says what is not as it should be.
+/// What is wrong with it, as a sentence.
 pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| format!("the answer is not understood: {}", shown(&error.to_string())))
 }
 
-/// Foreign words for an error, cut.
+/// Untrusted text for an error, cut.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }

@@ -1,7 +1,7 @@
-//! [`Machine`] -> the words of QEMU's command line. Pure; the order of the devices never changes by itself.
+//! QEMU's command line for a [`Machine`]. Pure. Saved states depend on the order of the devices, so it must not change.
 //!
-//! Options that take JSON (`-object`, `-blockdev`, `-netdev`, `-device`, all since QEMU 6.0) get JSON, since their older
-//! form breaks at a comma in a path. `-chardev` and `-fw_cfg` take none in QEMU 7.2: there a comma is doubled.
+//! Options that take JSON (`-object`, `-blockdev`, `-netdev`, `-device`, all since QEMU 6.0) get JSON, because a comma in a
+//! path breaks their older form. `-chardev` and `-fw_cfg` take no JSON in QEMU 7.2: there a comma is doubled.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,37 +11,39 @@ use model::instance::InstanceName;
 use model::paths::InstancePaths;
 use serde_json::{Value, json};
 
-use crate::accelerator::ProbeMachine;
-use crate::machine::{FirmwareFile, MemoryBackend};
+use crate::machine::{Accelerator, FirmwareFile, Machine, MemoryBackend, ProbeMachine};
 use crate::workarounds::{self, Change};
-use crate::{Accelerator, Machine, Version, sandbox};
+use crate::{Version, sandbox};
 
-/// The id of the network backend, by which ports are added to a running VM.
+/// The id of the network backend. Commands that forward ports in a running VM need it.
 pub const NETDEV: &str = "net0";
+
+/// The id of the RAM, and the name of its block in a migration stream.
+pub(crate) const RAM: &str = "ram0";
 
 /// The id of the root disk's device.
 pub(crate) const ROOT_DISK: &str = "root-disk";
 
-/// The address of the guest's network card. slirp gives every VM a network of its own, so all may share it, and a RAM
-/// saved_state needs it constant.
+/// The address of the guest's network card. It is constant because saved states need that, and all VMs can have the same
+/// one because slirp gives each a network of its own.
 const MAC: &str = "52:54:00:6b:33:73";
 
-/// What the guest's reset does (`RebootAction` of qapi/run-state.json).
+/// A guest's reset ends QEMU (`RebootAction` of qapi/run-state.json).
 const RESET_ENDS: &str = "reboot=shutdown";
 
-/// Translated code that TCG keeps, in MiB. The programs of a cluster are some 150 MB of machine code: with too small a
-/// buffer they are translated again and again. Unset, QEMU takes a size that depends on the host's RAM.
+/// The size of TCG's buffer for translated code, in MiB. The programs of a cluster are about 150 MB of machine code, which
+/// TCG translates again and again where the buffer is too small. QEMU's default depends on the host's RAM.
 const TRANSLATION_BUFFER: u32 = 512;
 
-/// The arguments, without the program, in a fixed order. A reset by the guest ends QEMU until its cluster was seen to be
-/// Ready ([`crate::Qmp::allow_resets`]): a guest that cannot boot would begin again and again.
+/// The arguments, without the program, in a fixed order. The guest's reset ends QEMU until
+/// [`crate::Qmp::allow_resets`]: a guest that cannot boot would reset again and again.
 pub fn arguments(machine: &Machine) -> Vec<OsString> {
     let mut argv = Argv(arguments_of_all(machine));
     argv.option("-action", RESET_ENDS);
     argv.0
 }
 
-/// Those that do not depend on how the VM begins.
+/// The arguments for a VM that boots and for one that is restored.
 fn arguments_of_all(machine: &Machine) -> Vec<OsString> {
     let mut argv = Argv::default();
     argv.identity(machine);
@@ -62,17 +64,17 @@ fn arguments_of_all(machine: &Machine) -> Vec<OsString> {
     argv.0
 }
 
-/// The arguments of a QEMU that waits with a standing guest for a saved state. It opens no ports: see [`crate::Restore`].
+/// The arguments of a QEMU that waits for a saved state, its guest paused. It opens no ports: see [`crate::Restore`].
 pub(crate) fn waiting_arguments(machine: &Machine) -> Vec<OsString> {
     let mut argv = Argv(arguments(&Machine { forwards: Vec::new(), ..machine.clone() }));
     argv.option("-incoming", "defer");
-    // Without it a state that was saved while the guest ran would run at once.
+    // Otherwise a state that was saved while the guest ran would run at once.
     argv.0.push("-S".into());
     argv.0
 }
 
-/// What of the arguments a saved state depends on: all but names, paths, ports, what QEMU may ask of the host, what a reset
-/// does, and whether RAM is mapped from a file.
+/// The arguments that a saved state depends on: all but names, paths, ports, the sandbox, the action at a reset, and the
+/// RAM's backend.
 pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
     let firmware_files = machine.firmware_files.iter().map(|file| FirmwareFile { path: "file".into(), ..file.clone() });
     let lasting = Machine {
@@ -92,8 +94,7 @@ pub(crate) fn lasting_arguments(machine: &Machine) -> Vec<String> {
     arguments_of_all(&lasting).into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-/// The arguments of the guest that proves an accelerator: the board, CPUs and console of the real VM, no disk, no
-/// network, no monitor. Its initial RAM disk is `initrd` in QEMU's working directory.
+/// The arguments of the guest that tests an accelerator: board, CPUs and console of the VM; no disk, network or monitor.
 pub(crate) fn probe_arguments(probe: &ProbeMachine<'_>) -> Vec<OsString> {
     let mut argv = Argv::default();
     argv.option("-name", ProbeMachine::NAME);
@@ -106,16 +107,16 @@ pub(crate) fn probe_arguments(probe: &ProbeMachine<'_>) -> Vec<OsString> {
         memory_backend: &MemoryBackend::Ram,
     };
     argv.board(&board);
-    // The guest ends by a reboot, which no kernel lacks the drivers for; so does one that panics.
+    // The guest ends with a reboot, for which every kernel has the drivers; so does a guest that panics.
     argv.option("-action", RESET_ENDS);
-    // The last words about console and first program count, whatever the image's own line says.
+    // The last `console` and `rdinit` count, whatever the image's own command line has.
     let command_line = format!("{} console=ttyS0 rdinit=/init", board.kernel_command_line(probe.kernel_command_line));
     argv.kernel(probe.kernel, Path::new(ProbeMachine::INITRD), &command_line);
     argv.console();
     argv.0
 }
 
-/// What a VM has in common with the guest that proves its accelerator.
+/// What a VM and the guest that tests its accelerator have in common.
 struct Board<'a> {
     version: Version,
     accelerator: Accelerator,
@@ -160,10 +161,10 @@ impl Board<'_> {
 
     fn memory(&self) -> Value {
         match self.memory_backend {
-            MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": "ram0", "size": self.memory}),
+            MemoryBackend::Ram => json!({"qom-type": "memory-backend-ram", "id": RAM, "size": self.memory}),
             MemoryBackend::File(path) => {
                 let mut object = json!({
-                    "qom-type": "memory-backend-file", "id": "ram0", "size": self.memory, "mem-path": text(path),
+                    "qom-type": "memory-backend-file", "id": RAM, "size": self.memory, "mem-path": text(path),
                     "share": false,
                 });
                 if !self.applies(Change::WritablePrivateRam) {
@@ -189,7 +190,7 @@ impl Argv {
         self.option(name, value.to_string());
     }
 
-    /// First, so that a process list cut at the terminal's width still shows whose VM it is.
+    /// These come first, so that a process list that is cut at the terminal's width shows them.
     fn identity(&mut self, machine: &Machine) {
         self.option("-name", machine.name.as_str());
         self.option("-uuid", machine.uuid.as_str());
@@ -207,7 +208,7 @@ impl Argv {
             self.0.push(flag.into());
         }
         self.option("-display", "none");
-        self.option("-machine", format!("{},memory-backend=ram0,usb=off,vmport=off", board.version.machine_type()));
+        self.option("-machine", format!("{},memory-backend={RAM},usb=off,vmport=off", board.version.machine_type()));
         match board.accelerator {
             Accelerator::Tcg => self.option("-accel", format!("tcg,thread=multi,tb-size={TRANSLATION_BUFFER}")),
             Accelerator::Kvm => self.option("-accel", "kvm"),
@@ -217,8 +218,7 @@ impl Argv {
         self.option("-m", format!("{}M", board.memory / (1024 * 1024)));
         self.json("-object", &board.memory());
         self.option("-rtc", "base=utc");
-        // A panicked guest leaves its last words in the log and ends QEMU, instead of burning a CPU. A reboot by order
-        // stays a reboot.
+        // QEMU ends when the guest panics, instead of keeping a CPU busy; the log has the guest's last lines.
         self.option("-action", "panic=exit-failure");
     }
 
@@ -234,18 +234,18 @@ impl Argv {
             value.push(double_commas(file.path.as_os_str()));
             self.option("-fw_cfg", value);
         }
-        // In the arguments, on which saved states depend: the guest reads it when it boots, so RAM that was saved with
-        // another word must not be used.
+        // In the arguments, because saved states depend on it: the guest reads it when it boots, so RAM that was saved
+        // with another value must not be used.
         self.option("-fw_cfg", host_access(machine.host_access));
     }
 
     fn console(&mut self) {
-        // stdout is vm.log, so console and QEMU's own words share one file description and never overwrite each other.
+        // stdout is vm.log: the console and QEMU's messages share a file description and do not overwrite each other.
         self.option("-chardev", "stdio,id=console,signal=off");
         self.json("-device", &json!({"driver": "isa-serial", "index": 0, "chardev": "console"}));
     }
 
-    /// PCI slots are named: RAM saved states depend on them.
+    /// The PCI slots are fixed, because saved states depend on them.
     fn devices(&mut self, machine: &Machine) {
         self.json("-device", &json!({"driver": "vmgenid", "guid": "auto"}));
         self.json("-device", &json!({"driver": "pvpanic"}));
@@ -254,13 +254,13 @@ impl Argv {
         self.json("-blockdev", &disk_image("disk", json!("disk-file")));
         self.json("-device", &pci(0x2, json!({"driver": "virtio-blk-pci", "id": ROOT_DISK, "drive": "disk"})));
 
-        // Without IPv6: it is a second way to the host's loopback, which no pod needs.
+        // Without IPv6, which is a second way to the host's loopback and which no pod needs.
         let mut network = json!({"type": "user", "id": NETDEV, "ipv6": false});
         if !machine.forwards.is_empty() {
             network["hostfwd"] = machine.forwards.iter().map(|forward| json!({"str": forward.to_string()})).collect();
         }
         self.json("-netdev", &network);
-        // Without a boot ROM: nothing boots from the network, and distributions package the ROMs apart.
+        // Without a boot ROM: nothing boots from the network, and distributions have the ROMs in a package of their own.
         let card = json!({"driver": "virtio-net-pci", "id": "nic", "netdev": NETDEV, "mac": MAC, "romfile": ""});
         self.json("-device", &pci(0x3, card));
 
@@ -277,13 +277,13 @@ impl Argv {
     }
 }
 
-/// The fw_cfg file by which the guest knows whether its pods may reach the host's loopback; without it they may not.
+/// The fw_cfg file that says whether the guest lets its pods reach the host's loopback; without it they may not.
 pub(crate) fn host_access(open: bool) -> String {
     format!("name=opt/k3s-vm/host_access,string={}", if open { "open" } else { "closed" })
 }
 
-/// The disk is the truth. Writes go to the host's page cache, which outlives a killed QEMU, and the guest's flushes
-/// become fdatasync, so that a host that loses power keeps what the guest was promised.
+/// The disk must survive a killed QEMU and a power failure: writes go to the host's page cache, which outlives QEMU, and
+/// the guest's flushes become fdatasync.
 fn disk_cache() -> Value {
     json!({"direct": false, "no-flush": false})
 }
@@ -300,7 +300,7 @@ pub(crate) fn disk_file(name: Option<&str>, path: &Path) -> Value {
     node
 }
 
-/// A qcow2 image as a block node; `file` is the name of its file's node, or that node itself.
+/// A qcow2 image as a block node; `file` is its file's node or that node's name.
 pub(crate) fn disk_image(name: &str, file: Value) -> Value {
     json!({"driver": "qcow2", "node-name": name, "file": file, "discard": "unmap", "cache": disk_cache()})
 }
@@ -311,7 +311,7 @@ fn pci(slot: u8, mut device: Value) -> Value {
     device
 }
 
-/// [`Machine::check`] refuses paths that JSON cannot carry.
+/// [`Machine::check`] refuses paths that are not UTF-8, which JSON cannot carry.
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

@@ -1,8 +1,8 @@
-//! The RAM of a VM, seen from outside: which pages it has changed since it was mapped, and what is in them. The others are
-//! those of the file that a restored VM maps privately, or were never touched, so that nobody has to read them out of the VM.
+//! The RAM of a running VM, read from outside: which pages the VM has changed since its RAM was mapped, and their content.
+//! The other pages are in the file that a restored VM maps privately, or are zeros, so a save does not have to read them.
 //!
-//! It reads and never writes. Where the kernel does not let one process read another's memory (Yama's `ptrace_scope`),
-//! there is none, and QEMU has to be asked for all of its RAM.
+//! It only reads. Where the kernel does not let a process read another one's memory (Yama's `ptrace_scope`), a save asks
+//! QEMU for all of the RAM.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,19 +13,20 @@ use std::path::{Path, PathBuf};
 use crate::Qmp;
 use crate::read_ahead::{is_touched, mapping, parts};
 
-/// RAM of a QEMU that is in no file that others could see.
+/// RAM of a QEMU that others cannot see in a file.
 #[derive(Debug)]
 pub(crate) struct ChangedMemory {
     memory: File,
     pagemap: PathBuf,
-    /// Where the RAM is in QEMU's memory.
+    /// The address range of the RAM in QEMU's memory.
     place: Range<u64>,
-    /// The mapped file, by a descriptor of QEMU's, since it may have no name any more; none where the RAM began as zeros.
+    /// The mapped file, opened through QEMU's descriptor because it may have no name any more. `None` where the RAM began
+    /// as zeros.
     pub(crate) base: Option<File>,
 }
 
 impl ChangedMemory {
-    /// That of the VM behind `qmp`, `size` bytes of the RAM `block`; nothing where it is not found, or may not be read.
+    /// Opens the RAM `block` of `size` bytes of the VM behind `qmp`; `None` where it is not found or may not be read.
     pub(crate) fn open(qmp: &mut Qmp, block: &str, size: u64) -> Option<Self> {
         let proc = PathBuf::from(format!("/proc/{}", qmp.peer_pid()));
         let maps = fs::read_to_string(proc.join("maps")).ok()?;
@@ -41,12 +42,12 @@ impl ChangedMemory {
                 (None, anonymous(&maps, begin..begin.checked_add(size)?)?)
             }
         };
-        // Opening it is what needs the permission (proc(5)).
+        // The kernel checks the permission here (proc(5)).
         let memory = File::open(proc.join("mem")).ok()?;
         Some(ChangedMemory { memory, pagemap: proc.join("pagemap"), place, base })
     }
 
-    /// The parts of the RAM that differ from the file, with few pages that do not. The guest must stand still.
+    /// The parts of the RAM that differ from the file, and small gaps between them. The guest must be paused.
     ///
     /// # Errors
     /// Those of reading.
@@ -54,7 +55,7 @@ impl ChangedMemory {
         parts(&self.pagemap, &self.place, is_private)
     }
 
-    /// Reads RAM as the guest has it.
+    /// Reads the guest's RAM at `offset`.
     ///
     /// # Errors
     /// Those of reading.
@@ -63,14 +64,14 @@ impl ChangedMemory {
     }
 }
 
-/// Where the file of that descriptor is mapped, if it is one of `size` bytes that is.
+/// The address range at which the descriptor's file is mapped; `None` where it has another size or is not mapped.
 fn place(descriptor: &Path, size: u64, maps: &str) -> Option<Range<u64>> {
     let metadata = fs::metadata(descriptor).ok()?;
     let place = (metadata.is_file() && metadata.len() == size).then(|| mapping(maps, metadata.ino()))??;
     (place.end - place.start == size).then_some(place)
 }
 
-/// This range, where all of it is memory of the process alone that began as zeros (`/proc/PID/maps`, proc(5)).
+/// `place`, where all of it is one private anonymous mapping (`/proc/PID/maps`, proc(5)).
 fn anonymous(maps: &str, place: Range<u64>) -> Option<Range<u64>> {
     let has_it = maps.lines().any(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -86,8 +87,8 @@ fn anonymous(maps: &str, place: Range<u64>) -> Option<Range<u64>> {
     has_it.then_some(place)
 }
 
-/// Whether a page of a private mapping is the process's own. Documentation/admin-guide/mm/pagemap.rst: bit 61 is set for
-/// one of a file.
+/// Whether the process has a copy of a page of a private mapping. Documentation/admin-guide/mm/pagemap.rst: bit 61 is set
+/// for a page of a file.
 fn is_private(entry: u64) -> bool {
     is_touched(entry) && entry >> 61 & 1 == 0
 }
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_without_a_file_is_all_in_one_private_mapping() {
+    fn memory_without_a_file_is_in_one_private_mapping() {
         let maps = "7f0000000000-7f0000001000 rw-s 00000000 00:01 17 /memfd:x (deleted)\n\
                     7f0000001000-7f0000009000 rw-p 00000000 00:00 0 \n\
                     7f0000009000-7f000000b000 ---p 00000000 00:00 0 \n";
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_maps_no_file_of_that_size_has_none() {
+    fn a_file_of_another_size_is_not_the_ram() {
         let (maps, program) = (fs::read_to_string("/proc/self/maps").unwrap(), std::env::current_exe().unwrap());
         assert_eq!(place(&program, 1 << 50, &maps), None);
         assert_eq!(place(Path::new("/nowhere"), 1 << 20, &maps), None);

@@ -1,4 +1,4 @@
-//! Reads the guest's console in `vm.log`: signs of death, what came up, and the last line worth showing.
+//! Reads the guest's console in `vm.log`: signs of death, started and failed units, and the last line for the progress.
 
 mod text;
 
@@ -7,34 +7,34 @@ use std::path::PathBuf;
 
 use model::{Error, ErrorClass, Result};
 
-/// A line that says that the guest cannot go on as it should.
+/// A line of the console that reports a severe failure of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeathSign {
     /// The kernel panicked.
     KernelPanic(String),
-    /// The boot ended in a shell: emergency or rescue mode, or that of the initial RAM disk.
+    /// The boot ended in a shell: emergency mode, rescue mode, or the shell of the initial RAM disk.
     EmergencyMode(String),
-    /// The kernel killed a process for want of memory (of the whole guest, not of a container). The guest goes on.
+    /// The kernel killed a process because the guest (not a container) was out of memory. The guest runs on.
     OutOfMemory(String),
     /// The root disk or its filesystem reports errors, or went read-only.
     FilesystemError(String),
 }
 
-/// What new console text brought.
+/// The news in new text of the console.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsoleNews {
-    /// The last line worth showing to a person, without colours and time stamps.
+    /// The last line that is worth showing, without colours and time stamps.
     pub progress: Option<String>,
-    /// What systemd started or reached, by description.
+    /// Units that systemd started or reached.
     pub started: Vec<String>,
-    /// What systemd failed to start, by description.
+    /// Units that systemd failed to start.
     pub failed: Vec<String>,
     /// Signs of death, in order.
     pub signs: Vec<DeathSign>,
 }
 
 impl DeathSign {
-    /// The sign in a line of the console, if it is one.
+    /// The sign in a line of the console; `None` where the line is none.
     pub fn of(line: &str) -> Option<Self> {
         let line = text::plain(line);
         let has = |parts: &[&str]| parts.iter().any(|part| line.contains(part));
@@ -53,12 +53,12 @@ impl DeathSign {
         }
     }
 
-    /// Whether waiting on is pointless.
+    /// Whether the guest cannot become ready any more.
     pub fn is_final(&self) -> bool {
         matches!(self, DeathSign::KernelPanic(_) | DeathSign::EmergencyMode(_))
     }
 
-    /// The line.
+    /// The line of the console.
     pub fn line(&self) -> &str {
         match self {
             DeathSign::KernelPanic(line)
@@ -68,7 +68,7 @@ impl DeathSign {
         }
     }
 
-    /// What it means, for an error's headline.
+    /// Its meaning, for the headline of an error.
     pub fn meaning(&self) -> &'static str {
         match self {
             DeathSign::KernelPanic(_) => "the guest's kernel panicked",
@@ -80,7 +80,7 @@ impl DeathSign {
 }
 
 impl ConsoleNews {
-    /// The news in one line.
+    /// Adds the news in a line.
     fn add(&mut self, line: &str) {
         if let Some(sign) = DeathSign::of(line) {
             self.signs.push(sign);
@@ -97,20 +97,20 @@ impl ConsoleNews {
     }
 }
 
-/// Reads what is appended to `vm.log`.
+/// Reads new lines of `vm.log`.
 #[derive(Debug)]
 pub struct ConsoleReader {
     path: PathBuf,
     position: u64,
-    /// The beginning of a line whose end has not come.
+    /// The beginning of a line that is not complete yet.
     rest: Vec<u8>,
 }
 
 impl ConsoleReader {
-    /// Reads what comes after the present end of the log; call it before the launch.
+    /// Begins at the present end of the log; call it before the launch.
     ///
     /// # Errors
-    /// Failed when the log is there and cannot be looked at.
+    /// Failed when there is a log that cannot be examined.
     pub fn from_end(path: PathBuf) -> Result<Self> {
         let position = match std::fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
@@ -120,11 +120,11 @@ impl ConsoleReader {
         Ok(ConsoleReader { path, position, rest: Vec::new() })
     }
 
-    /// What has come since the last call. A log that is not there yet brings nothing; one that has become shorter is
-    /// read from its start.
+    /// The news since the last call. A log that does not exist yet has none; one that has become shorter is read from its
+    /// start.
     ///
     /// # Errors
-    /// Failed when the log is there and cannot be read.
+    /// Failed when there is a log that cannot be read.
     pub fn news(&mut self) -> Result<ConsoleNews> {
         let mut news = ConsoleNews::default();
         for line in self.lines()? {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_only_what_is_new_and_only_whole_lines() {
+    fn reads_only_new_and_whole_lines() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("vm.log");
         std::fs::write(&path, "Kernel panic - not syncing: of the run before\n").unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_not_there_yet_brings_nothing() {
+    fn a_log_that_does_not_exist_yet_has_no_news() {
         let directory = tempfile::tempdir().unwrap();
         let mut reader = ConsoleReader::from_end(directory.path().join("vm.log")).unwrap();
         assert_eq!(reader.news().unwrap(), ConsoleNews::default());

@@ -1,7 +1,7 @@
-//! Large files written around the page cache, in pieces, by threads that keep the disk busy.
+//! Writes a large file with O_DIRECT, in pieces, by several threads.
 //!
-//! Who writes a gigabyte that nobody will read soon does not have to wait for that much free memory, nor throw away what
-//! others have in the cache; and what was written is on the disk. A filesystem that cannot do this gets ordinary writes.
+//! A gigabyte that nobody reads soon then needs no free memory for the page cache, evicts nothing from it, and is on the
+//! disk when it is written. On a filesystem without O_DIRECT the writes are ordinary ones.
 
 use std::fs::File;
 use std::io::{self, Error, ErrorKind};
@@ -13,25 +13,25 @@ use std::thread::{self, JoinHandle};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// What offsets, lengths and addresses in memory are multiples of: enough for every block device (open(2), O_DIRECT).
+/// Offsets, lengths and addresses in memory are multiples of this, which suits every block device (open(2), O_DIRECT).
 pub(crate) const ALIGNMENT: usize = 4096;
-/// The bytes that a piece holds.
+/// The size of a piece in bytes.
 const LENGTH: usize = 4 << 20;
-/// How many there are at least: each thread writes one, and as many are being filled or wait.
+/// The least number of pieces: one for each thread to write, and as many to fill meanwhile.
 const PIECES: usize = 2 * THREADS;
 const THREADS: usize = 2;
 
-/// Some of the file in memory: ranges, one after the other.
+/// Ranges of the file in memory, one after the other.
 pub(crate) struct Piece {
     memory: Vec<u8>,
-    /// Where in it the first aligned byte is.
+    /// The index of the first aligned byte in it.
     begin: usize,
     length: usize,
     ranges: Vec<Range<u64>>,
 }
 
 impl Piece {
-    /// `fill` is what its memory has: the kernel provides zeros only when they are used, anything else at once.
+    /// `fill` is the initial value of its memory. The kernel allocates zeros only when they are used, anything else at once.
     fn new(fill: u8) -> Self {
         let memory = vec![fill; LENGTH + ALIGNMENT];
         let begin = memory.as_ptr().align_offset(ALIGNMENT);
@@ -44,25 +44,25 @@ impl Piece {
         self.ranges.push(offset..offset);
     }
 
-    /// Where in the file its next byte belongs.
+    /// The offset in the file of its next byte.
     pub(crate) fn end(&self) -> u64 {
         self.ranges.last().map_or(0, |range| range.end)
     }
 
-    /// Its next byte belongs at `offset`, a multiple of [`ALIGNMENT`].
+    /// Sets the offset of its next byte, a multiple of [`ALIGNMENT`].
     pub(crate) fn go_to(&mut self, offset: u64) {
         if self.end() != offset {
             self.ranges.push(offset..offset);
         }
     }
 
-    /// How many bytes it can still take.
+    /// The bytes that still fit.
     pub(crate) fn room(&self) -> usize {
         LENGTH - self.length
     }
 
-    /// The next `count` bytes, a multiple of [`ALIGNMENT`] and no more than [`Piece::room`], to be filled by the caller:
-    /// they hold anything.
+    /// The next `count` bytes, a multiple of [`ALIGNMENT`] and no more than [`Piece::room`]. The caller must fill them: their
+    /// content is undefined.
     pub(crate) fn next(&mut self, count: usize) -> &mut [u8] {
         let begin = self.begin + self.length;
         self.length += count;
@@ -72,7 +72,7 @@ impl Piece {
         &mut self.memory[begin..begin + count]
     }
 
-    /// What belongs where.
+    /// The offset and the bytes of each range.
     fn parts(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let mut rest = &self.memory[self.begin..self.begin + self.length];
         self.ranges.iter().map(move |range| {
@@ -83,18 +83,18 @@ impl Piece {
     }
 }
 
-/// Writes pieces of one file, each of which has its bytes once. After it the file is read and written as ever.
+/// Writes the pieces of a file; each byte is in one piece. When it is dropped, the file is without O_DIRECT again.
 #[derive(Debug)]
 pub(crate) struct DirectWriter {
     file: File,
-    /// Nothing once all pieces are on their way.
+    /// `None` once all pieces have been handed over.
     full: Option<Sender<Piece>>,
     empty: Receiver<io::Result<Piece>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl DirectWriter {
-    /// For `file`, which is written by nobody else meanwhile.
+    /// A writer for `file`, which nobody else may write to meanwhile.
     ///
     /// # Errors
     /// Those of copying its descriptor.
@@ -102,8 +102,8 @@ impl DirectWriter {
         Self::holding(file, 0)
     }
 
-    /// The same with memory for so many bytes, if that is more than usual: they are taken at once, however slow the disk.
-    /// The memory is there when this returns.
+    /// A writer that has memory for `bytes`: so many are accepted without a wait for the disk. The memory is allocated when
+    /// this returns.
     ///
     /// # Errors
     /// As [`DirectWriter::new`].
@@ -114,7 +114,7 @@ impl DirectWriter {
         let (written, empty) = mpsc::channel();
         let to_write = Arc::new(Mutex::new(to_write));
         for _ in 0..pieces {
-            // The receiver is here.
+            // It cannot fail: `empty` is the receiver.
             let _ = written.send(Ok(Piece::new(u8::from(pieces > PIECES))));
         }
         let mut threads = Vec::new();
@@ -135,28 +135,28 @@ impl DirectWriter {
         Ok(DirectWriter { file: file.try_clone()?, full: Some(full), empty, threads })
     }
 
-    /// An empty piece whose first byte belongs at `offset`, a multiple of [`ALIGNMENT`]; waits until there is one.
+    /// Waits for an empty piece, to be written at `offset`, a multiple of [`ALIGNMENT`].
     ///
     /// # Errors
-    /// What an earlier piece met.
+    /// An error of writing an earlier piece.
     pub(crate) fn piece(&mut self, offset: u64) -> io::Result<Piece> {
         let mut piece = self.empty.recv().map_err(|_| ended())??;
         piece.empty(offset);
         Ok(piece)
     }
 
-    /// Has a piece written.
+    /// Hands a piece over to be written.
     ///
     /// # Errors
-    /// That nobody writes any more.
+    /// An error when no thread is left.
     pub(crate) fn write(&self, piece: Piece) -> io::Result<()> {
         self.full.as_ref().ok_or_else(ended)?.send(piece).map_err(|_| ended())
     }
 
-    /// Waits until all is written.
+    /// Waits until everything is written.
     ///
     /// # Errors
-    /// What a piece met.
+    /// An error of writing a piece.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         drop(self.full.take());
         for thread in self.threads.drain(..) {
@@ -176,8 +176,7 @@ fn ended() -> Error {
     Error::other("a thread that writes the file ended")
 }
 
-/// Asks for reads and writes around the page cache, which from then on have to be aligned ([`ALIGNMENT`]); whether the
-/// filesystem agrees.
+/// Turns O_DIRECT on: from then on reads and writes must be aligned ([`ALIGNMENT`]). Whether the filesystem supports it.
 pub(crate) fn bypass_cache(file: &File) -> bool {
     set_direct(file, true)
 }
@@ -193,7 +192,7 @@ fn set_direct(file: &File, direct: bool) -> bool {
 
 fn write(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     match file.write_all_at(bytes, offset) {
-        // Some filesystems agree first and refuse then.
+        // Some filesystems accept the flag and refuse the writes.
         Err(error) if error.kind() == ErrorKind::InvalidInput && set_direct(file, false) => {
             file.write_all_at(bytes, offset)
         }
@@ -228,7 +227,7 @@ mod tests {
             let expected = if number % 2 == 0 { number / 2 + 1 } else { 0 };
             assert!(block.iter().all(|byte| usize::from(*byte) == expected), "block {number}");
         }
-        // Others write to it as ever.
+        // Ordinary writes work again.
         std::fs::OpenOptions::new()
             .append(true)
             .open(file.path())
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_go_where_they_belong_on_a_disk_and_in_memory() {
+    fn pieces_are_written_at_their_offsets_on_a_disk_and_in_memory() {
         pieces_arrive(&std::env::temp_dir());
         if Path::new("/dev/shm").is_dir() {
             pieces_arrive(Path::new("/dev/shm"));
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_has_several_ranges_and_as_many_are_held_as_asked_for() {
+    fn a_piece_has_several_ranges_and_as_many_fit_in_memory_as_were_asked_for() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len((16 * ALIGNMENT) as u64).unwrap();
         let mut writer = DirectWriter::holding(file.as_file(), (6 * LENGTH) as u64).unwrap();
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_takes_so_much() {
+    fn a_piece_has_room_for_its_length() {
         let mut piece = Piece::new(0);
         piece.empty(0);
         assert_eq!((piece.room(), piece.end()), (LENGTH, 0));
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_fails_is_told() {
+    fn a_write_that_fails_is_reported() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let readable = File::open(file.path()).unwrap();
         let mut writer = DirectWriter::new(&readable).unwrap();

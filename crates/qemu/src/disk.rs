@@ -1,7 +1,7 @@
-//! Freezes the disk of a VM: what it has written so far becomes a read-only base, an overlay takes the rest.
+//! The disk of a running VM: makes it the backing file of a new overlay, and shortens the chain of backing files.
 //!
-//! The base gets a name that it keeps, since overlays find it by that. Templates hold it by a hard link of their own
-//! ([`crate::saved_state::NewSavedState::link_disk`]), so that no removal of one takes the disk from another.
+//! A backing file keeps its name, because overlays refer to it by name. A template has a hard link of its own to its disk
+//! ([`crate::saved_state::NewSavedState::link_disk`]), so that the removal of another one does not remove the disk.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,54 +15,64 @@ use crate::steps::Steps;
 use crate::stopped::StoppedGuest;
 use crate::{Qmp, qcow2};
 
-/// Makes `frozen` the name of what the VM's `disk` holds now, and `disk` a new overlay on it, into which the VM writes from
-/// now on. The guest should have synced. Both names are absolute and of one filesystem.
+/// Makes the VM's `disk` the backing file `backing_file`, and `disk` a new overlay on it, to which the VM writes from now on.
+/// The guest should have synced. Both paths are absolute and on one filesystem.
 ///
-/// At any moment `disk` is one from which the VM can start, with all that it has written: the overlay takes its name
-/// before QEMU uses it. Until this returns, `frozen` may still be written to.
+/// At any moment the VM can start from `disk` with all that it has written: the overlay gets that name before QEMU uses it.
+/// Until this returns, `backing_file` may still be written to.
 ///
 /// # Errors
-/// Failed with QEMU's reason, Host when files cannot be made: then all is as it was. Where QEMU does not tell whether it
-/// uses the overlay, the names stay: `disk` and what it is made of have everything either way.
-pub fn freeze(guest: &mut StoppedGuest<'_>, disk: &Path, frozen: &Path, events: &dyn EventSink) -> Result<()> {
-    let mut steps = Steps::begin("freeze the disk", events);
-    let told = format!("the disk {} was not frozen", disk.display());
-    let qmp = guest.qmp();
-    let frozen_disk = Freeze { disk, frozen }.run(qmp, &mut steps);
-    steps.done(if frozen_disk.is_ok() { "overlay in use" } else { "overlay not in use" });
-    frozen_disk.map_err(|error| error.context(told))
+/// Failed with QEMU's reason, Host when files cannot be created: then nothing has changed. Where QEMU does not say whether
+/// it uses the overlay, the names stay: either way `disk` and its backing files are complete.
+pub fn add_overlay(
+    guest: &mut StoppedGuest<'_>,
+    disk: &Path,
+    backing_file: &Path,
+    events: &dyn EventSink,
+) -> Result<()> {
+    let mut steps = Steps::begin("new overlay", events);
+    let added = NewOverlay { disk, backing_file }.add(guest.qmp(), &mut steps);
+    steps.done(if added.is_ok() { "overlay in use" } else { "overlay not in use" });
+    added.map_err(|error| error.context(format!("no overlay was put on the disk {}", disk.display())))
 }
 
-/// Puts `disk`, that of a running VM, onto `base`, a disk of its chain, by taking over what lies between. The guest goes on
-/// meanwhile, and stands still for some milliseconds at the end. Whatever is killed at whatever moment: the disk is made of its old chain until it has everything. What lay
-/// between is not touched.
+/// Merges the layers between `disk`, the disk of a running VM, and `backing_file`, a file of its chain, into `disk`. The guest
+/// runs on meanwhile and is paused for some milliseconds at the end. Until `disk` has everything, its chain is the old one,
+/// also after a crash. The merged files are not changed.
 ///
 /// # Errors
-/// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted; the chain is the old one then.
-pub fn shorten(qmp: &mut Qmp, disk: &Path, base: &Path, deadline: Duration, events: &dyn EventSink) -> Result<()> {
-    let mut steps = Steps::begin("shorten the disk", events);
-    let done = qmp.cancel_stream().and_then(|()| qmp.stream_to(disk, base, deadline, events));
+/// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted; then the chain is the old one.
+pub fn shorten(
+    qmp: &mut Qmp,
+    disk: &Path,
+    backing_file: &Path,
+    deadline: Duration,
+    events: &dyn EventSink,
+) -> Result<()> {
+    let mut steps = Steps::begin("shorten the disk's chain", events);
+    let done = qmp.cancel_stream().and_then(|()| qmp.stream_to(disk, backing_file, deadline, events));
     steps.done(if done.is_ok() { "layers merged" } else { "layers not merged" });
     done.map_err(|error| error.context("the disk's chain was not shortened"))
 }
 
-struct Freeze<'a> {
+struct NewOverlay<'a> {
     disk: &'a Path,
-    frozen: &'a Path,
+    backing_file: &'a Path,
 }
 
-impl Freeze<'_> {
-    fn run(&self, qmp: &mut Qmp, steps: &mut Steps<'_>) -> Result<()> {
+impl NewOverlay<'_> {
+    fn add(&self, qmp: &mut Qmp, steps: &mut Steps<'_>) -> Result<()> {
         qmp.cancel_stream()?;
         let top = qmp.top_of_root_disk()?;
-        std::fs::hard_link(self.disk, self.frozen).map_err(|error| at_path("create", self.frozen, &error))?;
+        std::fs::hard_link(self.disk, self.backing_file)
+            .map_err(|error| at_path("create", self.backing_file, &error))?;
         let mut overlay = self.disk.as_os_str().to_owned();
         overlay.push(".overlay");
         let overlay = PathBuf::from(overlay);
-        // A VM may be frozen many times, and a node's name has at most 31 characters.
+        // A VM may get many overlays, and a node's name has at most 31 characters.
         let name = format!("disk-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
         let made = files::remove(&overlay)
-            .and_then(|()| qcow2::create_overlay(&overlay, self.frozen, top.virtual_size))
+            .and_then(|()| qcow2::create_overlay(&overlay, self.backing_file, top.virtual_size))
             .and_then(|()| {
                 steps.done("overlay made");
                 qmp.open_overlay(&name, &overlay)
@@ -80,7 +90,7 @@ impl Freeze<'_> {
                 self.undo(&overlay);
                 Err(error)
             }
-            // To undo what QEMU has done would let it write into a file without a name, which is gone with it.
+            // To undo what QEMU has done would make it write to a file without a name, whose data are lost when it ends.
             Outcome::Unknown(error) => match qmp.top_of_root_disk() {
                 Ok(now) if now.name == name => Ok(()),
                 Ok(now) if now.name == top.name => {
@@ -95,10 +105,10 @@ impl Freeze<'_> {
         }
     }
 
-    /// The disk gets its name again; where it still has it, the two names of one file stay (rename(2)).
+    /// Gives the disk its name again. Where it still has it, rename(2) leaves both names of the one file.
     fn undo(&self, overlay: &Path) {
         let _ = files::remove(overlay);
-        let _ = files::rename(self.frozen, self.disk);
-        let _ = files::remove(self.frozen);
+        let _ = files::rename(self.backing_file, self.disk);
+        let _ = files::remove(self.backing_file);
     }
 }

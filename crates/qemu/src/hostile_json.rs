@@ -1,9 +1,9 @@
-//! JSON as a guest that has taken over its QEMU or its agent may send it: for properties in tests.
+//! JSON for property tests, as a guest that has taken over its QEMU or its agent may send it.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// Values of every kind, with these texts and keys among them, which the readers know.
+/// Values of every kind, among them texts and keys that the readers know.
 pub(crate) fn json_value(
     texts: &'static [&'static str],
     keys: &'static [&'static str],

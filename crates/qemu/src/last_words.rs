@@ -1,9 +1,9 @@
-//! What a QEMU that ended had to say: the one of its last lines that tells most. Pure.
+//! The most telling one of the last lines of a QEMU that ended. Pure.
 
-/// The line, without the program's name; words for none.
+/// The line without the program's name; "it wrote nothing" where there is none.
 pub(crate) fn of(lines: &[String]) -> String {
     let with = |part: &str| lines.iter().rev().find(|line| line.contains(part));
-    // Before an assertion that failed stands what made it fail.
+    // The cause of a failed assertion is on the line before it.
     let line = with("failed to set MSR").or(with("qemu-system")).or(lines.last());
     let line = line.map_or("it wrote nothing", String::as_str);
     line.split_once("qemu-system-x86_64: ").map_or(line, |(_, message)| message).to_owned()
@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_tells_most_is_taken() {
+    fn the_most_telling_line_is_chosen() {
         for (text, expected) in [
             ("", "it wrote nothing"),
             ("[    0.1] Booting\nqemu-system-x86_64: -cpu: no such\n[    0.2] more", "-cpu: no such"),

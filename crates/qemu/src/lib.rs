@@ -1,4 +1,4 @@
-//! QEMU: machine description, argv, launch, QMP, guest agent, power, qemu-img, console.
+//! QEMU: the machine and its command line, start and shutdown, QMP, the guest agent, saved state, disks, the console.
 //!
 //! It knows nothing of Kubernetes.
 
@@ -34,10 +34,10 @@ pub mod wake_line;
 mod wire;
 pub mod workarounds;
 
-pub use accelerator::Accelerator;
 pub use agent::Agent;
-pub use launch::{Launch, Launched, Restore};
-pub use machine::{Forward, Machine, MemoryBackend};
+pub use launch::{Launch, LaunchError, Launched, Restore};
+pub use machine::{Accelerator, Forward, Machine, MemoryBackend};
+pub use port_error::ForwardError;
 pub use qmp::Qmp;
 pub use save::{Save, Saved};
 pub use saved_state::SavedState;

@@ -1,13 +1,34 @@
-//! What a VM is made of, as data. It starts nothing and looks at nothing.
+//! The machines that QEMU runs, as data. It starts nothing and reads nothing.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::instance::InstanceName;
 use model::port::Port;
 use model::{BindAddress, Error, ErrorClass, Result};
+use serde::{Deserialize, Serialize};
 
-use crate::{Accelerator, Version};
+use crate::version::Version;
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// QEMU's own translation, which works on every host.
+    Tcg,
+    /// The host's virtualisation.
+    Kvm,
+}
+
+impl Accelerator {
+    /// The name as QEMU's `-accel` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accelerator::Tcg => "tcg",
+            Accelerator::Kvm => "kvm",
+        }
+    }
+}
 
 /// A TCP port of the host that leads into the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,37 +57,38 @@ pub struct FirmwareFile {
     pub path: PathBuf,
 }
 
-/// Where the guest's RAM lives.
+/// What the guest's RAM is mapped from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemoryBackend {
-    /// Anonymous memory of QEMU's.
+    /// Anonymous memory of QEMU.
     Ram,
-    /// That of a saved VM in this file, absolute or relative to [`Machine::directory`]. What the guest writes stays private.
+    /// A private mapping of a saved VM's RAM file, absolute or relative to [`Machine::directory`]: the guest does not
+    /// change the file.
     File(PathBuf),
 }
 
-/// A VM: everything that its command line depends on.
+/// A VM: everything that QEMU's command line depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// The name that the process shows as `-name`.
+    /// The value of `-name`.
     pub name: InstanceName,
-    /// The uuid that the process shows as `-uuid` and QMP reports: by it the process is known.
+    /// The value of `-uuid`, which QMP reports too. It identifies the process.
     pub uuid: String,
-    /// QEMU writes its pid here and locks the file; an absolute path, which also tells an orphan's project.
+    /// The file that QEMU locks and writes its pid to. The path is absolute, so that it also shows the project of an orphan.
     pub pid_file: PathBuf,
-    /// QEMU's working directory, `InstancePaths::vm_dir`; the sockets are in it.
+    /// QEMU's working directory (`InstancePaths::vm_dir`), which has the sockets.
     pub directory: PathBuf,
-    /// Of the QEMU that will run it; decides machine type and workarounds.
+    /// The version of the QEMU that runs it; decides machine type and workarounds.
     pub version: Version,
-    /// Whether that QEMU can put itself under its filter of system calls.
+    /// Whether that QEMU can filter its own system calls (`-sandbox`).
     pub sandbox: bool,
-    /// What executes the guest.
+    /// The accelerator.
     pub accelerator: Accelerator,
     /// Virtual CPUs.
     pub cpus: u32,
     /// RAM in bytes, a multiple of 1 MiB.
     pub memory: u64,
-    /// Where the RAM lives.
+    /// What the RAM is mapped from.
     pub memory_backend: MemoryBackend,
     /// The Linux kernel.
     pub kernel: PathBuf,
@@ -85,10 +107,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// What QEMU could not take and would tell in its own words only.
+    /// Checks what QEMU would refuse in words that the user does not understand.
     ///
     /// # Errors
-    /// A Config error for a path that its options cannot carry.
+    /// Config for a path that QEMU's options cannot carry.
     pub fn check(&self) -> Result<()> {
         let memory = match &self.memory_backend {
             MemoryBackend::Ram => None,
@@ -101,4 +123,30 @@ impl Machine {
                 .next("rename the directory")),
         }
     }
+}
+
+/// The machine of the guest that tests an accelerator: that of the VM, without disk and network.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeMachine<'a> {
+    /// The version of the QEMU that runs it; decides machine type and workarounds.
+    pub version: Version,
+    /// Whether that QEMU can filter its own system calls (`-sandbox`).
+    pub sandbox: bool,
+    /// The accelerator to test.
+    pub accelerator: Accelerator,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// The VM's kernel.
+    pub kernel: &'a Path,
+    /// The VM's kernel command line.
+    pub kernel_command_line: &'a str,
+}
+
+impl ProbeMachine<'_> {
+    /// The value of `-name`.
+    pub const NAME: &'static str = "k3s-vm-kvm-test";
+    /// RAM in bytes: enough for every kernel, and available where the RAM of the VM may not be.
+    pub const MEMORY: u64 = 256 << 20;
+    /// The initial RAM disk, in QEMU's working directory.
+    pub const INITRD: &'static str = "initrd";
 }

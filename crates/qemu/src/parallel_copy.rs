@@ -1,4 +1,4 @@
-//! Many ranges of memory or of a file into another file, by as many readers as a disk and two cores can use.
+//! Copies many ranges of memory or of a file into another file, with several readers.
 
 use std::io;
 use std::ops::Range;
@@ -8,16 +8,16 @@ use std::thread;
 
 use crate::direct_writer::{DirectWriter, Piece};
 
-/// Fewer than the pieces of a writer, so that it has always one to write while all of them wait.
+/// Fewer than the writer's pieces, so that there is one to write while all readers wait.
 const READERS: usize = 2;
-/// What a reader reads at once, in bytes.
+/// The bytes of one read.
 const LENGTH: u64 = 256 * 1024;
 
-/// Reads each of the ranges by `read`, which gets where to and the offset, and hands all to the writer. What is read is read
-/// when this returns; it may not be written yet.
+/// Reads the ranges with `read`, which gets a buffer and the offset, and hands everything over to the writer. When this
+/// returns, everything has been read, but may not be written yet.
 ///
 /// # Errors
-/// Those of reading, and of what was written so far.
+/// Errors of reading, and of the writes so far.
 pub(crate) fn copy(
     writer: &mut DirectWriter,
     ranges: &[Range<u64>],
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_arrives_where_it_belongs_and_nothing_else_is_touched() {
+    fn the_ranges_are_copied_and_nothing_else_is_written() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let pages = 60_000;
         file.as_file().set_len(pages * PAGE).unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_fails_is_told() {
+    fn a_read_that_fails_is_reported() {
         let file = tempfile::tempfile().unwrap();
         let mut writer = DirectWriter::new(&file).unwrap();
         let error = copy(&mut writer, &[0..2 * LENGTH, 4 * LENGTH..100 * LENGTH], |_, offset| match offset {

@@ -1,4 +1,4 @@
-//! The error for a port that QEMU could not get: it names who holds it.
+//! A port that QEMU cannot listen on, and who holds it.
 
 use std::net::IpAddr;
 
@@ -6,13 +6,30 @@ use host::port_holder::{PortHolder, port_holders};
 use model::port::Port;
 use model::{Error, ErrorClass};
 
-/// Looks who holds the port and says so.
-pub(crate) fn taken(bind: IpAddr, port: Port) -> Error {
-    // Whoever it was may be gone by now, or invisible; the port stays the subject then.
-    told(bind, port, &port_holders(bind, port).unwrap_or_default())
+/// Why QEMU does not forward a port.
+#[derive(Debug)]
+pub enum ForwardError {
+    /// QEMU cannot listen there; the error names who does.
+    Taken(Error),
+    /// An error of QMP.
+    Other(Error),
 }
 
-fn told(bind: IpAddr, port: Port, holders: &[PortHolder]) -> Error {
+impl From<ForwardError> for Error {
+    fn from(error: ForwardError) -> Self {
+        match error {
+            ForwardError::Taken(error) | ForwardError::Other(error) => error,
+        }
+    }
+}
+
+/// The error for a port that is taken; it names the processes that listen there now.
+pub(crate) fn taken(bind: IpAddr, port: Port) -> Error {
+    // The holder may have ended by now, or be invisible to this user.
+    message(bind, port, &port_holders(bind, port).unwrap_or_default())
+}
+
+fn message(bind: IpAddr, port: Port, holders: &[PortHolder]) -> Error {
     let mut error = Error::new(ErrorClass::Port, format!("port {port} on {bind} is taken"));
     for holder in holders {
         let user = &holder.user;
@@ -49,7 +66,7 @@ mod tests {
     use super::*;
 
     fn error(holders: &[PortHolder]) -> String {
-        let error = told(IpAddr::V4(Ipv4Addr::LOCALHOST), Port::literal(6443), holders);
+        let error = message(IpAddr::V4(Ipv4Addr::LOCALHOST), Port::literal(6443), holders);
         assert_eq!(error.class(), ErrorClass::Port);
         format!("{error}\n{}", error.next_steps().join("\n"))
     }

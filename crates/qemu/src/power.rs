@@ -1,4 +1,4 @@
-//! Stops a VM by a bounded escalation: power-off in the guest, QMP `quit`, SIGTERM, SIGKILL.
+//! The shutdown escalation: guest power-off, QMP `quit`, SIGTERM, SIGKILL, each with a deadline.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,19 +10,18 @@ use model::{Error, ErrorClass, EventSink, Result};
 use crate::qmp::RunState;
 use crate::{Agent, Qmp};
 
-/// How long one QMP call or one attempt to reach the agent may take here: a healthy one answers in milliseconds, and
-/// the next stage waits for nothing else.
+/// How long a QMP call or an attempt to reach the agent may take. Healthy ones take milliseconds, and the next stage waits.
 const CALL: Duration = Duration::from_secs(2);
 
-/// How long a wait lasts before the user's interrupt and QEMU's events are looked at.
+/// How often a wait checks for the user's interrupt and QEMU's events.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// How long each stage may take. A stage of zero is left out, except SIGKILL.
+/// A shutdown escalation: how long each stage may take. A stage of zero is left out, except SIGKILL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Escalation {
-    /// The guest's own power-off, by ACPI button and agent.
+    /// The guest's own power-off, by the ACPI button and the agent.
     pub power_off: Duration,
-    /// The pause after which the button is pressed again: early in the boot nobody notices it.
+    /// After this long the button is pressed again: a guest that boots misses it.
     pub press_again: Duration,
     /// QMP `quit`.
     pub quit: Duration,
@@ -45,37 +44,37 @@ pub enum Stage {
     Kill,
 }
 
-/// How the VM went down.
+/// How the VM was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
     /// The stage that ended it.
     pub stage: Stage,
-    /// Whether the guest shut itself down: its filesystems are clean.
+    /// Whether the guest shut itself down, so that its filesystems are clean.
     pub clean: bool,
 }
 
 impl Escalation {
-    /// The escalation whose clean part takes at most `clean` (the user's `timeouts.stop`).
+    /// An escalation that gives the guest `clean` to power off (the user's `timeouts.stop`).
     pub fn with_clean(clean: Duration) -> Self {
         let stage = Duration::from_secs(5);
         Escalation { power_off: clean, press_again: stage, quit: stage, terminate: stage, kill: stage }
     }
 
-    /// SIGKILL alone, for a VM whose disk is thrown away: a busy host may take seconds for anything gentler.
+    /// SIGKILL alone, for a VM whose disk is deleted: on a busy host every other stage may take seconds.
     pub fn hard() -> Self {
         let (none, stage) = (Duration::ZERO, Duration::from_secs(30));
         Escalation { power_off: none, press_again: stage, quit: none, terminate: none, kill: stage }
     }
 
-    /// Climbs until the process is gone. `directory` is `InstancePaths::vm_dir`, which has the sockets.
+    /// Goes through the stages until the process has ended. `directory` is `InstancePaths::vm_dir`, which has the sockets.
     ///
     /// # Errors
-    /// Timeout when even SIGKILL did not end it; Interrupted when the user asked to stop, with the process alive.
+    /// Timeout when even SIGKILL did not end the process; Interrupted, with the process alive.
     pub fn stop(&self, process: &ProcessHandle, directory: &Path, events: &dyn EventSink) -> Result<Stopped> {
-        let mut climb = Climb { process, directory, events, qmp: None, guest_shut_down: false };
+        let mut shutdown = Shutdown { process, directory, events, qmp: None, guest_shut_down: false };
         for stage in [Stage::PowerOff, Stage::Quit, Stage::Terminate, Stage::Kill] {
-            if climb.stage(stage, self)? {
-                return Ok(Stopped { stage, clean: climb.guest_shut_down });
+            if shutdown.ends_at(stage, self)? {
+                return Ok(Stopped { stage, clean: shutdown.guest_shut_down });
             }
         }
         let pid = process.pid();
@@ -85,19 +84,20 @@ impl Escalation {
     }
 }
 
-struct Climb<'a> {
+/// An escalation under way.
+struct Shutdown<'a> {
     process: &'a ProcessHandle,
     directory: &'a Path,
     events: &'a dyn EventSink,
     qmp: Option<Qmp>,
-    /// QEMU said that the guest, not somebody outside, ended it.
+    /// Whether QEMU has reported that the guest shut itself down.
     guest_shut_down: bool,
 }
 
-impl Climb<'_> {
-    /// Whether the process is gone after this stage.
-    fn stage(&mut self, stage: Stage, escalation: &Escalation) -> Result<bool> {
-        // An interrupt makes QMP calls fail: that must not look like a reason to climb on.
+impl Shutdown<'_> {
+    /// Whether the process has ended after this stage.
+    fn ends_at(&mut self, stage: Stage, escalation: &Escalation) -> Result<bool> {
+        // An interrupt makes QMP calls fail, which is no reason for the next stage.
         host::interrupt::check()?;
         match stage {
             Stage::PowerOff if escalation.power_off.is_zero() => Ok(false),
@@ -124,7 +124,7 @@ impl Climb<'_> {
     fn power_off(&mut self, escalation: &Escalation) -> Result<bool> {
         let end = moment_after(escalation.power_off);
         match self.with_qmp("query-status", Qmp::status) {
-            // A guest that stands still notices no button.
+            // A paused guest does not notice the button.
             Some(RunState::Paused) => drop(self.with_qmp("cont", Qmp::cont)),
             Some(RunState::Other(state)) => {
                 self.events.debug(format!("the guest is in state {state} and cannot power off"));
@@ -132,9 +132,9 @@ impl Climb<'_> {
             }
             Some(RunState::Running) | None => {}
         }
-        let mut told = self.with_qmp("system_powerdown", Qmp::power_down).is_some();
-        told |= self.ask_agent(end);
-        if !told {
+        let mut asked = self.with_qmp("system_powerdown", Qmp::power_down).is_some();
+        asked |= self.ask_agent(end);
+        if !asked {
             return self.wait(Duration::ZERO);
         }
         loop {
@@ -155,15 +155,20 @@ impl Climb<'_> {
         let limit = CALL.min(end.saturating_duration_since(Instant::now()));
         let asked = Agent::connect(self.directory, limit).and_then(|mut agent| agent.shut_down(CALL));
         if let Err(error) = &asked {
-            self.events.debug(format!("the agent was not told to shut down: {error}"));
+            self.events.debug(format!("the agent was not asked to shut down: {error}"));
         }
         asked.is_ok()
     }
 
-    /// Runs one command on a QMP connection, made anew if needed; a failure is a line for `--debug`, since the next
-    /// stage does without.
+    /// Runs a command on the QMP connection, which is opened again if needed. A failure is only logged for `--debug`: the
+    /// next stage does not depend on it.
     fn with_qmp<T>(&mut self, name: &str, command: impl FnOnce(&mut Qmp) -> Result<T>) -> Option<T> {
-        let answer = match self.qmp.take().filter(|qmp| !qmp.is_closed()) {
+        if self.qmp.as_ref().is_some_and(Qmp::is_closed) {
+            // The guest's shutdown may be the last event on it.
+            self.listen();
+            self.qmp = None;
+        }
+        let answer = match self.qmp.take() {
             Some(qmp) => Ok(qmp),
             None => Qmp::connect(self.directory, CALL),
         }
@@ -184,7 +189,7 @@ impl Climb<'_> {
         }
     }
 
-    /// Waits for the end of the process; listens to QEMU's events meanwhile.
+    /// Waits for the end of the process and reads QEMU's events meanwhile.
     fn wait(&mut self, limit: Duration) -> Result<bool> {
         let end = moment_after(limit);
         loop {
@@ -202,7 +207,7 @@ impl Climb<'_> {
         let Some(qmp) = &mut self.qmp else { return };
         for event in qmp.events(Duration::ZERO).unwrap_or_default() {
             self.events.debug(format!("QEMU: {} {}", event.name, event.data));
-            // SHUTDOWN of qapi/run-state.json: `guest` tells who asked.
+            // SHUTDOWN of qapi/run-state.json: `guest` says whether the guest did it.
             self.guest_shut_down |= event.name == "SHUTDOWN" && event.data["guest"] == true;
         }
     }

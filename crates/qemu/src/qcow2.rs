@@ -1,7 +1,7 @@
-//! The header of a qcow2 image: what it says of the image under it, and new overlays that hold nothing yet.
+//! The header of a qcow2 image: its backing file and its generation; and new, empty overlays.
 //!
-//! Source: docs/interop/qcow2 of QEMU. It knows nothing of clusters with data: that is qemu-img's and QEMU's. A start from
-//! a saved_state waits for each program that it starts; this takes the time of one small write.
+//! Source: docs/interop/qcow2 of QEMU. Data are the business of QEMU and qemu-img. A restore does not wait for qemu-img
+//! here: an overlay costs one small write.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
@@ -18,36 +18,37 @@ const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// The size of a cluster of new overlays, QEMU's default.
 const CLUSTER_BITS: u32 = 16;
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
-/// Length of the header of version 3 without optional fields, and of that of version 2.
+/// The length of the header of version 3 without optional fields.
 const HEADER: usize = 104;
+/// The length of the header of version 2.
 const OLD_HEADER: usize = 72;
 /// The longest name of a backing file, in bytes.
 const LONGEST_NAME: usize = 1023;
 /// The largest table of the first level that QEMU opens, in bytes.
 const LARGEST_TABLE: u64 = 32 << 20;
-/// The header extension that holds the format of the backing file.
+/// The header extension with the format of the backing file.
 const BACKING_FORMAT: u32 = 0xe279_2aca;
 
-/// The header extension that holds the generation. Programs keep extensions that they do not know.
+/// The header extension with the generation. Programs preserve extensions that they do not know.
 const GENERATION: u32 = 0x6b33_766d;
-/// The end of the header extensions.
+/// The extension that ends the list.
 const END: u32 = 0;
 
-/// What the header of an image says.
+/// The header of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// What the image was made or last taken into use as; nothing in an image that is not of this tool.
+    /// The generation; `None` in an image that this tool did not make.
     pub generation: Option<Generation>,
     /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
-    /// The path of the image under it; a relative name was taken from the directory of this one, as QEMU does.
+    /// The path of the backing file. As in QEMU, a relative name is relative to the directory of the image.
     pub backing_file: Option<PathBuf>,
 }
 
-/// Reads the header, also of an image that a running QEMU holds.
+/// Reads the header. The image may be in use.
 ///
 /// # Errors
-/// Failed when it is no qcow2 image; an error that names the path.
+/// Failed when it is not a qcow2 image; an error that names the path.
 pub fn header(image: &Path) -> Result<Header> {
     let file = File::open(image).map_err(|error| at_path("read the disk", image, &error))?;
     let place = Place::read(&file).map_err(|error| unreadable(image, &error))?;
@@ -58,13 +59,13 @@ pub fn header(image: &Path) -> Result<Header> {
     Ok(Header { generation, virtual_size: place.virtual_size, backing_file })
 }
 
-/// A generation that no other saved state has.
+/// A new, unique generation.
 pub fn new_generation() -> Generation {
     Generation::from_number(uuid::Uuid::new_v4().as_u128())
 }
 
-/// Writes the generation into the header of an image that no QEMU has open. It is on the disk when this returns. No
-/// data is moved; of an image of a former version the header's begin is written anew.
+/// Writes the generation into the header of an image that no QEMU has open. It is on the disk when this returns. In an
+/// image without one, the extensions and the name of the backing file are written anew; data are not moved.
 ///
 /// # Errors
 /// Failed when the header has no room for it; an error that names the path.
@@ -74,7 +75,7 @@ pub fn set_generation(image: &Path, generation: &Generation) -> Result<()> {
         let place = Place::read(&file)?;
         match place.generation_offset(&file)? {
             Ok(offset) => file.write_all_at(generation.as_str().as_bytes(), offset)?,
-            // Former versions made disks without one.
+            // Disks of earlier versions have none.
             Err(end) => place.insert_generation(&file, end, generation)?,
         }
         file.sync_all()
@@ -83,30 +84,31 @@ pub fn set_generation(image: &Path, generation: &Generation) -> Result<()> {
         .map_err(|error| at_path("write", image, &error).context(format!("cannot mark the disk {}", image.display())))
 }
 
-/// Makes `overlay`, whole or not at all and 0600: an image of `size` bytes that is `base` until something is written to
-/// it. `base`, a qcow2 image with an absolute path, is not looked at: a running QEMU may hold it.
+/// Creates `overlay` atomically with mode 0600: an empty image of `size` bytes on `backing_file`, which is a qcow2 image
+/// with an absolute path. The backing file is not opened: a running QEMU may use it.
 ///
 /// # Errors
-/// Failed when the path of the base is too long for the format; an error that names the path.
-pub fn create_overlay(overlay: &Path, base: &Path, size: u64) -> Result<()> {
+/// Failed when the path of the backing file is too long for the format; an error that names the path.
+pub fn create_overlay(overlay: &Path, backing_file: &Path, size: u64) -> Result<()> {
     let told = |error: Error| error.context(format!("cannot make the disk {}", overlay.display()));
-    let name = absolute_name(base).map_err(told)?;
+    let name = absolute_name(backing_file).map_err(told)?;
     let bytes = empty_overlay(name, size, &new_generation())
         .ok_or_else(|| told(Error::new(ErrorClass::Failed, format!("{size} bytes are too large for it"))))?;
     files::write_atomic(overlay, &bytes, Mode::Exactly(0o600)).map_err(told)
 }
 
-/// Writes another name for the image under `image`, which must be the same image; the name only is changed. A running
-/// QEMU that has opened it for reading does not notice.
+/// Writes a new name of the backing file into `image`; the file must be the same. A running QEMU that has opened the image
+/// for reading does not notice.
 ///
 /// # Errors
-/// As [`create_overlay`]; Failed when it has no image under it.
-pub fn rename_base(image: &Path, base: &Path) -> Result<()> {
-    let told = |error: Error| error.context(format!("cannot name another base in the disk {}", image.display()));
-    let name = absolute_name(base).map_err(told)?;
+/// As [`create_overlay`]; Failed when the image has no backing file.
+pub fn rename_backing_file(image: &Path, backing_file: &Path) -> Result<()> {
+    let told =
+        |error: Error| error.context(format!("cannot write the backing file's name to the disk {}", image.display()));
+    let name = absolute_name(backing_file).map_err(told)?;
     let write = || -> io::Result<()> {
         let permissions = image.metadata()?.permissions();
-        // Frozen disks are write-protected. One that a crash leaves writable is as good.
+        // Backing files are write-protected. One that a crash leaves writable does no harm.
         std::fs::set_permissions(image, Permissions::from_mode(permissions.mode() | 0o200))?;
         let written = File::options().read(true).write(true).open(image).and_then(|file| {
             Place::read(&file)?.write_name(&file, name)?;
@@ -118,13 +120,15 @@ pub fn rename_base(image: &Path, base: &Path) -> Result<()> {
     write().map_err(|error| told(at_path("write", image, &error)))
 }
 
-/// Where a header has the name of the image under it.
+/// The place of the backing file's name and of the extensions in a header.
 struct Place {
     virtual_size: u64,
-    /// Where extensions begin, in bytes.
+    /// The offset of the extensions in bytes.
     header_length: u32,
     cluster: u64,
+    /// The offset of the backing file's name; 0 without one.
     offset: u64,
+    /// The length of the name.
     length: usize,
 }
 
@@ -134,7 +138,7 @@ impl Place {
         file.read_exact_at(&mut header, 0)?;
         let (version, cluster_bits) = (number_4(&header, 4), number_4(&header, 20));
         if header[..4] != MAGIC || !matches!(version, 2 | 3) || !(9..=21).contains(&cluster_bits) {
-            return Err(io::Error::other("it is no qcow2 image"));
+            return Err(io::Error::other("it is not a qcow2 image"));
         }
         let mut place = Place {
             virtual_size: number_8(&header, 24),
@@ -163,8 +167,8 @@ impl Place {
         Ok(Some(name))
     }
 
-    /// Where the digits of the generation are, or where the extensions end that are there. Extensions follow the header, each
-    /// with its length, and end where the name of the backing file begins at the latest.
+    /// The offset of the generation's digits, or, without a generation, that of the extensions' end. Extensions follow the
+    /// header, each with its length, and end before the name of the backing file.
     fn generation_offset(&self, file: &File) -> io::Result<Result<u64, u64>> {
         let mut offset = u64::from(self.header_length);
         let end = if self.offset > 0 { self.offset } else { self.cluster };
@@ -186,9 +190,9 @@ impl Place {
         Ok(Err(offset))
     }
 
-    /// Writes the extension behind those that end at `end`, and behind it the name of the backing file: all in one write.
+    /// Writes the extension after those that end at `end`, and then the name of the backing file, all in one write.
     fn insert_generation(&self, file: &File, end: u64, generation: &Generation) -> io::Result<()> {
-        let name = self.name(file)?.ok_or_else(|| io::Error::other("it has no image under it"))?;
+        let name = self.name(file)?.ok_or_else(|| io::Error::other("it has no backing file"))?;
         if end > self.offset {
             return Err(io::Error::other("its header is damaged"));
         }
@@ -212,8 +216,7 @@ impl Place {
         Ok(std::str::from_utf8(&digits).ok().and_then(|text| Generation::parse(text).ok()))
     }
 
-    /// All in one write, from the header's begin to the name's end. What follows the extensions in the first cluster is
-    /// free for the name, and nothing else may be there.
+    /// Writes the name of the backing file, with the header, in one write. The rest of the first cluster is free for it.
     fn write_name(&self, file: &File, name: &[u8]) -> io::Result<()> {
         if self.offset == 0 || self.offset + name.len() as u64 > self.cluster {
             return Err(io::Error::other("its header has no room for the name"));
@@ -226,16 +229,16 @@ impl Place {
     }
 }
 
-/// The header extension with the generation, whose length is a multiple of eight bytes.
+/// The header extension with the generation; its length is a multiple of eight bytes.
 fn extension_of(generation: &Generation) -> Vec<u8> {
     let length = Generation::LENGTH as u32;
     [&GENERATION.to_be_bytes()[..], &length.to_be_bytes(), generation.as_str().as_bytes()].concat()
 }
 
 /// The clusters of an image without data: header, table of reference counts, its one block, and the table of the first
-/// level, all of whose entries say that the data is in the backing file.
+/// level, of which every entry refers to the backing file.
 fn empty_overlay(name: &[u8], size: u64, generation: &Generation) -> Option<Vec<u8>> {
-    // An entry of the first level is for a cluster of entries of the second level, eight bytes each.
+    // An entry of the first level stands for a cluster with entries of the second level, eight bytes each.
     let entries = size.div_ceil(CLUSTER * (CLUSTER / 8)).max(1);
     let table = entries * 8;
     if table > LARGEST_TABLE {
@@ -280,19 +283,20 @@ fn empty_overlay(name: &[u8], size: u64, generation: &Generation) -> Option<Vec<
     Some(image)
 }
 
-fn absolute_name(base: &Path) -> Result<&[u8]> {
-    let name = base.as_os_str().as_bytes();
+fn absolute_name(backing_file: &Path) -> Result<&[u8]> {
+    let name = backing_file.as_os_str().as_bytes();
     let refused = |why: String| Err(Error::new(ErrorClass::Failed, why));
     match name.len() {
-        length if length > LONGEST_NAME => {
-            refused(format!("the path {} has {length} bytes, a disk can name {LONGEST_NAME} at most", base.display()))
-        }
-        _ if base.is_relative() => refused(format!("{} is not absolute", base.display())),
+        length if length > LONGEST_NAME => refused(format!(
+            "the path {} has {length} bytes, a disk can name {LONGEST_NAME} at most",
+            backing_file.display()
+        )),
+        _ if backing_file.is_relative() => refused(format!("{} is not absolute", backing_file.display())),
         _ => Ok(name),
     }
 }
 
-/// [`absolute_name`] has looked at it.
+/// The length as the header has it; [`absolute_name`] has checked it.
 fn length_of(name: &[u8]) -> u32 {
     u32::try_from(name.len()).unwrap_or(u32::MAX)
 }
@@ -307,7 +311,7 @@ fn number_8(bytes: &[u8], at: usize) -> u64 {
 
 fn unreadable(image: &Path, error: &io::Error) -> Error {
     let cut = error.kind() == io::ErrorKind::UnexpectedEof;
-    let why = if cut { "it is no qcow2 image".to_owned() } else { host::io_error::text(error) };
+    let why = if cut { "it is not a qcow2 image".to_owned() } else { host::io_error::text(error) };
     Error::new(ErrorClass::Failed, format!("cannot read the disk {}", image.display())).because(why)
 }
 

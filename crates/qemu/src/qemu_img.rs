@@ -1,4 +1,4 @@
-//! Disk images through `qemu-img`. Paths are made absolute: a relative one with a colon would be taken for a protocol.
+//! Disk images through `qemu-img`. Paths are made absolute: qemu-img takes a relative one with a colon for a protocol.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use model::{Error, ErrorClass, Result};
 
 use crate::version::QEMU_IMG;
 
-/// Puts a qcow2 image that no QEMU holds onto another qcow2 `base` of its chain, by taking over what lay between: the
-/// chain is shorter, the guest sees no difference. That which lay between is not touched.
+/// Merges the layers between a qcow2 image that no QEMU uses and `backing_file`, a qcow2 file of its chain, into the image.
+/// The chain becomes shorter, the content stays. The merged files are not changed.
 ///
 /// # Errors
 /// Failed with the end of qemu-img's stderr; Host when there is no qemu-img; Timeout after `deadline`.
-pub fn rebase(image: &Path, base: &Path, deadline: Duration) -> Result<()> {
+pub fn rebase(image: &Path, backing_file: &Path, deadline: Duration) -> Result<()> {
     let command = qemu_img()?
         .args(["rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
-        .arg(absolute(base)?)
+        .arg(absolute(backing_file)?)
         .arg(absolute(image)?)
         .deadline(deadline);
     command.run().map(drop).map_err(|error| error.context(format!("cannot shorten the disk {}", image.display())))

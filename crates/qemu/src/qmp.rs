@@ -1,5 +1,5 @@
-//! QMP (QEMU Machine Protocol) client: greeting, commands by id, events. QEMU serves one client at a time. Answers have a
-//! limit and a form, since a guest may have taken QEMU over.
+//! QMP (QEMU Machine Protocol) client: greeting, commands, events. QEMU serves one client at a time. The length and form of
+//! answers are checked, because a guest may have taken QEMU over.
 //!
 //! Source of the protocol: docs/interop/qmp-spec.txt and the qapi schemas of QEMU.
 
@@ -25,9 +25,9 @@ use crate::wire::{Wire, WireError, after};
 
 use message::{Message, not_qmp, parse};
 
-/// The longest answer of a command that lists disks or connections, in bytes: so much tell 40 000 connections.
+/// The longest answer of a command that lists disks or connections, in bytes: enough for 40 000 connections.
 const LARGE: usize = 4 << 20;
-/// How many events are kept until somebody asks for them. QEMU itself bounds the rate of those that a guest can cause.
+/// The most events that are stored for [`Qmp::events`]. QEMU limits the rate of events that a guest can cause.
 const MOST_EVENTS: usize = 4096;
 
 /// An event that QEMU sent.
@@ -35,7 +35,7 @@ const MOST_EVENTS: usize = 4096;
 pub struct QmpEvent {
     /// `SHUTDOWN`, `RESET`, `GUEST_PANICKED`, `STOP`, `RESUME`, …
     pub name: String,
-    /// Its data; null where it has none.
+    /// The data; null where it has none.
     pub data: Value,
 }
 
@@ -46,25 +46,25 @@ impl QmpEvent {
     }
 }
 
-/// What the VM does, as `query-status` tells it (`RunState` of qapi/run-state.json).
+/// The state of the VM, as `query-status` reports it (`RunState` of qapi/run-state.json).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
     /// The guest runs.
     Running,
-    /// It stands still by order, and `cont` lets it go on.
+    /// The guest is paused; `cont` resumes it.
     Paused,
     /// Any other state, by its name: `guest-panicked`, `shutdown`, `prelaunch`, `inmigrate`, `io-error`, …
     Other(String),
 }
 
-/// What became of a command. Without an answer it may or may not have been carried out.
+/// The outcome of a command. Without an answer it may or may not have been carried out.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// QEMU has done it.
+    /// QEMU has carried it out.
     Done,
-    /// QEMU has refused, and all is as it was.
+    /// QEMU has refused, and nothing has changed.
     Refused(Error),
-    /// No answer came, or none that can be understood.
+    /// There is no answer, or none that can be understood.
     Unknown(Error),
 }
 
@@ -88,6 +88,29 @@ impl From<CallError> for Error {
     }
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// Nobody listens, or QEMU closed the connection.
+    Gone(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl ConnectError {
+    fn new(is_gone: bool, error: Error) -> Self {
+        if is_gone { ConnectError::Gone(error) } else { ConnectError::Other(error) }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Gone(error) | ConnectError::Other(error) => error,
+        }
+    }
+}
+
 /// A connection to QMP.
 #[derive(Debug)]
 pub struct Qmp {
@@ -103,23 +126,36 @@ impl Qmp {
     /// the attempt and later every call.
     ///
     /// # Errors
-    /// Guest when nobody listens or QEMU closes, Timeout when it stays silent (also while another client is
-    /// connected), Failed when what answers is not QMP.
+    /// Guest when nobody listens or QEMU closes the connection, Timeout when QEMU does not answer (also while another
+    /// client is connected), Failed when what answers is not QMP.
     pub fn connect(directory: &Path, deadline: Duration) -> Result<Self> {
-        let wire =
-            Wire::connect(directory, InstancePaths::QMP_SOCKET).map_err(|error| wire_error("connecting", error))?;
+        Ok(Self::open(directory, deadline)?)
+    }
+
+    /// [`Qmp::connect`] for callers that need to know whether QEMU is gone.
+    pub(crate) fn open(directory: &Path, deadline: Duration) -> Result<Self, ConnectError> {
+        let wire = Wire::connect(directory, InstancePaths::QMP_SOCKET).map_err(|error| {
+            let is_gone = matches!(error, WireError::NobodyListens | WireError::Closed);
+            ConnectError::new(is_gone, wire_error("connecting", error))
+        })?;
         Self::negotiate(wire, deadline)
     }
 
-    /// The second half of [`Qmp::connect`].
-    pub(crate) fn negotiate(wire: Wire, deadline: Duration) -> Result<Self> {
+    /// The second half of [`Qmp::open`].
+    pub(crate) fn negotiate(wire: Wire, deadline: Duration) -> Result<Self, ConnectError> {
         let mut qmp = Qmp { wire, deadline, last_id: 0, events: Vec::new(), closed: false };
-        let line = qmp.line(after(deadline), SMALL, "the greeting")?;
+        match qmp.greet() {
+            Ok(()) => Ok(qmp),
+            Err(error) => Err(ConnectError::new(qmp.closed, error)),
+        }
+    }
+
+    fn greet(&mut self) -> Result<()> {
+        let line = self.line(after(self.deadline), SMALL, "the greeting")?;
         if parse(&line)?.greeting.is_none() {
             return Err(not_qmp(&line));
         }
-        qmp.execute("qmp_capabilities", Value::Null)?;
-        Ok(qmp)
+        self.execute("qmp_capabilities", Value::Null)
     }
 
     /// The process that listens on the socket.
@@ -132,7 +168,7 @@ impl Qmp {
         self.closed
     }
 
-    /// Runs a command whose answer says nothing; `arguments` is an object or null.
+    /// Runs a command with an empty answer; `arguments` is an object or null.
     ///
     /// # Errors
     /// Failed with QEMU's text when it refuses; Guest when it closes the connection; Timeout.
@@ -140,7 +176,7 @@ impl Qmp {
         self.ask::<Object<Nothing>>(command, arguments).map(drop)
     }
 
-    /// The same for a command that must not be taken for refused where only its answer is missing.
+    /// [`Qmp::execute`] for callers that need to know whether QEMU has refused or only the answer is missing.
     pub(crate) fn attempt(&mut self, command: &str, arguments: Value) -> Outcome {
         match self.call::<Object<Nothing>>(command, arguments, None, SMALL) {
             Ok(_) => Outcome::Done,
@@ -152,17 +188,17 @@ impl Qmp {
     /// Runs a command whose answer is a `T`.
     ///
     /// # Errors
-    /// As [`Qmp::execute`], and Failed when the answer is something else.
+    /// As [`Qmp::execute`], and Failed when the answer is not a `T`.
     pub fn ask<T: DeserializeOwned>(&mut self, command: &str, arguments: Value) -> Result<T> {
         Ok(self.call(command, arguments, None, SMALL)?)
     }
 
-    /// [`Qmp::ask`] for what may be long.
+    /// [`Qmp::ask`] for a long answer.
     pub(crate) fn ask_much<T: DeserializeOwned>(&mut self, command: &str, arguments: Value) -> Result<T> {
         Ok(self.call(command, arguments, None, LARGE)?)
     }
 
-    /// [`Qmp::ask`]; a copy of the descriptor goes with it, as `getfd` and `add-fd` want it.
+    /// [`Qmp::ask`] that also sends a copy of the descriptor, as `getfd` and `add-fd` need it.
     pub(crate) fn ask_with<T: DeserializeOwned>(
         &mut self,
         command: &str,
@@ -199,12 +235,12 @@ impl Qmp {
             let line = self.line(deadline, limit, command)?;
             let message = parse(&line)?;
             if message.event.is_some() {
-                self.keep_event(&line, message)?;
+                self.store_event(&line, message)?;
                 continue;
             }
             let is_ours = message.id == Some(self.last_id);
             match (message.error, message.value) {
-                // An error in the request's form carries no id.
+                // The answer to a malformed request has no id.
                 (Some(Object(error)), _) if is_ours || message.id.is_none() => {
                     let why = error.desc.as_deref().unwrap_or("no reason given");
                     return Err(CallError::Refused(failed(format!("QEMU refused the command {command}"), why)));
@@ -220,7 +256,7 @@ impl Qmp {
         }
     }
 
-    /// What the VM does.
+    /// The state of the VM.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -228,13 +264,13 @@ impl Qmp {
         let Object(answer): Object<StatusInfo> = self.ask("query-status", Value::Null)?;
         Ok(match answer.status.as_str() {
             "running" => RunState::Running,
-            // The latter after its state was written, by a program that may have been killed since.
+            // `postmigrate` after a save whose program may have been killed.
             "paused" | "postmigrate" => RunState::Paused,
             other => RunState::Other(answer::shown(other)),
         })
     }
 
-    /// Bytes of the RAM that the object `id` gives (`query-memdev` of qapi/machine.json).
+    /// The size of the RAM object `id` in bytes (`query-memdev` of qapi/machine.json).
     pub(crate) fn memory(&mut self, id: &str) -> Result<u64> {
         let devices: Vec<Object<MemoryDevice>> = self.ask("query-memdev", Value::Null)?;
         let found = devices.iter().map(|Object(device)| device).find(|device| device.id.as_deref() == Some(id));
@@ -242,14 +278,14 @@ impl Qmp {
         found.map(|device| device.size).ok_or_else(nothing)
     }
 
-    /// The file that the RAM of the object `id` is mapped from, if there is one.
+    /// The file that the RAM object `id` is mapped from, if there is one.
     pub(crate) fn memory_file(&mut self, id: &str) -> Option<PathBuf> {
         let path = json!({"path": format!("/objects/{id}"), "property": "mem-path"});
         self.ask::<String>("qom-get", path).ok().map(PathBuf::from)
     }
 
-    /// Where in QEMU's memory the RAM of the object `id` begins, if it is what the guest has at address zero. There is only a
-    /// command of the human monitor for it: "Host virtual address for 0x0 (ram0) is 0x7f0000000000" (monitor/misc.c).
+    /// The address in QEMU's memory of the RAM object `id`, if the guest has it at address zero. Only the human monitor has a
+    /// command for it: "Host virtual address for 0x0 (ram0) is 0x7f0000000000" (monitor/misc.c).
     pub(crate) fn host_address(&mut self, id: &str) -> Option<u64> {
         let text = self.human("gpa2hva 0").ok()?;
         let address = text.strip_prefix(&format!("Host virtual address for 0x0 ({id}) is 0x"))?;
@@ -264,7 +300,7 @@ impl Qmp {
         self.execute("system_powerdown", Value::Null)
     }
 
-    /// Ends QEMU; the guest is not asked. A connection that closes instead of an answer is success.
+    /// Ends QEMU without asking the guest. It is a success if QEMU closes the connection instead of an answer.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -275,7 +311,7 @@ impl Qmp {
         }
     }
 
-    /// Stops the guest's CPUs.
+    /// Pauses the guest.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -283,7 +319,7 @@ impl Qmp {
         self.execute("stop", Value::Null)
     }
 
-    /// Lets the guest's CPUs go on.
+    /// Resumes the guest.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -291,7 +327,7 @@ impl Qmp {
         self.execute("cont", Value::Null)
     }
 
-    /// Runs a command of the human monitor and returns what it printed. Its errors are text too.
+    /// Runs a command of the human monitor and returns its output. Its errors are output too.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -300,20 +336,24 @@ impl Qmp {
         Ok(answer.trim().to_owned())
     }
 
-    /// The events that have come since the last call; waits at most `wait` for the first one. A connection that QEMU
-    /// has closed is no error here: see [`Qmp::is_closed`].
+    /// The events since the last call; waits at most `wait` for the first one. It is not an error that QEMU has closed the
+    /// connection: see [`Qmp::is_closed`].
     ///
     /// # Errors
-    /// Interrupted, and Failed when what comes is not QMP.
+    /// Interrupted; Failed when a line is not QMP.
     pub fn events(&mut self, wait: Duration) -> Result<Vec<QmpEvent>> {
         let end = after(wait);
-        // Of events without an end some are handed out first.
-        while !self.closed && self.events.len() < MOST_EVENTS {
-            // What has arrived is taken at once; only the first event is waited for.
-            let deadline = if self.events.is_empty() { end } else { Instant::now() };
-            let line = match self.wire.line(SMALL, deadline.max(Instant::now() + Duration::from_millis(1))) {
-                Ok(line) => line,
-                Err(WireError::Deadline) => break,
+        // A flood of events is returned in portions.
+        while self.events.len() < MOST_EVENTS {
+            // What has arrived is read in any case: after the deadline, since a busy host may run this thread late, and
+            // after QEMU has closed the connection, since its last event comes right before that.
+            let line = match self.wire.arrived_line(SMALL) {
+                Ok(None) if self.events.is_empty() => self.wire.line(SMALL, end).map(Some),
+                arrived => arrived,
+            };
+            let line = match line {
+                Ok(Some(line)) => line,
+                Ok(None) | Err(WireError::Deadline) => break,
                 Err(WireError::Closed) => {
                     self.closed = true;
                     break;
@@ -322,17 +362,17 @@ impl Qmp {
             };
             let message = parse(&line)?;
             if message.event.is_some() {
-                self.keep_event(&line, message)?;
+                self.store_event(&line, message)?;
             }
         }
         Ok(std::mem::take(&mut self.events))
     }
 
-    /// Keeps the event that the message in `line` is.
-    fn keep_event(&mut self, line: &[u8], message: Message<'_>) -> Result<()> {
-        // A tree is made of its data, so that it must be small whatever was asked for.
+    /// Stores the event in `line` for [`Qmp::events`].
+    fn store_event(&mut self, line: &[u8], message: Message<'_>) -> Result<()> {
+        // Its data become a tree, so it must be small, whatever the limit for the awaited answer is.
         if line.len() > SMALL || self.events.len() >= MOST_EVENTS {
-            return Err(Error::new(ErrorClass::Failed, "QEMU's events are too many or too large to be kept"));
+            return Err(Error::new(ErrorClass::Failed, "QEMU's events are too many or too large"));
         }
         let data = match message.data {
             Some(data) => serde_json::from_str(data.get()).map_err(|_| not_qmp(line))?,

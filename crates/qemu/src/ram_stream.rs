@@ -1,51 +1,29 @@
-//! Takes the RAM out of a migration stream: its pages go to their places in a file that can be mapped, the rest is a
-//! stream of device state as QEMU writes it for RAM that stays in its file.
+//! Separates the RAM from a migration stream: the pages go to their offsets in a file that can be mapped. The rest is a
+//! stream of device state, as QEMU writes it for RAM that stays in its file.
 //!
-//! Source of the format: migration/savevm.c and migration/ram.c of QEMU 7.2 and 10.0, which are the same here. The
-//! stream must have been made with `x-ignore-shared`, so that the reader may set it, too. Whatever is not known for
-//! certain is an error: a saved state is whole or it is none.
+//! Source of the format: migration/savevm.c and migration/ram.c of QEMU 7.2 and 10.0, which do not differ here. The stream
+//! must have been made with `x-ignore-shared`, so that the reader can set it too. Everything unknown is an error: a saved
+//! state is complete, or there is none.
 
+mod format;
 mod pages;
 
 use std::fs::File;
-use std::io::{self, BufReader, Error, ErrorKind, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
+use format::{RAM_VERSION, flag, part, unknown};
 use pages::Pages;
 
-/// Bytes of a page of x86.
-pub(crate) const PAGE: usize = 4096;
-/// How much is read from the stream at once.
+pub(crate) use format::{HEADER, PAGE};
+
+/// The bytes of one read from the stream.
 const CHUNK: usize = 1 << 20;
 
-/// "QEVM", then version 3.
-pub(crate) const HEADER: [u8; 8] = *b"QEVM\0\0\0\x03";
-/// What a part of the stream is (`QEMU_VM_…` of migration/savevm.h).
-mod part {
-    pub(super) const START: u8 = 0x01;
-    pub(super) const PART: u8 = 0x02;
-    pub(super) const END: u8 = 0x03;
-    pub(super) const SUBSECTION: u8 = 0x05;
-    pub(super) const CONFIGURATION: u8 = 0x07;
-    pub(super) const COMMAND: u8 = 0x08;
-    pub(super) const FOOTER: u8 = 0x7e;
-}
-/// What a record of RAM is (`RAM_SAVE_FLAG_…` of migration/ram.c), in the low bits of a page's address.
-mod flag {
-    pub(super) const ZERO: u64 = 0x02;
-    pub(super) const MEMORY_SIZE: u64 = 0x04;
-    pub(super) const PAGE: u64 = 0x08;
-    pub(super) const END: u64 = 0x10;
-    pub(super) const SAME_BLOCK: u64 = 0x20;
-    pub(super) const ALL: u64 = 0xfff;
-}
-/// The version of the section "ram", in QEMU since 2011.
-const RAM_VERSION: u32 = 4;
-
-/// Splits `stream`, whose RAM block `block` has `size` bytes, into `ram`, an empty file of that size, and `state`;
-/// returns how many bytes of RAM are no zeros. Each page must be there once.
+/// Splits `stream` into `ram` and `state`. The RAM block `block` has `size` bytes, and `ram` is an empty file of that size.
+/// Each page must be in the stream once. Returns the bytes of RAM in pages that are not zeros.
 ///
 /// # Errors
-/// Of kind `InvalidData` for a stream that is not understood, `UnexpectedEof` for one that ends early; those of files.
+/// `InvalidData` for a stream that is not understood, `UnexpectedEof` for one that ends early; errors of the files.
 pub(crate) fn split(stream: impl Read, block: &str, size: u64, ram: &File, state: impl Write) -> io::Result<u64> {
     let input = BufReader::with_capacity(CHUNK, stream);
     let mut splitter = Splitter { input, state, block, of_block: false, ram: Some(Pages::new(ram, size)?) };
@@ -57,11 +35,11 @@ pub(crate) fn split(stream: impl Read, block: &str, size: u64, ram: &File, state
     ram.map_or(Ok(0), Pages::finish)
 }
 
-/// The beginning of a state that was made by [`split`], up to the first device: what it says of the RAM, which for a VM
-/// that was restored from it stays the same.
+/// The part of a state of [`split`] before the first device. It describes the RAM, and stays the same for a VM that was
+/// restored from the state.
 ///
 /// # Errors
-/// As [`split`], and where the state has pages of RAM that can change.
+/// As [`split`], and an error where the state has pages of RAM.
 pub(crate) fn head(state: impl Read, block: &str) -> io::Result<Vec<u8>> {
     let input = BufReader::with_capacity(CHUNK, state);
     let mut splitter = Splitter { input, state: Vec::new(), block, of_block: false, ram: None };
@@ -74,16 +52,16 @@ struct Splitter<'a, R, W> {
     input: BufReader<R>,
     state: W,
     block: &'a str,
-    /// Whether the newest record was of that block.
+    /// Whether the last record was of that block.
     of_block: bool,
     ram: Option<Pages>,
 }
 
 impl<R: Read, W: Write> Splitter<'_, R, W> {
-    /// Up to the first section, whose kind has not been read.
+    /// The header of the stream.
     fn header(&mut self) -> io::Result<()> {
         if self.keep::<8>()? != HEADER {
-            return Err(unknown("it is no migration stream of version 3"));
+            return Err(unknown("it is not a migration stream of version 3"));
         }
         Ok(())
     }
@@ -101,14 +79,14 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
             }
         }
         if kind != part::START {
-            return Err(unknown(format!("RAM does not come first but a part of kind {kind:#04x}")));
+            return Err(unknown(format!("the first part is not RAM but of kind {kind:#04x}")));
         }
         let section = self.keep_u32()?;
         let name = self.keep_text()?;
         self.keep_u32()?; // the instance
         let version = self.keep_u32()?;
         if (name.as_str(), version) != ("ram", RAM_VERSION) {
-            return Err(unknown(format!("a section {name:?} of version {version} stands in the place of RAM")));
+            return Err(unknown(format!("the first section is {name:?} of version {version}, not RAM")));
         }
         loop {
             self.records()?;
@@ -120,19 +98,19 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
             }
             kind = self.keep_byte()?;
             while kind == part::COMMAND {
-                // To the reader, such as that the last part begins; QEMU 10 sends it.
+                // A command to the reader, such as that the last part begins (QEMU 10).
                 self.keep::<2>()?;
                 let length = u16::from_be_bytes(self.keep()?);
                 self.keep_bytes(usize::from(length))?;
                 kind = self.keep_byte()?;
             }
             if !matches!(kind, part::PART | part::END) || self.keep_u32()? != section {
-                return Err(unknown(format!("a part of kind {kind:#04x} stands between those of RAM")));
+                return Err(unknown(format!("a part of kind {kind:#04x} is between those of RAM")));
             }
         }
     }
 
-    /// One that belongs to the configuration.
+    /// A subsection of the configuration.
     fn subsection(&mut self) -> io::Result<()> {
         let name = self.keep_text()?;
         self.keep_u32()?; // the version
@@ -200,7 +178,7 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
             }
             let mut fill = [0];
             self.input.read_exact(&mut fill)?;
-            return if fill == [0] { ram.zero(address) } else { Err(unknown("a page of one byte that is no zero")) };
+            return if fill == [0] { ram.zero(address) } else { Err(unknown("a page of one byte that is not zero")) };
         }
         self.state.write_all(word)?;
         if flags & flag::SAME_BLOCK == 0 {
@@ -210,7 +188,7 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
         self.keep_bytes(if is_zero { 1 } else { PAGE }).map(drop)
     }
 
-    /// Reads bytes that also go into the state.
+    /// Reads bytes and copies them to the state.
     fn keep<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
         self.input.read_exact(&mut bytes)?;
@@ -240,16 +218,12 @@ impl<R: Read, W: Write> Splitter<'_, R, W> {
         self.keep().map(u64::from_be_bytes)
     }
 
-    /// A text behind one byte with its length.
+    /// A text that follows a byte with its length.
     fn keep_text(&mut self) -> io::Result<String> {
         let length = self.keep_byte()?;
         let bytes = self.keep_bytes(usize::from(length))?;
-        String::from_utf8(bytes).map_err(|_| unknown("a name that is no text"))
+        String::from_utf8(bytes).map_err(|_| unknown("a name that is not text"))
     }
-}
-
-fn unknown(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidData, format!("QEMU's stream is not understood: {}", what.into()))
 }
 
 #[cfg(test)]

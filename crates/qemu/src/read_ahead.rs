@@ -1,7 +1,7 @@
-//! Reads ahead what a restored guest will touch of its RAM file, so that it does not wait for the host's disk page by
-//! page. What that is, an earlier restored guest has shown.
+//! Reads the working set of a RAM file ahead, so that a restored guest does not wait for the disk page by page. The working
+//! set is what an earlier restored guest touched.
 //!
-//! Reading ahead is help, never a need: what fails there costs time only.
+//! Where it fails, the restored guest is slower, nothing else.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -19,11 +19,11 @@ use rustix::fs::{Advice, fadvise};
 
 /// Bytes of a page of x86.
 const PAGE: u64 = 4096;
-/// Holes in what was touched that are read, too: one large read costs less than two small ones.
+/// The largest gap between touched pages that is read too: one large read costs less than two small ones.
 const GAP: u64 = 32 * 1024;
 
-/// Writes to `file` which parts of the RAM file `ram` the process `pid`, a QEMU restored from it, has touched by now;
-/// returns how many bytes that is. The moment to ask is when the guest has become useful.
+/// Writes to `file` which parts of the RAM file `ram` the process `pid`, a QEMU restored from it, has touched; returns their
+/// size in bytes. Call it when the guest is ready.
 ///
 /// # Errors
 /// Failed when the process does not map the file; an error of `/proc` or of writing `file`.
@@ -47,8 +47,8 @@ pub fn write(file: &Path, pid: u32, ram: &Path) -> Result<u64> {
     Ok(touched.iter().map(|range| range.end - range.start).sum())
 }
 
-/// Begins to read all data of a RAM file, in a thread that nobody waits for. Not its holes: they would become pages of
-/// zeros in the host's memory.
+/// Starts a thread that reads all data of a RAM file ahead, but not its holes, which would become pages of zeros in the
+/// host's memory.
 pub(crate) fn start_whole(ram: PathBuf) {
     std::thread::spawn(move || {
         let Ok(ram) = File::open(ram) else { return };
@@ -60,13 +60,13 @@ pub(crate) fn start_whole(ram: PathBuf) {
     });
 }
 
-/// Begins to read what `working_set` names, in a thread that nobody waits for.
+/// Starts a thread that reads the parts in the file `working_set` ahead.
 pub(crate) fn start(ram: PathBuf, working_set: PathBuf) {
     std::thread::spawn(move || {
         let Ok(text) = std::fs::read_to_string(working_set) else { return };
         let Ok(ram) = File::open(ram) else { return };
         for range in parse(&text) {
-            // posix_fadvise(2): begins to read into the page cache, and waits only where the disk's queue is full.
+            // It starts the read and waits only where the disk's queue is full (posix_fadvise(2)).
             let _ = fadvise(&ram, range.start, NonZeroU64::new(range.end - range.start), Advice::WillNeed);
         }
     });
@@ -80,7 +80,7 @@ fn parse(text: &str) -> impl Iterator<Item = Range<u64>> {
     })
 }
 
-/// Where the file of that inode is mapped from its beginning (`/proc/PID/maps`, proc(5)).
+/// The address range at which the file with this inode is mapped from its beginning (`/proc/PID/maps`, proc(5)).
 pub(crate) fn mapping(maps: &str, inode: u64) -> Option<Range<u64>> {
     maps.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -92,8 +92,8 @@ pub(crate) fn mapping(maps: &str, inode: u64) -> Option<Range<u64>> {
     })
 }
 
-/// The parts of the mapping, relative to its begin, of whose pages the kernel says what `wanted` wants, and small gaps
-/// between them.
+/// The parts of the mapping, relative to its start, for whose entries in `pagemap` `wanted` is true, and small gaps between
+/// them.
 pub(crate) fn parts(pagemap: &Path, mapping: &Range<u64>, wanted: impl Fn(u64) -> bool) -> io::Result<Vec<Range<u64>>> {
     let file = File::open(pagemap)?;
     let mut entries = vec![0; 8 * 64 * 1024];
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn near_pages_are_one_range_and_nonsense_is_none() {
+    fn near_pages_are_one_range_and_damaged_lines_are_ignored() {
         let mut ranges = Vec::new();
         for page in [0, PAGE, PAGE + GAP, 100 * GAP] {
             add(&mut ranges, page);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_process_touched_of_itself_is_seen() {
+    fn pages_that_a_process_has_touched_are_found() {
         let directory = tempfile::tempdir().unwrap();
         let program = std::env::current_exe().unwrap();
         let bytes = write(&directory.path().join("set"), std::process::id(), &program).unwrap();

@@ -1,5 +1,5 @@
-//! QEMU's filter of system calls (`-sandbox`, seccomp(2)): what a guest that has taken over its QEMU cannot ask the host's
-//! kernel for. Whether a QEMU has it, and the kernel lets it have it, no version tells: it is tried once.
+//! QEMU's filter of system calls (`-sandbox`, seccomp(2)), which limits what a guest can do that has taken over its QEMU.
+//! Whether QEMU and the kernel support it does not follow from a version: it is tried once.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,38 +11,38 @@ use model::{ErrorClass, EventSink, Result};
 
 use crate::last_words;
 
-/// No obsolete calls, no other user, no other program, no change of priorities and processors (qemu(1)).
+/// Denies obsolete calls, a change of user, new programs, and a change of priority or CPU affinity (qemu(1)).
 pub(crate) const FILTER: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 /// How long the trial may take.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// What is remembered of a QEMU that can.
-const CAN: &str = "it can";
+/// The cached result for a QEMU that supports it.
+const SUPPORTED: &str = "it can";
 
-/// Whether the QEMU at `program` can put itself under the filter, tried where that is not in the cache. One that cannot is
-/// told of when it is found out, and is used all the same.
+/// Whether the QEMU at `program` supports the filter; it is tried where the cache does not say. The user is warned once of a
+/// QEMU that does not, which is used nevertheless.
 ///
 /// # Errors
 /// Interrupted.
 pub(crate) fn remembered(program: &Path, cache: &CachePaths, events: &dyn EventSink) -> Result<bool> {
     let what = format!("-sandbox {FILTER}, where seccomp mode is {}", mode());
-    let told = program_version::remembered_of(program, &what, cache, events, |program| {
-        let Some(why) = refusal(program)? else { return Ok(CAN.to_owned()) };
+    let result = program_version::remembered_of(program, &what, cache, events, |program| {
+        let Some(why) = refusal(program)? else { return Ok(SUPPORTED.to_owned()) };
         events.warning(format!("QEMU runs without its filter of system calls, since it has none here: {why}"));
         Ok(why)
     })?;
-    if told != CAN {
-        events.debug(format!("QEMU runs without -sandbox: {told}"));
+    if result != SUPPORTED {
+        events.debug(format!("QEMU runs without -sandbox: {result}"));
     }
-    Ok(told == CAN)
+    Ok(result == SUPPORTED)
 }
 
-/// Why the QEMU at `program` cannot; nothing where it can.
+/// Why the QEMU at `program` does not support it; `None` where it does.
 ///
 /// # Errors
 /// Interrupted.
 pub(crate) fn refusal(program: &Path) -> Result<Option<String>> {
-    // A machine without anything, which is told to quit as soon as it is there.
+    // An empty machine that quits at once.
     let words = ["-machine", "none", "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "stdio"];
     let trial = Command::new(program).args(["-sandbox", FILTER]).args(words).input("quit\n").alone();
     match trial.deadline(DEADLINE).output() {
@@ -56,8 +56,8 @@ pub(crate) fn refusal(program: &Path) -> Result<Option<String>> {
     }
 }
 
-/// The filter under which this very program runs (`Seccomp` in /proc/PID/status, proc(5)): a container shares the cache
-/// with its host, and may refuse what that allows.
+/// The seccomp mode of this program (`Seccomp` in /proc/PID/status, proc(5)). A container may share the cache with its host
+/// and refuse what the host allows.
 fn mode() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));

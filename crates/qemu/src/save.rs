@@ -1,15 +1,13 @@
-//! Saves a running VM: its device state into one file, its RAM into another.
+//! Saves a running VM: its device state to one file, its RAM to another. [`crate::Restore`] restores both.
 //!
-//! Both together can be restored ([`crate::Restore`]). It does not touch disks ([`crate::disk::freeze`]), and what is in
-//! the guest's page cache is the caller's to sync first.
+//! It does not change disks ([`crate::disk::add_overlay`] does), and the caller syncs the guest's page cache first.
 
 mod changed;
+mod new_file;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom};
+use std::io::{self, BufWriter};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -17,66 +15,64 @@ use std::time::Duration;
 use host::io_error::at_path;
 use model::{Error, ErrorClass, EventSink, Result};
 
+use crate::argv::RAM;
 use crate::steps::Steps;
 use crate::stopped::StoppedGuest;
 use crate::{Qmp, ram_stream, read_ahead, wake_line};
 use changed::{Changed, Rest};
+use new_file::NewFile;
 
-/// The name of the guest's RAM in a migration stream.
-const BLOCK: &str = "ram0";
-
-/// A VM to be saved, and where to. Only what it has changed since its RAM was mapped is read while it stands still, and what
-/// can wait for the disk is done by [`Saved::complete`]. Where that cannot be done, QEMU writes all of the RAM, which takes a
+/// The files of a save. While the guest is paused, only the RAM that it has changed since its RAM was mapped is read;
+/// [`Saved::complete`] does what can be done later. Where that is not possible, QEMU writes all of the RAM, which takes a
 /// second or two for each GiB that the guest has touched.
 #[derive(Debug, Clone, Copy)]
 pub struct Save<'a> {
-    /// An earlier state, that the VM was restored from or that was saved of it; it may be missing.
+    /// The device state of an earlier save of this VM, or the one that it was restored from. It may be missing.
     pub begun_from: &'a Path,
-    /// The new file for the RAM: as large as it and with holes for zeros, which later VMs can map.
+    /// The new file for the RAM, which later VMs can map: of the RAM's size, with holes for zeros.
     pub ram: &'a Path,
-    /// The new file for the state of the devices.
+    /// The new file for the device state.
     pub state: &'a Path,
     /// How long QEMU may take to write.
     pub deadline: Duration,
 }
 
-/// What was written.
+/// A save, written but for what [`Saved::complete`] does.
 #[derive(Debug)]
-#[must_use = "the RAM may not be whole until `complete`"]
+#[must_use = "the RAM may be incomplete until `complete`"]
 pub struct Saved {
     /// Bytes of device state.
     pub state: u64,
     /// Bytes of RAM that were written.
     pub ram: u64,
-    /// What of the RAM is still to be written.
+    /// The part of the RAM that is still to be written.
     rest: Option<Rest>,
 }
 
 impl Saved {
-    /// Makes the file of the RAM whole. The guest may go on meanwhile, and QEMU may end. Returns the bytes of RAM that were
-    /// written.
+    /// Completes the RAM file. The guest may run on meanwhile, or QEMU may end. Returns the bytes of RAM that were written.
     ///
     /// # Errors
-    /// Host when the file cannot be written; what is there is of no use.
+    /// Host when the file cannot be written; the save is useless then.
     pub fn complete(self) -> Result<u64> {
         self.rest.map_or(Ok(self.ram), Rest::copy)
     }
 }
 
 impl<'a> Save<'a> {
-    /// All that can be done while the guest runs, so that whoever stops the guest for something else, too, lets it stand
-    /// still no longer than it must. The new files are 0600.
+    /// Does everything that is possible while the guest runs, so that it is paused as briefly as possible. The new files have
+    /// mode 0600.
     ///
     /// # Errors
     /// Failed with QEMU's reason, Host when the files cannot be written, Timeout, Guest when QEMU ended, Interrupted.
     pub fn prepare<'e>(&self, qmp: &mut Qmp, events: &'e dyn EventSink) -> Result<Prepared<'a, 'e>> {
         let mut steps = Steps::begin("save", events);
         let mut prepare = || {
-            // A VM whose disk is worked on cannot be saved.
+            // QEMU does not save a VM that has a job on its disk.
             qmp.cancel_stream()?;
-            // A saved state must fit a VM without it.
+            // A saved state must fit a VM without a wake line.
             wake_line::disarm(qmp)?;
-            let size = qmp.memory(BLOCK)?;
+            let size = qmp.memory(RAM)?;
             room(self.ram, self.ram_to_write(qmp)?)?;
             let (state, ram) = (NewFile::create(self.state)?, NewFile::create(self.ram)?);
             qmp.prepare_migration()?;
@@ -88,22 +84,22 @@ impl<'a> Save<'a> {
         Ok(Prepared { save: *self, size, state, ram, changed, steps, events })
     }
 
-    /// How many bytes the RAM's file will take at most.
+    /// The most bytes that the RAM file will take.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn ram_to_write(&self, qmp: &mut Qmp) -> Result<u64> {
-        let size = qmp.memory(BLOCK)?;
+        let size = qmp.memory(RAM)?;
         let data_of = |file: &Path| file.metadata().map_or(0, |metadata| host::files::on_disk(&metadata));
-        let mapped = qmp.memory_file(BLOCK).map_or(0, |file| data_of(&file));
+        let mapped = qmp.memory_file(RAM).map_or(0, |file| data_of(&file));
         Ok(resident(qmp.peer_pid()).saturating_add(mapped).min(size))
     }
 }
 
-/// A save that waits for the guest to stand still. Dropped, it leaves nothing.
+/// A save that is ready for the guest to be paused. When it is dropped, its files are removed.
 pub struct Prepared<'a, 'e> {
     save: Save<'a>,
-    /// Bytes of RAM.
+    /// The size of the RAM in bytes.
     size: u64,
     state: NewFile<'a>,
     ram: NewFile<'a>,
@@ -113,10 +109,10 @@ pub struct Prepared<'a, 'e> {
 }
 
 impl Prepared<'_, '_> {
-    /// Writes what has to be written while the guest is stopped. What takes long is cancelled at an interrupt.
+    /// Writes what must be written while the guest is paused. An interrupt cancels QEMU's transfer of the RAM.
     ///
     /// # Errors
-    /// As [`Save::prepare`]; then the files are gone.
+    /// As [`Save::prepare`]; the files are removed then.
     pub fn write(mut self, guest: &mut StoppedGuest<'_>) -> Result<Saved> {
         self.steps.done("guest stopped");
         let saved = self.write_all(guest.qmp()).map_err(not_saved)?;
@@ -151,28 +147,28 @@ impl Prepared<'_, '_> {
     }
 }
 
-/// Lets QEMU write all into a socket, and takes the RAM out of that.
+/// Has QEMU write everything to a socket, and separates the RAM from it.
 fn split(save: &Save<'_>, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &NewFile<'_>) -> Result<u64> {
     let failed = |error| at_path("write", ram.path, &error);
     ram.file.set_len(size).map_err(failed)?;
-    if let Some(mapped) = qmp.memory_file(BLOCK) {
-        // What the guest has never touched QEMU reads from there now, page by page.
+    if let Some(mapped) = qmp.memory_file(RAM) {
+        // QEMU reads from there, page by page, what the guest has never touched.
         read_ahead::start_whole(mapped);
     }
     let (here, there) = UnixStream::pair().map_err(failed)?;
-    // So much is on its way at once; with the usual 200 KiB both sides wait for each other.
+    // With the usual 200 KiB both sides wait for each other.
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&there, 1 << 20);
     let (sent, split) = std::thread::scope(|scope| {
         let splitting = scope.spawn(|| {
-            let bytes = ram_stream::split(&here, BLOCK, size, &ram.file, BufWriter::new(&state.file));
-            // QEMU must not wait for a reader that has given up.
+            let bytes = ram_stream::split(&here, RAM, size, &ram.file, BufWriter::new(&state.file));
+            // QEMU must not wait where the reader has failed.
             let _ = here.shutdown(Shutdown::Both);
             bytes
         });
         let sent = qmp.migrate_to(there.as_fd(), save.deadline);
         drop(there);
         if sent.is_err() {
-            // A QEMU that hangs still holds its end.
+            // A QEMU that hangs still has its end open.
             let _ = here.shutdown(Shutdown::Both);
         }
         let split = splitting.join();
@@ -180,7 +176,7 @@ fn split(save: &Save<'_>, qmp: &mut Qmp, size: u64, state: &NewFile<'_>, ram: &N
     });
     match (sent, split) {
         (Ok(()), Ok(bytes)) => Ok(bytes),
-        // A stream that just ends has its cause in QEMU; else what the reader met made QEMU fail.
+        // Where the stream just ends, the cause is in QEMU; otherwise the reader's error made QEMU fail.
         (Err(error), Err(read)) if read.kind() == io::ErrorKind::UnexpectedEof => Err(error),
         (_, Err(error)) => Err(failed(error)),
         (Err(error), Ok(_)) => Err(error),
@@ -191,7 +187,7 @@ fn not_saved(error: Error) -> Error {
     error.context("the VM was not saved")
 }
 
-/// Memory that a process has now, in bytes; as much as there can be where that is not told.
+/// The resident memory of a process in bytes; the maximum where it cannot be read.
 fn resident(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
     // The second number counts pages (proc(5)).
@@ -199,7 +195,7 @@ fn resident(pid: u32) -> u64 {
     pages.map_or(u64::MAX, |pages| pages.saturating_mul(ram_stream::PAGE as u64))
 }
 
-/// Whether `file` has room for so many bytes.
+/// Checks that there is space for `file` of `needed` bytes.
 fn room(file: &Path, needed: u64) -> Result<()> {
     let free = host::files::free_space(file)?;
     if needed <= free {
@@ -214,46 +210,12 @@ fn room(file: &Path, needed: u64) -> Result<()> {
         .next(format!("free some space, then run the command again; `df -h {quoted}` shows how much there is")))
 }
 
-/// A file that did not exist, and is gone again unless it is kept.
-struct NewFile<'a> {
-    path: &'a Path,
-    file: File,
-    keep: bool,
-}
-
-impl<'a> NewFile<'a> {
-    fn create(path: &'a Path) -> Result<Self> {
-        // Not readable: QEMU looks in a set of descriptors for one with the very flags with which it would open a file.
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.map_err(|error| at_path("create", path, &error))?;
-        Ok(NewFile { path, file, keep: false })
-    }
-
-    /// Takes back what was written.
-    fn empty(&self) -> Result<()> {
-        let emptied = self.file.set_len(0).and_then(|()| (&self.file).seek(SeekFrom::Start(0)).map(drop));
-        emptied.map_err(|error| at_path("write", self.path, &error))
-    }
-
-    fn keep(mut self) {
-        self.keep = true;
-    }
-}
-
-impl Drop for NewFile<'_> {
-    fn drop(&mut self) {
-        if !self.keep {
-            let _ = std::fs::remove_file(self.path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn no_room_is_told_with_what_is_needed() {
+    fn too_little_space_is_reported_with_what_is_needed() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ram");
         room(&file, 1).unwrap();
@@ -263,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_has_memory_and_one_that_is_not_there_might_have_all() {
+    fn a_process_that_cannot_be_read_may_have_any_amount_of_memory() {
         assert!((1 << 20..1 << 40).contains(&resident(std::process::id())));
         assert_eq!(resident(u32::MAX), u64::MAX);
     }

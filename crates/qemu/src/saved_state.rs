@@ -1,8 +1,8 @@
-//! A saved VM as a thing on disk: a directory with its RAM, its device state, its frozen disk, and `saved-state.json`, which
-//! says what they fit. Templates and snapshots are such directories.
+//! Saved states: directories with RAM, device state, disk, and `saved-state.json`, which has the compatibility key. Templates
+//! and snapshots are such directories.
 //!
-//! A directory has its name only once everything in it is complete and on the disk, and is never written to again. It
-//! knows nothing of what the guest runs, and of the age at which a cluster's certificates end.
+//! A directory gets its name once everything in it is complete and on the disk, and is never written to again. This module
+//! does not know what the guest runs, nor when a cluster's certificates expire.
 
 mod compatibility_key;
 
@@ -26,43 +26,43 @@ pub use compatibility_key::{CompatibilityKey, FileStamp};
 
 /// The version of `saved-state.json`; another one is not understood.
 const SCHEMA: u32 = 2;
-/// What a saved_state is called where its lock is waited for.
+/// The name of a saved state in messages of its lock.
 const NAME: &str = "the saved VM";
-/// What the name of an new_state directory ends with.
-const UNFINISHED: &str = ".new_state";
+/// The end of the name of a directory that is not complete yet.
+const UNFINISHED: &str = ".unfinished";
 
 /// `saved-state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Description {
     schema: u32,
-    /// Of the RAM and the state, which have it in their names, and of the disk, which has it in its name in the pool.
+    /// The generation of RAM, device state and disk. The first two have it in their names, the disk in its header.
     generation: Generation,
-    /// Seconds since 1970.
+    /// The time of the save, in seconds since 1970.
     created: u64,
-    /// Sizes of the files in bytes; that of the RAM is the VM's.
+    /// The sizes of the files in bytes; the RAM file has the size of the VM's RAM.
     ram: u64,
     state: u64,
     disk: u64,
-    /// [`CompatibilityKey::key`] of those below, for people.
+    /// [`CompatibilityKey::key`], for people.
     key: String,
     compatibility_key: CompatibilityKey,
 }
 
-/// A directory that is being made. Dropped, it is gone with all that is in it; that of a process that was killed goes at
-/// the next [`sweep`].
+/// A saved state that is being made. When it is dropped, its directory is removed. [`sweep`] removes the directory of a
+/// process that was killed.
 #[derive(Debug)]
 pub struct NewSavedState {
     directory: tempfile::TempDir,
     paths: SavedStatePaths,
     generation: Generation,
     target: PathBuf,
-    /// Locked, so that a sweep tells the directory from one whose maker is dead.
+    /// It shows a sweep that the process that makes the directory lives.
     _lock: FileLock,
 }
 
 impl NewSavedState {
-    /// Makes the directory beside `target`, the name that it is to have; 0700.
+    /// Creates the directory, with mode 0700, beside `target`, the path that the saved state will have.
     ///
     /// # Errors
     /// An error that names the directory.
@@ -77,7 +77,7 @@ impl NewSavedState {
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(parent)
                 .map_err(failed)?;
-            // A sweep may have come first.
+            // A sweep may have removed it already.
             if let Some(lock) = lock(directory.path())? {
                 let paths = SavedStatePaths::new(directory.path());
                 return Ok(NewSavedState {
@@ -96,36 +96,36 @@ impl NewSavedState {
         &self.paths
     }
 
-    /// What is to stand in all its parts.
+    /// The generation that all its parts must have.
     pub fn generation(&self) -> &Generation {
         &self.generation
     }
 
-    /// Where the RAM is to be put.
+    /// The path for the RAM.
     pub fn ram(&self) -> PathBuf {
         self.paths.ram(&self.generation)
     }
 
-    /// Where the state of the devices is to be put.
+    /// The path for the device state.
     pub fn state(&self) -> PathBuf {
         self.paths.state(&self.generation)
     }
 
-    /// Puts a frozen disk there, by another name of the same file: the disk is never only here.
+    /// Adds the disk, a backing file, as a hard link: the saved state never has the only name of the file.
     ///
     /// # Errors
     /// An error that names the path; a disk on another filesystem cannot be linked.
-    pub fn link_disk(&self, frozen: &Path) -> Result<()> {
-        std::fs::hard_link(frozen, self.paths.disk()).map_err(|error| at_path("link", frozen, &error))
+    pub fn link_disk(&self, disk: &Path) -> Result<()> {
+        std::fs::hard_link(disk, self.paths.disk()).map_err(|error| at_path("link", disk, &error))
     }
 
-    /// Writes everything to the disk, takes away the permission to write, and gives the directory its name. What had the name is
-    /// there until this one is, and gone then; whoever is about to restore it is waited for, for `patience` at most. RAM that
-    /// was synced shortly before makes it quick.
+    /// Syncs the files, write-protects them, and gives the directory its name, in place of the saved state that had the name,
+    /// which is removed. Waits for `patience` at most for processes that restore the old one. It is fast where the RAM was
+    /// synced before.
     ///
     /// # Errors
-    /// Failed when a file is missing or RAM is not of `memory` bytes; State when the former one is in use for too long; a
-    /// error that names the path.
+    /// Failed when a file is missing or the RAM is not `memory` bytes long; State when the old one stays in use; an error that
+    /// names the path.
     pub fn replace(
         self,
         memory: u64,
@@ -134,18 +134,18 @@ impl NewSavedState {
         events: &dyn EventSink,
     ) -> Result<SavedState> {
         let description = self.complete(memory, compatibility_key)?;
-        let _nobody_restores = exclusively(&self.target, patience, events)?;
-        // What had the name has that of this directory now, and goes as one that was not sealed.
+        let _alone = exclusively(&self.target, patience, events)?;
+        // The old one has the name of this directory now, and is removed with it.
         files::exchange(self.directory.path(), &self.target)?;
         Ok(SavedState { paths: SavedStatePaths::new(&self.target), description })
     }
 
     fn complete(&self, memory: u64, compatibility_key: &CompatibilityKey) -> Result<Description> {
-        // QEMU before 8.2 opens for writing also what it maps privately.
+        // QEMU before 8.2 opens even a file that it maps privately for writing.
         let ram_is_opened_for_writing =
             workarounds::applying(compatibility_key.version(), compatibility_key.accelerator())
                 .any(|workaround| workaround.change == Change::WritablePrivateRam);
-        let ram = settle(&self.ram(), if ram_is_opened_for_writing { 0o600 } else { 0o400 })?;
+        let ram = make_durable(&self.ram(), if ram_is_opened_for_writing { 0o600 } else { 0o400 })?;
         if ram != memory {
             return Err(Error::new(ErrorClass::Failed, format!("{} is incomplete", self.ram().display()))
                 .because(format!("it has {ram} bytes, the VM has {memory}")));
@@ -155,19 +155,19 @@ impl NewSavedState {
             generation: self.generation.clone(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             ram,
-            state: settle(&self.state(), 0o400)?,
-            disk: settle(&self.paths.disk(), 0o400)?,
+            state: make_durable(&self.state(), 0o400)?,
+            disk: make_durable(&self.paths.disk(), 0o400)?,
             key: compatibility_key.key(),
             compatibility_key: compatibility_key.clone(),
         };
         let text = serde_json::to_vec_pretty(&description)
-            .map_err(|error| Error::new(ErrorClass::Failed, "cannot describe the saved_state").because(error))?;
+            .map_err(|error| Error::new(ErrorClass::Failed, "cannot describe the saved state").because(error))?;
         files::write_atomic(&self.paths.description(), &text, Mode::Exactly(0o400))?;
         Ok(description)
     }
 }
 
-/// A sealed directory.
+/// A saved state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedState {
     paths: SavedStatePaths,
@@ -175,10 +175,10 @@ pub struct SavedState {
 }
 
 impl SavedState {
-    /// The one at `directory`.
+    /// Opens the saved state at `directory`.
     ///
     /// # Errors
-    /// Why there is none that can be used, as a part of a sentence ("there is none"); it is never worth a failure.
+    /// Why there is none that can be used, as a part of a sentence ("there is none").
     pub fn open(directory: &Path) -> Result<Self, String> {
         let paths = SavedStatePaths::new(directory);
         let text = match files::read_optional(&paths.description()) {
@@ -210,10 +210,10 @@ impl SavedState {
         Ok(SavedState { paths, description })
     }
 
-    /// Whether it can be restored with what is there now.
+    /// Checks that it can be restored under the compatibility key `now`.
     ///
     /// # Errors
-    /// What differs, as a part of a sentence.
+    /// The difference, as a part of a sentence.
     pub fn fits(&self, now: &CompatibilityKey) -> Result<(), String> {
         self.description.compatibility_key.difference(now).map_or(Ok(()), Err)
     }
@@ -223,25 +223,25 @@ impl SavedState {
         &self.paths
     }
 
-    /// What stands in all its parts, and in no other saved_state.
+    /// The generation of all its parts, which no other saved state has.
     pub fn generation(&self) -> &Generation {
         &self.description.generation
     }
 
-    /// Its RAM.
+    /// The path of its RAM.
     pub fn ram(&self) -> PathBuf {
         self.paths.ram(self.generation())
     }
 
-    /// The state of its devices.
+    /// The path of its device state.
     pub fn state(&self) -> PathBuf {
         self.paths.state(self.generation())
     }
 
-    /// Keeps it in its place until [`HeldSavedState`] is dropped: until then nobody replaces or removes it.
+    /// Locks it, so that nobody replaces or removes it before the [`HeldSavedState`] is dropped.
     ///
     /// # Errors
-    /// [`NotHeld::Replaced`] where this one is no longer there; errors of the lock.
+    /// [`NotHeld::Replaced`] when it was replaced or removed; errors of the lock.
     pub fn hold(&self, patience: Duration, events: &dyn EventSink) -> Result<HeldSavedState, NotHeld> {
         let lock = FileLock::acquire_existing(self.paths.dir(), Sharing::Shared, NAME, patience, events);
         let not_held = |error: Error| match error.class() {
@@ -255,24 +255,24 @@ impl SavedState {
         }
     }
 
-    /// How long ago it was made; nothing where the host's clock has gone back behind that.
+    /// Its age; `None` where it is in the future by the host's clock.
     pub fn age(&self) -> Option<Duration> {
         let created = UNIX_EPOCH.checked_add(Duration::from_secs(self.description.created))?;
         SystemTime::now().duration_since(created).ok()
     }
 
-    /// When it was made, in seconds since 1970.
+    /// The time of the save, in seconds since 1970.
     pub fn created(&self) -> u64 {
         self.description.created
     }
 
-    /// The bytes that it takes on the disk.
+    /// The space that it takes on the disk, in bytes.
     pub fn disk_usage(&self) -> u64 {
         usage(self.paths.dir())
     }
 }
 
-/// A saved_state that nobody replaces or removes as long as this lives.
+/// A locked saved state: nobody replaces or removes it before this is dropped.
 #[derive(Debug)]
 pub struct HeldSavedState {
     saved_state: SavedState,
@@ -280,25 +280,25 @@ pub struct HeldSavedState {
 }
 
 impl HeldSavedState {
-    /// The saved_state.
+    /// The saved state.
     pub fn saved_state(&self) -> &SavedState {
         &self.saved_state
     }
 }
 
-/// Why a saved_state is not restored.
+/// Why a saved state cannot be locked.
 #[derive(Debug)]
 pub enum NotHeld {
-    /// Another one has its place now, or none.
+    /// It was replaced or removed.
     Replaced,
-    /// Somebody replaces or removes it, and has not done so in time.
+    /// Another process replaces or removes it, and is not done in time.
     InUse(Error),
     /// Another error.
     Error(Error),
 }
 
-/// Removes a sealed directory, first what makes it one, so that nobody takes the rest for whole. Whoever is about to restore it
-/// is waited for.
+/// Removes a saved state, its description first, so that nobody takes the rest for a complete one. Waits for processes that
+/// restore it.
 ///
 /// # Errors
 /// State when it is in use for longer than `patience`; an error that names the path.
@@ -324,27 +324,27 @@ fn remove_locked(directory: &Path) -> Result<()> {
     files::remove(directory)
 }
 
-/// Keeps others from the directory, where there is one.
+/// Locks the directory, if there is one.
 fn exclusively(directory: &Path, patience: Duration, events: &dyn EventSink) -> Result<Option<FileLock>> {
     FileLock::acquire_existing(directory, Sharing::Alone, NAME, patience, events)
 }
 
-/// The bytes that the files of a directory of this kind take on the disk.
+/// The space that the files of such a directory take on the disk, in bytes.
 pub fn usage(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|file| file.metadata().ok()).map(|metadata| files::on_disk(&metadata)).sum()
 }
 
-/// What a [`sweep`] removed, or would.
+/// What a [`sweep`] has removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Directories.
+    /// The number of directories.
     pub directories: usize,
-    /// Bytes that they took on the disk, without a disk that is elsewhere, too.
+    /// The space that they took on the disk in bytes, without disks that have another name elsewhere.
     pub bytes: u64,
 }
 
-/// Removes directories in `parent` whose makers are dead, or looks what it would remove (`dry_run`).
+/// Removes unfinished directories in `parent` whose process has ended; with `dry_run` it only counts them.
 ///
 /// # Errors
 /// An error that names the path.
@@ -356,7 +356,7 @@ pub fn sweep(parent: &Path, dry_run: bool) -> Result<Swept> {
         if !entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
             continue;
         }
-        // One that is gone meanwhile, or whose maker lives, is left alone.
+        // Not a directory that is gone meanwhile or whose process lives.
         if let Ok(Some(_lock)) = lock(&path) {
             swept.directories += 1;
             let disk = SavedStatePaths::new(&path).disk().metadata();
@@ -370,16 +370,16 @@ pub fn sweep(parent: &Path, dry_run: bool) -> Result<Swept> {
     Ok(swept)
 }
 
-/// The lock of an new_state directory; nothing where it is gone or another process has it.
+/// The lock of an unfinished directory; `None` where it is gone or another process has locked it.
 fn lock(directory: &Path) -> Result<Option<FileLock>> {
-    match FileLock::acquire_existing(directory, Sharing::Alone, "a directory that is made", Duration::ZERO, &Silent) {
+    match FileLock::acquire_existing(directory, Sharing::Alone, "an unfinished saved state", Duration::ZERO, &Silent) {
         Err(error) if error.class() == ErrorClass::State => Ok(None),
         result => result,
     }
 }
 
-/// Makes a file last and read-only; its size.
-fn settle(path: &Path, mode: u32) -> Result<u64> {
+/// Sets the mode of a file and syncs it; returns its size.
+fn make_durable(path: &Path, mode: u32) -> Result<u64> {
     let failed = |error| at_path("complete", path, &error);
     let file = File::open(path).map_err(failed)?;
     file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;

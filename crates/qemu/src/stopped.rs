@@ -1,4 +1,4 @@
-//! A guest that is stopped for a moment, so that its disk, RAM and devices can be saved as one.
+//! A guest that is paused for a moment, so that its disk, RAM and device state are saved together.
 
 use std::time::{Duration, Instant};
 
@@ -8,22 +8,22 @@ use model::{Error, ErrorClass, EventSink, Result};
 use crate::Qmp;
 use crate::qmp::RunState;
 
-/// A guest whose CPUs are stopped. Interrupts are deferred as long as it lives, and at its end, whatever has happened
-/// meanwhile, the guest runs again if it ran before.
+/// A paused guest. Interrupts are deferred until this is dropped; then the guest is resumed if it ran before, whatever has
+/// happened meanwhile.
 pub struct StoppedGuest<'a> {
     qmp: &'a mut Qmp,
     events: &'a dyn EventSink,
-    /// Whether it ran, and is to run again.
+    /// Whether it ran before, so that it must be resumed.
     resumes: bool,
     begin: Instant,
     _deferred: Deferred,
 }
 
 impl<'a> StoppedGuest<'a> {
-    /// Stops the guest.
+    /// Pauses the guest.
     ///
     /// # Errors
-    /// As [`Qmp::execute`]; a stop whose outcome is unknown is taken back.
+    /// As [`Qmp::execute`]; where it is unknown whether the guest is paused, it is resumed.
     pub fn stop(qmp: &'a mut Qmp, events: &'a dyn EventSink) -> Result<Self> {
         let resumes = qmp.status()? == RunState::Running;
         let stopped = StoppedGuest { qmp, events, resumes, begin: Instant::now(), _deferred: interrupt::defer() };
@@ -36,7 +36,7 @@ impl<'a> StoppedGuest<'a> {
         self.qmp
     }
 
-    /// Lets the guest run again; for how long it was paused.
+    /// Resumes the guest if it ran before; returns how long it was paused.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -46,17 +46,17 @@ impl<'a> StoppedGuest<'a> {
         resumed.map(|()| self.begin.elapsed())
     }
 
-    /// Ends QEMU instead.
+    /// Ends QEMU instead of resuming the guest.
     ///
     /// # Errors
-    /// As [`Qmp::quit`]; then the guest runs again, if it can.
+    /// As [`Qmp::quit`]; the guest is resumed then, if possible.
     pub fn quit(mut self) -> Result<()> {
         self.qmp.quit()?;
         self.resumes = false;
         Ok(())
     }
 
-    /// An answer may be late, so that a second question can find the guest running.
+    /// Resumes the guest. Where the answer is late, the guest may run nevertheless, so its state is asked for.
     fn cont(&mut self) -> Result<()> {
         match self.qmp.cont() {
             Err(error) if !self.qmp.is_closed() => match self.qmp.status() {

@@ -1,4 +1,4 @@
-//! What `info usernet` tells of QEMU's user network: forwards and TCP connections. Pure.
+//! Reads `info usernet`: the forwards and TCP connections of QEMU's user network. Pure.
 //!
 //! Source of the form: `slirp_connection_info` of libslirp (misc.c), which prints a heading and one line a socket:
 //! `  TCP[ESTABLISHED]   14       127.0.0.1  6443       10.0.2.15  6443     0     0`.
@@ -8,26 +8,26 @@ use model::port::Port;
 
 use crate::Forward;
 
-/// The guest's address in QEMU's user network where nothing else is configured (qemu-invocation(7), `-netdev user`).
+/// The guest's default address in QEMU's user network (qemu-invocation(7), `-netdev user`).
 const GUEST: &str = "10.0.2.15";
-/// The column of which the heading tells that the list is one.
+/// A column of the heading, by which the list is recognised.
 const HEADING: &str = "Protocol[State]";
 
 /// The user network of a VM at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserNetwork {
-    /// The ports of the host that lead into the guest; one that was opened later comes after those of the start.
+    /// The ports of the host that lead into the guest, in the order in which they were opened.
     pub forwards: Vec<Forward>,
-    /// TCP connections through the forwards and out of the guest that are not over yet. UDP has none: what it sends, such
-    /// as questions for names, is forgotten minutes later only.
+    /// Open TCP connections into and out of the guest. UDP does not count: QEMU lists a datagram, such as a DNS query, for
+    /// minutes.
     pub connections: usize,
-    /// Those of them that came from the host and wait for the guest: new ones that it has not accepted, and those with
-    /// data that it has not taken.
+    /// The connections from the host that wait for the guest: those that it has not accepted, and those with data that it has
+    /// not received.
     pub waiting: usize,
 }
 
 impl UserNetwork {
-    /// Reads the list; nothing where it is none.
+    /// Parses the list; `None` where the text is not such a list.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if !text.contains(HEADING) {
             return None;
@@ -35,7 +35,7 @@ impl UserNetwork {
         let mut network = UserNetwork::default();
         for socket in text.lines().filter_map(Socket::parse) {
             match socket.state {
-                // The newest is told first.
+                // The newest comes first.
                 "HOST_FORWARD" => network.forwards.insert(0, socket.forward()?),
                 "CLOSED" | "TIME_WAIT" => {}
                 state => {
@@ -59,7 +59,7 @@ struct Socket<'a> {
 }
 
 impl<'a> Socket<'a> {
-    /// A TCP socket; nothing for any other line.
+    /// A TCP socket; `None` for any other line.
     fn parse(line: &'a str) -> Option<Self> {
         let (state, rest) = line.trim().strip_prefix("TCP[")?.split_once(']')?;
         let mut words = rest.split_whitespace().skip(1);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forward_that_was_opened_later_comes_after_the_others() {
+    fn forwards_are_in_the_order_in_which_they_were_opened() {
         let network = parse(
             "  TCP[HOST_FORWARD]  13               *  8080       10.0.2.15    80     0     0\r\n\
              \x20 TCP[HOST_FORWARD]  12       127.0.0.1  6443       10.0.2.15  6443     0     0\r\n",
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_count_until_they_are_over() {
+    fn connections_count_until_they_are_closed() {
         for (line, connections, waiting) in [
             ("TCP[ESTABLISHED]   14       127.0.0.1  6443       10.0.2.15  6443     0     0", 1, 0),
             ("TCP[ESTABLISHED]   14       127.0.0.1  6443       10.0.2.15  6443     0    17", 1, 1),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_not_taken_for_an_empty_one() {
+    fn another_text_is_not_an_empty_list() {
         assert_eq!(UserNetwork::parse("unknown command: 'info usernet'"), None);
         assert_eq!(UserNetwork::parse(""), None);
         assert_eq!(parse(""), UserNetwork::default());

@@ -1,4 +1,4 @@
-//! The QEMU of this host: where it is, which version it has, whether that is new enough.
+//! The QEMU of this host: its path, its version, and whether that is supported.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub const QEMU_IMG: Requirement = Requirement {
     purpose: "makes the VM's disk",
 };
 
-/// The oldest QEMU that is supported: the one of Debian 12, and the first with which the argv here was run.
+/// The oldest supported QEMU: that of Debian 12.
 pub const LEAST: Version = Version::new(7, 2, 0);
 
 /// A version of QEMU.
@@ -60,11 +60,11 @@ impl Version {
         }
     }
 
-    /// The newest versioned q35 machine type that this QEMU has. The bare `q35` would change its meaning, and with it
-    /// the layout of saved device state, when QEMU is upgraded.
+    /// The newest versioned q35 machine type of this QEMU. After an upgrade of QEMU, the bare `q35` would be another machine,
+    /// with another layout of saved device state.
     pub fn machine_type(self) -> String {
-        // Development versions (x.y.50) already have the machine type of the coming release; QEMU's minor numbers go
-        // 0, 1, 2 and then the major one rises.
+        // Development versions (x.y.50) have the machine type of the next release; after minor number 2 comes the next
+        // major version.
         let (major, minor) = match (self.micro >= 50, self.minor) {
             (false, minor) => (self.major, minor),
             (true, minor) if minor >= 2 => (self.major + 1, 0),
@@ -87,15 +87,15 @@ pub struct Qemu {
     pub program: PathBuf,
     /// Its version.
     pub version: Version,
-    /// Whether it can put itself under its filter of system calls ([`crate::sandbox`]).
+    /// Whether it can filter its own system calls (`-sandbox`).
     pub sandbox: bool,
 }
 
 impl Qemu {
-    /// Finds `qemu-system-x86_64` on this host and asks for its version, where that is not in the cache.
+    /// Finds `qemu-system-x86_64` on this host; its version and its sandbox are tried where the cache does not have them.
     ///
     /// # Errors
-    /// A Host error when it is not there, does not run, or is older than [`LEAST`].
+    /// Host when it is not installed, does not run, or is older than [`LEAST`].
     pub fn find(cache: &CachePaths, events: &dyn EventSink) -> Result<Self> {
         match host::tools::find(QEMU_SYSTEM.program) {
             Some(program) => {
@@ -111,7 +111,7 @@ impl Qemu {
         }
     }
 
-    /// The emulator at `program`, which is asked for its version and its filter.
+    /// The emulator at `program`; its version and its sandbox are tried.
     ///
     /// # Errors
     /// As [`Qemu::find`].
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_version_is_told_with_the_least_one() {
+    fn a_version_that_is_too_old_is_reported_with_the_oldest_supported_one() {
         let error = too_old(std::path::Path::new("/usr/bin/qemu-system-x86_64"), Version::new(5, 2, 0));
         assert_eq!(error.class(), ErrorClass::Host);
         insta::assert_snapshot!(error, @"QEMU 5.2.0 at /usr/bin/qemu-system-x86_64 is too old: 7.2 or newer is needed");

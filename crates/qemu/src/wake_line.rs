@@ -1,9 +1,9 @@
-//! A line on which QEMU tells at once that somebody wants a guest that stands still, and the answer: it goes on.
+//! The wake line: a socket on which QEMU reports connections to a paused guest, so that the guest can be resumed.
 //!
-//! While a guest stands still, QEMU's user network goes on accepting connections and keeps their packets for it. A filter
-//! (`filter-mirror`, net/filter-mirror.c of QEMU) copies those packets into a socket, each behind its length in four
-//! bytes. Filter and socket are part of the VM's devices as long as they are there, so they must be gone before its state
-//! is saved ([`disarm`]). It decides nothing about when a guest stands still.
+//! While a guest is paused, QEMU's user network still accepts connections and queues their packets. A filter
+//! (`filter-mirror`, net/filter-mirror.c of QEMU) copies the packets to a socket, each after its length in four bytes. The
+//! filter and the socket are devices of the VM, so they must be removed before its state is saved ([`disarm`]). Others
+//! decide when a guest is paused.
 
 mod frame;
 
@@ -21,33 +21,35 @@ use serde_json::json;
 use crate::Qmp;
 use crate::answer::{Nothing, Object};
 use crate::argv::NETDEV;
+use crate::qmp::{ConnectError, Outcome};
 
-/// The ids inside QEMU.
+/// The id of the socket in QEMU.
 const SOCKET: &str = "wake-line";
+/// The id of the filter in QEMU.
 const FILTER: &str = "wake-filter";
-/// How long a call may take: others may be connected for a moment.
+/// How long a connection to QMP may take: another client may be connected.
 const CALL: Duration = Duration::from_secs(10);
-/// No frame of the user network is longer (its MTU is 1500); QEMU's own limit is 68 KiB.
+/// The longest frame: QEMU's limit. The user network's MTU is 1500.
 const LONGEST_FRAME: usize = 68 * 1024;
 
-/// Our end of the line.
+/// Our end of the socket.
 #[derive(Debug)]
 pub struct WakeLine(UnixStream);
 
-/// What came of waiting at a line.
+/// The result of a wait at a wake line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// Somebody wants the guest.
+    /// A connection needs the guest.
     Wanted,
-    /// The line is cut: QEMU ended, or somebody else has let the guest go on.
+    /// The line is closed: QEMU has ended, or another process has resumed the guest.
     Cut,
 }
 
 impl WakeLine {
-    /// Lays a line from the VM; one that was there is cut.
+    /// Adds a wake line to the VM; an existing one is removed.
     ///
     /// # Errors
-    /// Failed with QEMU's reason, which then has nothing of it; otherwise as [`Qmp::execute`].
+    /// Failed with QEMU's reason, and then nothing is left in the VM; otherwise as [`Qmp::execute`].
     pub fn arm(qmp: &mut Qmp) -> Result<Self> {
         disarm(qmp)?;
         let (ours, theirs) = UnixStream::pair()
@@ -56,7 +58,7 @@ impl WakeLine {
             let address = json!({"type": "fd", "data": {"str": SOCKET}});
             let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
             qmp.execute("chardev-add", json!({"id": SOCKET, "backend": backend}))?;
-            // Only what goes to the guest; a guest that stands still sends nothing.
+            // Packets to the guest only; a paused guest sends none.
             let filter =
                 json!({"qom-type": "filter-mirror", "id": FILTER, "netdev": NETDEV, "queue": "tx", "outdev": SOCKET});
             qmp.execute("object-add", filter)
@@ -65,32 +67,38 @@ impl WakeLine {
             Ok(()) => Ok(WakeLine(ours)),
             Err(error) => {
                 let _ = disarm(qmp);
-                Err(error.context("QEMU cannot tell who wants a guest that stands still"))
+                Err(error.context("QEMU cannot report connections to a paused guest"))
             }
         }
     }
 
-    /// The line for another process.
+    /// The descriptor, to hand the line over to another process.
     pub fn into_fd(self) -> OwnedFd {
         self.0.into()
     }
 
-    /// The line that another process has handed over.
+    /// The line of a descriptor that another process has handed over.
     pub fn from_fd(fd: OwnedFd) -> Self {
         WakeLine(fd.into())
     }
 
-    /// Waits, without end and without looking, until somebody wants the guest or the line is cut. `directory` is
-    /// `InstancePaths::vm_dir`. Who came before the line was there is found, too.
+    /// Waits without a limit, and without polling, until a connection needs the guest or the line is closed. It also finds
+    /// connections from before the line was added. `directory` is `InstancePaths::vm_dir`.
     ///
     /// # Errors
-    /// Interrupted, and errors of QMP.
+    /// Interrupted; errors of QMP.
     pub fn wait(&self, directory: &Path) -> Result<Call> {
-        let network = match Qmp::connect(directory, CALL).and_then(|mut qmp| qmp.user_network()) {
-            Ok(network) => network,
-            Err(error) if error.class() == ErrorClass::Guest => return Ok(Call::Cut),
-            Err(error) => return Err(error),
+        let mut qmp = match Qmp::open(directory, CALL) {
+            Ok(qmp) => qmp,
+            Err(ConnectError::Gone(_)) => return Ok(Call::Cut),
+            Err(ConnectError::Other(error)) => return Err(error),
         };
+        let network = match qmp.user_network() {
+            Err(_) if qmp.is_closed() => return Ok(Call::Cut),
+            network => network?,
+        };
+        // Others want to connect while this waits.
+        drop(qmp);
         if network.waiting > 0 {
             return Ok(Call::Wanted);
         }
@@ -110,60 +118,65 @@ impl WakeLine {
                 }
             }
             if received.len() > LONGEST_FRAME {
-                return Err(Error::new(ErrorClass::Failed, "what QEMU tells of its packets is not understood"));
+                return Err(Error::new(ErrorClass::Failed, "QEMU's copies of packets are not understood"));
             }
         }
     }
 
-    /// Takes the line away and lets the guest go on; whether it did. It does not where the line was cut by somebody else,
-    /// who then knows why the guest stands still.
+    /// Removes the line and resumes the guest. Returns whether it did: it does nothing where another process has removed the
+    /// line, which then decides about the guest.
     ///
     /// # Errors
     /// As [`Qmp::connect`] and [`Qmp::execute`].
     pub fn answer(self, directory: &Path) -> Result<bool> {
-        // Without the line, a guest that still stands would be woken by nobody.
+        // Without the line, nobody would wake a guest that is still paused.
         let _deferred = interrupt::defer();
         std::thread::scope(|scope| {
-            // QEMU waits for room in the socket and answers nobody meanwhile.
+            // While the socket is full, QEMU waits and does not answer.
             scope.spawn(|| {
                 let mut chunk = [0; 16 * 1024];
                 while (&self.0).read(&mut chunk).is_ok_and(|count| count > 0) {}
             });
-            let went_on = Qmp::connect(directory, CALL).and_then(|mut qmp| {
-                let ours = removed(qmp.execute("object-del", json!({"id": FILTER})))?;
+            let resumed = Qmp::connect(directory, CALL).and_then(|mut qmp| {
+                let ours = remove(&mut qmp, "object-del", FILTER)?;
                 if ours {
                     qmp.cont()?;
                 }
-                removed(qmp.execute("chardev-remove", json!({"id": SOCKET})))?;
+                remove(&mut qmp, "chardev-remove", SOCKET)?;
                 Ok(ours)
             });
             let _ = self.0.shutdown(Shutdown::Both);
-            went_on
+            resumed
         })
     }
 }
 
-/// Takes away what a line has left in the VM; nothing there is success.
+/// Removes a wake line from the VM; success where there is none.
 ///
 /// # Errors
 /// As [`Qmp::execute`].
 pub fn disarm(qmp: &mut Qmp) -> Result<()> {
-    // Objects first: the socket cannot go while the filter has it.
-    removed(qmp.execute("object-del", json!({"id": FILTER})))?;
-    removed(qmp.execute("chardev-remove", json!({"id": SOCKET})))?;
+    // The filter first: it uses the socket.
+    remove(qmp, "object-del", FILTER)?;
+    remove(qmp, "chardev-remove", SOCKET)?;
     Ok(())
 }
 
-/// Whether it was there. QEMU's refusals have no class that tells "not found" ([`Qmp::execute`] keeps its text).
-fn removed(answer: Result<()>) -> Result<bool> {
-    match answer {
-        Ok(()) => Ok(true),
-        Err(error) if error.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
-        Err(error) => Err(error),
+/// Removes an object or a socket of the VM; whether there was one.
+fn remove(qmp: &mut Qmp, command: &str, id: &str) -> Result<bool> {
+    removed(qmp.attempt(command, json!({"id": id})))
+}
+
+/// Only the text of QEMU's refusal says that there was none: its class is the same for every reason.
+fn removed(outcome: Outcome) -> Result<bool> {
+    match outcome {
+        Outcome::Done => Ok(true),
+        Outcome::Refused(error) if error.why().iter().any(|why| why.ends_with("not found")) => Ok(false),
+        Outcome::Refused(error) | Outcome::Unknown(error) => Err(error),
     }
 }
 
-/// The first whole frame, taken out.
+/// Takes the first whole frame out.
 fn next_frame(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     let (length, rest) = received.split_first_chunk::<4>()?;
     let length = u32::from_be_bytes(*length) as usize;
@@ -177,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_found_in_whatever_pieces_they_come() {
+    fn frames_are_found_however_the_stream_is_cut() {
         let mut received = vec![0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 1];
         assert_eq!(next_frame(&mut received), Some(vec![7, 8]));
         assert_eq!(next_frame(&mut received), Some(Vec::new()));
@@ -189,11 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_no_error() {
-        let refused = |why: &str| Err(Error::new(ErrorClass::Failed, "QEMU refused").because(why));
+    fn to_remove_what_does_not_exist_is_no_error() {
+        let refused = |why: &str| Outcome::Refused(Error::new(ErrorClass::Failed, "QEMU refused").because(why));
         assert!(!removed(refused("object 'wake-filter' not found")).unwrap());
         assert!(!removed(refused("Chardev 'wake-line' not found")).unwrap());
         assert!(removed(refused("Chardev 'wake-line' is busy")).is_err());
-        assert!(removed(Ok(())).unwrap());
+        assert!(removed(Outcome::Done).unwrap());
     }
 }

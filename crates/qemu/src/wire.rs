@@ -1,4 +1,4 @@
-//! JSON lines over a Unix socket, with one deadline for a whole exchange and a limit for every line. It knows no protocol.
+//! Lines over a Unix socket, with a deadline for an exchange and a limit for every line. It knows no protocol.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 
 pub(crate) use host::deadline::moment_after as after;
 use model::Error;
+use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
 };
 
-/// How long one read may block: so soon an interrupt is noticed.
+/// How long one read may block, so that an interrupt is noticed.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Why an exchange ended early.
 #[derive(Debug)]
 pub(crate) enum WireError {
-    /// Nobody listens: the socket is not there or was left behind.
+    /// Nobody listens: the socket does not exist or was left behind.
     NobodyListens,
     /// The listener's queue is full: another client is connected.
     Busy,
@@ -26,7 +28,7 @@ pub(crate) enum WireError {
     Deadline,
     /// The other side closed the connection.
     Closed,
-    /// A line is longer than so many bytes.
+    /// A line is longer than this many bytes.
     TooLong(usize),
     /// The user asked to stop.
     Interrupted(Error),
@@ -38,7 +40,7 @@ impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => WireError::Deadline,
-            // A QEMU that quits resets connections with unread input.
+            // A QEMU that ends resets connections with unread input.
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => WireError::Closed,
             _ => WireError::Io(error),
         }
@@ -50,19 +52,19 @@ impl From<io::Error> for WireError {
 pub(crate) struct Wire {
     stream: UnixStream,
     received: Vec<u8>,
-    /// Bytes at the start of `received` that were given out.
+    /// How many bytes at the start of `received` were returned.
     taken: usize,
     peer_pid: u32,
 }
 
 impl Wire {
-    /// Connects to `socket` in `directory`; never blocks. The path goes through the directory's descriptor, so that its
-    /// length does not matter (a socket's path has 108 bytes, unix(7)).
+    /// Connects to `socket` in `directory`; never blocks. It uses the directory's descriptor, because the path of a socket can
+    /// have 108 bytes at most (unix(7)).
     pub(crate) fn connect(directory: &Path, socket: &str) -> Result<Self, WireError> {
         let held = std::fs::File::open(directory).map_err(nobody)?;
         let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{socket}", held.as_raw_fd()))
             .map_err(|error| WireError::Io(error.into()))?;
-        // Blocking, connect(2) would wait for a place in the listener's queue without any limit.
+        // A blocking connect(2) would wait without a limit for a place in the listener's queue.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd: OwnedFd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
             .map_err(|error| WireError::Io(error.into()))?;
@@ -79,13 +81,13 @@ impl Wire {
         self.peer_pid
     }
 
-    /// Sends all of `bytes`, and with the first of them a copy of the descriptor (SCM_RIGHTS, unix(7)).
+    /// Sends all of `bytes`, and a copy of the descriptor with the first of them (SCM_RIGHTS, unix(7)).
     pub(crate) fn send_with(&mut self, bytes: &[u8], file: BorrowedFd<'_>, deadline: Instant) -> Result<(), WireError> {
         let files = [file];
         let message = [io::IoSlice::new(bytes)];
         loop {
             self.stream.set_write_timeout(Some(self.slice(deadline)?))?;
-            // It is emptied by each attempt.
+            // An attempt empties it.
             let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
             ancillary.push(SendAncillaryMessage::ScmRights(&files));
@@ -112,28 +114,46 @@ impl Wire {
         Ok(())
     }
 
-    /// The next line, without its end; it has at most `limit` bytes. After one that is longer the connection is of no use.
+    /// The next line, without its end; it has at most `limit` bytes. After a longer one the connection is of no use.
     pub(crate) fn line(&mut self, limit: usize, deadline: Instant) -> Result<Vec<u8>, WireError> {
         let mut searched = 0;
         loop {
-            let waiting = self.received.get(self.taken..).unwrap_or_default();
-            let unsearched = waiting.get(searched..).unwrap_or_default();
-            if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
-                let line = waiting.get(..searched + at).unwrap_or_default();
-                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-                self.taken += searched + at + 1;
-                return if line.len() > limit { Err(WireError::TooLong(limit)) } else { Ok(line) };
-            }
-            searched = waiting.len();
-            // The line may end with CR.
-            if searched > limit.saturating_add(1) {
-                return Err(WireError::TooLong(limit));
+            if let Some(line) = self.received_line(limit, &mut searched)? {
+                return Ok(line);
             }
             self.receive(deadline)?;
         }
     }
 
-    /// Drops everything up to the next `mark`, and the mark. Nothing of it is kept, however much it is.
+    /// [`Wire::line`] without a wait: `None` where no whole line has arrived.
+    pub(crate) fn arrived_line(&mut self, limit: usize) -> Result<Option<Vec<u8>>, WireError> {
+        let mut searched = 0;
+        loop {
+            if let Some(line) = self.received_line(limit, &mut searched)? {
+                return Ok(Some(line));
+            }
+            if !self.receive_arrived()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes a whole line out of what was received; `searched` bytes of it have no line's end.
+    fn received_line(&mut self, limit: usize, searched: &mut usize) -> Result<Option<Vec<u8>>, WireError> {
+        let waiting = self.received.get(self.taken..).unwrap_or_default();
+        let unsearched = waiting.get(*searched..).unwrap_or_default();
+        if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
+            let line = waiting.get(..*searched + at).unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+            self.taken += *searched + at + 1;
+            return if line.len() > limit { Err(WireError::TooLong(limit)) } else { Ok(Some(line)) };
+        }
+        *searched = waiting.len();
+        // The line may end with CR.
+        if *searched > limit.saturating_add(1) { Err(WireError::TooLong(limit)) } else { Ok(None) }
+    }
+
+    /// Drops everything up to and with the next `mark`. It does not store it, however much it is.
     pub(crate) fn skip_to(&mut self, mark: u8, deadline: Instant) -> Result<(), WireError> {
         loop {
             let waiting = self.received.get(self.taken..).unwrap_or_default();
@@ -164,7 +184,26 @@ impl Wire {
         }
     }
 
-    /// How long to block now; a zero timeout would mean for ever.
+    /// Reads what has arrived, without a wait; whether there was anything.
+    fn receive_arrived(&mut self) -> Result<bool, WireError> {
+        let mut chunk = [0; 64 * 1024];
+        self.received.drain(..self.taken);
+        self.taken = 0;
+        loop {
+            match rustix::net::recv(&self.stream, &mut chunk, RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return Err(WireError::Closed),
+                Ok((_, count)) => {
+                    self.received.extend_from_slice(&chunk[..count]);
+                    return Ok(true);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+    }
+
+    /// How long to block now; a zero timeout would block without a limit.
     fn slice(&self, deadline: Instant) -> Result<Duration, WireError> {
         host::interrupt::check().map_err(WireError::Interrupted)?;
         match deadline.checked_duration_since(Instant::now()) {
@@ -209,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_however_they_are_cut() {
+    fn lines_are_whole_however_they_are_cut() {
         let (_directory, mut wire, mut other) = pair();
         other.write_all(b"{\"a\"").unwrap();
         assert!(matches!(wire.line(100, soon()), Err(WireError::Deadline)));
@@ -220,8 +259,24 @@ mod tests {
         assert!(matches!(wire.line(100, later()), Err(WireError::Closed)));
     }
 
+    #[test]
+    fn a_line_that_has_arrived_is_given_without_a_wait() {
+        let (_directory, mut wire, mut other) = pair();
+        assert_eq!(wire.arrived_line(100).unwrap(), None);
+        other.write_all(b"whole\r\npart").unwrap();
+        // A deadline that passed before this thread ran would leave both of them unread.
+        assert!(matches!(wire.line(100, Instant::now()), Err(WireError::Deadline)));
+        assert_eq!(wire.arrived_line(100).unwrap().as_deref(), Some(&b"whole"[..]));
+        assert_eq!(wire.arrived_line(100).unwrap(), None);
+        other.write_all(b" of a line\nlast\n").unwrap();
+        drop(other);
+        assert_eq!(wire.arrived_line(100).unwrap().as_deref(), Some(&b"part of a line"[..]));
+        assert_eq!(wire.arrived_line(100).unwrap().as_deref(), Some(&b"last"[..]));
+        assert!(matches!(wire.arrived_line(100), Err(WireError::Closed)));
+    }
+
     proptest::proptest! {
-        /// However the kernel cuts the stream, the lines are those that were sent.
+        /// However the kernel cuts the stream, the lines are the ones that were sent.
         #[test]
         fn lines_survive_any_cut(lines in proptest::collection::vec("[^\r\n]{0,30}", 1..6), cut in 1usize..20) {
             let (_directory, mut wire, mut other) = pair();
@@ -243,7 +298,7 @@ mod tests {
     fn a_descriptor_goes_with_the_bytes() {
         use std::io::Seek;
 
-        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
 
         let (_directory, mut wire, other) = pair();
         let mut file = tempfile::tempfile().unwrap();
@@ -263,8 +318,8 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_was_given_up_where_other_bytes_are_sent_again() {
-        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    fn a_descriptor_was_lost_where_its_bytes_were_sent_again() {
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
 
         let (_directory, mut wire, other) = pair();
         // No room for a byte: the first attempt ends without one (EAGAIN; after a signal it would be EINTR).
@@ -295,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_what_stands_before_a_mark() {
+    fn drops_what_is_before_a_mark() {
         let (_directory, mut wire, mut other) = pair();
         other.write_all(b"stale\n\xff{\"return\":7}\n").unwrap();
         wire.skip_to(0xff, later()).unwrap();
@@ -303,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_not_collected() {
+    fn an_endless_line_is_not_stored() {
         let (_directory, mut wire, mut other) = pair();
         let flood = std::thread::spawn(move || while other.write_all(&[b'['; 4096]).is_ok() {});
         assert!(matches!(wire.line(100_000, later()), Err(WireError::TooLong(100_000))));
@@ -315,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_just_the_limit_is_one() {
+    fn a_line_of_exactly_the_limit_fits() {
         for (line, fits) in [("12345\n", true), ("12345\r\n", true), ("123456\n", false), ("123456\r\n", false)] {
             let (_directory, mut wire, mut other) = pair();
             other.write_all(line.as_bytes()).unwrap();
@@ -324,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_who_listens() {
+    fn the_process_that_listens_is_known() {
         let (_directory, wire, _other) = pair();
         assert_eq!(wire.peer_pid(), std::process::id());
     }

@@ -1,38 +1,38 @@
-//! Known defects of QEMU and what is done about each: the one table, with the reasons.
+//! The table of known defects of QEMU and their workarounds.
 
 use crate::{Accelerator, Version};
 
 /// What a workaround changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A CPU feature is taken away from the guest (`-cpu …,-NAME`).
+    /// The guest's CPU lacks a feature (`-cpu …,-NAME`).
     WithoutCpuFeature(&'static str),
-    /// The guest's kernel gets an option more.
+    /// The guest's kernel gets another option.
     KernelOption(&'static str),
-    /// A RAM file that is mapped privately is opened for writing nevertheless.
+    /// A RAM file that is mapped privately is opened for writing.
     WritablePrivateRam,
 }
 
-/// One defect.
+/// A defect and its workaround.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Workaround {
     /// The accelerators that have it.
     pub accelerators: &'static [Accelerator],
     /// The first version that has it.
     pub from: Version,
-    /// The first version known to be free of it; nothing while none is known.
+    /// The first version that is known to be free of it, if there is one.
     pub fixed_in: Option<Version>,
-    /// What is done.
+    /// The workaround.
     pub change: Change,
-    /// What happens without it.
+    /// What happens without the workaround.
     pub reason: &'static str,
 }
 
-/// All of them.
+/// All workarounds.
 ///
-/// KVM has none: its guests get the host's CPU as it is (`-cpu host`), which is the fastest. Where a host under
-/// another hypervisor promises features that it does not have, QEMU aborts (`failed to set MSR 0x10a`) or guests hang
-/// with every CPU model; [`crate::accelerator`] finds that out by a guest, since no version tells it.
+/// There is none for KVM's CPU: guests get the host's CPU (`-cpu host`), which is the fastest. On a host that is itself a VM
+/// and reports features that it lacks, QEMU aborts (`failed to set MSR 0x10a`) or guests hang with every CPU model. This
+/// does not follow from a version, so [`crate::accelerator`] tests it with a guest.
 pub const WORKAROUNDS: &[Workaround] = &[
     Workaround {
         accelerators: &[Accelerator::Tcg],
@@ -47,9 +47,9 @@ pub const WORKAROUNDS: &[Workaround] = &[
         from: Version::new(0, 0, 0),
         fixed_in: Some(Version::new(8, 1, 0)),
         change: Change::KernelOption("maxcpus=1"),
-        reason: "Before QEMU 8.1 an emulated CPU may go on running what it translated while another one patched it, and \
-                 a kernel that turns on its options patches itself (`Oops: int3`; 1 of 200 boots on a busy host). So \
-                 it begins on one CPU, and the guest brings the others online before its first service.",
+        reason: "Before QEMU 8.1 an emulated CPU may run on with old translated code while another one patches it, and \
+                 a kernel that boots patches itself (`Oops: int3`; 1 of 200 boots on a busy host). So it boots with \
+                 one CPU, and the guest brings the others online before its first service.",
     },
     Workaround {
         accelerators: &[Accelerator::Tcg, Accelerator::Kvm],
@@ -57,11 +57,11 @@ pub const WORKAROUNDS: &[Workaround] = &[
         fixed_in: Some(Version::new(8, 2, 0)),
         change: Change::WritablePrivateRam,
         reason: "Before QEMU 8.2 memory-backend-file has no option rom: one that is read-only cannot be the RAM of a \
-                 guest, although a private map never writes to the file. So the user needs write permission on it.",
+                 guest, although a private mapping never writes to the file. So the user needs write permission.",
     },
 ];
 
-/// Those that apply.
+/// The workarounds that apply to a version and an accelerator.
 pub fn applying(version: Version, accelerator: Accelerator) -> impl Iterator<Item = &'static Workaround> {
     WORKAROUNDS.iter().filter(move |workaround| {
         workaround.accelerators.contains(&accelerator)

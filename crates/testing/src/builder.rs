@@ -1,4 +1,4 @@
-//! What a fork is to be like, and how it is begun.
+//! The options of a fork, and its start.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::greeting::Greeting;
 use crate::process::Process;
 use crate::program;
 
-/// Says what a fork is to be like; made by [`Cluster::builder`].
+/// The options of a fork. [`Cluster::builder`] makes one.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -37,47 +37,47 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The program `k3s-vm`. By default that of the variable `K3S_VM`, else `bin/k3s-vm` of the working directory or a
-    /// directory above it, else `k3s-vm` of the `PATH`.
+    /// The program `k3s-vm`. The default is the value of the variable `K3S_VM`, else `bin/k3s-vm` in the working directory or a
+    /// directory above it, else `k3s-vm` in the `PATH`.
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = Some(path.into());
         self
     }
 
-    /// The project's directory, which holds `.k3s-vm/`. By default it is looked for from the working directory upwards.
+    /// The project's directory, which has `.k3s-vm/`. By default it is the working directory or a directory above it.
     pub fn project(mut self, directory: impl Into<PathBuf>) -> Self {
         self.project = Some(directory.into());
         self
     }
 
-    /// The snapshot that the fork begins as, made with `k3s-vm snapshot save NAME`. By default it begins as the project
-    /// does after `k3s-vm reset`.
+    /// The snapshot to start from, made with `k3s-vm snapshot save NAME`. By default the fork is like the project after
+    /// `k3s-vm reset`.
     pub fn from_snapshot(mut self, name: impl Into<OsString>) -> Self {
         self.snapshot = Some(name.into());
         self
     }
 
-    /// How long it may take until the fork can be used; 15 minutes by default, since the first one of a project may have
-    /// to boot. The program gets nine tenths of it, so that its own word on what took so long comes first.
+    /// How long the fork may take to be ready; 15 minutes by default, because the first one of a project may have to boot. The
+    /// program gets nine tenths of it, so that its own error comes first.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long the program may take to destroy the fork before it is made to end; a minute by default.
+    /// How long the program may take to destroy the fork before it is killed; a minute by default.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
     }
 
-    /// Also passes on what the program tells to the test's stderr, which test harnesses show for tests that fail. Its
-    /// end is in the errors in any case.
+    /// Copies the program's stderr to that of the test, which test harnesses show for tests that fail. Errors have the end of
+    /// it in any case.
     pub fn show_progress(mut self) -> Self {
         self.shows_progress = true;
         self
     }
 
-    /// Makes the fork and waits until its cluster and application are ready.
+    /// Makes the fork and waits until the cluster and the application are ready.
     ///
     /// # Errors
     /// [`Error::ProgramNotFound`], [`Error::NotStarted`], [`Error::Ended`], [`Error::Unintelligible`] or
@@ -118,12 +118,27 @@ impl Builder {
     }
 }
 
+impl Cluster {
+    /// Makes a fork of the project of the working directory; [`Cluster::builder`] has options.
+    ///
+    /// # Errors
+    /// As [`Builder::fork`].
+    pub fn fork() -> Result<Self, Error> {
+        Self::builder().fork()
+    }
+
+    /// The options of a fork.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wanted_becomes_arguments() {
+    fn options_become_arguments() {
         let shown = |builder: Builder| {
             builder.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
         };

@@ -1,4 +1,4 @@
-//! A client of the fork's API.
+//! A client for the fork's API.
 
 use kube::config::{AuthInfo, Cluster as Server, KubeConfigOptions, Kubeconfig};
 
@@ -6,10 +6,10 @@ use crate::cluster::Cluster;
 use crate::error::Error;
 
 impl Cluster {
-    /// A client with an administrator's rights. To be called within a Tokio runtime, as all of [`kube`] is.
+    /// A client with an administrator's rights. Like all of [`kube`], it needs a Tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Kubeconfig`] when it cannot be read or used.
+    /// [`Error::Kubeconfig`] when the kubeconfig cannot be read or used.
     pub async fn client(&self) -> Result<kube::Client, Error> {
         let unusable = |source| Error::Kubeconfig { path: self.kubeconfig_path().to_owned(), source };
         let mut document = Kubeconfig::from_yaml(&self.kubeconfig()?).map_err(|error| unusable(error.into()))?;
@@ -17,13 +17,13 @@ impl Cluster {
         let mut config = kube::Config::from_custom_kubeconfig(document, &KubeConfigOptions::default())
             .await
             .map_err(|error| unusable(error.into()))?;
-        // The cluster is on this machine; a proxy of the environment is not on the way to it.
+        // The cluster is on this machine, so a proxy of the environment must not be used.
         config.proxy_url = None;
         kube::Client::try_from(config).map_err(|error| unusable(error.into()))
     }
 }
 
-/// Leaves what the program writes, and nothing by which a kubeconfig has programs run, files read, or proxies used.
+/// Removes everything but what k3s-vm writes: a kubeconfig can name programs to run, files to read and proxies.
 fn limit(document: &mut Kubeconfig) {
     for user in document.auth_infos.iter_mut().filter_map(|entry| entry.auth_info.as_mut()) {
         let AuthInfo { client_certificate_data, client_key_data, .. } = std::mem::take(user);
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kubeconfig_that_somebody_has_changed_has_no_program_run() {
+    fn a_changed_kubeconfig_cannot_run_programs() {
         let text =
             "{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],
             clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1', certificate-authority-data: QQ==,

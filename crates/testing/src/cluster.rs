@@ -1,4 +1,4 @@
-//! A fork that is ready: where it answers, and its end.
+//! A fork that is ready: its addresses and its end.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,12 +6,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::builder::Builder;
 use crate::error::Error;
 use crate::greeting::Greeting;
 use crate::process::Process;
 
-/// A cluster of one's own. Dropped, it is gone.
+/// A fork. When it is dropped, the cluster is destroyed.
 #[derive(Debug)]
 pub struct Cluster {
     greeting: Greeting,
@@ -19,34 +18,21 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a fork of the project around the working directory; [`Cluster::builder`] can say more.
-    ///
-    /// # Errors
-    /// As [`Builder::fork`].
-    pub fn fork() -> Result<Self, Error> {
-        Self::builder().fork()
-    }
-
-    /// Says what the fork is to be like.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn new(greeting: Greeting, process: Process) -> Self {
         Cluster { greeting, process }
     }
 
-    /// Its name: what `k3s-vm --name NAME kubectl …` wants.
+    /// The name of the instance, for `k3s-vm --name NAME kubectl …`.
     pub fn name(&self) -> &str {
         self.greeting.known("K3S_VM_NAME")
     }
 
-    /// The file that kubectl and others want as `KUBECONFIG`.
+    /// The path of the kubeconfig, for `KUBECONFIG`.
     pub fn kubeconfig_path(&self) -> &Path {
         Path::new(self.greeting.known("KUBECONFIG"))
     }
 
-    /// Its text. It holds credentials.
+    /// The text of the kubeconfig. It has credentials.
     ///
     /// # Errors
     /// [`Error::Kubeconfig`] when it cannot be read.
@@ -55,12 +41,12 @@ impl Cluster {
         std::fs::read_to_string(path).map_err(|error| Error::Kubeconfig { path: path.to_owned(), source: error.into() })
     }
 
-    /// Where the application answers: `http://127.0.0.1:20001`.
+    /// The URL of the application: `http://127.0.0.1:20001`.
     pub fn web_url(&self) -> &str {
         self.greeting.known("WEB_URL")
     }
 
-    /// Where the API answers: `https://127.0.0.1:20000`.
+    /// The URL of the API: `https://127.0.0.1:20000`.
     pub fn api_url(&self) -> &str {
         self.greeting.known("API_URL")
     }
@@ -86,15 +72,15 @@ impl Cluster {
         &self.greeting.environment
     }
 
-    /// All that the program reports of its start, as `k3s-vm start --output json` has it.
+    /// The report of the start, as in `k3s-vm start --output json`.
     pub fn report(&self) -> &Value {
         &self.greeting.report
     }
 
-    /// Ends it, and tells when that fails. Dropping it does the same and can only tell on stderr.
+    /// Destroys the cluster and reports a failure. A drop does the same but can report a failure only on stderr.
     ///
     /// # Errors
-    /// [`Error::NotGone`]; [`Error::Ended`] when the program failed, or had ended before.
+    /// [`Error::NotGone`]; [`Error::Ended`] when the program failed or had ended before.
     pub fn close(mut self) -> Result<(), Error> {
         self.process.close()
     }

@@ -1,17 +1,17 @@
-//! Why there is no fork, or why it did not go: what happened, what the program said, and what to type next.
+//! Errors of forks: what happened, the program's output, and the next command.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Why something about a fork failed.
+/// An error of a fork.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no program `k3s-vm`.
+    /// The program `k3s-vm` was not found.
     ProgramNotFound {
-        /// The directory from which it was looked for.
+        /// The working directory, in which the search began.
         directory: PathBuf,
     },
     /// The program could not be started.
@@ -21,45 +21,45 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The program ended before the fork was ready, or before it was told to. Its exit codes have meanings:
-    /// 6 is a taken port, 69 something that the host lacks.
+    /// The program ended before the fork was ready, or before the fork was closed. The exit code says more: 6 is a taken
+    /// port, 69 something that the host lacks.
     Ended {
         /// How it ended.
         status: ExitStatus,
-        /// The end of what it said on stderr.
+        /// The end of its stderr.
         said: String,
     },
-    /// The program printed something else than the fork's addresses. It was ended.
+    /// The program printed something else than the fork's addresses, and was killed.
     Unintelligible {
         /// The program.
         program: PathBuf,
-        /// What it printed, cut.
+        /// The beginning of what it printed.
         line: String,
         /// What is wrong with it.
         why: String,
-        /// The end of what it said on stderr.
+        /// The end of its stderr.
         said: String,
     },
-    /// The fork was not ready in time. The program was ended.
+    /// The fork was not ready in time, and the program was killed.
     Timeout {
-        /// How long it was waited for.
+        /// The deadline.
         after: Duration,
-        /// The end of what it said on stderr.
+        /// The end of its stderr.
         said: String,
     },
-    /// The program did not end by itself when the fork was closed, and was killed; what is left of the fork is swept by
-    /// its reaper, else by the next one.
+    /// The program did not end when the fork was closed, and was killed. The fork's reaper, or the next fork, removes what is
+    /// left.
     NotGone {
-        /// How long it was waited for.
+        /// The deadline.
         after: Duration,
-        /// The end of what it said on stderr.
+        /// The end of its stderr.
         said: String,
     },
     /// The fork's kubeconfig cannot be used.
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -119,7 +119,7 @@ fn quote(f: &mut fmt::Formatter<'_>, said: &str) -> fmt::Result {
     said.lines().try_for_each(|line| write!(f, "\n  | {line}"))
 }
 
-/// The next command, unless the program has proposed one itself.
+/// The next command, unless the program's own output has one.
 fn next(f: &mut fmt::Formatter<'_>, said: &str, command: &str) -> fmt::Result {
     if said.lines().any(|line| line.trim_start().starts_with("Next:")) {
         return Ok(());

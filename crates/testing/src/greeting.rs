@@ -1,16 +1,16 @@
-//! The line that the program prints when a fork is ready. Pure: text in, facts out.
+//! The line that the program prints when a fork is ready. Pure.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What it says, as `k3s-vm run --hold --output json` writes it.
+/// The line of `k3s-vm run --hold --output json`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Greeting {
-    /// The variables that a command in the fork would get.
+    /// The variables for programs that use the fork.
     pub(crate) environment: BTreeMap<String, String>,
-    /// All the rest.
+    /// Everything else.
     #[serde(flatten)]
     pub(crate) report: Value,
     #[serde(skip)]
@@ -18,7 +18,7 @@ pub(crate) struct Greeting {
 }
 
 impl Greeting {
-    /// Reads the line.
+    /// Parses the line.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -39,12 +39,12 @@ impl Greeting {
         self.environment.get(name).map(String::as_str).ok_or_else(|| format!("its environment has no {name}"))
     }
 
-    /// The value of a variable that [`Greeting::parse`] has found there.
+    /// The value of a variable that [`Greeting::parse`] has checked.
     pub(crate) fn known(&self, name: &str) -> &str {
         self.variable(name).unwrap_or_default()
     }
 
-    /// Of the application, the API and the guest's sshd.
+    /// The ports of the application, the API and the guest's sshd.
     pub(crate) fn ports(&self) -> [u16; 3] {
         self.ports
     }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_lacks_something_is_told_by_what_it_lacks() {
+    fn the_error_for_an_incomplete_line_names_what_is_missing() {
         let complete = serde_json::json!({
             "instance": "k3s-vm-run-1",
             "environment": {

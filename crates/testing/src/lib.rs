@@ -1,8 +1,8 @@
 //! A pristine Kubernetes cluster for every test: forks of a k3s-vm project.
 //!
 //! A fork is a copy of the project's saved cluster, application included. It is Ready in seconds, has ports and data of its
-//! own, and is gone when the [`Cluster`] is dropped, when the test process ends, or when that is killed. It needs the
-//! program `k3s-vm`, which does all the work; this library starts it and keeps it company.
+//! own, and is destroyed when the [`Cluster`] is dropped, or when the test process ends or is killed. It needs the program
+//! `k3s-vm`, which does all the work: this library starts and ends it.
 //!
 //! ```no_run
 //! # #[cfg(feature = "client")]

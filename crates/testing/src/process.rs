@@ -1,4 +1,4 @@
-//! The program that holds a fork: its first line, what it says, and its end, each with a deadline.
+//! The program that holds a fork: its first line, its stderr and its end, each with a deadline.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -13,22 +13,22 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::error::Error;
 
-/// How many lines of its talk are kept for errors.
-const KEPT_LINES: usize = 40;
-/// How long a line of it may be.
+/// How many of the last lines of its stderr errors have.
+const STDERR_LINES: usize = 40;
+/// The longest line in bytes.
 const LONGEST_LINE: u64 = 64 * 1024;
-/// How long it may take to clean up after SIGTERM, before it is killed.
+/// How long it may clean up after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long the rest of its talk is waited for once it has ended; a process that it left behind may keep the pipe open.
+/// How long to wait for the rest of its stderr after its end; a process that it left behind may keep the pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A running program, whose standard input is open until it is to end.
+/// A running program. The end of its standard input makes it end.
 #[derive(Debug)]
 pub(crate) struct Process {
     program: PathBuf,
     child: Child,
     first_line: Receiver<String>,
-    talk: Talk,
+    stderr: Stderr,
     close_timeout: Duration,
     closed: bool,
 }
@@ -56,42 +56,42 @@ impl Process {
                     let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
                 }
                 drop(sender);
-                // What comes after it is nobody's, but the program must not be stopped by a full pipe.
+                // The rest is discarded, so that a full pipe does not block the program.
                 let _ = std::io::copy(&mut stdout, &mut std::io::sink());
             });
         }
-        let talk = Talk::listen(child.stderr.take(), shows_progress);
-        Ok(Process { program: program.to_owned(), child, first_line, talk, close_timeout, closed: false })
+        let stderr = Stderr::read(child.stderr.take(), shows_progress);
+        Ok(Process { program: program.to_owned(), child, first_line, stderr, close_timeout, closed: false })
     }
 
-    /// The line with which it says that it is ready.
+    /// Waits for the line that says that the fork is ready.
     ///
     /// # Errors
-    /// [`Error::Ended`] or [`Error::Timeout`]; it has ended then.
+    /// [`Error::Ended`] or [`Error::Timeout`]; the program has ended then.
     pub(crate) fn first_line(&mut self, deadline: Duration) -> Result<String, Error> {
         match self.first_line.recv_timeout(deadline) {
             Ok(line) => Ok(line),
             Err(RecvTimeoutError::Timeout) => {
                 self.terminate();
-                Err(Error::Timeout { after: deadline, said: self.talk.end() })
+                Err(Error::Timeout { after: deadline, said: self.stderr.end() })
             }
             Err(RecvTimeoutError::Disconnected) => {
-                // It says nothing more: it has ended, or has nothing to do with us.
+                // It has closed its standard output: it has ended, or is another program.
                 let status = self.end_within(GRACE).unwrap_or_else(|| self.terminate());
                 self.closed = true;
-                Err(Error::Ended { status, said: self.talk.end() })
+                Err(Error::Ended { status, said: self.stderr.end() })
             }
         }
     }
 
-    /// Ends it, since it printed something else than what it should.
+    /// Ends the program, which printed an unexpected line.
     pub(crate) fn unintelligible(mut self, line: &str, why: &str) -> Error {
         self.terminate();
         let line = line.trim_end().chars().take(200).collect();
-        Error::Unintelligible { program: self.program.clone(), line, why: why.to_owned(), said: self.talk.end() }
+        Error::Unintelligible { program: self.program.clone(), line, why: why.to_owned(), said: self.stderr.end() }
     }
 
-    /// Lets it end, by the end of its standard input; the second time there is nothing to do.
+    /// Makes the program end by closing its standard input. A second call does nothing.
     ///
     /// # Errors
     /// [`Error::NotGone`] or [`Error::Ended`].
@@ -103,19 +103,19 @@ impl Process {
         drop(self.child.stdin.take());
         match self.end_within(self.close_timeout) {
             Some(status) if status.success() && !ended_before => Ok(()),
-            Some(status) => Err(Error::Ended { status, said: self.talk.end() }),
+            Some(status) => Err(Error::Ended { status, said: self.stderr.end() }),
             None => {
                 self.terminate();
-                Err(Error::NotGone { after: self.close_timeout, said: self.talk.end() })
+                Err(Error::NotGone { after: self.close_timeout, said: self.stderr.end() })
             }
         }
     }
 
-    /// Makes it end: it may clean up, then it is killed.
+    /// Ends the program: SIGTERM, and SIGKILL after [`GRACE`].
     fn terminate(&mut self) -> ExitStatus {
         self.closed = true;
         drop(self.child.stdin.take());
-        // It is our child and has not been waited for, so the pid is its own.
+        // It is a child that was not waited for, so the pid is not reused.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         if let Some(status) = self.end_within(GRACE.min(self.close_timeout)) {
             return status;
@@ -124,7 +124,7 @@ impl Process {
         self.child.wait().unwrap_or_default()
     }
 
-    /// How it ended, if it has by then.
+    /// How the program ended; `None` if it runs after `deadline`.
     fn end_within(&mut self, deadline: Duration) -> Option<ExitStatus> {
         let begin = Instant::now();
         // The descriptor becomes readable when the process ends (pidfd_open(2)).
@@ -138,7 +138,7 @@ impl Process {
                 return None;
             }
             let mut fds: Vec<PollFd<'_>> = pidfd.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-            // Without such descriptors (Linux before 5.3) it is asked ten times a second.
+            // Without pidfds (Linux before 5.3) it polls ten times a second.
             let left = if fds.is_empty() { left.min(Duration::from_millis(100)) } else { left };
             let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         }
@@ -153,18 +153,18 @@ impl Drop for Process {
     }
 }
 
-/// What the program says on stderr.
+/// Reads the program's stderr.
 #[derive(Debug)]
-struct Talk {
+struct Stderr {
     lines: Arc<Mutex<VecDeque<String>>>,
     ended: Receiver<()>,
 }
 
-impl Talk {
-    fn listen(stderr: Option<impl Read + Send + 'static>, shows: bool) -> Self {
+impl Stderr {
+    fn read(stderr: Option<impl Read + Send + 'static>, shows: bool) -> Self {
         let lines = Arc::new(Mutex::new(VecDeque::new()));
         let (sender, ended) = channel();
-        let kept = Arc::clone(&lines);
+        let last_lines = Arc::clone(&lines);
         if let Some(stderr) = stderr {
             std::thread::spawn(move || {
                 let mut stderr = BufReader::new(stderr);
@@ -175,19 +175,19 @@ impl Talk {
                     if shows {
                         show(&text);
                     }
-                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.push_back(text);
-                    if kept.len() > KEPT_LINES {
-                        kept.pop_front();
+                    let mut lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+                    lines.push_back(text);
+                    if lines.len() > STDERR_LINES {
+                        lines.pop_front();
                     }
                 }
                 drop(sender);
             });
         }
-        Talk { lines, ended }
+        Stderr { lines, ended }
     }
 
-    /// The end of it, once the program has ended.
+    /// The last lines, once the program has ended.
     fn end(&self) -> String {
         let _ = self.ended.recv_timeout(LAST_WORDS);
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +195,7 @@ impl Talk {
     }
 }
 
-/// By the macro, since that is what test harnesses catch.
+/// With the macro, because test harnesses capture its output.
 #[allow(clippy::print_stderr)]
 fn show(line: &str) {
     eprintln!("{line}");

@@ -1,20 +1,20 @@
-//! Which program makes the forks.
+//! Finds the program `k3s-vm`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Names the program.
+/// The variable with the path of the program.
 pub(crate) const VARIABLE: &str = "K3S_VM";
 
-/// The program of a checkout.
+/// The program in a checkout.
 const LAUNCHER: &str = "bin/k3s-vm";
 
-/// What decides.
+/// What the choice depends on.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
-    /// What the test orders.
+    /// The path that the test sets.
     pub(crate) ordered: Option<PathBuf>,
     /// The value of [`VARIABLE`].
     pub(crate) variable: Option<PathBuf>,
@@ -24,14 +24,14 @@ pub(crate) struct Surroundings {
     pub(crate) path: OsString,
 }
 
-/// Finds it. What is ordered, or named by the variable, counts even where there is no such file, and then fails by name.
+/// Finds the program. A path from the test or the variable is not checked: where it does not exist, the start fails.
 ///
 /// # Errors
-/// [`Error::ProgramNotFound`] with the places that were looked at.
+/// [`Error::ProgramNotFound`] with the working directory.
 pub(crate) fn find(surroundings: &Surroundings) -> Result<PathBuf, Error> {
     let Surroundings { ordered, variable, directory, path } = surroundings;
     if let Some(named) = ordered.as_ref().or(variable.as_ref()) {
-        // A relative path is meant from the working directory; a bare name would be looked for in the PATH.
+        // Relative to the working directory; a bare name would be searched in the PATH.
         return Ok(directory.join(named));
     }
     let above = directory.ancestors().map(|directory| directory.join(LAUNCHER));
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_word_counts() {
+    fn the_test_comes_before_the_variable_the_checkout_and_the_path() {
         let root = tempfile::tempdir().unwrap();
         let checkout = root.path().join("checkout");
         let directory = checkout.join("tests/deep");

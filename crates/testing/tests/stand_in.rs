@@ -1,4 +1,4 @@
-//! The library against a program that speaks like k3s-vm, and against one that has errors.
+//! The library against a stand-in for k3s-vm that can fail in many ways.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use k3s_vm_testing::{Builder, Cluster, Error};
 use rustix::process::{Pid, test_kill_process};
 
-/// More than anything here takes.
+/// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -26,7 +26,7 @@ impl Project {
         if error == "none" { builder } else { builder.from_snapshot(error) }
     }
 
-    /// The error, without what differs from run to run.
+    /// The text of the error, without what differs from run to run.
     fn error(&self, error: &str) -> String {
         self.shown(&self.with_error(error).fork().expect_err("it has an error"))
     }
@@ -52,7 +52,7 @@ impl Project {
 }
 
 #[test]
-fn a_cluster_tells_where_it_is_and_goes_when_it_is_dropped() {
+fn a_cluster_has_addresses_and_is_destroyed_when_it_is_dropped() {
     let project = Project::new();
     let cluster = project.with_error("none").fork().unwrap();
     assert_eq!(cluster.name(), "run-1");
@@ -71,7 +71,7 @@ fn a_cluster_tells_where_it_is_and_goes_when_it_is_dropped() {
 }
 
 #[test]
-fn close_tells_that_it_went_well() {
+fn close_reports_success() {
     let project = Project::new();
     project.with_error("none").fork().unwrap().close().unwrap();
     assert_eq!(project.read("ended").as_deref(), Some("by the end of its input\n"));
@@ -118,7 +118,7 @@ fn a_program_that_ends_is_quoted_and_its_own_advice_is_not_doubled() {
 }
 
 #[test]
-fn what_is_no_greeting_is_shown_and_the_program_ended() {
+fn an_unexpected_line_is_shown_and_the_program_is_ended() {
     let project = Project::new();
     insta::assert_snapshot!(project.error("babbles"), @r#"
     /bin/k3s-vm did not tell where its fork is
@@ -135,10 +135,10 @@ fn what_is_no_greeting_is_shown_and_the_program_ended() {
 }
 
 #[test]
-fn one_that_is_never_ready_is_ended_at_the_deadline() {
+fn a_program_that_is_never_ready_is_ended_at_the_deadline() {
     let project = Project::new();
     let error = project.with_error("is-never-ready").timeout(SHORT).fork().unwrap_err();
-    // On a busy machine the deadline may pass before the script has said or written anything.
+    // On a busy machine the deadline may pass before the script has printed or written anything.
     let shown: Vec<String> =
         project.shown(&error).lines().filter(|line| !line.contains('|')).map(str::to_owned).collect();
     insta::assert_snapshot!(shown.join("\n"), @"
@@ -149,7 +149,7 @@ fn one_that_is_never_ready_is_ended_at_the_deadline() {
 }
 
 #[test]
-fn one_that_died_while_it_was_used_is_told_on_close() {
+fn a_program_that_died_during_the_test_is_reported_on_close() {
     let project = Project::new();
     let cluster = project.with_error("dies-later").fork().unwrap();
     let error = cluster.close().unwrap_err();
@@ -162,7 +162,7 @@ fn one_that_died_while_it_was_used_is_told_on_close() {
 }
 
 #[test]
-fn one_that_fails_to_clean_up_is_told_on_close() {
+fn a_program_that_fails_to_clean_up_is_reported_on_close() {
     let project = Project::new();
     let error = project.with_error("fails-to-clean-up").fork().unwrap().close().unwrap_err();
     insta::assert_snapshot!(project.shown(&error), @"
@@ -174,7 +174,7 @@ fn one_that_fails_to_clean_up_is_told_on_close() {
 }
 
 #[test]
-fn one_that_ignores_the_end_of_its_input_is_killed_after_a_deadline() {
+fn a_program_that_ignores_the_end_of_its_input_is_killed_after_a_deadline() {
     let project = Project::new();
     let cluster = project.with_error("is-deaf").close_timeout(SHORT).fork().unwrap();
     let error = cluster.close().unwrap_err();
@@ -187,14 +187,14 @@ fn one_that_ignores_the_end_of_its_input_is_killed_after_a_deadline() {
 }
 
 #[test]
-fn one_that_talks_much_is_never_stopped_by_a_full_pipe() {
+fn a_program_that_prints_much_is_not_blocked_by_a_full_pipe() {
     let project = Project::new();
     project.with_error("talks").fork().unwrap().close().unwrap();
     assert!(project.read("ended").is_some());
 }
 
 #[test]
-fn a_program_that_is_not_there_is_named() {
+fn a_program_that_does_not_exist_is_named() {
     let error = Cluster::builder().program("/no/such/k3s-vm").fork().unwrap_err();
     insta::assert_snapshot!(error, @"
     /no/such/k3s-vm cannot be started: No such file or directory (os error 2)

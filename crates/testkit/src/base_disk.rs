@@ -1,6 +1,6 @@
-//! The disk of a guest image for tests that never boot it: a qcow2 header, and nothing behind it.
+//! The disk of a guest image for tests that do not boot it: a qcow2 header without data.
 
-/// An image of so many bytes (docs/interop/qcow2 of QEMU: version 2, clusters of 64 KiB).
+/// An image of `size` bytes (docs/interop/qcow2 of QEMU: version 2, clusters of 64 KiB).
 pub fn base_disk(size: u64) -> Vec<u8> {
     let mut header = vec![0; 72];
     header[..4].copy_from_slice(b"QFI\xfb");

@@ -1,14 +1,14 @@
-//! Programs of this package: a package's tests do not build another package's programs.
+//! Builds programs of this package: cargo does not build them for the tests of other packages.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Set by `.config/stand-ins` to the directory where all of them have been built for the run.
+/// Set by `.config/stand-ins` to the directory with all of them, built before the tests run.
 const DIRECTORY: &str = "K3S_TEST_STAND_INS";
 
-/// Builds the program `bin`, unless the run has built it, and gives its path.
+/// The path of the program `bin`, which is built unless [`DIRECTORY`] has it.
 pub(crate) fn program(bin: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         let program = Path::new(&directory).join(bin);

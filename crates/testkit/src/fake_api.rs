@@ -1,5 +1,5 @@
-//! The API of a cluster, as much of it as a start and `status` ask for: TLS by an authority of its own, `/readyz`, the node,
-//! and the Services that a cluster stands on.
+//! The part of a cluster's API that a start and `status` use: TLS with a certificate of its own, `/readyz`, the node, and the
+//! Services that a cluster depends on.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub struct FakeApi {
 }
 
 impl FakeApi {
-    /// Starts it, Ready, with the Services that a cluster stands on.
+    /// Starts a Ready API with the Services that a cluster depends on.
     ///
     /// # Panics
     /// When no port or no certificate can be had.
@@ -39,7 +39,7 @@ impl FakeApi {
         FakeApi { server, kubeconfig: kubeconfig.to_string() }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }

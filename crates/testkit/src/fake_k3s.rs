@@ -1,7 +1,7 @@
-//! A stand-in for K3s in a guest: it says how it was started, tells systemd that it is ready, and goes when told.
+//! A stand-in for K3s in a guest: it writes how it was started, notifies systemd that it is ready, and ends at SIGTERM.
 //!
-//! It serves nothing. With it a test sees that an image has K3s's files in their places and that systemd accepts and
-//! runs its unit; what K3s itself would do with them it cannot show.
+//! It serves nothing. It shows that an image has K3s's files in their places and that systemd runs the unit, but not what K3s
+//! itself would do.
 
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
@@ -12,14 +12,14 @@ use std::sync::OnceLock;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
-/// What it says of its version.
+/// The version that it prints.
 pub const VERSION: &str = "v0.0.1+k3s1";
-/// Where it writes, in the guest, how it was started, a JSON text.
+/// The file in the guest with a JSON text on how it was started.
 pub const REPORT: &str = "/run/k3s-stand-in.json";
-/// Where it writes a line when it is told to go. On the disk, so that it can be read after the next boot.
+/// The file to which it writes a line at SIGTERM. It is on the disk, so that it can be read after the next boot.
 pub const FAREWELL: &str = "/var/lib/k3s-stand-in.farewell";
 
-/// Its executable, built when first asked for.
+/// The path of its executable, which is built at the first call.
 ///
 /// # Panics
 /// When it cannot be built.
@@ -28,7 +28,7 @@ pub fn program() -> &'static Path {
     PROGRAM.get_or_init(|| crate::built::program("fake-k3s"))
 }
 
-/// The program: `--version`, `server`, or a name that stands for one of K3s's tools.
+/// The main function of the program: `--version`, `server`, or the name of one of K3s's tools.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let name = Path::new(&arguments[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,13 +1,13 @@
-//! A Nix that does as a test says: it records how it is called, says what was recorded of a real one, and makes an image.
+//! A fake Nix: it records its calls, prints what the test says, and makes an image.
 //!
-//! A shell script under the names of Nix's programs; what it is to do are files beside it.
+//! It is a shell script with the name of Nix's program; files beside it say what it does.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// `$0.version` is what it says of itself; `stderr` and `code` beside it are what a build says and how it ends; with
-/// `hangs` it never ends and leaves `begun`. The image is `store/image`.
+/// Files beside it: `version` has the output of `--version`; `stderr` and `code` have the output and the exit code of a
+/// build; with `hangs` a build creates `begun` and never ends. The image is `store/image`.
 const SCRIPT: &str = r#"#!/bin/sh
 here=${0%/*}
 printf '%s\n' "$*" >>"$here/calls"
@@ -29,7 +29,7 @@ fi
 exit "$code"
 "#;
 
-/// The header of a qcow2 image of 1 GiB with nothing in it (QEMU, docs/interop/qcow2).
+/// The header of an empty qcow2 image of 1 GiB (QEMU, docs/interop/qcow2).
 fn empty_disk() -> Vec<u8> {
     let mut header = vec![0; 104];
     header[..4].copy_from_slice(b"QFI\xfb");
@@ -40,12 +40,12 @@ fn empty_disk() -> Vec<u8> {
     header
 }
 
-/// The fake, in a directory of its own.
+/// A fake Nix in a temporary directory.
 #[derive(Debug)]
 pub struct FakeNix(tempfile::TempDir);
 
 impl FakeNix {
-    /// A Nix of this version ("2.26.3") whose builds succeed with an image of nearly empty files and this manifest.
+    /// A Nix of this version ("2.26.3"). Its builds succeed; the image has nearly empty files and this manifest.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -58,7 +58,7 @@ impl FakeNix {
             fs::write(fake.directory().join("store/image").join(name), content).expect("a file of the image");
         }
         fake.write("store/image/manifest.json", manifest);
-        // As everything in a store.
+        // As in a Nix store.
         for entry in fs::read_dir(fake.directory().join("store/image")).expect("the image").flatten() {
             fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o444)).expect("permissions");
         }
@@ -68,7 +68,7 @@ impl FakeNix {
         fake
     }
 
-    /// The files of its image, which a manifest has digests of.
+    /// The files of its image, whose digests a manifest has.
     pub fn files() -> [(&'static str, Vec<u8>); 3] {
         [("kernel", b"kernel".to_vec()), ("initrd", b"initrd".to_vec()), ("root.qcow2", empty_disk())]
     }
@@ -78,32 +78,32 @@ impl FakeNix {
         self.0.path()
     }
 
-    /// Lets builds say this on stderr and end so.
+    /// Makes builds print this on stderr and end with this exit code.
     pub fn says(&self, stderr: &str, code: i32) {
         self.write("stderr", stderr);
         self.write("code", &code.to_string());
     }
 
-    /// Lets builds go on until they are ended.
+    /// Makes builds run until they are killed.
     pub fn hangs(&self) {
         self.write("hangs", "");
     }
 
-    /// The file that a build makes before it hangs.
+    /// The file that a build creates before it hangs.
     pub fn begun(&self) -> PathBuf {
         self.directory().join("begun")
     }
 
-    /// How it was called, one line each.
+    /// The arguments of each call, one line each.
     pub fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.directory().join("calls")).unwrap_or_default();
         text.lines().map(|line| line.replace(&self.directory().display().to_string(), "NIX")).collect()
     }
 
-    /// A file that the last build was given: `settings.json` or `configuration.nix`.
+    /// An input of the last build: `settings.json` or `configuration.nix`.
     ///
     /// # Panics
-    /// When it was given none.
+    /// When it had none.
     pub fn given(&self, name: &str) -> String {
         fs::read_to_string(self.directory().join(name)).expect("a file that was given")
     }

@@ -1,7 +1,6 @@
-//! A web server on 127.0.0.1 that answers as a test wants, and remembers what it was asked.
+//! A web server on 127.0.0.1 that answers as a test says and records the requests.
 //!
-//! It speaks as much HTTP/1.1 as downloads need: one request a connection, ranges, answers that break off or fall
-//! silent.
+//! It speaks as much HTTP/1.1 as downloads need: one request per connection, ranges, answers that break off or stall.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -10,24 +9,24 @@ use std::sync::{Arc, Mutex};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// `GET`.
+    /// The method: `GET`.
     pub method: String,
     /// `/path?query`, as it was sent.
     pub path: String,
-    /// Names in small letters.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
 }
 
 impl Request {
-    /// A header.
+    /// The value of a header, if the request has it.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Reads one; nothing where the connection ends before it.
+    /// Reads a request; `None` where the connection ends before it.
     pub(crate) fn read(reader: &mut impl BufRead) -> Option<Self> {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -48,25 +47,25 @@ impl Request {
 /// How the connection ends after the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// As it should.
+    /// The server closes it.
     Close,
-    /// The server says nothing more until the client goes.
+    /// The server sends nothing more until the client closes it.
     Silence,
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// What `Content-Length` says; nothing where it is left out.
+    /// The value of `Content-Length`; `None` leaves the header out.
     length: Option<usize>,
     ending: Ending,
 }
 
 impl Answer {
-    /// A status without more.
+    /// A status without a body.
     pub fn status(status: u16) -> Self {
         Answer { status, headers: Vec::new(), body: Vec::new(), length: Some(0), ending: Ending::Close }
     }
@@ -76,13 +75,13 @@ impl Answer {
         Answer::status(302).with("Location", to)
     }
 
-    /// A whole body.
+    /// A body with status 200.
     pub fn body(body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         Answer { length: Some(body.len()), body, ..Answer::status(200) }
     }
 
-    /// A file with an entity tag, of which parts can be asked for.
+    /// A file with an entity tag, also for requests of a range.
     pub fn file(request: &Request, bytes: &[u8], tag: &str) -> Self {
         let begin =
             request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
@@ -111,26 +110,26 @@ impl Answer {
         self
     }
 
-    /// Sends only the first `count` bytes of the body, though it promises all.
+    /// Sends only the first `count` bytes of the body; `Content-Length` stays.
     #[must_use]
     pub fn cut(mut self, count: usize) -> Self {
         self.body.truncate(count);
         self
     }
 
-    /// Promises `length` bytes, whatever the body has.
+    /// Sets `Content-Length`, whatever the length of the body is.
     #[must_use]
     pub fn promising(self, length: usize) -> Self {
         Answer { length: Some(length), ..self }
     }
 
-    /// Does not say how long it is.
+    /// Leaves `Content-Length` out.
     #[must_use]
     pub fn unmeasured(self) -> Self {
         Answer { length: None, ..self }
     }
 
-    /// Ends the connection so.
+    /// Sets how the connection ends.
     #[must_use]
     pub fn ending(mut self, ending: Ending) -> Self {
         self.ending = ending;
@@ -169,7 +168,7 @@ trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 impl HttpServer {
-    /// Starts it; `answer` gets each request and how many there were before it.
+    /// Starts a server; `answer` gets each request and the number of requests before it.
     ///
     /// # Panics
     /// When no port can be had.
@@ -177,7 +176,7 @@ impl HttpServer {
         Self::start_as(answer, None, None)
     }
 
-    /// The same with TLS, for the names `localhost` and `name`, by a certificate that nobody trusts.
+    /// [`HttpServer::start`] with TLS for the names `localhost` and `name`, with a self-signed certificate.
     ///
     /// # Panics
     /// When no port or no certificate can be had.
@@ -216,7 +215,7 @@ impl HttpServer {
         HttpServer { address, requests, certificate }
     }
 
-    /// The certificate of an encrypted one, to trust it.
+    /// The certificate of a server with TLS, in PEM.
     pub fn certificate(&self) -> &str {
         self.certificate.as_deref().unwrap_or_default()
     }
@@ -231,7 +230,7 @@ impl HttpServer {
         format!("http://{}{path}", self.address)
     }
 
-    /// What was asked, one line each, with the range where there is one.
+    /// The requests, one line each, with the range where there is one.
     pub fn requests(&self) -> Vec<String> {
         let requests = self.requests.lock().map(|requests| requests.clone()).unwrap_or_default();
         requests
@@ -245,7 +244,7 @@ impl HttpServer {
 }
 
 fn serve(mut stream: impl Stream, answer: &dyn Fn(&Request, usize) -> Answer, seen: &Mutex<Vec<Request>>) {
-    // A client says nothing after its request, so that no more is read than that.
+    // A client sends nothing after its request, so the buffer reads no more than that.
     let Some(request) = Request::read(&mut BufReader::new(&mut stream)) else { return };
     let before = match seen.lock() {
         Ok(mut seen) => {
@@ -254,6 +253,6 @@ fn serve(mut stream: impl Stream, answer: &dyn Fn(&Request, usize) -> Answer, se
         }
         Err(_) => return,
     };
-    // A client that has gone is the client's business.
+    // The client may have closed the connection.
     let _ = answer(&request, before).send(&mut stream);
 }

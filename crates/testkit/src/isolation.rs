@@ -1,22 +1,22 @@
-//! Tests that need a process table of their own (so that no VM of this machine's user is in it, nor one of another test),
-//! or that mount: they run once more, alone, in namespaces of their own.
+//! Runs tests in namespaces of their own: tests that need a process table without the VMs of the user and of other tests, and
+//! tests that mount. The test program is started again for the one test.
 
 use std::process::Command;
 
 use crate::skipped::skip;
 
-/// Set inside.
+/// Set in the namespaces.
 const INSIDE: &str = "K3S_TEST_IN_NAMESPACES";
-/// Seconds after which timeout(1) ends a test in its namespaces, far more than any takes on a busy machine.
+/// The seconds after which timeout(1) ends such a test: far more than any takes on a busy machine.
 const DEADLINE: &str = "600";
-/// What timeout(1) ends with when it had to.
+/// The exit code of timeout(1) at its deadline.
 const TIMED_OUT: i32 = 124;
 
-/// Runs `work` inside of new mount and process namespaces, where this machine allows them; `test` is the name of the
-/// calling test. All processes in there end with it.
+/// Runs `work` in new mount and process namespaces, where this machine allows them; `test` is the name of the calling test.
+/// All processes in the namespaces end with it.
 ///
 /// # Panics
-/// When the test fails in there, or is not over in time.
+/// When the test fails there, or does not end in time.
 pub fn isolated(test: &str, work: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return work();
@@ -46,7 +46,7 @@ fn unshare() -> Option<&'static [&'static str]> {
     })
 }
 
-/// mount(8), inside.
+/// Runs mount(8) in the namespaces.
 ///
 /// # Panics
 /// When it fails.

@@ -1,6 +1,6 @@
 //! A kubeconfig as the program writes it into a web directory.
 
-/// That of the default instance, with certificates that are none.
+/// The kubeconfig of the default instance, with placeholders for certificates.
 pub const OF_THE_PROGRAM: &str = "\
 apiVersion: v1
 kind: Config

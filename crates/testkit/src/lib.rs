@@ -1,7 +1,7 @@
-//! What tests of all layers share: scripted fakes of QEMU and Nix, a stand-in for K3s, a web server and a proxy that
-//! misbehave as told, projects in temporary directories, a sink that records.
+//! Helpers for the tests of all layers: scripted fakes of QEMU and Nix, a stand-in for K3s, a web server and a proxy that
+//! misbehave on request, projects in temporary directories, a sink that records events.
 //!
-//! For tests alone; nothing that is shipped depends on it.
+//! It is for tests alone; nothing that is shipped depends on it.
 
 mod base_disk;
 mod built;

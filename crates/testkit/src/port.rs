@@ -1,7 +1,7 @@
-//! Ports for tests, each given to one test of this machine at a time, whichever process it runs in.
+//! Ports for tests; no two tests on this machine have the same one at a time.
 //!
-//! A port is reserved by a name in the abstract namespace of Unix sockets (unix(7)): it belongs to the same network namespace
-//! as the port, no two sockets have it, and it goes with the process that holds it, however that ends.
+//! A port is reserved by a name in the abstract namespace of Unix sockets (unix(7)). The name belongs to the same network
+//! namespace as the port, only one socket can have it, and it is released when the process ends, however it ends.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,13 +12,13 @@ use std::sync::{Mutex, PoisonError};
 
 use model::port::Port;
 
-/// Below those that the tool chooses itself (from 20000) and those of the kernel's own choice (from 32768), which it also
-/// gives to outgoing connections: a port from there could be in use again before the test listens on it.
+/// Below the ports that the tool chooses itself (from 20000), and below those that the kernel gives to outgoing connections
+/// (from 32768), one of which could be in use before the test listens on it.
 const ANY: Range<u16> = 10_000..20_000;
 /// Kubernetes' range, without those that the example and the tests of messages name.
 const NODE_PORTS: Range<u16> = 30_100..32_700;
 
-/// A port of 127.0.0.1 on which nobody listens at this moment, and which no other test gets as long as this process lives.
+/// A port of 127.0.0.1 on which nobody listens, and which no other test gets as long as this process lives.
 ///
 /// # Panics
 /// When none is free.
@@ -26,7 +26,7 @@ pub fn free() -> Port {
     reserved(ANY)
 }
 
-/// The same in the range of Kubernetes' NodePorts.
+/// [`free`] in the range of Kubernetes' NodePorts.
 ///
 /// # Panics
 /// As [`free`].
@@ -34,7 +34,7 @@ pub fn free_node_port() -> Port {
     reserved(NODE_PORTS)
 }
 
-/// From a place of chance on, so that processes that begin at once seldom try the same ones.
+/// Starts at a random port, so that processes that start together seldom try the same ones.
 fn reserved(range: Range<u16>) -> Port {
     let count = range.end - range.start;
     // A remainder of `count` fits.
@@ -44,7 +44,7 @@ fn reserved(range: Range<u16>) -> Port {
     Port::new(number).expect("not 0")
 }
 
-/// Takes the number for this process; one that somebody else listens on stays taken, too.
+/// Reserves the number for this process, even where another process listens on the port.
 fn reserve(number: u16) -> bool {
     static HELD: Mutex<Vec<UnixDatagram>> = Mutex::new(Vec::new());
     let name = SocketAddr::from_abstract_name(format!("k3s-vm-test-port-{number}")).expect("a short name");
@@ -63,8 +63,8 @@ mod tests {
 
     use super::*;
 
-    /// Set in the process that another test starts: it tells the ports that it gets.
-    const TELLS: &str = "K3S_TEST_TELLS_PORTS";
+    /// Set in the processes that the test starts: they print the ports that they get.
+    const PRINTS: &str = "K3S_TEST_PRINTS_PORTS";
     const COUNT: usize = 300;
 
     #[test]
@@ -75,20 +75,20 @@ mod tests {
         assert_ne!(free_node_port(), free_node_port());
     }
 
-    /// Two processes alive at once, a quarter of the range each way: by chance alone they would meet.
+    /// Three processes with so many ports would choose the same ones by chance.
     #[test]
     fn two_processes_got_the_same_port() {
-        if std::env::var_os(TELLS).is_some() {
+        if std::env::var_os(PRINTS).is_some() {
             let mine: Vec<String> = (0..COUNT).map(|_| free_node_port().to_string()).collect();
             println!("ports: {}.", mine.join(","));
-            // Until the other end is closed: the ports are this process's until then.
+            // The ports stay reserved until the test closes its end.
             let _ = std::io::stdin().read_line(&mut String::new());
             return;
         }
         let start = || {
             Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "port::tests::two_processes_got_the_same_port", "--nocapture"])
-                .env(TELLS, "1")
+                .env(PRINTS, "1")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
@@ -97,7 +97,7 @@ mod tests {
         let mut others = [start(), start()];
         let mut ports: Vec<u16> = (0..COUNT).map(|_| free_node_port().number()).collect();
         for other in &mut others {
-            ports.extend(told(other.stdout.as_mut().unwrap()));
+            ports.extend(printed(other.stdout.as_mut().unwrap()));
         }
         for mut other in others {
             drop(other.stdin.take());
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!((ports.len(), different.len()), (3 * COUNT, 3 * COUNT));
     }
 
-    fn told(output: impl std::io::Read) -> Vec<u16> {
+    fn printed(output: impl std::io::Read) -> Vec<u16> {
         use std::io::BufRead;
         let mut lines = std::io::BufReader::new(output).lines().map(Result::unwrap);
         let ports = lines.find_map(|line| Some(line.split_once("ports: ")?.1.to_owned())).expect("its ports");

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use model::paths::ProjectPaths;
 use model::port::Port;
 
-/// A project that is gone when dropped.
+/// A temporary project, which is removed when it is dropped.
 #[derive(Debug)]
 pub struct TempProject {
-    // Held for its drop.
+    // Removes the directory when it is dropped.
     _holder: tempfile::TempDir,
     root: PathBuf,
 }
@@ -23,13 +23,13 @@ impl TempProject {
         Self::named("project", web_port)
     }
 
-    /// The same in a directory of the given name, for names that are hard on quoting.
+    /// [`TempProject::new`] in a directory of the given name, for names that are hard to quote.
     ///
     /// # Panics
     /// When the directories cannot be made.
     pub fn named(name: &str, web_port: Port) -> Self {
         let holder = tempfile::tempdir().expect("a temporary directory");
-        // The real path: a link on the way would show in other names than the test's.
+        // The real path: with a symbolic link in it, the program would show another path than the test expects.
         let root = holder.path().canonicalize().expect("its real path").join(name);
         for directory in [ProjectPaths::MARKER, "web"] {
             fs::create_dir_all(root.join(directory)).expect("a directory of the project");
@@ -39,17 +39,17 @@ impl TempProject {
         project
     }
 
-    /// Its directory.
+    /// The project's directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The names of its files.
+    /// The paths of its files.
     pub fn paths(&self) -> ProjectPaths {
         ProjectPaths::new(&self.root)
     }
 
-    /// Writes a file; its directories are made.
+    /// Writes a file, and creates its directories.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -64,7 +64,7 @@ impl TempProject {
     /// Reads a file.
     ///
     /// # Panics
-    /// When it is not there or no text.
+    /// When it does not exist or is not text.
     pub fn read(&self, path: impl AsRef<Path>) -> String {
         let path = self.root.join(path);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -1,4 +1,4 @@
-//! An HTTP proxy on 127.0.0.1 that leads every tunnel to one server, whatever name was asked for, or refuses.
+//! An HTTP proxy on 127.0.0.1 that leads every tunnel to one server, whatever the requested name is, or refuses.
 
 use std::io::{BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ pub struct ProxyServer {
 }
 
 impl ProxyServer {
-    /// Starts one whose tunnels lead to `target`; without one it answers 403.
+    /// Starts a proxy with tunnels to `target`; without a target it answers 403.
     ///
     /// # Panics
     /// When no port can be had.
@@ -26,7 +26,7 @@ impl ProxyServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let seen = Arc::clone(&seen);
-                // What goes wrong with a tunnel is seen by the client.
+                // The client notices errors of the tunnel.
                 std::thread::spawn(move || tunnel(stream, target, &seen));
             }
         });
@@ -38,14 +38,14 @@ impl ProxyServer {
         format!("http://{}", self.address)
     }
 
-    /// The names that were asked for, with their ports.
+    /// The requests: methods, and names with their ports.
     pub fn tunnels(&self) -> Vec<String> {
         self.tunnels.lock().map(|tunnels| tunnels.clone()).unwrap_or_default()
     }
 }
 
 fn tunnel(mut client: TcpStream, target: Option<SocketAddr>, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    // A client says nothing after its request until it is answered, so that the buffer takes nothing of the tunnel's.
+    // A client sends nothing more before the answer, so the buffer reads nothing of the tunnel.
     let Some(request) = Request::read(&mut BufReader::new(client.try_clone()?)) else { return Ok(()) };
     if let Ok(mut seen) = seen.lock() {
         seen.push(format!("{} {}", request.method, request.path));

@@ -1,15 +1,15 @@
-//! A sink that keeps every event for the test to look at.
+//! A sink that records events for tests.
 
 use std::sync::Mutex;
 
 use model::{Event, EventSink};
 
-/// Keeps every event.
+/// Records every event.
 #[derive(Debug, Default)]
 pub struct RecordingSink(Mutex<Vec<Event>>);
 
 impl RecordingSink {
-    /// What was emitted so far.
+    /// The events so far.
     pub fn events(&self) -> Vec<Event> {
         self.0.lock().map(|events| events.clone()).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! What the fake QEMU is to do: a JSON file `fake-qemu.json` in its working directory, or the one that the variable
-//! `FAKE_QEMU_SCRIPT` names. Every field may be missing; then it does as a healthy QEMU does.
+//! The script of the fake QEMU: the JSON file `fake-qemu.json` in its working directory, or the file that the variable
+//! `FAKE_QEMU_SCRIPT` names. Where a field is missing, the fake acts like a healthy QEMU.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,61 +11,62 @@ use serde_json::Value;
 pub const FILE: &str = "fake-qemu.json";
 /// The variable that names another file.
 pub const VARIABLE: &str = "FAKE_QEMU_SCRIPT";
-/// Every command that the fake received is added to this file beside its script, one JSON a line; a guest that is to prove
-/// KVM counts as the command `probe`.
+/// The file beside the script to which the fake adds every command that it receives, one JSON text a line. A guest that
+/// tests KVM counts as the command `probe`.
 pub const CALLS: &str = "fake-qemu.calls";
-/// How many mebibytes a fake that floods its console has printed, beside its script.
+/// The file beside the script with the mebibytes that a fake with [`Script::flood`] has printed.
 pub const FLOODED: &str = "fake-qemu.flooded";
-/// How many starts have found their port taken, beside the script.
+/// The file beside the script with the number of starts that found their port taken.
 pub const OVERTAKEN: &str = "fake-qemu.overtaken";
 
 /// The whole script.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Script {
-    /// What `--version` tells.
+    /// The version that `--version` prints.
     pub version: String,
     /// Die before anything else.
     pub die: Option<Death>,
     /// End by itself this long after the start.
     pub exit_after: Option<Exit>,
-    /// Whether it has a filter of system calls (`-sandbox`).
+    /// Whether it supports `-sandbox`.
     pub sandbox: bool,
-    /// The guest resets this long after the start, in ms; it also does at SIGUSR1.
+    /// The guest resets this long after the start, in ms. It also resets at SIGUSR1.
     pub reset_after_ms: Option<u64>,
-    /// Print on the console without end, a mebibyte at a time; how many were printed is in the file [`FLOODED`].
+    /// Print on the console without end, a mebibyte at a time; the file [`FLOODED`] has their number.
     pub flood: bool,
-    /// At so many starts somebody takes the first forwarded port right before it is opened.
+    /// At this many starts another process takes the first forwarded port right before it is opened.
     pub overtaken: u32,
-    /// Put a directory in the place of this file, which is in the working directory, before QMP answers.
+    /// Replace this file in the working directory by a directory before QMP answers.
     pub spoil: Option<String>,
-    /// What the guest does that is to prove KVM.
+    /// What the guest that tests KVM does.
     pub probe: Probe,
-    /// What QMP says first.
+    /// The greeting of QMP.
     pub greeting: Greeting,
     /// Answers to QMP commands instead of the usual ones: `{"return": …}` or `{"error": …}`.
     pub qmp: BTreeMap<String, Value>,
-    /// Commands of QMP that are answered so late, in ms, although they are carried out at once.
+    /// The delay of the answers to QMP commands, in ms. The commands are carried out at once.
     pub late_ms: BTreeMap<String, u64>,
-    /// Commands of QMP that are never answered, and whether they are carried out.
+    /// QMP commands that are never answered, and whether they are carried out.
     pub unanswered: BTreeMap<String, bool>,
-    /// Commands of QMP that are refused after so many.
+    /// QMP commands that are refused after this many.
     pub refuse_after: BTreeMap<String, u32>,
-    /// What `query-status` tells until `stop` or `cont`.
+    /// The status in `query-status` until `stop` or `cont`.
     pub status: String,
-    /// What the guest does at its power button.
+    /// How the guest reacts to its power button.
     pub power_button: PowerButton,
     /// How long the guest takes to power off, in ms.
     pub power_off_ms: u64,
-    /// Answer `quit` and go on.
+    /// Answer `quit` and run on.
     pub ignore_quit: bool,
-    /// Go on at SIGTERM.
+    /// Run on at SIGTERM.
     pub ignore_sigterm: bool,
     /// What the guest prints on its console, in order.
     pub console: Vec<ConsoleLine>,
-    /// Listen on the forwards as QEMU does, and die with its words where one is taken.
+    /// Listen on the forwarded ports as QEMU does, and die with its message where one is taken.
     pub listen: bool,
-    /// With `listen`: guest port -> `address:port` on the host to which its connections go. Others are closed.
+    /// With `listen`: guest port -> `address:port` on the host to which its connections go. Connections to other ports are
+    /// closed.
     pub guest_ports: BTreeMap<u16, String>,
     /// How the VM's state is written or read.
     pub migration: Migration,
@@ -114,28 +115,28 @@ impl Script {
         std::fs::write(directory.join(FILE), text).expect("the script is written");
     }
 
-    /// The names of the commands that a fake in `directory` has received so far, QMP and agent together.
+    /// The names of the commands of QMP and of the agent that a fake in `directory` has received.
     pub fn calls(directory: &Path) -> Vec<String> {
         Self::received(directory).iter().filter_map(|call| call["execute"].as_str().map(str::to_owned)).collect()
     }
 
-    /// The same with their arguments, as they came.
+    /// The commands that a fake in `directory` has received, with their arguments.
     pub fn received(directory: &Path) -> Vec<Value> {
         let text = std::fs::read_to_string(directory.join(CALLS)).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
 
-/// Last words and exit code.
+/// A death of QEMU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Death {
-    /// Written to stderr.
+    /// The text on stderr.
     pub stderr: String,
     /// The exit code.
     pub code: u8,
 }
 
-/// An end by itself.
+/// An end of QEMU by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exit {
     /// After this long.
@@ -144,13 +145,13 @@ pub struct Exit {
     pub code: u8,
 }
 
-/// What the guest does that is to prove KVM by a line on its console.
+/// What the guest that tests KVM does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Probe {
     /// It prints the line.
     Print,
-    /// It prints this at most, and goes on for ever.
+    /// It prints this text and runs on without end.
     Hang(String),
     /// QEMU dies.
     Die(Death),
@@ -160,7 +161,7 @@ pub enum Probe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Migration {
-    /// It succeeds; what comes in must be a stream of QEMU's.
+    /// It succeeds; a state that is read must be a stream of QEMU.
     Usual,
     /// It fails for this reason.
     Fail(String),
@@ -170,27 +171,27 @@ pub enum Migration {
     Die(Death),
 }
 
-/// What QMP says first.
+/// The greeting of QMP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Greeting {
-    /// The greeting of QMP.
+    /// That of QEMU.
     Usual,
-    /// Nothing, for ever.
+    /// None, and no answers.
     Hang,
     /// This line.
     Garbage(String),
 }
 
-/// What the guest does at its power button.
+/// How the guest reacts to its power button.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PowerButton {
     /// It powers off.
     Obey,
-    /// It notices only what comes after so many presses, as early in the boot.
+    /// It misses this many presses, as a guest that boots does.
     IgnoreFirst(u32),
-    /// Nothing.
+    /// It never reacts.
     Ignore,
 }
 
@@ -209,13 +210,13 @@ pub struct ConsoleLine {
 pub struct AgentScript {
     /// Never answer.
     pub absent: bool,
-    /// Never answer on the first so many connections.
+    /// Never answer on this many connections, the first ones.
     pub deaf_connections: u32,
-    /// What stands in the line before the first answer of a connection, as after a client that was killed.
+    /// Text before the first answer on a connection, as after a client that was killed.
     pub stale: String,
-    /// Answer the shutdown with silence, as usual, but go on.
+    /// Do not shut down. As usual there is no answer.
     pub ignore_shutdown: bool,
-    /// Set the clock and report a failure nevertheless, as an agent without hwclock does.
+    /// Set the clock and report a failure, as an agent without hwclock does.
     pub no_hwclock: bool,
     /// Programs of the guest; others do not exist.
     pub programs: Vec<Program>,
@@ -227,7 +228,7 @@ pub struct AgentScript {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Program {
-    /// It is meant when this occurs in the path and arguments, joined by blanks.
+    /// The program is meant where its path and arguments, joined by spaces, contain this.
     pub command: String,
     /// Its standard output; `@stdin` stands for its input.
     pub stdout: String,
@@ -237,12 +238,12 @@ pub struct Program {
     pub code: i32,
     /// The signal that ends it, instead of the exit code.
     pub signal: Option<i32>,
-    /// At so many looks it still runs; [`Program::FOREVER`] until it is killed.
+    /// How many times its status is "runs"; with [`Program::FOREVER`] it runs until it is killed.
     pub looks: u32,
 }
 
 impl Program {
-    /// It never ends by itself.
+    /// The program never ends by itself.
     pub const FOREVER: u32 = u32::MAX;
 }
 
@@ -251,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_the_fake_reads() {
+    fn a_script_that_is_written_is_read_back() {
         let directory = tempfile::tempdir().unwrap();
         let script = Script {
             die: Some(Death { stderr: "oh".to_owned(), code: 3 }),

@@ -1,20 +1,20 @@
-//! Waiting in tests: every wait has a deadline, and names the line that waits.
+//! Waits for tests, with a deadline. A timeout names the line of the caller.
 
 use std::time::{Duration, Instant};
 
-/// Far longer than anything takes on a busy machine; a test that fails reaches it, one that passes never does.
+/// Far longer than anything takes on a busy machine: only tests that fail reach it.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits until `has_happened`.
 ///
 /// # Panics
-/// When [`DEADLINE`] has passed, at the caller's line, which names what was waited for.
+/// When [`DEADLINE`] has passed, with the caller's line.
 #[track_caller]
 pub fn until(mut has_happened: impl FnMut() -> bool) {
     value(|| has_happened().then_some(()));
 }
 
-/// Asks until there is a value.
+/// Calls `ask` until it returns a value.
 ///
 /// # Panics
 /// As [`until`].
@@ -24,7 +24,7 @@ pub fn value<T>(ask: impl FnMut() -> Option<T>) -> T {
     value
 }
 
-/// Asks until there is a value; nothing when `deadline` has passed.
+/// Calls `ask` until it returns a value; `None` when `deadline` has passed.
 fn value_within<T>(deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
@@ -32,7 +32,7 @@ fn value_within<T>(deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> Op
         if value.is_some() || Instant::now() >= end {
             return value;
         }
-        // What is waited for needs the processor as well.
+        // The awaited process needs the CPU too.
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_in_vain_ran_for_ever() {
+    fn a_wait_in_vain_never_ended() {
         assert_eq!(value_within(Duration::ZERO, || None::<()>), None);
     }
 

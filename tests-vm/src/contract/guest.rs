@@ -96,7 +96,7 @@ impl<'a> LiveGuest<'a> {
             _directory: directory,
         };
         let machine = guest.machine(MemoryBackend::Ram);
-        guest.launched = Some(expect_ok(guest.launch(&machine).run(&Silent)));
+        guest.launched = Some(expect_ok(guest.launch(&machine).run(&Silent).map_err(Into::into)));
         guest
     }
 
@@ -117,7 +117,7 @@ impl<'a> LiveGuest<'a> {
         (self.ssh, self.api) = (testkit::port::free(), testkit::port::free());
         let machine = self.machine(MemoryBackend::File(RAM.into()));
         let restore = Restore { launch: self.launch(&machine), state: &state, deadline: CALL, working_set: None };
-        self.launched = Some(expect_ok(restore.run(&Silent, |_| Ok(()))));
+        self.launched = Some(expect_ok(restore.run(&Silent, |_| Ok(())).map_err(Into::into)));
         expect_ok(self.agent().set_time(SystemTime::now(), CALL));
     }
 

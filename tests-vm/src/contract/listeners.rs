@@ -98,7 +98,7 @@ fn address(hexadecimal: &str) -> String {
 pub(super) fn the_kubelet_authenticates(guest: &mut LiveGuest<'_>) {
     let mut qmp = expect_ok(qemu::Qmp::connect(&guest.paths.vm_dir(), CALL));
     let forward = qemu::Forward { bind: model::BindAddress::LOOPBACK, host: testkit::port::free(), guest: 10250 };
-    expect_ok(qmp.add_forward(&forward));
+    expect_ok(qmp.add_forward(&forward).map_err(Into::into));
     let answer = super::node::anonymous(forward.host);
     expect_ok(qmp.remove_forward(&forward));
     assert_eq!(answer, Ok(401), "the answer to a request without credentials");

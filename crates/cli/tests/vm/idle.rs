@@ -166,7 +166,7 @@ fn a_qemu_that_cannot_tell_who_wants_the_guest_is_not_paused() {
     setup.says(&["start", "--no-wait"], 0);
     insta::assert_snapshot!(setup.says(&["pause"], 1), @r"
     [1/1] Pausing the VM …
-    Error: QEMU cannot tell who wants a guest that stands still
+    Error: QEMU cannot report connections to a paused guest
       QEMU refused the command object-add
       invalid object type: filter-mirror
     ");

@@ -19,10 +19,10 @@ use qemu::Agent;
 use qemu::agent::{GuestCommand, GuestScript};
 use serde::Serialize;
 
-use crate::apply::inputs::AppliedInputs;
 use crate::context::Context;
 use crate::instance::ssh::guest_command;
 use crate::project::Project;
+use crate::project::applied_inputs::AppliedInputs;
 
 /// The directory in the guest with a record for each image name: the digest of what was imported. It is on the instance's
 /// disk, as the images are, so that both are lost together.

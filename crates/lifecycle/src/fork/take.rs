@@ -8,12 +8,12 @@ use model::Result;
 use model::instance::InstanceName;
 use model::paths::ProjectPaths;
 
-use crate::apply::AppliedInputs;
 use crate::context::Context;
 use crate::fork::warm_pool::{self, Mark};
 use crate::instance::observe::{Observed, Running, observe};
 use crate::instance::qmp;
 use crate::instance::registry;
+use crate::project::applied_inputs::AppliedInputs;
 use crate::project::desired::Desired;
 use crate::saved_vm::SavedVm;
 use crate::start;

@@ -12,10 +12,10 @@ use model::paths::ProjectPaths;
 use model::{Error, ErrorClass, Generation, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::apply::AppliedInputs;
 use crate::background::BackgroundTask;
 use crate::context::Context;
 use crate::instance::registry;
+use crate::project::applied_inputs::AppliedInputs;
 
 /// The prefix of the names of pool forks.
 pub(super) const PREFIX: &str = "pool-";

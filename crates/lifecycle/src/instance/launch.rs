@@ -13,7 +13,7 @@ use model::{Error, ErrorClass, Result};
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 use qemu::saved_state::CompatibilityKey;
-use qemu::{Launch, Launched, MemoryBackend, Qemu, Restore};
+use qemu::{Launch, LaunchError, Launched, MemoryBackend, Qemu, Restore};
 
 use crate::context::Context;
 use crate::instance;
@@ -82,6 +82,11 @@ impl VmLaunch<'_> {
     /// # Errors
     /// Those of QEMU's launch, with the holder of a port that it wants. No QEMU is left behind.
     pub(crate) fn run(&self, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
+        Ok(self.launch(saved)?)
+    }
+
+    /// [`VmLaunch::run`] for callers that need to know whether a boot from the disk may succeed instead.
+    pub(crate) fn launch(&self, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader), LaunchError> {
         let context = self.context;
         vm_log::rotate(&context.paths())?;
         let are_chosen_now = ports::are_to_be_chosen(context)?;
@@ -90,8 +95,8 @@ impl VmLaunch<'_> {
             // There is always a last one.
             let ports = tried[tried.len() - 1];
             let launched = self.run_on(ports, saved);
-            let Err(error) = &launched else { return launched };
-            if !are_chosen_now || error.class() != ErrorClass::Port || tried.len() >= PORT_ATTEMPTS {
+            let Err(LaunchError::PortTaken(error)) = &launched else { return launched };
+            if !are_chosen_now || tried.len() >= PORT_ATTEMPTS {
                 return launched;
             }
             let Some(others) = ports::instead_of(context, &tried)? else { return launched };
@@ -101,7 +106,7 @@ impl VmLaunch<'_> {
     }
 
     /// Launches it on these ports.
-    fn run_on(&self, ports: Ports, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader)> {
+    fn run_on(&self, ports: Ports, saved: Option<&SavedRam<'_>>) -> Result<(Box<Running>, ConsoleReader), LaunchError> {
         let context = self.context;
         let paths = context.paths();
         let uuid = uuid::Uuid::new_v4().to_string();
@@ -166,7 +171,7 @@ impl VmLaunch<'_> {
                 // Nothing would lead to it, and its disk may be removed next.
                 launched.kill();
                 forget();
-                Err(launch_error::without_space(&paths.vm_dir(), error))
+                Err(error.map(|error| launch_error::without_space(&paths.vm_dir(), error)))
             }
         }
     }
@@ -182,13 +187,14 @@ impl VmLaunch<'_> {
 }
 
 /// Writes the process into the state file.
-fn take_over(state_file: &mut StateFile, launched: &Launched, path: &Path) -> Result<ProcessHandle> {
+fn take_over(state_file: &mut StateFile, launched: &Launched, path: &Path) -> Result<ProcessHandle, LaunchError> {
     let identity = launched.identity().clone();
     state_file.process = Some(identity.clone());
     state_file.restoring = None;
     state_file.write(path)?;
-    ProcessHandle::open(&identity, &state_file.uuid)?
-        .ok_or_else(|| Error::new(ErrorClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))
+    ProcessHandle::open(&identity, &state_file.uuid)?.ok_or_else(|| {
+        LaunchError::Died(Error::new(ErrorClass::Guest, "QEMU ended right after it was started").next("k3s-vm logs"))
+    })
 }
 
 /// As [`link_or_copy`]; without a `file`, `name` is removed.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use host::files;
 use model::{Error, ErrorClass};
+use qemu::LaunchError;
 
 use crate::context::Context;
 use crate::instance::orphans;
@@ -12,21 +13,28 @@ use crate::instance::orphans;
 const LEAST_SPACE: u64 = 1 << 20;
 
 /// Explains an error of QEMU's launch.
-pub(crate) fn explain(context: &Context<'_>, error: Error) -> Error {
-    if error.class() == ErrorClass::Port {
-        return orphans::explain(context, error);
+pub(crate) fn explain(context: &Context<'_>, error: LaunchError) -> LaunchError {
+    if let LaunchError::PortTaken(error) = error {
+        return LaunchError::PortTaken(orphans::explain(context, error));
     }
+    let directory = context.paths().vm_dir();
     // Where the log is on the same filesystem, QEMU cannot even say so.
-    let error = without_space(&context.paths().vm_dir(), error);
-    match error.next_steps() {
+    if is_full(&directory) {
+        return LaunchError::Other(without_space(&directory, error.into()));
+    }
+    error.map(|error| match error.next_steps() {
         [] => error.next("k3s-vm --debug start    # shows the command that was run"),
         _ => error,
-    }
+    })
+}
+
+fn is_full(directory: &Path) -> bool {
+    !files::free_space(directory).is_ok_and(|free| free >= LEAST_SPACE)
 }
 
 /// `error`, with the reason that the filesystem of `directory` is full, if it is.
 pub(crate) fn without_space(directory: &Path, error: Error) -> Error {
-    if files::free_space(directory).is_ok_and(|free| free >= LEAST_SPACE) {
+    if !is_full(directory) {
         return error;
     }
     let mut told = Error::new(ErrorClass::Host, error.what());

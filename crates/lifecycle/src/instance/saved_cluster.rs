@@ -11,7 +11,7 @@ use model::port::Port;
 use model::{BindAddress, Error, ErrorClass, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::apply::inputs::AppliedInputs;
+use crate::project::applied_inputs::AppliedInputs;
 
 /// The version of the format. Files of another version are not read.
 const SCHEMA: u32 = 1;

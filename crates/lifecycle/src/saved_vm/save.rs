@@ -63,7 +63,7 @@ pub(crate) fn save_running(
         let _deferred = host::interrupt::defer();
         let mut guest = StoppedGuest::stop(&mut qmp, context.events)?;
         // The disk first: QEMU syncs it, which on journalling filesystems would wait for the RAM's data, too.
-        let done = disk::freeze(&mut guest, &paths.disk(), &backing_file, context.events)
+        let done = disk::add_overlay(&mut guest, &paths.disk(), &backing_file, context.events)
             .and_then(|()| prepared.write(&mut guest));
         // After a failure the guest resumes when it is dropped, with a warning where it does not.
         let done = done.map(|saved| (saved, guest.resume()));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::beginning::Beginning;
 use super::execute::planned;
 use super::look::{self, Inputs, Look};
-use super::plan::{From, Plan, Step, Unused, Way};
+use super::plan::{From, InstanceState, Plan, Step, Unused, Way};
 use crate::context::Context;
 use crate::saved_vm::snapshot;
 
@@ -98,8 +98,8 @@ fn planned_step(context: &Context<'_>, look: &Look, step: Step) -> PlannedStep {
         Step::PrepareImage => parts.image.as_ref().map(|image| format!("{}, built before", image.describe())),
         Step::ChooseAccelerator => parts.choice.as_ref().map(|choice| format!("{choice}, as it was tested before")),
         Step::DestroyInstance => Some(match look::state_of(&look.observed) {
-            super::plan::InstanceState::Absent => "there is none".to_owned(),
-            super::plan::InstanceState::Stopped => "its disk and data".to_owned(),
+            InstanceState::Absent => "there is none".to_owned(),
+            InstanceState::Stopped => "its disk and data".to_owned(),
             _ => "its VM, disk and data".to_owned(),
         }),
         Step::LoadImages if context.project.config.images.is_empty() => {

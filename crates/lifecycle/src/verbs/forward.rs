@@ -4,7 +4,7 @@ use host::files::{self, Mode, UserFile};
 use model::config::{PortForward, Ports, edit};
 use model::port::Port;
 use model::{BindAddress, Error, ErrorClass, Result};
-use qemu::{Forward, Qmp};
+use qemu::{Forward, ForwardError, Qmp};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -206,10 +206,8 @@ fn open_one(instance: &mut Instance<'_>, open: &[Forward], wanted: PortForward) 
         let Some(qmp) = &mut instance.qmp else { return Ok(forward) };
         match qmp.add_forward(&forward) {
             // Another program has taken it since.
-            Err(error) if error.class() == ErrorClass::Port && wanted.host.is_none() && !taken.contains(&host) => {
-                taken.push(host);
-            }
-            other => return other.map(|()| forward),
+            Err(ForwardError::Taken(_)) if wanted.host.is_none() && !taken.contains(&host) => taken.push(host),
+            other => return Ok(other.map(|()| forward)?),
         }
     }
 }

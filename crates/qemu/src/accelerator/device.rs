@@ -1,6 +1,6 @@
-//! The look at `/dev/kvm`: whether it opens, and who could open it where this user cannot.
+//! Whether `/dev/kvm` opens, and which group may open it where this user may not.
 //!
-//! It opens and closes the device and asks it nothing; that it opens proves nothing yet.
+//! The device is opened and closed, nothing more.
 
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -9,32 +9,17 @@ use std::path::Path;
 
 use host::account_names::AccountNames;
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::Refusal;
+use super::refusal::{Permission, Refusal};
 
-/// Read and write for the group.
+/// The group's bits for reading and writing.
 const GROUP_READS_AND_WRITES: u32 = 0o060;
 
-/// The numbers of the group `root`, which nobody should join, and of `nogroup`, which stands for all groups that a
-/// container does not know.
+/// The ids of `root`, which nobody should join, and of `nogroup`, which a container shows for groups that it does not
+/// know.
 const NO_GROUPS_TO_JOIN: [u32; 2] = [0, 65534];
 
-/// What is lacking where the device may not be opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Permission {
-    /// Membership in the group of this name.
-    Group(String),
-    /// Membership in the group of this number, which has no name here.
-    NamelessGroup(u32),
-    /// The mode, here given, lets no group in that one could join.
-    Mode(u32),
-    /// The container does not have the device among its own (device cgroup).
-    Container,
-}
-
-/// Why the device cannot be used, or nothing where it opens.
+/// Why the device does not open; `None` where it does.
 pub(super) fn look(device: &Path) -> Option<Refusal> {
     let error = File::options().read(true).write(true).open(device).err()?;
     let device = device.display().to_string();
@@ -55,7 +40,7 @@ fn permission(errno: Option<i32>, metadata: Option<&Metadata>, names: &AccountNa
         Some(found) if errno == Some(Errno::ACCESS.raw_os_error()) => {
             of_mode(found.gid(), found.permissions().mode() & 0o7777, names.find(found.gid()))
         }
-        // The mode is looked at first and fails with EACCES; a device cgroup fails with EPERM.
+        // The kernel checks the mode first, which fails with EACCES; a device cgroup fails with EPERM.
         _ => Permission::Container,
     }
 }
@@ -90,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_despite_the_mode_is_the_containers() {
+    fn a_refusal_that_the_mode_does_not_explain_comes_from_the_container() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = file.as_file().metadata().unwrap();
         let names = AccountNames::default();
@@ -100,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn what_opens_is_not_refused_and_what_does_not_says_why() {
+    fn a_device_that_does_not_open_says_why() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(look(file.path()), None);
         let nowhere = Refusal::NoDevice { device: "/nonexistent/kvm".to_owned() };
         assert_eq!(look(Path::new("/nonexistent/kvm")), Some(nowhere));
         let directory = Refusal::Unusable { device: "/tmp".to_owned(), why: "Is a directory".to_owned() };
         assert_eq!(look(Path::new("/tmp")), Some(directory));
-        // The kernel lets nobody write there, not even root.
+        // Nobody may write there, not even root.
         let closed = Path::new("/proc/sys/kernel/random/boot_id");
         let refused = Refusal::Forbidden { device: closed.display().to_string(), permission: Permission::Mode(0o444) };
         assert_eq!(look(closed), Some(refused));

@@ -1,26 +1,26 @@
-//! The guest that proves an accelerator: an initial RAM disk whose first program prints a nonce and reboots.
+//! The guest that tests an accelerator: an initial RAM disk with an init that prints a nonce and reboots.
 //!
-//! The nonce is in the program, not on the kernel's command line, which the kernel itself prints. The program is x86-64
-//! machine code in a static ELF file, so that nothing must be compiled or be there.
+//! The nonce is in the program, not on the kernel's command line, because the kernel itself prints that. The program is
+//! x86-64 machine code in a static ELF file, so that it needs no compiler and no library.
 
 use host::cpio::Archive;
 
-/// Where the program is loaded; the first pages of the address space are closed to programs.
+/// The address at which the program is loaded; the first pages are not available to programs.
 const BASE: u64 = 0x40_0000;
 /// The sizes of the file's header and of its one program header (elf(5)).
 const HEADERS: usize = 64 + 56;
 
-/// Everything up to the address of the nonce: write(1, …
+/// write(1, nonce, length): up to the address of the nonce, which follows.
 const WRITE: &[u8] = &[
     0xb8, 0x01, 0x00, 0x00, 0x00, // mov eax, 1         the number of write(2)
     0x89, 0xc7, //                   mov edi, eax       standard output, which the kernel opened on the console
     0x48, 0x8d, 0x35, //             lea rsi, [rip + …] the nonce; its distance follows
 ];
-/// … the length of the nonce, in four bytes, follows this.
+/// The next argument: the length of the nonce follows, in four bytes.
 const LENGTH: &[u8] = &[
     0xba, //                         mov edx, …
 ];
-/// Reboots: it needs no driver, as switching the power off does, and QEMU is told to end at it.
+/// Reboots. A power-off would need a driver; QEMU is started so that it ends at a reboot.
 const CALL_AND_REBOOT: &[u8] = &[
     0x0f, 0x05, //                   syscall
     0xb8, 0xa9, 0x00, 0x00, 0x00, // mov eax, 169       the number of reboot(2)
@@ -28,25 +28,24 @@ const CALL_AND_REBOOT: &[u8] = &[
     0xbe, 0x69, 0x19, 0x12, 0x28, // mov esi, 0x28121969   LINUX_REBOOT_MAGIC2
     0xba, 0x67, 0x45, 0x23, 0x01, // mov edx, 0x01234567   LINUX_REBOOT_CMD_RESTART
     0x0f, 0x05, //                   syscall
-    0xb8, 0x22, 0x00, 0x00, 0x00, // mov eax, 34        the number of pause(2), should the reboot not come
+    0xb8, 0x22, 0x00, 0x00, 0x00, // mov eax, 34        the number of pause(2), in case the reboot fails
     0x0f, 0x05, //                   syscall
-    0xeb, 0xf7, //                   jmp to `mov eax, 34`  an init that ends would make the kernel panic
+    0xeb, 0xf7, //                   jmp to `mov eax, 34`  the kernel panics where init ends
 ];
 
 /// The initial RAM disk of a guest that prints `nonce` on a line of its own.
 pub(super) fn initrd(nonce: &str) -> Vec<u8> {
     let mut archive = Archive::default();
-    // Where the kernel opens the console for its first program; kernels bring it themselves, unless they were built not
-    // to.
+    // The kernel opens the console for init there. Most kernels have the device built in.
     archive.directory("dev");
     archive.character_device("dev/console", 5, 1);
     archive.program("init", &program(&format!("\r\n{nonce}\r\n")));
     archive.finish()
 }
 
-/// The program that prints `text`.
+/// A program that prints `text`.
 fn program(text: &str) -> Vec<u8> {
-    // The distance counts from the end of the instruction, which ends with the distance.
+    // Relative to the end of the instruction, of which the distance is the last part.
     let distance = LENGTH.len() + 4 + CALL_AND_REBOOT.len();
     let mut code = WRITE.to_vec();
     code.extend_from_slice(&(distance as u32).to_le_bytes());
@@ -59,7 +58,7 @@ fn program(text: &str) -> Vec<u8> {
     file
 }
 
-/// The header of an executable file whose one segment is the whole file, headers included (elf(5)).
+/// The headers of an executable with one segment, which is the whole file (elf(5)).
 fn headers(code: usize) -> Vec<u8> {
     let size = (HEADERS + code) as u64;
     let mut bytes = b"\x7fELF".to_vec();
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_where_the_code_looks_for_it() {
+    fn the_code_refers_to_the_text() {
         let file = program("nonce");
         let lea_ends = HEADERS + WRITE.len() + 4;
         let distance = u32::from_le_bytes(file[lea_ends - 4..lea_ends].try_into().unwrap()) as usize;

@@ -1,6 +1,6 @@
-//! Runs the guest that proves an accelerator, until it has printed its nonce, its QEMU has ended, or time is up.
+//! Runs the guest that tests an accelerator until it has printed its nonce, QEMU has ended, or the deadline has passed.
 //!
-//! It opens no port and no disk, and no process outlives it.
+//! It opens no port and no disk, and leaves no process.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,45 +9,20 @@ use host::command::Command;
 use host::files::{self, Mode};
 use model::{Error, ErrorClass, EventSink, Result};
 
-use super::{Accelerator, guest};
-use crate::{Qemu, Version, argv};
+use super::guest;
+use crate::machine::ProbeMachine;
+use crate::{Qemu, argv};
 
-/// What the nonce begins with.
+/// The beginning of the nonce.
 const NONCE: &str = "k3s-vm nonce ";
-/// What QEMU says when it is ended at the deadline.
+/// What QEMU prints when it is ended at the deadline.
 const ENDED_BY_US: &str = "terminating on signal";
-/// How many of the last lines are kept.
+/// How many of the last lines a finding has.
 const LINES: usize = 12;
-/// How much later than this program timeout(1) ends a QEMU that this program could not end, being killed itself.
+/// How long after the deadline timeout(1) ends a QEMU whose parent, this program, was killed.
 const AFTER_US: Duration = Duration::from_secs(30);
 
-/// The guest's machine: that of the VM whose accelerator is in question.
-#[derive(Debug, Clone, Copy)]
-pub struct ProbeMachine<'a> {
-    /// Of the QEMU; decides machine type and workarounds.
-    pub version: Version,
-    /// Whether that QEMU can put itself under its filter of system calls.
-    pub sandbox: bool,
-    /// What is to be proved.
-    pub accelerator: Accelerator,
-    /// Virtual CPUs.
-    pub cpus: u32,
-    /// The VM's kernel.
-    pub kernel: &'a Path,
-    /// The VM's kernel command line.
-    pub kernel_command_line: &'a str,
-}
-
-impl ProbeMachine<'_> {
-    /// What the process shows as `-name`.
-    pub const NAME: &'static str = "k3s-vm-kvm-test";
-    /// RAM in bytes: enough for every kernel, and had where the VM's own may not be.
-    pub const MEMORY: u64 = 256 << 20;
-    /// The initial RAM disk, in QEMU's working directory.
-    pub const INITRD: &'static str = "initrd";
-}
-
-/// A run of the guest.
+/// A test of an accelerator.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe<'a> {
     /// The emulator.
@@ -58,22 +33,22 @@ pub struct Probe<'a> {
     pub deadline: Duration,
 }
 
-/// What came of a run.
+/// The result of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// The nonce, after this time.
+    /// The guest printed the nonce after this time.
     Printed(Duration),
-    /// Nothing until the deadline; the last lines of console and QEMU.
+    /// The guest did not print the nonce before the deadline; the last lines of its console and of QEMU.
     Silent(Vec<String>),
-    /// QEMU ended before the nonce came; its last lines.
+    /// QEMU ended before the nonce was printed; its last lines.
     Ended(Vec<String>),
 }
 
 impl Probe<'_> {
-    /// Runs it.
+    /// Runs the guest.
     ///
     /// # Errors
-    /// Interrupted, or a Host error where QEMU cannot be started or its files cannot be written.
+    /// Interrupted; Host when QEMU cannot be started or its files cannot be written.
     pub fn run(&self, events: &dyn EventSink) -> Result<Finding> {
         let directory = tempfile::tempdir()
             .map_err(|error| Error::new(ErrorClass::Host, "cannot make a temporary directory").because(error))?;
@@ -87,7 +62,7 @@ impl Probe<'_> {
             if line.contains(&nonce) {
                 printed.get_or_insert(begin.elapsed());
             } else if !line.trim().is_empty() && !line.contains(ENDED_BY_US) {
-                // A guest may print for as long as it may run.
+                // A guest may print without end.
                 if lines.len() == LINES {
                     lines.remove(0);
                 }
@@ -95,7 +70,7 @@ impl Probe<'_> {
             }
         });
         if let Err(error) = &ended {
-            // A process that could not be ended is named here.
+            // It names a process that could not be ended.
             events.debug(error.to_string());
         }
         let name = self.machine.accelerator.name();
@@ -112,7 +87,7 @@ impl Probe<'_> {
 
     fn command(&self, directory: &Path) -> Command {
         let program = &self.qemu.program;
-        // A QEMU whose guest hangs ends by nobody but us. Should this very program be killed, timeout(1) is left.
+        // A QEMU whose guest hangs does not end by itself. timeout(1) ends it where this program was killed.
         let command = match host::tools::find("timeout") {
             Some(timeout) => {
                 let seconds = self.deadline.saturating_add(AFTER_US).as_secs().to_string();

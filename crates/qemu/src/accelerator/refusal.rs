@@ -1,4 +1,4 @@
-//! Why KVM is not used, in words: the reason, what is known beyond it, and what to do.
+//! Why KVM is not used: the reason, the details, and what the user can do.
 
 use std::time::Duration;
 
@@ -6,10 +6,8 @@ use model::error::LogTail;
 use model::{Error, ErrorClass};
 use serde::{Deserialize, Serialize};
 
-use super::Permission;
-
-/// Words of QEMU about what may be gone a minute later: another hypervisor holds the CPU's virtualisation, the host is
-/// short of memory, a rule of a security module.
+/// Texts of QEMU for what may pass by itself: another hypervisor uses the CPU's virtualisation, the host is short of
+/// memory, a security module denies access.
 const PASSING: [&str; 4] = ["resource busy", "allocate memory", "Permission denied", "Operation not permitted"];
 
 /// Why KVM is not used.
@@ -25,30 +23,44 @@ pub enum Refusal {
     Unusable {
         /// Its path.
         device: String,
-        /// The system's words.
+        /// The reason that the system gives.
         why: String,
     },
-    /// This user may not open the device.
+    /// This user lacks the permission to open the device.
     Forbidden {
         /// Its path.
         device: String,
-        /// What is lacking.
+        /// The permission that is missing.
         permission: Permission,
     },
-    /// The device opens, and a guest did not print its line.
+    /// The device opens, but the test guest did not print its line.
     Hangs {
-        /// How long was waited.
+        /// How long the test waited.
         waited: Duration,
         /// The last lines of its console and of QEMU.
         console: Vec<String>,
     },
     /// QEMU ended before the guest had printed its line.
     Dies {
-        /// What it said, in one line.
+        /// Its most telling line.
         words: String,
         /// The last lines of the guest's console and of QEMU.
         console: Vec<String>,
     },
+}
+
+/// What this user lacks to open the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permission {
+    /// Membership in the group of this name.
+    Group(String),
+    /// Membership in the group of this number, which has no name on this host.
+    NamelessGroup(u32),
+    /// The device's mode, which gives access to no group that a user could join.
+    Mode(u32),
+    /// The container was not given the device (device cgroup).
+    Container,
 }
 
 impl Refusal {
@@ -63,7 +75,7 @@ impl Refusal {
         }
     }
 
-    /// What is known beyond the reason.
+    /// More about the reason.
     fn detail(&self) -> Option<String> {
         match self {
             Refusal::NoDevice { .. } => None,
@@ -84,7 +96,7 @@ impl Refusal {
         }
     }
 
-    /// What would let this user in, and a word on it.
+    /// A command that gives access to KVM, and a remark on it.
     fn advice(&self) -> Option<(String, &'static str)> {
         const JOINED: &str = "then log in anew";
         let join = |group: &str| format!("sudo usermod -aG {group} \"$USER\"");
@@ -110,14 +122,14 @@ impl Refusal {
         })
     }
 
-    /// One sentence for a user whose VM is emulated instead.
+    /// A note for the user: the VM is emulated, and why.
     pub fn note(&self) -> String {
         let detail = self.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
         let advice = self.advice().map(|(step, word)| format!("; to change that: {step} ({word})")).unwrap_or_default();
         format!("the VM is emulated, which is several times slower than KVM: {}{detail}{advice}", self.reason())
     }
 
-    /// For a user who wants KVM and nothing else.
+    /// The error where the configuration demands KVM.
     pub fn error(&self) -> Error {
         let mut error = Error::new(ErrorClass::Host, format!("KVM cannot be used: {}", self.reason()));
         if let Some(detail) = self.detail() {
@@ -142,7 +154,7 @@ impl Refusal {
         error.next("k3s-vm start --accel auto    # emulates where KVM does not work")
     }
 
-    /// Whether it holds until the host boots anew. What is quick to see again, or may pass by itself, does not.
+    /// Whether it is saved as a verdict until the host reboots. What is found again at once, or may pass by itself, is not.
     pub(super) fn is_lasting(&self) -> bool {
         match self {
             Refusal::NoDevice { .. } | Refusal::Unusable { .. } | Refusal::Forbidden { .. } => false,
@@ -197,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_device_lacks_is_told() {
+    fn a_device_that_is_missing_or_does_not_open_is_named() {
         let device = "/dev/kvm".to_owned();
         insta::assert_snapshot!(told(&Refusal::NoDevice { device: device.clone() }), @r"
         KVM cannot be used: there is no /dev/kvm
@@ -214,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_guest_showed_is_told() {
+    fn the_result_of_the_test_guest_is_shown() {
         insta::assert_snapshot!(told(&Refusal::Hangs { waited: Duration::from_secs(15), console: Vec::new() }), @r"
         KVM cannot be used: guests hang on this host: the device opens, but a guest that was to print one line was silent for 15s
         -> k3s-vm start --set timeouts.kvm_test=1m    # tests again with more time, for a slow host
@@ -231,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_will_not_pass_by_itself_is_lasting() {
+    fn what_may_pass_by_itself_is_not_lasting() {
         let dies = |line: &str| Refusal::Dies { words: line.to_owned(), console: vec![line.to_owned()] }.is_lasting();
         assert!(dies("error: failed to set MSR 0x10a to 0x0"));
         assert!(!dies("ioctl(KVM_CREATE_VM) failed: 16 Device or resource busy"));

@@ -1,4 +1,4 @@
-//! The self-test of KVM: the device, then the kept verdict, then a guest.
+//! The self-test of KVM: it looks at the device, then at the cached verdict, then runs a guest.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,21 +7,24 @@ use host::lock::FileLock;
 use model::paths::CachePaths;
 use model::{Event, EventSink, Result};
 
+use super::device;
+use super::probe::{Finding, Probe};
+use super::refusal::Refusal;
 use super::verdicts::{self, Subject, Verdict};
-use super::{Accelerator, Finding, Probe, ProbeMachine, Refusal, device};
+use crate::machine::{Accelerator, ProbeMachine};
 use crate::{Qemu, last_words};
 
-/// The task under which progress is told.
+/// The name of the task in progress events.
 const TASK: &str = "testing KVM";
-/// How much longer than its own test a start waits for that of another one.
+/// How much longer than its own deadline a test waits for the test of another start.
 const LOCK_SLACK: Duration = Duration::from_secs(60);
 
-/// What is to be tested.
+/// What to test.
 #[derive(Debug, Clone, Copy)]
 pub struct SelfTest<'a> {
     /// The emulator.
     pub qemu: &'a Qemu,
-    /// `/dev/kvm`.
+    /// The device, `/dev/kvm`.
     pub device: &'a Path,
     /// Virtual CPUs of the VM.
     pub cpus: u32,
@@ -31,34 +34,34 @@ pub struct SelfTest<'a> {
     pub kernel_command_line: &'a str,
     /// How long the guest may take to print its line.
     pub deadline: Duration,
-    /// Where verdicts are kept.
+    /// The cache, which has the verdicts.
     pub cache: &'a CachePaths,
 }
 
-/// Where the knowledge is from.
+/// The source of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The device, looked at now.
+    /// The device does not open.
     Device,
-    /// A guest that ran now.
+    /// A guest was run.
     Guest,
-    /// A guest that ran before, in this boot of the host.
+    /// The cached verdict of a guest that ran since the host booted.
     Verdict,
 }
 
-/// The result.
+/// The result of the self-test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tested {
-    /// Why KVM cannot be used; nothing where it can.
+    /// Why KVM cannot be used; `None` where it can.
     pub refusal: Option<Refusal>,
-    /// Where this is from.
+    /// The source.
     pub source: Source,
 }
 
 impl SelfTest<'_> {
-    /// Tests. With `again`, a kept verdict that KVM does not work is not believed but tested again.
+    /// Tests KVM. With `again`, it ignores a cached verdict that KVM does not work.
     ///
-    /// The device is looked at every time, since a user joins a group and a module is loaded without a reboot.
+    /// The device is checked every time: a user can join a group and load a module without a reboot.
     ///
     /// # Errors
     /// Interrupted, or an error of starting QEMU or of the cache's files.
@@ -71,8 +74,8 @@ impl SelfTest<'_> {
         let lock = self.cache.accelerator_lock();
         let _lock = FileLock::acquire(&lock, "the test of KVM", self.deadline.saturating_add(LOCK_SLACK), events)?;
         // Another start may have tested meanwhile.
-        if let Some(kept) = self.kept(&subject, again) {
-            return Ok(kept);
+        if let Some(cached) = self.cached(&subject, again) {
+            return Ok(cached);
         }
         let limit = humantime::format_duration(self.deadline);
         events.progress(TASK, format!("a guest is to print a line within {limit}"));
@@ -80,10 +83,10 @@ impl SelfTest<'_> {
         events.emit(Event::TaskFinished { task: TASK.to_owned() });
         let refusal = self.read(finding?, events);
         match &refusal {
-            None => verdicts::keep(&self.cache.accelerator_verdicts(), &subject, &Verdict::Works)?,
+            None => verdicts::save(&self.cache.accelerator_verdicts(), &subject, &Verdict::Works)?,
             Some(refusal) if refusal.is_lasting() => {
                 let verdict = Verdict::Refused(refusal.clone());
-                verdicts::keep(&self.cache.accelerator_verdicts(), &subject, &verdict)?;
+                verdicts::save(&self.cache.accelerator_verdicts(), &subject, &verdict)?;
             }
             Some(_) => {}
         }
@@ -98,7 +101,7 @@ impl SelfTest<'_> {
         if let Some(refusal) = device::look(self.device) {
             return Ok(Some(Tested { refusal: Some(refusal), source: Source::Device }));
         }
-        Ok(self.kept(&Subject::of(&self.probe())?, again))
+        Ok(self.cached(&Subject::of(&self.probe())?, again))
     }
 
     fn probe(&self) -> Probe<'_> {
@@ -113,11 +116,11 @@ impl SelfTest<'_> {
         Probe { qemu: self.qemu, machine, deadline: self.deadline }
     }
 
-    fn kept(&self, subject: &Subject, again: bool) -> Option<Tested> {
+    fn cached(&self, subject: &Subject, again: bool) -> Option<Tested> {
         let refusal = match verdicts::find(&self.cache.accelerator_verdicts(), subject)? {
             Verdict::Works => None,
             Verdict::Refused(_) if again => return None,
-            // Who waits longer than before wants to know what a longer wait shows.
+            // With a longer deadline the guest may print its line.
             Verdict::Refused(Refusal::Hangs { waited, .. }) if waited < self.deadline => return None,
             Verdict::Refused(refusal) => Some(refusal),
         };
@@ -130,7 +133,7 @@ impl SelfTest<'_> {
                 events.debug(format!("the guest printed its line after {} ms", after.as_millis()));
                 None
             }
-            // KVM's own error stops the guest and leaves QEMU running.
+            // After an internal error of KVM the guest is stopped, but QEMU runs on.
             Finding::Silent(console) => match console.iter().find(|line| line.contains("KVM internal error")) {
                 Some(line) => Some(Refusal::Dies { words: line.clone(), console }),
                 None => Some(Refusal::Hangs { waited: self.deadline, console }),

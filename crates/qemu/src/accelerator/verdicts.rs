@@ -1,6 +1,6 @@
-//! The file of verdicts on KVM, shared by all projects: what a test guest showed, under what exactly.
+//! The cached verdicts on KVM, one file for all projects: the result of a test guest and the exact conditions of the test.
 //!
-//! It is a cache: unreadable is absent, and only verdicts of the present boot of the host count.
+//! A file that cannot be read counts as absent, and only verdicts since the host booted count.
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
@@ -10,20 +10,21 @@ use host::files::{self, Mode};
 use model::{Error, ErrorClass, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, Refusal};
+use super::probe::Probe;
+use super::refusal::Refusal;
 use crate::{Version, argv};
 
-/// What a test guest showed.
+/// The result of a test guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Verdict {
     /// It printed its line.
     Works,
-    /// It did not.
+    /// It did not, for this reason.
     Refused(Refusal),
 }
 
-/// Under what it was tested; a verdict is good for exactly this.
+/// The conditions of a test. A verdict holds under the same ones only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
     boot_id: String,
@@ -34,7 +35,7 @@ pub(super) struct Subject {
     arguments: Vec<String>,
 }
 
-/// Tells a file from every other one and from what it was before it was written anew.
+/// Identifies a file and its content: it differs from that of every other file, and changes when the file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct FileIdentity {
     path: PathBuf,
@@ -56,10 +57,10 @@ struct Entry {
 }
 
 impl Subject {
-    /// That of a run.
+    /// The conditions of a test.
     ///
     /// # Errors
-    /// An error when QEMU or the kernel cannot be looked at.
+    /// An error when QEMU's or the kernel's file cannot be examined.
     pub(super) fn of(probe: &Probe<'_>) -> Result<Self> {
         let text = |word: OsString| word.to_string_lossy().into_owned();
         Ok(Subject {
@@ -86,17 +87,17 @@ impl FileIdentity {
     }
 }
 
-/// The verdict on `subject`, if there is one.
+/// The verdict under these conditions, if there is one.
 pub(super) fn find(path: &Path, subject: &Subject) -> Option<Verdict> {
     let entry = read(path).verdicts.into_iter().find(|entry| entry.subject == *subject)?;
     Some(entry.verdict)
 }
 
-/// Keeps a verdict and drops those of former boots.
+/// Saves a verdict and removes those of earlier boots of the host.
 ///
 /// # Errors
 /// An error of writing the file.
-pub(super) fn keep(path: &Path, subject: &Subject, verdict: &Verdict) -> Result<()> {
+pub(super) fn save(path: &Path, subject: &Subject, verdict: &Verdict) -> Result<()> {
     let mut file = read(path);
     file.verdicts.retain(|entry| entry.subject.boot_id == subject.boot_id && entry.subject != *subject);
     file.verdicts.push(Entry { subject: subject.clone(), verdict: verdict.clone() });
@@ -116,8 +117,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::accelerator::ProbeMachine;
-    use crate::{Accelerator, Qemu};
+    use crate::Qemu;
+    use crate::machine::{Accelerator, ProbeMachine};
 
     struct Files {
         directory: tempfile::TempDir,
@@ -162,22 +163,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_found_again() {
+    fn a_saved_verdict_is_found() {
         let files = Files::new();
         let (one, two) = (files.subject(), files.subject_with(4, "quiet"));
-        keep(&files.verdicts(), &one, &Verdict::Works).unwrap();
-        keep(&files.verdicts(), &two, &hangs()).unwrap();
+        save(&files.verdicts(), &one, &Verdict::Works).unwrap();
+        save(&files.verdicts(), &two, &hangs()).unwrap();
         assert_eq!(find(&files.verdicts(), &one), Some(Verdict::Works));
         assert_eq!(find(&files.verdicts(), &two), Some(hangs()));
-        keep(&files.verdicts(), &one, &hangs()).unwrap();
+        save(&files.verdicts(), &one, &hangs()).unwrap();
         assert_eq!(find(&files.verdicts(), &one), Some(hangs()));
         assert_eq!(read(&files.verdicts()).verdicts.len(), 2);
     }
 
     #[test]
-    fn a_verdict_is_good_for_exactly_what_was_tested() {
+    fn a_verdict_holds_under_the_conditions_of_its_test_only() {
         let mut files = Files::new();
-        keep(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
+        save(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
         let find = |subject: &Subject, files: &Files| find(&files.verdicts(), subject);
         assert_eq!(find(&files.subject_with(1, "quiet"), &files), None, "other CPUs");
         assert_eq!(find(&files.subject_with(2, "noapic"), &files), None, "another command line");
@@ -191,20 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_of_former_boots_are_dropped() {
+    fn verdicts_of_earlier_boots_are_removed() {
         let files = Files::new();
-        keep(&files.verdicts(), &Subject { boot_id: "b".to_owned(), ..files.subject() }, &hangs()).unwrap();
-        keep(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
+        save(&files.verdicts(), &Subject { boot_id: "b".to_owned(), ..files.subject() }, &hangs()).unwrap();
+        save(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
         assert_eq!(read(&files.verdicts()).verdicts.len(), 1);
     }
 
     #[test]
-    fn a_file_that_cannot_be_understood_is_none() {
+    fn a_damaged_file_counts_as_absent() {
         let files = Files::new();
-        keep(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
+        save(&files.verdicts(), &files.subject(), &Verdict::Works).unwrap();
         std::fs::write(files.verdicts(), "{\"verdicts\": [{}]}").unwrap();
         assert_eq!(find(&files.verdicts(), &files.subject()), None);
-        keep(&files.verdicts(), &files.subject(), &hangs()).unwrap();
+        save(&files.verdicts(), &files.subject(), &hangs()).unwrap();
         assert_eq!(find(&files.verdicts(), &files.subject()), Some(hangs()));
     }
 }

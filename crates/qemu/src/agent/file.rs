@@ -1,4 +1,4 @@
-//! Files read from the guest: `guest-file-open`, `guest-file-read`, `guest-file-close`.
+//! Reads files of the guest: `guest-file-open`, `guest-file-read`, `guest-file-close`.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Agent;
+use super::{Agent, CallError};
 use crate::answer::{Nothing, Object, SMALL};
 use crate::wire::after;
 
-/// How much is asked for at once; the agent would give up to 48 MB.
+/// The bytes of one read. The agent would return up to 48 MB.
 const CHUNK: usize = 1 << 20;
 
 /// `GuestFileRead`: bytes in base64.
@@ -24,7 +24,7 @@ struct Part {
 }
 
 impl Agent {
-    /// The content of a file in the guest; nothing where it does not exist.
+    /// The content of a file in the guest; `None` where it does not exist.
     ///
     /// # Errors
     /// Failed when it has more than `limit` bytes or the guest refuses; Timeout; Guest when QEMU is gone.
@@ -33,13 +33,18 @@ impl Agent {
         let told = |error: Error| error.context(format!("cannot read {path} in the guest"));
         let handle: i64 = match self.call("guest-file-open", json!({"path": path, "mode": "rb"}), SMALL, end) {
             Ok(handle) => handle,
-            Err(error) if error.why().iter().any(|why| why.ends_with("No such file or directory")) => return Ok(None),
-            Err(error) => return Err(told(error)),
+            // The agent has one class of error for every reason; its text is that of the guest's open(2).
+            Err(CallError::Refused(error))
+                if error.why().iter().any(|why| why.ends_with("No such file or directory")) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(told(error.into())),
         };
         let content = self.read_handle(handle, limit, end).map_err(told);
         let closed = self.call::<Object<Nothing>>("guest-file-close", json!({"handle": handle}), SMALL, end);
         let content = content?;
-        closed.map_err(told)?;
+        closed.map_err(|error| told(error.into()))?;
         Ok(Some(content))
     }
 
@@ -47,7 +52,7 @@ impl Agent {
         let failed = |why: &str| Err(Error::new(ErrorClass::Failed, why));
         let mut content = Vec::new();
         loop {
-            // One byte more tells a file that is too large.
+            // One byte more shows that the file is too large.
             let count = limit.saturating_sub(content.len()).saturating_add(1).min(CHUNK);
             // Base64 has four characters for three bytes.
             let longest = count.div_ceil(3).saturating_mul(4).saturating_add(SMALL);

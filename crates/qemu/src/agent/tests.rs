@@ -1,4 +1,4 @@
-//! An agent that says whatever it likes: every call ends with an error, none with a panic or without an end.
+//! A hostile agent: whatever it says, every call ends with an error, not with a panic, and not never.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -14,7 +14,7 @@ const SHORT: Duration = Duration::from_millis(50);
 /// Commands and the lines that answer them.
 type Answers = Vec<(&'static str, Vec<u8>)>;
 
-/// An agent that answers some commands with lines of its own, and all others as they should be.
+/// An agent that answers some commands with the given lines, and all others as it should.
 struct HostileAgent {
     directory: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ impl HostileAgent {
     fn of(answers: Answers) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join(InstancePaths::AGENT_SOCKET)).unwrap();
-        // It ends with the test.
+        // The thread ends with the test.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(std::result::Result::ok) {
                 let _ = converse(stream, &answers);
@@ -65,7 +65,7 @@ fn converse(mut stream: UnixStream, answers: &Answers) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Calls that use `command`.
+/// Makes a call that uses `command`.
 fn call(agent: &mut Agent, command: &str, deadline: Duration) -> Result<()> {
     match command {
         "guest-set-time" | "guest-get-time" => agent.set_time(SystemTime::now(), deadline),
@@ -154,21 +154,21 @@ fn a_clock_at_the_end_of_time_did_overflow() {
 }
 
 #[test]
-fn an_answer_that_never_ends_is_no_memory_without_end() {
+fn an_endless_answer_takes_bounded_memory() {
     let endless = HostileAgent::new("guest-file-open", vec![b'['; 3 << 20]);
     let error = call(&mut endless.connect(), "guest-file-open", LONG).unwrap_err();
     insta::assert_snapshot!(error, @"cannot read /etc/hostname in the guest: the guest agent cannot be reached (guest-file-open): its answer has more than 65536 bytes");
 }
 
 #[test]
-fn after_a_bad_answer_the_next_call_begins_anew() {
+fn after_a_bad_answer_the_next_call_opens_a_new_connection() {
     let agent = HostileAgent::new("guest-exec", "[]");
     let mut agent = agent.connect();
     assert!(call(&mut agent, "guest-exec", LONG).is_err());
     agent.set_time(SystemTime::now(), LONG).unwrap();
 }
 
-/// What the agent's answers have.
+/// Keys of the agent's answers.
 const KEYS: &[&str] =
     &["return", "error", "desc", "pid", "exited", "signal", "exitcode", "out-data", "buf-b64", "eof", "count"];
 

@@ -1,4 +1,4 @@
-//! What the command line reads, word by word.
+//! The command line, word by word.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ fn lines(machine: &Machine) -> String {
     lines.trim_start().to_owned()
 }
 
-/// The value of the `count`th (from 0) `option` in which `part` occurs.
+/// The value of the first `option` that contains `part`.
 fn value(machine: &Machine, option: &str, part: &str) -> String {
     let words = arguments(machine);
     words
@@ -106,7 +106,7 @@ fn the_whole_command_line() {
 }
 
 #[test]
-fn one_that_waits_for_a_saved_state_has_the_same_devices_but_no_ports_and_a_standing_guest() {
+fn a_qemu_that_waits_for_a_saved_state_has_the_same_devices_no_ports_and_a_paused_guest() {
     let without_ports = Machine { forwards: Vec::new(), ..machine() };
     let (started, waiting) = (arguments(&without_ports), waiting_arguments(&machine()));
     assert_eq!(waiting[..started.len()], started);
@@ -114,7 +114,7 @@ fn one_that_waits_for_a_saved_state_has_the_same_devices_but_no_ports_and_a_stan
 }
 
 #[test]
-fn what_lasts_has_no_name_path_or_port_of_the_instance() {
+fn a_saved_state_depends_on_no_name_path_or_port_of_the_instance() {
     let words = lasting_arguments(&machine()).join(" ");
     for part in ["/", "6f1b9f0a", "6443", "2666", "30080"] {
         assert!(!words.replace("opt/k3s-vm/", "").replace("/dev/vda", "").contains(part), "{part}: {words}");
@@ -123,7 +123,7 @@ fn what_lasts_has_no_name_path_or_port_of_the_instance() {
 }
 
 #[test]
-fn a_saved_state_outlives_a_qemu_without_its_filter_and_what_a_reset_does() {
+fn a_saved_state_depends_neither_on_the_sandbox_nor_on_the_action_at_a_reset() {
     let without = Machine { sandbox: false, ..machine() };
     assert!(!arguments(&without).iter().any(|word| word == "-sandbox"));
     assert_eq!(lasting_arguments(&without), lasting_arguments(&machine()));
@@ -147,7 +147,7 @@ fn kvm_uses_the_hosts_cpu() {
 }
 
 #[test]
-fn the_guest_that_proves_kvm_has_the_same_board_and_no_port_disk_or_socket() {
+fn the_guest_that_tests_kvm_has_the_same_board_and_no_port_disk_or_socket() {
     let machine = Machine { accelerator: Accelerator::Kvm, ..machine() };
     let probe = ProbeMachine {
         version: machine.version,
@@ -187,7 +187,7 @@ fn the_guest_that_proves_kvm_has_the_same_board_and_no_port_disk_or_socket() {
 }
 
 #[test]
-fn awkward_paths_stay_whole() {
+fn paths_with_special_characters_stay_whole() {
     let directory = "/tmp/a, b=c/\"quoted\" 'x' \\ ümläut 网";
     let mut machine = machine();
     machine.pid_file = format!("{directory}/vm.pid").into();
@@ -218,7 +218,7 @@ fn paths_that_are_not_text_are_refused() {
 }
 
 proptest! {
-    /// QEMU reads back the very path, whatever is in it.
+    /// QEMU reads the same path, whatever characters it has.
     #[test]
     fn json_and_doubled_commas_carry_any_path(path in "/[^\0]{1,40}") {
         let mut machine = machine();

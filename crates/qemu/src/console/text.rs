@@ -1,9 +1,9 @@
-//! Console text made plain: colours, control characters, time stamps, systemd's status lines.
+//! Lines of the console: removes colours, control characters and time stamps, and reads systemd's status lines.
 
-/// Longer lines are cut for the live line.
+/// The most characters of a line that is shown.
 const LONGEST: usize = 100;
 
-/// A status line of systemd's.
+/// A status line of systemd.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Systemd<'a> {
     /// A unit was started, a target reached.
@@ -41,7 +41,7 @@ fn without_time_stamp(line: &str) -> &str {
     if is_time { rest.trim_start() } else { line }
 }
 
-/// Reads a plain line as systemd's (`[  OK  ] Started ssh.service - OpenBSD Secure Shell server.`).
+/// Reads a plain line as a status line of systemd (`[  OK  ] Started ssh.service - OpenBSD Secure Shell server.`).
 pub(super) fn systemd(line: &str) -> Option<Systemd<'_>> {
     let (status, message) = status_line(line)?;
     let message = message.trim_end_matches('.');
@@ -53,7 +53,7 @@ pub(super) fn systemd(line: &str) -> Option<Systemd<'_>> {
     }
 }
 
-/// What of a plain line is worth showing while people wait.
+/// The part of a plain line that is worth showing while the user waits.
 pub(super) fn progress(line: &str) -> Option<String> {
     let shown = status_line(line).map_or(line, |(_, message)| message).trim_end_matches('.');
     if shown.chars().filter(|character| character.is_alphabetic()).count() < 3 {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_and_time_stamps_go() {
+    fn colours_and_time_stamps_are_removed() {
         for (line, expected) in [
             (
                 "[\u{1b}[0;32m  OK  \u{1b}[0m] Started \u{1b}[0;1;39mssh.service\u{1b}[0m - OpenSSH.",

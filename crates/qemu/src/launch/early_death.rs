@@ -1,4 +1,4 @@
-//! Why a QEMU died before it answered: its last lines read, and told in the user's terms.
+//! Why a QEMU died before it answered: the error for the user, from QEMU's last lines.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use model::error::LogTail;
 use model::port::Port;
 use model::{Error, ErrorClass};
 
+use super::error::LaunchError;
 use crate::{Machine, last_words, port_error};
 
 /// How many lines of the log an error carries.
@@ -18,27 +19,32 @@ const LINES: usize = 20;
 /// What QEMU's last lines mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cause {
-    /// A forward could not be opened.
+    /// QEMU could not listen on a port.
     PortTaken(IpAddr, Port),
     /// Another QEMU runs on this disk, or holds this pid file.
     AnotherRuns,
-    /// KVM, which worked when it was tested, does not now; the line that says so.
+    /// KVM does not work, though it did when it was tested; QEMU's line on it.
     Kvm(String),
     /// The host has too little memory.
     NoMemory,
-    /// Anything else; the last line that QEMU itself wrote.
+    /// Anything else; QEMU's last line.
     Other(String),
 }
 
 /// The error for a QEMU that ended with `status`; its output begins at byte `begin` of the log.
-pub(super) fn error(machine: &Machine, log: &Path, begin: u64, status: ExitStatus) -> Error {
+pub(super) fn error(machine: &Machine, log: &Path, begin: u64, status: ExitStatus) -> LaunchError {
     let lines = last_lines(log, begin);
     let cause = cause(&lines);
     let others = if cause == Cause::AnotherRuns { others(machine) } else { Vec::new() };
-    attach(told(&cause, machine, &others, &status.to_string()), log, lines)
+    let error = attach(message(&cause, machine, &others, &status.to_string()), log, lines);
+    match cause {
+        Cause::PortTaken(..) => LaunchError::PortTaken(error),
+        Cause::Other(_) => LaunchError::Died(error),
+        Cause::AnotherRuns | Cause::Kvm(_) | Cause::NoMemory => LaunchError::Other(error),
+    }
 }
 
-/// Adds the end of this run's output.
+/// `error` with the end of this run's output.
 pub(super) fn with_log(error: Error, log: &Path, begin: u64) -> Error {
     attach(error, log, last_lines(log, begin))
 }
@@ -96,7 +102,7 @@ fn others(machine: &Machine) -> Vec<ProcessInfo> {
     found
 }
 
-fn told(cause: &Cause, machine: &Machine, others: &[ProcessInfo], status: &str) -> Error {
+fn message(cause: &Cause, machine: &Machine, others: &[ProcessInfo], status: &str) -> Error {
     match cause {
         Cause::PortTaken(bind, port) => port_error::taken(*bind, *port),
         Cause::AnotherRuns => {

@@ -1,4 +1,4 @@
-//! Starts a QEMU that goes on where a saved VM stood: RAM mapped from its file, device state read, guest let go.
+//! Starts a QEMU that resumes a saved VM: it maps the RAM from its file and loads the device state.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -8,86 +8,104 @@ use std::time::Duration;
 use host::io_error::at_path;
 use model::{Error, ErrorClass, EventSink, Result};
 
-use super::{Launch, Launched, early_death};
+use super::early_death;
+use super::error::LaunchError;
+use super::start::{Launch, Launched};
 use crate::machine::MemoryBackend;
+use crate::port_error::ForwardError;
 use crate::steps::Steps;
 use crate::{Qmp, argv, read_ahead};
 
-/// A restore: a start whose machine has its RAM in the saved file, and the device state.
+/// A saved VM to resume: its RAM is the file of the machine's memory backend.
 #[derive(Debug)]
 pub struct Restore<'a> {
-    /// The start. Its machine must be the saved one but for names, paths and ports: QEMU does not notice every difference ([`crate::saved_state::CompatibilityKey`] does).
+    /// The start. Its machine may differ from the saved one in names, paths and ports alone. QEMU does not notice every
+    /// other difference; [`crate::saved_state::CompatibilityKey`] does.
     pub launch: Launch<'a>,
-    /// The device state.
+    /// The file of the device state.
     pub state: &'a Path,
-    /// How long QEMU may take to read it.
+    /// How long QEMU may take to load it.
     pub deadline: Duration,
-    /// What of the RAM is read ahead, while QEMU starts: a file of [`crate::read_ahead::write`]. One that is not there
-    /// is as good as none.
+    /// A file of [`crate::read_ahead::write`]: the parts of the RAM to read ahead while QEMU starts. It may be missing.
     pub working_set: Option<PathBuf>,
 }
 
 impl Restore<'_> {
-    /// Starts QEMU, reads the state, opens the ports, calls `paused` while the guest stands still, and lets the guest go
-    /// on. The clock of the guest is that of the save, and every VM restored from one state has the same random numbers ahead.
+    /// Starts QEMU, loads the state, opens the ports, calls `paused` while the guest is paused, and resumes the guest. The
+    /// guest's clock is that of the save, and all VMs that are restored from one state draw the same random numbers at first.
     ///
     /// # Errors
-    /// Those of [`Launch::run`]; Host when a file cannot be read or the RAM file is not as large as the RAM; Guest with
-    /// QEMU's last lines when it does not take the state; Timeout; those of `paused`. No QEMU is left behind.
-    pub fn run(&self, events: &dyn EventSink, paused: impl FnOnce(&mut Qmp) -> Result<()>) -> Result<Launched> {
+    /// Those of [`Launch::run`]; [`LaunchError::StateUnusable`] when a file cannot be read, the RAM file has another size
+    /// than the RAM, or QEMU does not load the state (with its last lines); those of `paused`. No QEMU is left behind.
+    pub fn run(
+        &self,
+        events: &dyn EventSink,
+        paused: impl FnOnce(&mut Qmp) -> Result<()>,
+    ) -> Result<Launched, LaunchError> {
         let mut steps = Steps::begin("restore", events);
         let machine = self.launch.machine;
         let MemoryBackend::File(path) = &machine.memory_backend else {
-            return Err(Error::new(ErrorClass::Failed, "a VM without a RAM file cannot be restored"));
+            let error = Error::new(ErrorClass::Failed, "a VM without a RAM file cannot be restored");
+            return Err(LaunchError::StateUnusable(error));
         };
         let ram = machine.directory.join(path);
-        check_size(&ram, machine.memory)?;
-        let state = File::open(self.state).map_err(|error| at_path("read", self.state, &error))?;
+        check_size(&ram, machine.memory).map_err(LaunchError::StateUnusable)?;
+        let state =
+            File::open(self.state).map_err(|error| LaunchError::StateUnusable(at_path("read", self.state, &error)))?;
         if let Some(working_set) = &self.working_set {
             read_ahead::start(ram, working_set.clone());
         }
         let begin = std::fs::metadata(&self.launch.log).map_or(0, |log| log.len());
         let (mut launched, mut qmp) = self.launch.start(argv::waiting_arguments(machine), events)?;
         steps.done("QEMU started");
-        let restored = self.load(&mut qmp, &state, &mut steps).and_then(|()| {
-            // Not at QEMU's start: until the state is loaded the VM's clock stands at zero, so that what slirp holds for the
-            // guest would be too old the moment it is loaded, and whoever connected waits for TCP to try again.
-            machine.forwards.iter().try_for_each(|forward| qmp.add_forward(forward))?;
-            // What `paused` does away with, only this VM has from now on.
-            host::interrupt::check()?;
-            let _deferred = host::interrupt::defer();
-            paused(&mut qmp)?;
-            steps.done("prepared while it stands still");
-            qmp.cont()
-        });
-        match restored {
-            Ok(()) => {
-                steps.done("guest goes on");
-                Ok(launched)
-            }
+        match self.resume(&mut qmp, &state, paused, &mut steps) {
+            Ok(()) => Ok(launched),
             Err(error) => {
                 launched.kill();
-                Err(early_death::with_log(error, &self.launch.log, begin))
+                Err(error.map(|error| early_death::with_log(error, &self.launch.log, begin)))
             }
         }
     }
 
-    fn load(&self, qmp: &mut Qmp, state: &File, steps: &mut Steps<'_>) -> Result<()> {
-        let version = self.launch.machine.version;
+    fn resume(
+        &self,
+        qmp: &mut Qmp,
+        state: &File,
+        paused: impl FnOnce(&mut Qmp) -> Result<()>,
+        steps: &mut Steps<'_>,
+    ) -> Result<(), LaunchError> {
+        let no_answer = |error| LaunchError::unless_interrupted(error, LaunchError::NoAnswer);
+        let machine = self.launch.machine;
         qmp.prepare_migration()
-            .and_then(|()| qmp.migrate_from(state.as_fd(), version, self.deadline))
-            .map_err(|error| error.context("the saved VM could not be loaded"))?;
+            .and_then(|()| qmp.migrate_from(state.as_fd(), machine.version, self.deadline))
+            .map_err(|error| error.context("the saved VM could not be loaded"))
+            .map_err(|error| LaunchError::unless_interrupted(error, LaunchError::StateUnusable))?;
         steps.done("device state loaded");
+        // Not when QEMU starts: the VM's clock is at zero until the state is loaded. Packets that slirp holds for the guest
+        // would expire at the moment of the load, and clients that connected early would wait for TCP to retransmit.
+        for forward in &machine.forwards {
+            qmp.add_forward(forward).map_err(|error| match error {
+                ForwardError::Taken(error) => LaunchError::PortTaken(error),
+                ForwardError::Other(error) => no_answer(error),
+            })?;
+        }
+        // What `paused` gives up cannot be had back: from here on the restore is completed.
+        host::interrupt::check()?;
+        let _deferred = host::interrupt::defer();
+        paused(qmp)?;
+        steps.done("prepared while it is paused");
+        qmp.cont().map_err(no_answer)?;
+        steps.done("guest resumed");
         Ok(())
     }
 }
 
-/// A RAM file that is missing would be made by QEMU, and the guest would go on with zeros for RAM.
+/// QEMU would create a RAM file that is missing, and the guest would run on with zeros for RAM.
 fn check_size(ram: &Path, memory: u64) -> Result<()> {
     let size = std::fs::metadata(ram).map_err(|error| at_path("read", ram, &error))?.len();
     if size == memory {
         return Ok(());
     }
-    Err(Error::new(ErrorClass::Host, format!("{} is no RAM of this VM", ram.display()))
+    Err(Error::new(ErrorClass::Host, format!("{} is not the RAM of this VM", ram.display()))
         .because(format!("it has {size} bytes, the VM has {memory}")))
 }

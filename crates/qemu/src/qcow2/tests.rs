@@ -1,4 +1,4 @@
-//! Without qemu-img; `tests/qemu/real_disk.rs` shows that it agrees.
+//! Headers, without qemu-img; `tests/qemu/real_disk.rs` compares with it.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn an_overlay_says_what_it_was_made_with_and_takes_another_name(
+    fn the_header_of_an_overlay_is_read_back_and_its_backing_file_can_be_renamed(
         size in 0..1_u64 << 45,
         name in "/[^\0]{0,200}",
         other in "/[^\0]{0,200}",
@@ -26,14 +26,14 @@ proptest! {
         prop_assert_eq!(&said, &Header { backing_file: Some(name.into()), virtual_size: size, ..said.clone() });
         prop_assert!(said.generation.is_some());
         let length = overlay.metadata().unwrap().len();
-        rename_base(&overlay, Path::new(&other)).unwrap();
+        rename_backing_file(&overlay, Path::new(&other)).unwrap();
         prop_assert_eq!(header(&overlay).unwrap(), Header { backing_file: Some(other.into()), ..said });
         prop_assert_eq!(overlay.metadata().unwrap().len(), length);
     }
 }
 
 #[test]
-fn a_generation_is_exchanged_in_place_and_no_two_overlays_have_the_same() {
+fn a_generation_is_replaced_in_place_and_no_two_overlays_have_the_same() {
     let (_directory, directory) = in_directory();
     let (one, two) = (directory.join("one"), directory.join("two"));
     for overlay in [&one, &two] {
@@ -49,12 +49,12 @@ fn a_generation_is_exchanged_in_place_and_no_two_overlays_have_the_same() {
 }
 
 #[test]
-fn a_disk_of_a_former_version_could_not_be_started_any_more_since_its_header_had_no_generation() {
+fn a_disk_of_an_earlier_version_could_not_be_started_because_its_header_had_no_generation() {
     let (_directory, directory) = in_directory();
     let disk = directory.join("disk");
     create_overlay(&disk, Path::new("/the base"), 1 << 30).unwrap();
     let with = header(&disk).unwrap();
-    // As it was written then: the same without the extension.
+    // An earlier version wrote the same without the extension.
     let mut old = std::fs::read(&disk).unwrap();
     let at = old.windows(4).position(|word| word == GENERATION.to_be_bytes()).unwrap();
     let length = 8 + Generation::LENGTH;
@@ -72,25 +72,25 @@ fn a_disk_of_a_former_version_could_not_be_started_any_more_since_its_header_had
 }
 
 #[test]
-fn a_write_protected_image_takes_another_name_and_stays_protected() {
+fn the_backing_file_of_a_write_protected_image_is_renamed_and_the_image_stays_protected() {
     let (_directory, directory) = in_directory();
     let overlay = directory.join("overlay");
     create_overlay(&overlay, Path::new("/base"), 1 << 30).unwrap();
     std::fs::set_permissions(&overlay, Permissions::from_mode(0o400)).unwrap();
-    rename_base(&overlay, Path::new("/a longer name")).unwrap();
+    rename_backing_file(&overlay, Path::new("/a longer name")).unwrap();
     assert_eq!(overlay.metadata().unwrap().permissions().mode() & 0o777, 0o400);
     assert_eq!(header(&overlay).unwrap().backing_file.as_deref(), Some(Path::new("/a longer name")));
 }
 
 #[test]
-fn what_is_no_qcow2_image_is_told_with_its_path() {
+fn a_file_that_is_not_a_qcow2_image_is_named() {
     let (_directory, directory) = in_directory();
     let said = |bytes: &[u8]| {
         std::fs::write(directory.join("disk"), bytes).unwrap();
         header(&directory.join("disk")).unwrap_err().to_string().replace(directory.to_str().unwrap(), "")
     };
-    assert_eq!(said(b""), "cannot read the disk /disk: it is no qcow2 image");
-    assert_eq!(said(&[7; 4096]), "cannot read the disk /disk: it is no qcow2 image");
+    assert_eq!(said(b""), "cannot read the disk /disk: it is not a qcow2 image");
+    assert_eq!(said(&[7; 4096]), "cannot read the disk /disk: it is not a qcow2 image");
     let mut overlay = empty_overlay(b"/base", 1 << 30, &new_generation()).unwrap();
     overlay[16..20].copy_from_slice(&1024_u32.to_be_bytes());
     assert_eq!(said(&overlay), "cannot read the disk /disk: its header is damaged");
@@ -101,7 +101,7 @@ fn what_is_no_qcow2_image_is_told_with_its_path() {
 }
 
 #[test]
-fn names_and_sizes_that_the_format_cannot_hold_are_refused() {
+fn names_and_sizes_beyond_the_format_are_refused() {
     let (_directory, directory) = in_directory();
     let overlay = directory.join("overlay");
     let long = format!("/{}", "n".repeat(LONGEST_NAME));
@@ -113,7 +113,7 @@ fn names_and_sizes_that_the_format_cannot_hold_are_refused() {
 }
 
 #[test]
-fn a_relative_name_is_taken_from_the_directory_of_the_image() {
+fn a_relative_name_is_relative_to_the_directory_of_the_image() {
     let (_directory, directory) = in_directory();
     let overlay = directory.join("overlay");
     std::fs::write(&overlay, empty_overlay(b"../base", 1 << 30, &new_generation()).unwrap()).unwrap();
@@ -122,5 +122,5 @@ fn a_relative_name_is_taken_from_the_directory_of_the_image() {
     let without = std::fs::read(&overlay).unwrap();
     std::fs::write(&overlay, [&without[..8], &[0; 8], &without[16..]].concat()).unwrap();
     assert_eq!(header(&overlay).unwrap().backing_file, None);
-    rename_base(&overlay, Path::new("/base")).unwrap_err();
+    rename_backing_file(&overlay, Path::new("/base")).unwrap_err();
 }

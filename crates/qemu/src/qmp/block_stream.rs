@@ -1,7 +1,7 @@
-//! Shortens the chain of disks under a running VM: QEMU copies what lies between the top and a base into the top, as a job
-//! of its own while the guest goes on, and at the end names the base in the top.
+//! Shortens the chain of a running VM's disk: QEMU copies the layers between the top and a backing file into the top, while
+//! the guest runs, and then makes that file the backing file of the top.
 //!
-//! Source: qapi/block-core.json and qapi/job.json of QEMU. A job outlives the connection that began it.
+//! Source: qapi/block-core.json and qapi/job.json of QEMU. A job outlives the connection that started it.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,61 +18,61 @@ use serde_json::{Value, json};
 use super::{Qmp, QmpEvent, RunState};
 use crate::answer::{Object, shown};
 
-/// The job's name.
+/// The job's id.
 const JOB: &str = "shorten";
-/// The task as the user sees it.
+/// The name of the task in progress events.
 const TASK: &str = "disk";
-/// How long a wait lasts before the user's interrupt is looked at and the progress is told.
+/// How often a wait checks for the user's interrupt and reports progress.
 const SLICE: Duration = Duration::from_millis(200);
-/// How long a job may take to end once it was told to.
+/// How long a cancelled job may take to end.
 const CANCELLED: Duration = Duration::from_secs(60);
 
 impl Qmp {
-    /// Puts the root disk, whose file is `disk`, onto `base`, the path of a disk of its chain as QEMU opened it; waits at
-    /// most `deadline`. A job that does not end is cancelled, and nothing has changed but that the top has more data of
-    /// its own.
+    /// Makes `backing_file`, the path of a file of the chain as QEMU opened it, the backing file of the root disk, whose file
+    /// is `disk`; waits at most `deadline`. A job that does not end is cancelled: the chain is the old one then, and the top
+    /// has more data of its own.
     ///
     /// # Errors
     /// Failed with QEMU's reason, Guest when QEMU ends, Timeout, Interrupted, or as [`Qmp::execute`].
     pub(crate) fn stream_to(
         &mut self,
         disk: &Path,
-        base: &Path,
+        backing_file: &Path,
         deadline: Duration,
         events: &dyn EventSink,
     ) -> Result<()> {
         let top = self.top_of_root_disk()?.name;
         let images = self.images()?;
-        let Some((base_node, _)) = images.iter().find(|(_, file)| Path::new(file) == base) else {
-            return Err(Error::new(ErrorClass::Failed, format!("QEMU has not opened {}", base.display())));
+        let Some((base_node, _)) = images.iter().find(|(_, file)| Path::new(file) == backing_file) else {
+            return Err(Error::new(ErrorClass::Failed, format!("QEMU has not opened {}", backing_file.display())));
         };
         let arguments = json!({
-            "job-id": JOB, "device": top, "base-node": base_node, "backing-file": base.to_string_lossy(),
+            "job-id": JOB, "device": top, "base-node": base_node, "backing-file": backing_file.to_string_lossy(),
             "auto-finalize": false,
         });
         self.execute("block-stream", arguments)?;
         let merged = self
             .until_job_is(End::Pending, "the disk's layers to be merged", deadline, events)
-            .and_then(|()| self.write_out(disk))
-            .and_then(|()| self.execute("job-finalize", json!({"id": JOB})))
-            .and_then(|_| self.until_job_is(End::Gone, "the disk to be put onto its base", deadline, events));
+            .and_then(|()| Ok(self.write_out(disk)?))
+            .and_then(|()| Ok(self.execute("job-finalize", json!({"id": JOB}))?))
+            .and_then(|()| self.until_job_is(End::Gone, "the disk to be put onto its backing file", deadline, events));
         events.emit(Event::TaskFinished { task: TASK.to_owned() });
         if merged.is_err() && !self.closed {
             let _deferred = interrupt::defer();
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = self.cancel_stream();
         }
         merged?;
-        // What was opened by name stays open, with its space on the disk, until it is closed by name.
+        // A node that was opened by name stays open, and its file takes space on the disk, until it is closed by name.
         for (name, _) in images.iter().filter(|(name, _)| !is_made_by_qemu(name) && *name != top) {
             self.close_node(name);
         }
         Ok(())
     }
 
-    /// Has QEMU write what it still holds of the disk: as soon as the base is named in it, a QEMU that is killed must not
-    /// take anything with it, and QEMU (7.2) does not see to that itself. Stopping a VM does. Most of the data are
-    /// written before, so that it stands still for moments.
+    /// Has QEMU write what it has cached of the disk. Once the disk has its new backing file, nothing must be lost when QEMU
+    /// is killed; QEMU (7.2) does not ensure that itself, but a pause does. Most data are written before, so that the guest
+    /// is paused for some milliseconds.
     fn write_out(&mut self, disk: &Path) -> Result<()> {
         let ran = self.status()? == RunState::Running;
         let file = File::open(disk).map_err(|error| at_path("read", disk, &error))?;
@@ -82,7 +82,7 @@ impl Qmp {
         if ran { self.cont() } else { Ok(()) }
     }
 
-    /// Ends the job of a program that was killed, if there is one: the VM's disk takes no other work meanwhile.
+    /// Cancels the job of a program that was killed, if there is one: QEMU refuses other work on the disk meanwhile.
     ///
     /// # Errors
     /// Timeout when it does not end, or as [`Qmp::execute`].
@@ -90,24 +90,32 @@ impl Qmp {
         if self.job()?.is_none() {
             return Ok(());
         }
-        // One that ends by itself this moment is as good.
+        // It may have ended by itself meanwhile.
         let _ = self.execute("job-cancel", json!({"id": JOB}));
-        match self.until_job_is(End::Gone, "a former work on the disk to end", CANCELLED, &Silent) {
-            Err(error) if error.class() == ErrorClass::Failed => Ok(()),
-            ended => ended,
+        match self.until_job_is(End::Gone, "the earlier job on the disk to end", CANCELLED, &Silent) {
+            Err(JobError::Failed(_)) => Ok(()),
+            ended => Ok(ended?),
         }
     }
 
-    /// Waits until the job has come so far (`BLOCK_JOB_PENDING`, `BLOCK_JOB_COMPLETED`, `BLOCK_JOB_CANCELLED`).
-    fn until_job_is(&mut self, wanted: End, what: &str, deadline: Duration, sink: &dyn EventSink) -> Result<()> {
+    /// Waits until the job is at `wanted` (`BLOCK_JOB_PENDING`, `BLOCK_JOB_COMPLETED`, `BLOCK_JOB_CANCELLED`).
+    fn until_job_is(
+        &mut self,
+        wanted: End,
+        what: &str,
+        deadline: Duration,
+        sink: &dyn EventSink,
+    ) -> Result<(), JobError> {
         let end = moment_after(deadline);
-        // The one that is pending is told by another key.
+        // BLOCK_JOB_PENDING has another key than the others.
         let is_ours = |event: &QmpEvent| ["device", "id"].iter().any(|key| event.text(key) == Some(JOB));
-        let failed =
-            |why: &str| Err(Error::new(ErrorClass::Failed, "QEMU could not merge the disk's layers").because(why));
+        let failed = |why: &str| {
+            let error = Error::new(ErrorClass::Failed, "QEMU could not merge the disk's layers");
+            Err(JobError::Failed(error.because(why)))
+        };
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            // A job that is gone has told its end before.
+            // A job that is gone has sent its last event before.
             let job = self.job()?;
             let mut reached = None;
             let patience = if job.is_some() { left.min(SLICE) } else { Duration::ZERO };
@@ -129,12 +137,13 @@ impl Qmp {
                 Some(job) => job,
             };
             if self.closed {
-                return Err(Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}")));
+                let error = Error::new(ErrorClass::Guest, format!("QEMU ended while we waited for {what}"));
+                return Err(error.into());
             }
             if left.is_zero() {
                 let limit = humantime::format_duration(deadline);
                 let error = Error::new(ErrorClass::Timeout, format!("gave up waiting for {what} after {limit}"));
-                return Err(error.because(job.text()));
+                return Err(error.because(job.text()).into());
             }
             sink.emit(job.event());
         }
@@ -146,7 +155,7 @@ impl Qmp {
         Ok(ours.map(|job| Job { done: job.done, total: job.total }))
     }
 
-    /// The nodes of qcow2 images, each with its file as it was named when it was opened.
+    /// The nodes of qcow2 images, each with the path by which its file was opened.
     fn images(&mut self) -> Result<Vec<(String, String)>> {
         let nodes: Vec<Object<Node>> = self.ask_much("query-named-block-nodes", json!({"flat": true}))?;
         let images = nodes.into_iter().map(|Object(node)| node).filter(|node| node.driver == "qcow2");
@@ -174,12 +183,34 @@ struct Node {
     file: String,
 }
 
-/// Names that QEMU makes begin so (`id_generate` of util/id.c).
+/// Whether QEMU made the name itself (`id_generate` of util/id.c).
 fn is_made_by_qemu(node: &str) -> bool {
     node.starts_with('#')
 }
 
-/// How far a job is to come.
+/// Why a job does not come to its end.
+enum JobError {
+    /// The job failed or was cancelled; there is none any more.
+    Failed(Error),
+    /// Anything else; the job may still run.
+    Other(Error),
+}
+
+impl From<Error> for JobError {
+    fn from(error: Error) -> Self {
+        JobError::Other(error)
+    }
+}
+
+impl From<JobError> for Error {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Failed(error) | JobError::Other(error) => error,
+        }
+    }
+}
+
+/// The point that a wait is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Everything is copied.
@@ -188,7 +219,7 @@ enum End {
     Gone,
 }
 
-/// How far the job is, in bytes.
+/// The progress of the job, in bytes.
 struct Job {
     done: u64,
     total: u64,

@@ -1,6 +1,6 @@
-//! The root disk of a running VM over QMP: what is on top, and a new overlay put on top of that.
+//! The root disk of a running VM over QMP: the top of its chain, and a new overlay.
 //!
-//! Source: qapi/block-core.json of QEMU. The caller makes the overlay's file.
+//! Source: qapi/block-core.json of QEMU. The caller creates the overlay's file.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::{Outcome, Qmp};
 use crate::answer::Object;
 use crate::argv::{self, ROOT_DISK};
 
-/// What the root disk writes into.
+/// The block node that the root disk writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopNode {
     /// The name of the block node.
@@ -44,7 +44,7 @@ struct Image {
 }
 
 impl Qmp {
-    /// The block node that the root disk writes into.
+    /// The block node that the root disk writes to.
     pub(crate) fn top_of_root_disk(&mut self) -> Result<TopNode> {
         let devices: Vec<Object<Device>> = self.ask_much("query-block", Value::Null)?;
         // `/machine/peripheral/root-disk/virtio-backend`
@@ -54,14 +54,14 @@ impl Qmp {
             Some(Object(Inserted { name: Some(name), image: Object(image) })) => {
                 Ok(TopNode { name, virtual_size: image.virtual_size })
             }
-            _ => Err(Error::new(ErrorClass::Failed, "QEMU does not tell what its root disk writes into")),
+            _ => Err(Error::new(ErrorClass::Failed, "QEMU does not tell what its root disk writes to")),
         }
     }
 
     /// Opens the qcow2 image `overlay`, without its backing file, as the node `name`.
     ///
-    /// Its file is a node of its own: QEMU makes the nodes below a new overlay read-only, and would open anew, by a name
-    /// that may be another file's by then, what it opened together with the image.
+    /// Its file is a node of its own. QEMU makes the nodes below a new overlay read-only, for which it opens a file again
+    /// that it opened together with the image, by a name that another file may have by then.
     pub(crate) fn open_overlay(&mut self, name: &str, overlay: &Path) -> Result<()> {
         let file = file_of(name);
         self.execute("blockdev-add", argv::disk_file(Some(&file), overlay))?;
@@ -74,12 +74,12 @@ impl Qmp {
         opened
     }
 
-    /// From now on writes go to the node `overlay`; the node `base` is only read.
-    pub(crate) fn put_on_top(&mut self, base: &str, overlay: &str) -> Outcome {
-        self.attempt("blockdev-snapshot", json!({"node": base, "overlay": overlay}))
+    /// From now on the disk writes to the node `overlay`; the node `backing` is only read.
+    pub(crate) fn put_on_top(&mut self, backing: &str, overlay: &str) -> Outcome {
+        self.attempt("blockdev-snapshot", json!({"node": backing, "overlay": overlay}))
     }
 
-    /// Closes a node that [`Qmp::open_overlay`] or the command line opened, and its file. What is in use stays open.
+    /// Closes a node that [`Qmp::open_overlay`] or the command line opened, and its file. A node in use stays open.
     pub(crate) fn close_node(&mut self, name: &str) {
         for node in [name, &file_of(name)] {
             // A file is in use as long as its image is.

@@ -1,27 +1,31 @@
-//! The user network of a running VM over QMP: ports that come and go, and what is connected.
+//! The user network of a running VM over QMP: forwarded ports and connections.
 //!
-//! There are no QMP commands for it, only those of the human monitor (hmp-commands.hx of QEMU).
+//! QMP has no commands for it; the human monitor has (hmp-commands.hx of QEMU).
 
 use model::{Error, ErrorClass, Result};
 
 use super::Qmp;
+use crate::Forward;
 use crate::argv::NETDEV;
+use crate::port_error::{self, ForwardError};
 use crate::user_network::UserNetwork;
-use crate::{Forward, port_error};
 
 impl Qmp {
-    /// Opens a port of the host into the running guest.
+    /// Forwards a port of the host to the running guest.
     ///
     /// # Errors
-    /// Port when QEMU cannot listen there; otherwise as [`Qmp::execute`].
-    pub fn add_forward(&mut self, forward: &Forward) -> Result<()> {
-        match self.human(&format!("hostfwd_add {NETDEV} {forward}"))?.as_str() {
+    /// [`ForwardError::Taken`] when QEMU cannot listen there; otherwise as [`Qmp::execute`].
+    pub fn add_forward(&mut self, forward: &Forward) -> Result<(), ForwardError> {
+        match self.human(&format!("hostfwd_add {NETDEV} {forward}")).map_err(ForwardError::Other)?.as_str() {
             "" => Ok(()),
-            text => Err(port_error::taken(forward.bind.ip(), forward.host).because(format!("QEMU says: {text}"))),
+            text => {
+                let error = port_error::taken(forward.bind.ip(), forward.host);
+                Err(ForwardError::Taken(error.because(format!("QEMU says: {text}"))))
+            }
         }
     }
 
-    /// Closes it again; one that is not open is success.
+    /// Closes a port; success where it is not open.
     ///
     /// # Errors
     /// Failed when QEMU says anything else; otherwise as [`Qmp::execute`].
@@ -35,10 +39,10 @@ impl Qmp {
         }
     }
 
-    /// What is open and what is connected now.
+    /// The open ports and the connections.
     ///
     /// # Errors
-    /// As [`Qmp::execute`], and Failed when QEMU's answer is no such list.
+    /// As [`Qmp::execute`], and Failed when QEMU's answer is not such a list.
     pub fn user_network(&mut self) -> Result<UserNetwork> {
         let text = self.human("info usernet")?;
         UserNetwork::parse(&text).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! A line of QMP, read as far as is needed to know what it is. Pure.
+//! A line of QMP, parsed as far as needed to know its kind. Pure.
 
 use model::{Error, ErrorClass, Result};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::Object;
 
-/// A line of QMP: a greeting, an event, or an answer, whose value is read when it is known what it is to be.
+/// A line of QMP: a greeting, an event, or an answer. The value of an answer is parsed when its type is known.
 #[derive(Deserialize)]
 pub(super) struct Message<'a> {
     #[serde(rename = "QMP")]
@@ -26,12 +26,12 @@ pub(super) struct Refusal {
     pub(super) desc: Option<String>,
 }
 
-/// Reads one.
+/// Parses a line.
 pub(super) fn parse(line: &[u8]) -> Result<Message<'_>> {
     serde_json::from_slice(line).map(|Object(message)| message).map_err(|_| not_qmp(line))
 }
 
-/// That it is none.
+/// The error for a line that is not QMP.
 pub(super) fn not_qmp(line: &[u8]) -> Error {
     let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
     Error::new(ErrorClass::Failed, "what answers on the QMP socket is not QEMU").because(format!("it says: {shown}"))

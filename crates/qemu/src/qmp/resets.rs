@@ -1,4 +1,4 @@
-//! What a reset by the guest does, over QMP: it ends QEMU until somebody has seen that the guest can boot.
+//! The guest's resets: they end QEMU until the guest has shown that it can boot.
 
 use model::Result;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ struct CharacterDevice {
 }
 
 impl Qmp {
-    /// From now on a reset by the guest is one, and ends QEMU no more ([`crate::argv::arguments`]).
+    /// From now on the guest can reset without ending QEMU ([`crate::argv::arguments`]).
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -24,7 +24,7 @@ impl Qmp {
         self.execute("set-action", json!({"reboot": "reset"}))
     }
 
-    /// Whether the guest's agent has opened its port (`query-chardev`): its system is up.
+    /// Whether the guest agent has opened its port (`query-chardev`): the guest's system is up.
     ///
     /// # Errors
     /// As [`Qmp::ask`].

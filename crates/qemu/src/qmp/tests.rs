@@ -1,4 +1,4 @@
-//! A QEMU that was taken over: every answer is refused or read, none is a panic.
+//! A QEMU that the guest has taken over: every answer is refused or read, and none causes a panic.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,11 +12,11 @@ use crate::hostile_json::json_value;
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(60);
 
-/// A QEMU that answers `command` with the value `answer`, or with the bytes as they are, and all others with `{}`.
+/// A QEMU that answers `command` with the value `answer`, or with these bytes as a line, and all other commands with `{}`.
 fn hostile(command: &'static str, answer: Vec<u8>, as_value: bool, deadline: Duration) -> Qmp {
     let directory = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(directory.path().join(InstancePaths::QMP_SOCKET)).unwrap();
-    // It ends with the connection.
+    // The thread ends with the connection.
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let _ = converse(stream, command, &answer, as_value);
@@ -111,7 +111,7 @@ fn lines_that_are_no_messages_are_refused() {
 }
 
 #[test]
-fn a_long_line_becomes_no_tree() {
+fn a_line_that_is_too_long_is_not_parsed() {
     let long = vec![b'['; 5 << 20];
     let error = hostile("cont", long.clone(), false, LONG).cont().unwrap_err();
     insta::assert_snapshot!(error, @"QEMU cannot be reached through QMP (cont): its answer has more than 65536 bytes");
@@ -119,7 +119,7 @@ fn a_long_line_becomes_no_tree() {
     insta::assert_snapshot!(error, @"QEMU cannot be reached through QMP (human-monitor-command): its answer has more than 4194304 bytes");
     let event = format!("{{\"event\": \"A\", \"data\": [{}0]}}", "0,".repeat(100_000));
     let error = hostile("human-monitor-command", event.into_bytes(), false, LONG).user_network().unwrap_err();
-    insta::assert_snapshot!(error, @"QEMU's events are too many or too large to be kept");
+    insta::assert_snapshot!(error, @"QEMU's events are too many or too large");
 }
 
 #[test]
@@ -136,7 +136,27 @@ fn events_without_an_end_are_not_collected() {
     }
 }
 
-/// What QMP's answers have.
+#[test]
+fn the_last_event_was_lost_where_a_command_was_sent_after_qemu_had_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(directory.path().join(InstancePaths::QMP_SOCKET)).unwrap();
+    let qemu = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut requests = BufReader::new(stream.try_clone().unwrap()).lines();
+        stream.write_all(b"{\"QMP\": {}}\r\n").unwrap();
+        requests.next().unwrap().unwrap();
+        stream.write_all(b"{\"return\": {}, \"id\": 1}\r\n").unwrap();
+        stream.write_all(b"{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true}}\r\n").unwrap();
+    });
+    let mut qmp = Qmp::connect(directory.path(), LONG).unwrap();
+    qemu.join().unwrap();
+    assert!(qmp.power_down().is_err());
+    assert!(qmp.is_closed());
+    let events: Vec<String> = qmp.events(Duration::ZERO).unwrap().into_iter().map(|event| event.name).collect();
+    assert_eq!(events, ["SHUTDOWN"]);
+}
+
+/// Texts and keys of QMP's answers.
 const TEXTS: &[&str] = &["root-disk", "ram0", "shorten", "qcow2"];
 const KEYS: &[&str] = &[
     "id",

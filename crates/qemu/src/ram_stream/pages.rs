@@ -1,16 +1,15 @@
-//! The file of RAM: pages that follow each other are written at once, and zeros stay holes.
+//! Writes the RAM file: pages that follow each other in one write, and pages of zeros as holes.
 
 use std::fs::File;
 use std::io::{self, Read};
 
+use super::format::{PAGE, unknown};
 use crate::direct_writer::{DirectWriter, Piece};
 
-use super::{PAGE, unknown};
-
-/// Zeros between pages that are written with them: one large write costs less than two small ones.
+/// The most zeros between two pages that are written with them: one large write costs less than two small ones.
 const GAP: usize = 64 << 10;
 
-/// The pages of an empty file of RAM, each of which comes once.
+/// Writes the pages of an empty RAM file, each of which comes once.
 pub(super) struct Pages {
     writer: DirectWriter,
     size: u64,
@@ -21,18 +20,18 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// For a RAM of `size` bytes.
+    /// A writer for RAM of `size` bytes.
     pub(super) fn new(file: &File, size: u64) -> io::Result<Self> {
         let seen = vec![false; (size / PAGE as u64) as usize];
         Ok(Pages { writer: DirectWriter::new(file)?, size, seen, piece: None, data: 0 })
     }
 
-    /// The bytes of RAM.
+    /// The size of the RAM in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// The page at `address` is the next of `input`.
+    /// Reads the page at `address` from `input`.
     pub(super) fn data(&mut self, address: u64, input: &mut impl Read) -> io::Result<()> {
         self.mark(address)?;
         let mut piece = match self.piece.take() {
@@ -50,12 +49,12 @@ impl Pages {
         self.mark(address)
     }
 
-    /// A piece that ends at `address`: this one where little is between, or a new one.
+    /// A piece that continues at `address`: this one where the gap is small, otherwise a new one.
     fn continued(&mut self, mut piece: Piece, address: u64) -> io::Result<Piece> {
         let end = piece.end();
         let gap = usize::try_from(address.wrapping_sub(end)).unwrap_or(usize::MAX);
         let between = || self.seen[(end / PAGE as u64) as usize..(address / PAGE as u64) as usize].iter();
-        // A page between that has not come may still bring data, which must not be overwritten.
+        // A page in the gap that has not come yet may have data, which zeros must not overwrite.
         if gap <= GAP && gap + PAGE <= piece.room() && between().all(|seen| *seen) {
             piece.next(gap).fill(0);
             return Ok(piece);
@@ -64,7 +63,8 @@ impl Pages {
         self.writer.piece(address)
     }
 
-    /// A page that comes twice would be one that a standing guest has changed, and a hole is never filled with zeros.
+    /// Marks a page as seen. A second one would mean that a paused guest has changed it, and zeros could not overwrite the
+    /// first one: they are a hole.
     fn mark(&mut self, address: u64) -> io::Result<()> {
         match self.seen.get_mut((address / PAGE as u64) as usize) {
             Some(seen) if !*seen => {
@@ -76,7 +76,7 @@ impl Pages {
         }
     }
 
-    /// Waits until all is written; the bytes that were no zeros.
+    /// Waits until everything is written; returns the bytes of pages that are not zeros.
     pub(super) fn finish(mut self) -> io::Result<u64> {
         if let Some(piece) = self.piece.take() {
             self.writer.write(piece)?;
@@ -98,8 +98,8 @@ mod tests {
 
     const COUNT: u64 = 64;
 
-    /// Writes pages, numbered as they come and with whether they have data. Which have data in the file, and how many
-    /// pages it takes on the disk.
+    /// Writes pages, each a number and whether it has data, in this order. Returns the pages with data in the file, and the
+    /// pages that the file takes on the disk.
     fn written(pages: &[(u64, bool)]) -> (Vec<u64>, u64) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(COUNT * PAGE as u64).unwrap();
@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn few_zeros_between_pages_are_written_and_many_are_a_hole() {
+    fn a_small_gap_of_zeros_is_written_and_a_large_one_is_a_hole() {
         let pages: Vec<_> = (0..COUNT).map(|number| (number, [0, 3, 60].contains(&number))).collect();
         assert_eq!(written(&pages), (vec![0, 3, 60], 5));
     }
 
     #[test]
-    fn a_page_that_comes_late_is_not_lost_to_zeros_between_two_others() {
+    fn a_page_that_comes_late_is_not_overwritten_by_the_zeros_of_a_gap() {
         let mut pages = vec![(0, true), (3, true), (1, true), (2, false)];
         pages.extend((4..COUNT).map(|number| (number, false)));
         assert_eq!(written(&pages).0, [0, 1, 3]);

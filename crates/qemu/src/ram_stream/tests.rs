@@ -1,4 +1,4 @@
-//! Streams built by hand, in the form of QEMU's.
+//! Streams in QEMU's format that the tests build.
 
 use std::io::Cursor;
 use std::os::unix::fs::FileExt;
@@ -10,12 +10,12 @@ use super::*;
 
 const MEMORY: u64 = 8 * PAGE as u64;
 
-/// A stream that grows by parts.
+/// A stream under construction.
 #[derive(Clone, Default)]
 struct Stream(Vec<u8>);
 
 impl Stream {
-    /// Up to the list of blocks, in the form of version 7.2.
+    /// The beginning up to the list of blocks, in the format of version 7.2.
     fn begun() -> Self {
         Stream::default()
             .bytes(&HEADER)
@@ -49,7 +49,7 @@ impl Stream {
         self.u64(flag::END).byte(part::FOOTER).u32(2)
     }
 
-    /// All after the RAM.
+    /// Everything after the RAM.
     fn devices(self) -> Self {
         self.ends().bytes(b"\x04 all the devices, in a form that nobody reads here")
     }
@@ -76,7 +76,7 @@ impl Stream {
         self.byte(text.len() as u8).bytes(text.as_bytes())
     }
 
-    /// A page of `fill`; of the block, or of that of the record before.
+    /// A page of `fill`, in the block or, without one, in the block of the record before.
     fn page(self, block: Option<&str>, number: u64, fill: u8) -> Self {
         let kind = if fill == 0 { flag::ZERO } else { flag::PAGE };
         let same = if block.is_none() { flag::SAME_BLOCK } else { 0 };
@@ -127,7 +127,7 @@ fn whole() -> Stream {
 }
 
 #[test]
-fn pages_go_to_their_places_and_the_rest_stays_as_it_was() {
+fn pages_are_written_at_their_offsets_and_the_rest_stays_in_the_stream() {
     let result = run(&whole());
     assert_eq!(result.data.unwrap(), 3 * PAGE as u64);
     let mut expected = vec![0; MEMORY as usize];
@@ -141,7 +141,7 @@ fn pages_go_to_their_places_and_the_rest_stays_as_it_was() {
 }
 
 #[test]
-fn commands_between_the_parts_are_kept() {
+fn commands_between_the_parts_stay_in_the_stream() {
     let command = |stream: Stream| stream.byte(part::COMMAND).bytes(&[0, 9, 0, 2]).bytes(b"xy").byte(part::END).u32(2);
     let mut stream = Stream::begun();
     stream.0.truncate(stream.0.len() - 5);
@@ -155,22 +155,22 @@ fn commands_between_the_parts_are_kept() {
 }
 
 #[test]
-fn what_is_not_known_for_certain_is_an_error() {
+fn everything_unknown_is_an_error() {
     let of = |text: &str| format!("QEMU's stream is not understood: {text}");
     let begun = Stream::begun;
     for (stream, expected) in [
-        (Stream::default().bytes(b"no stream at all"), "it is no migration stream of version 3"),
+        (Stream::default().bytes(b"no stream at all"), "it is not a migration stream of version 3"),
         (begun().u64(0x40).devices(), "a record of RAM with the flags 0x40"),
-        (begun().u64(PAGE as u64 | flag::ZERO).text("ram0").byte(7), "a page of one byte that is no zero"),
+        (begun().u64(PAGE as u64 | flag::ZERO).text("ram0").byte(7), "a page of one byte that is not zero"),
         (begun().page(Some("ram0"), 0, 1).page(None, 0, 1).devices(), "the page at 0x0 comes twice"),
         (begun().page(Some("ram0"), 8, 0).devices(), "a page at 0x8000, behind the end of RAM"),
         (begun().page(Some("ram0"), 0, 1).devices(), "7 pages of RAM are missing"),
         // RAM that stays in its file is not in the stream.
         (begun().devices(), "8 pages of RAM are missing"),
-        (Stream(HEADER.to_vec()).byte(4).u32(1), "RAM does not come first but a part of kind 0x04"),
+        (Stream(HEADER.to_vec()).byte(4).u32(1), "the first part is not RAM but of kind 0x04"),
         (
             Stream(HEADER.to_vec()).byte(part::START).u32(2).text("block").u32(0).u32(4),
-            "a section \"block\" of version 4 stands in the place of RAM",
+            "the first section is \"block\" of version 4, not RAM",
         ),
     ] {
         assert_eq!(error(&stream), of(expected));
@@ -181,9 +181,9 @@ fn what_is_not_known_for_certain_is_an_error() {
 }
 
 proptest! {
-    /// A stream that ends early never counts as a whole one while RAM is read, and none makes it panic.
+    /// A stream that ends within the RAM is an error, and no damage causes a panic.
     #[test]
-    fn a_cut_or_broken_stream_is_never_believed(cut in 0usize..40_000, at in 0usize..40_000, byte: u8) {
+    fn a_cut_stream_is_an_error_and_a_damaged_one_no_panic(cut in 0usize..40_000, at in 0usize..40_000, byte: u8) {
         let whole = whole();
         let ram_ends = whole.0.len() - 60;
         let mut broken = whole.clone();

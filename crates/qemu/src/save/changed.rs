@@ -1,5 +1,5 @@
-//! Saves a VM without asking QEMU for its RAM: what the guest has changed is read while it stands still. Writing that, and
-//! copying the rest, which is in the file that it was restored from, can wait until it goes on or is gone.
+//! Saves the RAM without QEMU: what the guest has changed is read while it is paused. The rest is in the file that the VM
+//! was restored from; it can be copied when the guest runs again or has ended.
 
 use std::fs::File;
 use std::io::{self, Error, ErrorKind};
@@ -7,46 +7,48 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::direct_writer::{self, DirectWriter};
 use host::io_error::at_path;
 use host::{memory, sparse_copy};
 use model::Result;
 
-use super::{BLOCK, NewFile};
+use super::new_file::NewFile;
+use crate::argv::RAM;
 use crate::changed_memory::ChangedMemory;
+use crate::direct_writer::{self, DirectWriter};
 use crate::parallel_copy::copy;
 use crate::{Qmp, ram_stream};
 
-/// An empty description behind the devices: one byte for its kind, four for its length, and JSON. QEMU's reader misses it
-/// otherwise, though it does nothing with it (migration/savevm.c, `QEMU_VM_VMDESCRIPTION`).
+/// An empty description after the devices: one byte for its kind, four for its length, and JSON. QEMU expects it, though it
+/// does not use it (migration/savevm.c, `QEMU_VM_VMDESCRIPTION`).
 const DESCRIPTION: [u8; 7] = *b"\x06\0\0\0\x02{}";
 
-/// How much of the host's memory a save takes at most, in bytes. Of what is beyond, the guest waits for the disk.
+/// The most memory that a save takes for pages that are not written yet, in bytes. For more pages the guest waits for the
+/// disk.
 const MOST_HELD: u64 = 2 << 30;
 
-/// What is needed for it.
+/// What such a save needs.
 pub(super) struct Changed {
     memory: ChangedMemory,
-    /// How the state begins.
+    /// The beginning of the device state.
     head: Vec<u8>,
-    /// Of the RAM's file; it can hold what had changed when this was made.
+    /// Writes the RAM file; it has memory for what had changed when this was made.
     writer: DirectWriter,
-    /// Whether the file has all that has not changed.
+    /// Whether the RAM file already has everything that has not changed.
     has_rest: bool,
 }
 
 impl Changed {
-    /// Nothing where it cannot be done: there is no earlier state, or the kernel does not let us read the VM's memory.
+    /// `None` where it is not possible: there is no earlier state, or the kernel does not let us read the VM's memory.
     ///
     /// # Errors
     /// Host when the file cannot be prepared.
     pub(super) fn prepare(begun_from: &Path, qmp: &mut Qmp, size: u64, ram: &NewFile<'_>) -> Result<Option<Self>> {
-        let head = File::open(begun_from).and_then(|state| ram_stream::head(state, BLOCK));
-        let (Ok(head), Some(memory)) = (head, ChangedMemory::open(qmp, BLOCK, size)) else { return Ok(None) };
+        let head = File::open(begun_from).and_then(|state| ram_stream::head(state, RAM));
+        let (Ok(head), Some(memory)) = (head, ChangedMemory::open(qmp, RAM, size)) else { return Ok(None) };
         let prepare = || -> io::Result<(DirectWriter, bool)> {
             let has_rest = memory.base.as_ref().is_none_or(|base| sparse_copy::refer(base, &ram.file));
             ram.file.set_len(size)?;
-            // The guest goes on changing it.
+            // More will change before the guest is paused.
             let changed = total(&memory.changed()?);
             let held = (changed + changed / 8).min(MOST_HELD).min(memory::available() / 2);
             let writer = DirectWriter::holding(&ram.file, held)?;
@@ -56,7 +58,7 @@ impl Changed {
         Ok(Some(Changed { memory, head, writer, has_rest }))
     }
 
-    /// Has QEMU write the state of the devices, and puts it behind the beginning.
+    /// Has QEMU write the device state, and puts the beginning before it.
     pub(super) fn devices(&self, qmp: &mut Qmp, state: &NewFile<'_>) -> Result<()> {
         qmp.save_devices(&state.file)?;
         let failed = |error| at_path("write", state.path, &error);
@@ -69,7 +71,7 @@ impl Changed {
         state.file.set_len(0).and_then(|()| state.file.write_all_at(&whole, 0)).map_err(failed)
     }
 
-    /// Reads what has changed, and begins to write it. The guest must stand still.
+    /// Reads what has changed, and starts to write it. The guest must be paused.
     pub(super) fn ram(mut self, ram: &NewFile<'_>) -> Result<Rest> {
         let mut read = || -> io::Result<(Vec<Range<u64>>, u64)> {
             let changed = self.memory.changed()?;
@@ -82,20 +84,21 @@ impl Changed {
     }
 }
 
-/// What is still to be done for the RAM's file.
+/// The part of the RAM file that is still to be written.
 #[derive(Debug)]
 pub(super) struct Rest {
+    /// The RAM file that the VM was restored from.
     base: Option<File>,
     writer: DirectWriter,
     path: PathBuf,
     /// What is to be copied from the base.
     missing: Vec<Range<u64>>,
-    /// Bytes that are written or on their way.
+    /// Bytes that are written or being written.
     pub(super) written: u64,
 }
 
 impl Rest {
-    /// Does it; how many bytes were written, with those before.
+    /// Writes it; returns all bytes that were written.
     pub(super) fn copy(mut self) -> Result<u64> {
         let copied = || -> io::Result<u64> {
             if let Some(base) = &self.base {
@@ -115,15 +118,15 @@ fn total(ranges: &[Range<u64>]) -> u64 {
     ranges.iter().map(|range| range.end - range.start).sum()
 }
 
-/// What is in none of the ranges, which are in order.
+/// What is between the ranges, which are in order.
 fn complement(ranges: &[Range<u64>], size: u64) -> Vec<Range<u64>> {
     let ends = std::iter::once(0).chain(ranges.iter().map(|range| range.end));
     let begins = ranges.iter().map(|range| range.start).chain(std::iter::once(size));
     ends.zip(begins).map(|(begin, end)| begin..end).filter(|range| !range.is_empty()).collect()
 }
 
-/// The parts of the ranges, which are in order, that have data. `extent_from` gives the first extent of data that ends
-/// behind a place. It is asked once for each: in memory (tmpfs) the kernel looks at every page up to an extent's end.
+/// The parts of the ranges, which are in order, that have data. `extent_from` returns the first extent of data that ends
+/// after an offset. It is called once for each extent: on tmpfs the kernel looks at every page up to its end.
 fn data_within(
     ranges: &[Range<u64>],
     mut extent_from: impl FnMut(u64) -> io::Result<Option<Range<u64>>>,
@@ -162,7 +165,7 @@ mod tests {
     const PAGE: u64 = direct_writer::ALIGNMENT as u64;
 
     #[test]
-    fn what_is_missing_is_what_is_between() {
+    fn what_is_between_the_ranges_is_missing() {
         for (ranges, expected) in [
             (vec![], vec![(0, 8)]),
             (vec![0..2, 3..4, 4..5], vec![(2, 3), (5, 8)]),
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn saves_in_memory_took_ten_seconds_to_look_for_the_end_of_one_extent_again_and_again() {
+    fn saves_on_tmpfs_took_ten_seconds_because_the_end_of_an_extent_was_looked_up_again_and_again() {
         let ranges: Vec<_> = (0..1000).map(|number| 2 * number * PAGE..(2 * number + 1) * PAGE).collect();
         let extents = [10 * PAGE..500 * PAGE, 500 * PAGE + 1..1_000_000 * PAGE];
         let mut asked = Vec::new();

@@ -1,6 +1,6 @@
-//! What a saved VM depends on: a difference in any of it, and the state must not be restored.
+//! The compatibility key: everything that must be equal for a saved state to be restored.
 //!
-//! QEMU checks little of this itself: it takes a state for other devices than it was saved with, and other disks.
+//! QEMU itself checks little of it: it loads a state even with other devices or other disks than it was saved with.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Accelerator, Machine, Qemu, Version, argv};
 
-/// Where the host's CPU is described (proc(5)).
+/// The file that describes the host's CPU (proc(5)).
 const CPU_INFO: &str = "/proc/cpuinfo";
 
-/// What a saved VM depends on.
+/// Everything that a saved state depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CompatibilityKey {
@@ -26,14 +26,14 @@ pub struct CompatibilityKey {
     kernel: FileStamp,
     initrd: FileStamp,
     base_disk: FileStamp,
-    /// Where the guest has the host's CPU.
+    /// The host's CPU, where the guest sees it.
     host_cpu: Option<String>,
     /// Machine type, accelerator, CPU, memory, devices, kernel command line.
     arguments: Vec<String>,
 }
 
-/// Tells a file from what it was before it was written anew. No number of a device or inode: those may change when the
-/// host boots or a cache is moved. Beside saved RAM it tells whether the disk is still the one that the RAM belongs to.
+/// Detects that a file was written. It has no device and inode number: those may change when the host boots or a cache is
+/// moved. Beside saved RAM it shows whether the disk is still the one that the RAM belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
     path: PathBuf,
@@ -42,11 +42,11 @@ pub struct FileStamp {
 }
 
 impl CompatibilityKey {
-    /// Those of a machine. `base_disk` is the guest image's disk, on which the machine's own is an overlay;
-    /// `distribution` is what runs in the guest, with its version.
+    /// The key of a machine. `base_disk` is the guest image's disk, on which the machine's disk is an overlay; `distribution`
+    /// is what runs in the guest, with its version.
     ///
     /// # Errors
-    /// An error when one of the files cannot be looked at.
+    /// An error when one of the files cannot be examined.
     pub fn of(qemu: &Qemu, machine: &Machine, base_disk: &Path, distribution: &str) -> Result<Self> {
         let host_cpu = match machine.accelerator {
             Accelerator::Tcg => None,
@@ -74,7 +74,7 @@ impl CompatibilityKey {
         self.version
     }
 
-    /// What executed the guest.
+    /// The accelerator.
     pub(crate) fn accelerator(&self) -> Accelerator {
         self.accelerator
     }
@@ -84,14 +84,14 @@ impl CompatibilityKey {
         host_access(&self.arguments).unwrap_or(true)
     }
 
-    /// 32 hexadecimal digits that are others for other compatibility key.
+    /// A digest of the compatibility key: 32 hexadecimal digits.
     pub fn key(&self) -> String {
-        // A struct of texts and numbers, in the order of its fields: it has one form, and that cannot fail.
+        // Texts and numbers in the order of the fields: there is one form, and serialising it cannot fail.
         let text = serde_json::to_vec(self).unwrap_or_default();
         format!("{:.32}", Sha256::of(&text).to_string())
     }
 
-    /// The most telling difference to what is there now, as a part of a sentence; nothing where all is the same.
+    /// The most telling difference to `now`, as a part of a sentence; `None` where the keys are equal.
     pub fn difference(&self, now: &Self) -> Option<String> {
         if self.version != now.version {
             return Some(format!("QEMU was {} and is {}", self.version, now.version));
@@ -126,12 +126,12 @@ impl CompatibilityKey {
     }
 }
 
-/// Whether pods may reach the host's loopback; nothing in arguments of a version that knew no such thing.
+/// Whether pods may reach the host's loopback; `None` in the arguments of a version without this option.
 fn host_access(arguments: &[String]) -> Option<bool> {
     [true, false].into_iter().find(|open| arguments.contains(&argv::host_access(*open)))
 }
 
-/// The first option that is not the same.
+/// The first option that differs.
 fn argument_difference(then: &[String], now: &[String]) -> Option<String> {
     let at = then.iter().zip(now).position(|(then, now)| then != now);
     let at = at.or_else(|| (then.len() != now.len()).then_some(then.len().min(now.len())))?;
@@ -146,24 +146,24 @@ fn argument_difference(then: &[String], now: &[String]) -> Option<String> {
         (Some(then), Some(now)) if !then.starts_with('-') && !now.starts_with('-') => {
             Some(format!("{option} was {then} and is {now}"))
         }
-        (Some(then), _) => Some(format!("the VM had {then} and has it no more, or elsewhere")),
+        (Some(then), _) => Some(format!("the VM had {then}, and no longer has it, or has it elsewhere")),
         (None, now) => Some(format!("the VM had no {}", now.map_or("option", String::as_str))),
     }
 }
 
-/// What of `/proc/cpuinfo` a guest with the host's CPU can see, of the first CPU.
+/// The properties of the first CPU in `/proc/cpuinfo` that a guest with the host's CPU can see.
 fn cpu(text: &str) -> String {
     let lines = text.lines().take_while(|line| !line.trim().is_empty());
     let wanted = ["vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags"];
-    let kept = lines.filter(|line| {
+    let visible = lines.filter(|line| {
         let name = line.split(':').next().unwrap_or_default().trim();
         wanted.contains(&name)
     });
-    kept.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ")
+    visible.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ")
 }
 
 impl FileStamp {
-    /// That of the file now.
+    /// The present stamp of the file.
     ///
     /// # Errors
     /// An error that names the path.

@@ -1,18 +1,18 @@
-//! A saved_state is whole or it is none.
+//! A saved state is complete, or there is none.
 
 use super::compatibility_key::tests::Parts;
 use super::*;
 
-/// A directory with everything in it but the seal.
+/// A new state with all its files, not yet completed.
 fn filled(parts: &Parts, name: &str) -> NewSavedState {
     let new_state = NewSavedState::begin(&parts.directory.path().join("templates").join(name)).unwrap();
     let ram = File::create(new_state.ram()).unwrap();
     ram.set_len(parts.machine.memory).unwrap();
     std::fs::write(new_state.state(), "state").unwrap();
-    let frozen = parts.directory.path().join(format!("frozen {name}"));
-    files::remove(&frozen).unwrap();
-    std::fs::write(&frozen, "disk").unwrap();
-    new_state.link_disk(&frozen).unwrap();
+    let disk = parts.directory.path().join(format!("disk of {name}"));
+    files::remove(&disk).unwrap();
+    std::fs::write(&disk, "disk").unwrap();
+    new_state.link_disk(&disk).unwrap();
     new_state
 }
 
@@ -20,7 +20,7 @@ fn replace(new_state: NewSavedState, parts: &Parts) -> Result<SavedState> {
     new_state.replace(parts.machine.memory, &parts.compatibility_key(), Duration::from_secs(60), &Silent)
 }
 
-fn sealed(parts: &Parts) -> SavedState {
+fn complete(parts: &Parts) -> SavedState {
     replace(filled(parts, "one"), parts).unwrap()
 }
 
@@ -32,9 +32,9 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_was_sealed_is_opened_and_closed_to_writers() {
+fn a_saved_state_can_be_opened_and_is_write_protected() {
     let parts = Parts::new();
-    let saved_state = sealed(&parts);
+    let saved_state = complete(&parts);
     assert_eq!(SavedState::open(saved_state.paths().dir()), Ok(saved_state.clone()));
     assert_eq!(saved_state.fits(&parts.compatibility_key()), Ok(()));
     assert!(saved_state.age().unwrap() < Duration::from_secs(3600));
@@ -49,28 +49,28 @@ fn what_was_sealed_is_opened_and_closed_to_writers() {
     assert_eq!(mode(paths.dir().to_owned()), 0o700);
     let mut newer = Parts::new();
     newer.qemu.version = crate::Version::new(8, 2, 0);
-    assert_eq!(mode(sealed(&newer).ram()), 0o400);
+    assert_eq!(mode(complete(&newer).ram()), 0o400);
 }
 
 #[test]
-fn unsealed_is_as_absent_and_goes_when_its_maker_is_gone() {
+fn an_unfinished_state_does_not_count_and_is_swept_when_its_process_has_ended() {
     let parts = Parts::new();
     let new_state = filled(&parts, "one");
     let states = parts.directory.path().join("templates");
     let target = states.join("one");
     assert_eq!(SavedState::open(&target).unwrap_err(), "there is none");
-    // A maker that lives is left alone.
+    // The process that makes it lives.
     assert_eq!(sweep(&states, false).unwrap(), Swept::default());
     assert_eq!(names(&states).len(), 1);
     drop(new_state);
     assert!(names(&states).is_empty());
     assert_eq!(
-        std::fs::read_to_string(parts.directory.path().join("frozen one")).unwrap(),
+        std::fs::read_to_string(parts.directory.path().join("disk of one")).unwrap(),
         "disk",
-        "it is never only here"
+        "the disk was removed"
     );
 
-    // One that was killed left everything, at whatever moment.
+    // A process that was killed leaves its directory.
     let NewSavedState { directory, .. } = filled(&parts, "two");
     let left = directory.keep();
     let would = sweep(&states, true).unwrap();
@@ -82,7 +82,7 @@ fn unsealed_is_as_absent_and_goes_when_its_maker_is_gone() {
 }
 
 #[test]
-fn incomplete_things_are_not_sealed() {
+fn an_incomplete_state_is_refused() {
     let parts = Parts::new();
     for missing in [".ram", ".state", "disk.qcow2"] {
         let new_state = filled(&parts, "one");
@@ -100,11 +100,11 @@ fn incomplete_things_are_not_sealed() {
 }
 
 #[test]
-fn another_takes_the_place_of_the_first_only_when_it_is_whole() {
+fn a_saved_state_is_replaced_by_a_complete_one_only() {
     let parts = Parts::new();
     let states = parts.directory.path().join("templates");
     // Also where there is none yet.
-    let first = sealed(&parts);
+    let first = complete(&parts);
     let incomplete = filled(&parts, "one");
     std::fs::remove_file(incomplete.state()).unwrap();
     replace(incomplete, &parts).unwrap_err();
@@ -121,9 +121,9 @@ fn another_takes_the_place_of_the_first_only_when_it_is_whole() {
 }
 
 #[test]
-fn damage_is_told_and_never_believed() {
+fn a_damaged_saved_state_is_not_used() {
     let parts = Parts::new();
-    let saved_state = sealed(&parts);
+    let saved_state = complete(&parts);
     let paths = saved_state.paths();
     let open = || {
         let why = SavedState::open(paths.dir()).unwrap_err();
@@ -144,20 +144,20 @@ fn damage_is_told_and_never_believed() {
 #[test]
 fn the_description_is_for_people_too() {
     let parts = Parts::new();
-    let text = std::fs::read_to_string(sealed(&parts).paths().description()).unwrap();
+    let text = std::fs::read_to_string(complete(&parts).paths().description()).unwrap();
     let description: serde_json::Value = serde_json::from_str(&text).unwrap();
     let keys: Vec<&String> = description.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["schema", "generation", "created", "ram", "state", "disk", "key", "compatibility_key"]);
+    assert_eq!(keys, ["schema", "generation", "created", "ram", "state", "disk", "key", "compatibility-key"]);
     assert_eq!(description["key"], parts.compatibility_key().key());
 }
 
-/// Its pods would go on reaching the host's loopback.
+/// Its pods could still reach the host's loopback.
 #[test]
 fn a_cluster_saved_while_its_pods_reached_the_host_is_never_restored_where_they_may_not() {
     for (then, now) in [(true, false), (false, true)] {
         let mut parts = Parts::new();
         parts.machine.host_access = then;
-        let saved_state = sealed(&parts);
+        let saved_state = complete(&parts);
         assert_eq!(saved_state.fits(&parts.compatibility_key()), Ok(()));
         assert_eq!(parts.compatibility_key().host_access(), then);
         parts.machine.host_access = now;
@@ -172,9 +172,9 @@ fn a_cluster_saved_while_its_pods_reached_the_host_is_never_restored_where_they_
 #[test]
 fn the_ram_of_one_template_was_restored_with_the_disk_of_another() {
     let parts = Parts::new();
-    let saved_state = sealed(&parts);
+    let saved_state = complete(&parts);
     let held = saved_state.hold(Duration::ZERO, &Silent).unwrap();
-    // Many restore at the same time, and nobody replaces or removes it meanwhile.
+    // Several processes can restore it at the same time, and nobody can replace or remove it meanwhile.
     drop(saved_state.hold(Duration::ZERO, &Silent).unwrap());
     let second = filled(&parts, "one");
     let refused =
@@ -184,16 +184,16 @@ fn the_ram_of_one_template_was_restored_with_the_disk_of_another() {
     assert_eq!(SavedState::open(saved_state.paths().dir()).as_ref(), Ok(held.saved_state()));
     drop(held);
     replace(filled(&parts, "one"), &parts).unwrap();
-    // Whoever has decided for the former one is told, and gets no part of the new one.
+    // A process that has opened the old one learns that it was replaced, and gets no part of the new one.
     assert!(matches!(saved_state.hold(Duration::ZERO, &Silent), Err(NotHeld::Replaced)));
     remove(saved_state.paths().dir(), Duration::ZERO, &Silent).unwrap();
     assert!(matches!(saved_state.hold(Duration::ZERO, &Silent), Err(NotHeld::Replaced)));
 }
 
 #[test]
-fn what_is_held_is_of_one_generation_at_every_moment_of_a_replacement() {
+fn a_locked_saved_state_is_of_one_generation_at_every_moment_of_a_replacement() {
     let parts = Parts::new();
-    let directory = sealed(&parts).paths().dir().to_owned();
+    let directory = complete(&parts).paths().dir().to_owned();
     let generation_in = |file: PathBuf| std::fs::read_to_string(file).unwrap();
     std::thread::scope(|scope| {
         let replacing = scope.spawn(|| {
@@ -208,7 +208,7 @@ fn what_is_held_is_of_one_generation_at_every_moment_of_a_replacement() {
         });
         let mut held = 0;
         while !replacing.is_finished() {
-            // Between the decision and the lock another one may come.
+            // It may be replaced before it is locked.
             let Ok(saved_state) = SavedState::open(&directory) else { continue };
             let Ok(one) = saved_state.hold(Duration::from_secs(60), &Silent) else { continue };
             let saved_state = one.saved_state();

@@ -1,4 +1,4 @@
-//! Which packets for a guest that stands still are a reason to let it go on. Pure.
+//! Which packets to a paused guest are a reason to resume it. Pure.
 //!
 //! Sources: Ethernet II and ARP (RFC 826), IPv4 (RFC 791), TCP (RFC 9293).
 
@@ -10,9 +10,9 @@ const ETHERNET_HEADER: usize = 14;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// Whether the frame opens a connection into the guest or brings data to one of the ports that it serves. QEMU asks for
-/// the guest's hardware address (ARP) only before such a frame. What belongs to the end of a connection, and what the
-/// guest itself has asked for, can wait.
+/// Whether the frame opens a connection to the guest or has data for one of its forwarded ports, `served`. QEMU asks for the
+/// guest's hardware address (ARP) only before such a frame. The end of a connection, and data that the guest itself has
+/// asked for, can wait.
 pub(super) fn wakes(frame: &[u8], served: &[u16]) -> bool {
     let Some(payload) = frame.get(ETHERNET_HEADER..) else { return false };
     match word(frame, 12) {
@@ -23,14 +23,14 @@ pub(super) fn wakes(frame: &[u8], served: &[u16]) -> bool {
     }
 }
 
-/// Destination port, flags, and whether there are data.
+/// The destination port, the flags, and whether there are data.
 fn tcp(packet: &[u8]) -> Option<(u16, u8, bool)> {
     let header = usize::from(packet.first()? & 0x0f) * 4;
     let length = usize::from(word(packet, 2)?);
     if *packet.get(9)? != TCP {
         return None;
     }
-    // What follows the length is padding of the frame.
+    // The rest of the frame is padding.
     let segment = packet.get(header..length)?;
     let data = usize::from(segment.get(12)? >> 4) * 4;
     Some((word(segment, 2)?, *segment.get(13)?, segment.len() > data))
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wakes_and_what_does_not() {
+    fn only_new_connections_and_data_wake_the_guest() {
         let (fin, rst, psh) = (0x01, 0x04, 0x08);
         for (what, frame, expected) in [
             ("a question for the address", bytes(ASKS_FOR_ADDRESS), true),

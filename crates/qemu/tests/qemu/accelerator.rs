@@ -1,15 +1,16 @@
-//! The guest that proves an accelerator, with the real QEMU and a real kernel where there are any.
+//! The guest that tests an accelerator, with the real QEMU and a real kernel where there are any.
 
 use std::path::{Path, PathBuf};
 
 use model::event::Silent;
 use qemu::Accelerator;
-use qemu::accelerator::{Finding, Probe, ProbeMachine};
+use qemu::accelerator::{Finding, Probe};
+use qemu::machine::ProbeMachine;
 
 use crate::real::real_qemu;
 use crate::vm::LONG;
 
-/// A kernel with a serial console: of a guest image in the user's cache, or this host's own.
+/// A kernel with a serial console: that of a guest image in the user's cache, or this host's.
 fn kernel() -> Option<PathBuf> {
     let in_directory = |directory: PathBuf, wanted: fn(&Path) -> Option<PathBuf>| {
         std::fs::read_dir(directory).ok()?.flatten().find_map(|entry| wanted(&entry.path()))
@@ -42,11 +43,11 @@ fn a_real_guest_prints_its_nonce_under_emulation() {
         accelerator: Accelerator::Tcg,
         cpus: 2,
         kernel: &kernel,
-        // As of an image: a root disk that is not there, another console, and an init that is not the probe's.
+        // A root disk that does not exist, another console, and another init, as an image may have them.
         kernel_command_line: "console=ttyS0 console=tty0 quiet root=/dev/vda rw init=/nonexistent panic=-1",
     };
     let found = Probe { qemu: &qemu, machine, deadline: LONG }.run(&Silent).unwrap();
     let Finding::Printed(after) = found else { panic!("{} brought {found:?}", kernel.display()) };
-    // Seen with `--nocapture`; how long it takes is the host's matter.
+    // Shown with `--nocapture`.
     println!("printed after {after:?} by {}", kernel.display());
 }

@@ -1,4 +1,4 @@
-//! The guest agent: reaching it, and every call.
+//! The guest agent: the connection and every call.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -50,7 +50,7 @@ fn without_qemu_it_fails_at_once() {
 }
 
 #[test]
-fn what_a_killed_client_left_in_the_line_is_dropped() {
+fn the_rest_of_an_answer_to_a_killed_client_is_dropped() {
     let stale = "-status\": 1}\n{\"return\": {\"pid\": 1}}\n".to_owned();
     let vm = with(AgentScript { stale, ..AgentScript::default() });
     connect(&vm).set_time(SystemTime::now(), LONG).unwrap();
@@ -81,7 +81,7 @@ fn a_signal_counts_as_in_a_shell() {
 }
 
 #[test]
-fn a_program_that_is_not_there() {
+fn a_program_that_does_not_exist() {
     let (_vm, mut agent) = programs(Vec::new());
     let error = agent.exec(&GuestCommand::new("/bin/none", ["-x"]), LONG).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Failed);

@@ -1,10 +1,10 @@
-//! Guests of a few bytes: a boot sector of Linux' form (Documentation/arch/x86/boot.rst), which QEMU's `-kernel` starts in
-//! real mode.
+//! Guests of a few bytes: boot sectors in the form of Linux (Documentation/arch/x86/boot.rst), which QEMU's `-kernel` starts
+//! in real mode.
 
-/// Where the code stands, relative to its segment.
+/// The offset of the code in its segment.
 const CODE: usize = 0x68;
 
-/// The kernel file whose code is `code`.
+/// A kernel file with this code.
 pub(crate) fn with(code: &[u8]) -> Vec<u8> {
     let mut kernel = vec![0; 8192];
     // Four sectors of setup code follow; magic of the boot sector; magic and version 2.0 of the header.
@@ -18,7 +18,7 @@ pub(crate) fn with(code: &[u8]) -> Vec<u8> {
     kernel
 }
 
-/// Code that for ever adds one to a count and the last byte of the VM's uuid to a sum, both in its RAM, and prints
+/// Code that counts in its RAM without end and adds the last byte of the VM's uuid to a sum. For each count it prints
 /// `COUNT SUM UUID` on a line of the first serial port, as hexadecimal numbers of four digits.
 #[rustfmt::skip]
 pub(crate) const COUNTING: &[u8] = &[

@@ -1,15 +1,16 @@
-//! What the real qemu-img says of disk images.
+//! What the real qemu-img reports about disk images.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Exit codes of `qemu-img check` (qemu-img(1)): nothing is wrong, and clusters that nothing refers to.
+/// The exit code of `qemu-img check` for a sound image (qemu-img(1)).
 pub(crate) const CLEAN: i32 = 0;
+/// The exit code for an image with clusters that nothing refers to.
 pub(crate) const LEAKS: i32 = 3;
 
-/// What `qemu-img info` says of an image.
+/// The output of `qemu-img info`.
 #[derive(Debug)]
 pub(crate) struct ImageInfo {
     pub(crate) format: String,
@@ -18,7 +19,7 @@ pub(crate) struct ImageInfo {
     pub(crate) backing_format: Option<String>,
 }
 
-/// Describes an image; also one that a running QEMU holds.
+/// Describes an image, which may be in use.
 pub(crate) fn image_info(image: &Path) -> ImageInfo {
     let output = Command::new("qemu-img").args(["info", "-U", "--output=json"]).arg(image).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -32,7 +33,7 @@ pub(crate) fn image_info(image: &Path) -> ImageInfo {
     }
 }
 
-/// Checks a qcow2 image that no QEMU holds; the exit code.
+/// Checks a qcow2 image that is not in use; returns the exit code.
 pub(crate) fn image_check(image: &Path) -> i32 {
     let check = Command::new("qemu-img").args(["check", "-q", "-f", "qcow2"]).arg(image).status();
     check.unwrap().code().unwrap()

@@ -1,4 +1,4 @@
-//! The start: what a good one leaves, and the error of each bad one.
+//! The start of QEMU: what a successful one leaves, and the error of each failure.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::ffi::OsStringExt;
@@ -8,7 +8,7 @@ use host::identity::{ProcessHandle, ProcessIdentity};
 use model::port::Port;
 use model::{Error, ErrorClass};
 use qemu::console::ConsoleReader;
-use qemu::{Launch, Qemu, Version};
+use qemu::{Launch, LaunchError, Qemu, Version};
 use testkit::Script;
 use testkit::script::{ConsoleLine, Death, Exit, Greeting};
 
@@ -23,7 +23,7 @@ fn error(vm: &mut Vm, deadline: Duration) -> Error {
 }
 
 #[test]
-fn runs_in_a_session_of_its_own_and_is_known_by_its_identity() {
+fn qemu_runs_in_a_session_of_its_own_and_is_known_by_its_identity() {
     let (vm, launched) = Vm::started(&Script::default());
     let pid = launched.identity().pid;
     assert_eq!(ProcessIdentity::of(pid).unwrap().as_ref(), Some(launched.identity()));
@@ -34,7 +34,7 @@ fn runs_in_a_session_of_its_own_and_is_known_by_its_identity() {
 }
 
 #[test]
-fn outlives_the_launch_and_its_console_is_in_the_log() {
+fn qemu_outlives_the_launch_and_its_console_is_in_the_log() {
     let script = Script {
         console: vec![ConsoleLine { after_ms: 0, text: "[  OK  ] Started ssh.service - OpenSSH.".to_owned() }],
         ..Script::default()
@@ -62,7 +62,7 @@ fn a_directory_that_is_long_and_hard_to_quote_changes_nothing() {
 }
 
 #[test]
-fn an_early_death_is_told_with_its_last_lines() {
+fn an_early_death_is_reported_with_its_last_lines() {
     let mut vm = Vm::new(&dies("qemu-system-x86_64: could not load kernel 'kernel': No such file or directory"));
     std::fs::write(vm.log(), "Could not set up host forwarding rule 'tcp:127.0.0.1:1-:1' in the run before\n").unwrap();
     let error = error(&mut vm, LONG);
@@ -75,13 +75,13 @@ fn an_early_death_is_told_with_its_last_lines() {
 }
 
 #[test]
-fn a_death_without_a_word_is_told_too() {
+fn a_death_without_output_is_reported() {
     let mut vm = Vm::new(&Script { die: Some(Death { stderr: String::new(), code: 7 }), ..Script::default() });
     insta::assert_snapshot!(error(&mut vm, LONG), @"QEMU ended at once (exit status: 7): it wrote nothing");
 }
 
 #[test]
-fn a_death_between_socket_and_greeting_is_no_timeout() {
+fn a_death_between_socket_and_greeting_is_not_a_timeout() {
     let script = Script { greeting: Greeting::Hang, exit_after: Some(Exit { ms: 50, code: 3 }), ..Script::default() };
     let error = error(&mut Vm::new(&script), LONG);
     insta::assert_snapshot!(error, @"QEMU ended at once (exit status: 3): it wrote nothing");
@@ -125,7 +125,7 @@ fn a_disk_that_another_qemu_holds() {
 }
 
 #[test]
-fn kvm_that_worked_when_it_was_tested_and_does_not_now() {
+fn kvm_that_worked_in_its_test_and_no_longer_does() {
     let error =
         error(&mut Vm::new(&dies("qemu-system-x86_64: failed to initialize kvm: Device or resource busy")), LONG);
     assert_eq!(error.class(), ErrorClass::Host);
@@ -154,13 +154,32 @@ fn garbage_is_not_qmp() {
 #[test]
 fn a_socket_that_is_not_the_new_qemus_does_not_count() {
     let mut vm = Vm::new(&dies("qemu-system-x86_64: it ends"));
-    // Somebody answers at the place, but it is not the process that was started.
+    // Another process listens on the socket, not the one that was started.
     let _other = std::os::unix::net::UnixListener::bind(vm.machine.directory.join("qmp.sock")).unwrap();
     assert_eq!(error(&mut vm, LONG).class(), ErrorClass::Guest);
 }
 
+/// Whether a launch with this script ends with an error of this kind.
+fn ends_as(script: &Script, kind: fn(&LaunchError) -> bool) -> bool {
+    let (vm, qemu) = (Vm::new(script), crate::vm::fake());
+    let launch = Launch { qemu: &qemu, machine: &vm.machine, log: vm.log(), deadline: LONG };
+    kind(&launch.run(&vm.events).expect_err("it must not come up"))
+}
+
 #[test]
-fn what_qemu_could_not_do_is_refused_before_it_starts() {
+fn the_kind_of_an_error_says_what_another_start_can_change() {
+    let port = "qemu-system-x86_64: Could not set up host forwarding rule 'tcp:127.0.0.1:1-:1'";
+    assert!(ends_as(&dies(port), |error| matches!(error, LaunchError::PortTaken(_))));
+    assert!(ends_as(&dies("qemu-system-x86_64: it ends"), |error| matches!(error, LaunchError::Died(_))));
+    let garbage = Script { greeting: Greeting::Garbage("SSH-2.0-x".to_owned()), ..Script::default() };
+    assert!(ends_as(&garbage, |error| matches!(error, LaunchError::NoAnswer(_))));
+    for of_the_host in ["failed to initialize kvm", "cannot set up guest memory", "Cannot lock pid file"] {
+        assert!(ends_as(&dies(of_the_host), |error| matches!(error, LaunchError::Other(_))), "{of_the_host}");
+    }
+}
+
+#[test]
+fn a_machine_that_qemu_would_refuse_is_refused_before_the_start() {
     let mut vm = Vm::new(&Script::default());
     vm.machine.disk = std::ffi::OsString::from_vec(b"\xff.qcow2".to_vec()).into();
     assert_eq!(error(&mut vm, LONG).class(), ErrorClass::Config);
@@ -168,12 +187,12 @@ fn what_qemu_could_not_do_is_refused_before_it_starts() {
 }
 
 #[test]
-fn a_program_that_is_not_there() {
+fn a_program_that_does_not_exist() {
     let vm = Vm::new(&Script::default());
     let missing =
         Qemu { program: "/nonexistent/qemu-system-x86_64".into(), version: Version::new(7, 2, 0), sandbox: false };
     let launch = Launch { qemu: &missing, machine: &vm.machine, log: vm.log(), deadline: LONG };
-    let error = launch.run(&vm.events).unwrap_err();
+    let error = Error::from(launch.run(&vm.events).unwrap_err());
     assert_eq!(error.class(), ErrorClass::Host);
     insta::assert_snapshot!(error, @"cannot start /nonexistent/qemu-system-x86_64");
     assert!(error.log().unwrap().lines[0].contains("No such file or directory"), "{error:?}");

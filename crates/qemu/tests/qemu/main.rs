@@ -1,13 +1,14 @@
-//! Tests against the scripted fake and, where they are installed, the real programs. One executable: it links once.
+//! Tests against the scripted fake and, where they are installed, the real programs. It is one executable, which is linked
+//! once.
 
 #![allow(clippy::unwrap_used, reason = "the lint spares tests but not the functions they share")]
 
 mod accelerator;
 mod agent;
 mod boot_sector;
-mod freeze;
 mod image_info;
 mod launch;
+mod overlay;
 mod power;
 mod qmp;
 mod real;

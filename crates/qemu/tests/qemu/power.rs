@@ -1,4 +1,4 @@
-//! The stop escalation: each stage, and who ended it.
+//! The shutdown escalation: each stage, and how QEMU ended.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::vm::{LONG, Vm};
 
 const SHORT: Duration = Duration::from_millis(150);
 
-/// Gives up soon on what will not work, never on what will.
+/// It waits long for everything but a press of the button.
 fn escalation() -> Escalation {
     Escalation { power_off: LONG, press_again: SHORT, quit: LONG, terminate: LONG, kill: LONG }
 }
@@ -49,7 +49,7 @@ fn a_guest_early_in_its_boot_is_asked_again() {
 }
 
 #[test]
-fn the_agent_serves_where_the_button_does_not() {
+fn the_agent_powers_the_guest_off_where_the_button_does_not() {
     let (vm, launched) = Vm::started(&Script { power_button: PowerButton::Ignore, ..Script::default() });
     assert_eq!(stop(&vm, launched, escalation()), Stopped { stage: Stage::PowerOff, clean: true });
     assert_eq!(vm.count("guest-shutdown"), 1);
@@ -72,14 +72,14 @@ fn a_qemu_that_ignores_quit_is_ended_by_sigterm() {
 }
 
 #[test]
-fn a_qemu_that_ignores_all_is_ended_by_sigkill() {
+fn a_qemu_that_ignores_everything_is_ended_by_sigkill() {
     let (vm, launched) = Vm::started(&Script { ignore_quit: true, ignore_sigterm: true, ..refusing() });
     let stopped = stop(&vm, launched, Escalation { power_off: SHORT, quit: SHORT, terminate: SHORT, ..escalation() });
     assert_eq!(stopped, Stopped { stage: Stage::Kill, clean: false });
 }
 
 #[test]
-fn an_occupied_qmp_does_not_hold_the_escalation_up() {
+fn another_qmp_client_does_not_delay_the_escalation() {
     let (vm, launched) = Vm::started(&refusing());
     let _occupied = Qmp::connect(&vm.machine.directory, LONG).unwrap();
     let stopped = stop(&vm, launched, Escalation { power_off: SHORT, ..escalation() });
@@ -88,7 +88,7 @@ fn an_occupied_qmp_does_not_hold_the_escalation_up() {
 }
 
 #[test]
-fn a_paused_guest_goes_on_to_power_off() {
+fn a_paused_guest_is_resumed_to_power_off() {
     let (vm, launched) = Vm::started(&Script::default());
     Qmp::connect(&vm.machine.directory, LONG).unwrap().stop().unwrap();
     assert_eq!(stop(&vm, launched, escalation()), Stopped { stage: Stage::PowerOff, clean: true });
@@ -103,7 +103,7 @@ fn a_panicked_guest_is_not_waited_for() {
 }
 
 #[test]
-fn the_hard_escalation_asks_no_guest() {
+fn the_hard_escalation_does_not_ask_the_guest() {
     let (vm, launched) = Vm::started(&Script::default());
     assert_eq!(stop(&vm, launched, Escalation::hard()), Stopped { stage: Stage::Kill, clean: false });
     assert_eq!((vm.count("system_powerdown"), vm.count("guest-shutdown")), (0, 0));

@@ -1,4 +1,4 @@
-//! QMP: commands, events, and what goes wrong on the way.
+//! QMP: commands, events and errors.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn qmp(vm: &Vm) -> Qmp {
 }
 
 #[test]
-fn tells_the_state_and_keeps_the_events() {
+fn the_state_is_reported_and_events_are_stored() {
     let (vm, launched) = Vm::started(&Script::default());
     let mut qmp = qmp(&vm);
     assert_eq!(qmp.peer_pid(), launched.identity().pid);
@@ -33,7 +33,7 @@ fn tells_the_state_and_keeps_the_events() {
 }
 
 #[test]
-fn an_end_is_an_event_and_a_closed_connection() {
+fn qemus_end_is_an_event_and_a_closed_connection() {
     let (vm, _launched) = Vm::started(&Script::default());
     let mut qmp = qmp(&vm);
     qmp.quit().unwrap();
@@ -53,7 +53,7 @@ fn a_refusal_carries_qemus_reason() {
 }
 
 #[test]
-fn an_occupied_server_is_a_timeout_that_says_so() {
+fn another_client_is_a_timeout_that_says_so() {
     let (vm, _launched) = Vm::started(&Script::default());
     let _first = qmp(&vm);
     let error = Qmp::connect(&vm.machine.directory, SHORT).unwrap_err();
@@ -62,7 +62,7 @@ fn an_occupied_server_is_a_timeout_that_says_so() {
 }
 
 #[test]
-fn a_qemu_that_is_gone_is_told_as_such() {
+fn a_qemu_that_has_ended_is_reported() {
     let vm = Vm::new(&Script::default());
     let error = Qmp::connect(&vm.machine.directory, LONG).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Guest);

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::wait::{Look, Wait};
-use model::ErrorClass;
 use model::port::Port;
+use model::{Error, ErrorClass};
 use qemu::machine::FirmwareFile;
 use qemu::power::{Escalation, Stage};
 use qemu::qcow2;
@@ -18,8 +18,8 @@ use crate::boot_sector;
 use crate::image_info::{CLEAN, image_check, image_info};
 use crate::vm::{LONG, Vm, quit};
 
-/// The real QEMU, where it and its tools are installed, and no older than is supported; otherwise the running test is
-/// skipped by name.
+/// The real QEMU, where it and its tools are installed in a supported version; otherwise the running test is skipped by
+/// name.
 pub(crate) fn real_qemu() -> Option<Qemu> {
     let program = has_programs(&["qemu-system-x86_64", "qemu-img", "qemu-io"])
         .then(|| host::tools::find("qemu-system-x86_64"))?;
@@ -56,7 +56,7 @@ fn prepared(qemu: &Qemu) -> Vm {
     prepared_with(qemu, &printing("the guest speaks\r\n"))
 }
 
-/// The same, whose guest runs `code`.
+/// [`prepared`] with a guest that runs `code`.
 pub(crate) fn prepared_with(qemu: &Qemu, code: &[u8]) -> Vm {
     let mut vm = Vm::in_directory("a, b \"c\" ü", &Script::default());
     let directory = vm.machine.directory.clone();
@@ -96,7 +96,7 @@ fn the_real_qemu_takes_the_command_line_runs_a_guest_and_obeys() {
     qmp.cont().unwrap();
     assert_eq!(qmp.events(LONG).unwrap().iter().filter(|event| event.name == "STOP").count(), 1);
 
-    let error = qmp.add_forward(&forward).unwrap_err();
+    let error = Error::from(qmp.add_forward(&forward).unwrap_err());
     assert_eq!(error.class(), ErrorClass::Port);
     let pid = launched.identity().pid;
     assert!(error.to_string().contains(&format!("pid {pid} of user ")), "{error}");
@@ -155,7 +155,7 @@ fn the_real_qemus_refusals_are_understood() {
     assert!(first.process().is_alive(), "the first one was not touched");
 }
 
-/// Its line of /proc/PID/status.
+/// A line of /proc/PID/status.
 fn status_line(pid: u32, name: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
@@ -177,7 +177,7 @@ fn the_real_qemu_runs_under_its_filter_of_system_calls_and_without_new_privilege
 }
 
 #[test]
-fn a_guest_that_resets_before_it_was_ready_began_again_and_again() {
+fn a_guest_that_resets_before_it_was_ready_was_reset_again_and_again() {
     let Some(qemu) = real_qemu() else { return };
     let mut vm = prepared(&qemu);
     let spoken = |vm: &Vm| std::fs::read_to_string(vm.log()).unwrap_or_default().matches("the guest speaks").count();
@@ -186,7 +186,7 @@ fn a_guest_that_resets_before_it_was_ready_began_again_and_again() {
         let look = |_| Ok(if spoken(vm) == times { Look::Ready(()) } else { Look::NotYet(spoken(vm).to_string()) });
         wait.until(look).unwrap();
     };
-    // A reset by order is one as by the guest: QEMU decides in one place what it does.
+    // QEMU treats a reset by command like one by the guest.
     let reset = |vm: &Vm| vm.qmp().execute("system_reset", serde_json::Value::Null).unwrap();
     let mut launched = vm.launch_with(&qemu, LONG).unwrap();
     until(&vm, 1);

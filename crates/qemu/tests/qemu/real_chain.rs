@@ -1,4 +1,4 @@
-//! Chains of disks under a VM, against the real QEMU: made longer and shorter, and killed meanwhile.
+//! Chains of backing files, against the real QEMU: they grow and are shortened, and QEMU is killed meanwhile.
 
 use std::path::{Path, PathBuf};
 
@@ -14,15 +14,15 @@ use crate::vm::{LONG, Vm};
 /// Layers with a megabyte of their own, which the guest does not touch.
 const LAYERS: u8 = 3;
 
-/// A running VM whose disk was frozen some times, also while it ran.
+/// A running VM whose disk has several backing files, some of which were added while it ran.
 struct Layered {
     vm: Vm,
     running: Launched,
     disk: PathBuf,
     base: PathBuf,
-    /// From the lowest to the highest.
-    frozen: Vec<PathBuf>,
-    freezes: u32,
+    /// The backing files between the base disk and the disk, the lowest first.
+    layers: Vec<PathBuf>,
+    overlays: u32,
 }
 
 impl Layered {
@@ -33,52 +33,52 @@ impl Layered {
         let (disk, base) = (directory.join("disk.qcow2"), directory.join("base, 1.qcow2"));
         vm.machine.disk = disk.clone();
         io(&base, "write -P 9 0 16M");
-        let mut frozen = Vec::new();
+        let mut layers = Vec::new();
         for layer in 1..=LAYERS {
             io(&disk, &format!("write -P {layer} {layer}M 1M"));
-            let name = directory.join(format!("frozen, {layer}"));
+            let name = directory.join(format!("layer, {layer}"));
             overlay_on(&disk, &name);
-            frozen.push(name);
+            layers.push(name);
         }
         let running = vm.launch_with(&qemu, LONG).unwrap();
-        let mut layered = Layered { vm, running, disk, base, frozen, freezes: 0 };
-        layered.freeze();
-        layered.freeze();
+        let mut layered = Layered { vm, running, disk, base, layers, overlays: 0 };
+        layered.add_overlay();
+        layered.add_overlay();
         Some(layered)
     }
 
-    /// Freezes it under the running VM, which so opens disks by name.
-    fn freeze(&mut self) {
-        let name = self.vm.machine.directory.join(format!("frozen: {}", self.freezes));
+    /// Adds an overlay while the VM runs.
+    fn add_overlay(&mut self) {
+        let name = self.vm.machine.directory.join(format!("layer: {}", self.overlays));
         let mut qmp = self.vm.qmp();
         let mut guest = StoppedGuest::stop(&mut qmp, &self.vm.events).unwrap();
-        disk::freeze(&mut guest, &self.disk, &name, &self.vm.events).unwrap();
+        disk::add_overlay(&mut guest, &self.disk, &name, &self.vm.events).unwrap();
         guest.resume().unwrap();
-        self.frozen.push(name);
-        self.freezes += 1;
+        self.layers.push(name);
+        self.overlays += 1;
     }
 
-    /// What is under the disk, from above.
+    /// The backing files of the disk, the highest first.
     fn chain(&self) -> Vec<PathBuf> {
         let base = |disk: &PathBuf| qcow2::header(disk).unwrap().backing_file;
         std::iter::successors(base(&self.disk), base).collect()
     }
 
     fn assert_long(&self) {
-        assert_eq!(self.chain(), self.frozen.iter().rev().chain([&self.base]).cloned().collect::<Vec<_>>());
+        assert_eq!(self.chain(), self.layers.iter().rev().chain([&self.base]).cloned().collect::<Vec<_>>());
     }
 
-    /// How many of the frozen disks QEMU has open.
+    /// How many of the layers QEMU has open.
     fn open(&self) -> usize {
         use std::os::unix::fs::MetadataExt;
 
         let directory = format!("/proc/{}/fd", self.running.identity().pid);
         let inode = |path: &Path| path.metadata().map_or(0, |metadata| metadata.ino());
         let open: Vec<u64> = std::fs::read_dir(directory).unwrap().map(|file| inode(&file.unwrap().path())).collect();
-        self.frozen.iter().filter(|disk| open.contains(&inode(disk))).count()
+        self.layers.iter().filter(|disk| open.contains(&inode(disk))).count()
     }
 
-    /// Begins a job that never ends, as a program does that is killed then.
+    /// Starts a job that never ends, like a program that is killed then.
     fn begin_and_die(&self) {
         let mut qmp = self.vm.qmp();
         let nodes: Value = qmp.ask("query-named-block-nodes", json!({"flat": true})).unwrap();
@@ -90,7 +90,7 @@ impl Layered {
         qmp.execute("block-stream", arguments).unwrap();
     }
 
-    /// Kills QEMU; then all that was written must be there.
+    /// Kills QEMU and asserts that everything written is there.
     fn kill(&self) {
         let process = self.vm.process();
         process.kill().unwrap();
@@ -109,35 +109,35 @@ impl Layered {
 }
 
 #[test]
-fn the_layers_of_a_running_vm_are_merged_and_closed_and_it_is_frozen_again() {
+fn the_layers_of_a_running_vm_are_merged_and_closed_and_new_overlays_follow() {
     let Some(mut layered) = Layered::start() else { return };
     layered.assert_long();
-    assert_eq!(layered.open(), layered.frozen.len());
+    assert_eq!(layered.open(), layered.layers.len());
     let content =
-        |layered: &Layered| layered.frozen.iter().map(|disk| std::fs::read(disk).unwrap()).collect::<Vec<_>>();
+        |layered: &Layered| layered.layers.iter().map(|disk| std::fs::read(disk).unwrap()).collect::<Vec<_>>();
     let before = content(&layered);
     disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
     assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
     assert_eq!(layered.open(), 0, "their space could not be given back");
-    assert!(content(&layered) == before, "a frozen disk was written to");
-    for disk in std::mem::take(&mut layered.frozen) {
+    assert!(content(&layered) == before, "a backing file was written to");
+    for disk in std::mem::take(&mut layered.layers) {
         std::fs::remove_file(disk).unwrap();
     }
     for _ in 0..2 {
-        layered.freeze();
+        layered.add_overlay();
         layered.assert_long();
         disk::shorten(&mut layered.vm.qmp(), &layered.disk, &layered.base, LONG, &layered.vm.events).unwrap();
         assert_eq!(layered.chain(), std::slice::from_ref(&layered.base));
-        layered.frozen.clear();
+        layered.layers.clear();
     }
     layered.kill();
 }
 
 #[test]
-fn a_merge_whose_program_was_killed_is_in_nobodys_way() {
+fn a_merge_whose_program_was_killed_does_not_stop_others() {
     let Some(mut layered) = Layered::start() else { return };
     layered.begin_and_die();
-    layered.freeze();
+    layered.add_overlay();
     layered.assert_long();
     layered.begin_and_die();
     let directory = &layered.vm.machine.directory;

@@ -1,4 +1,4 @@
-//! Disks that we write ourselves, against the real qemu-img and qemu-io.
+//! Disks that this tool writes, against the real qemu-img and qemu-io.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::image_info::{CLEAN, image_check, image_info};
 
 const GIB: u64 = 1 << 30;
 
-/// Has qemu-io do `command` with a qcow2 image; what it printed.
+/// Runs a command of qemu-io on a qcow2 image; returns its output.
 pub(crate) fn io(image: &Path, command: &str) -> String {
     let output = Command::new("qemu-io").args(["-f", "qcow2", "-c", command]).arg(image).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -24,10 +24,10 @@ fn create(image: &Path, size: u64) {
     assert!(made.unwrap().success());
 }
 
-/// Gives the disk of a VM that does not run another name, and makes an overlay on it in its place.
-pub(crate) fn overlay_on(disk: &Path, frozen: &Path) {
-    std::fs::rename(disk, frozen).unwrap();
-    qcow2::create_overlay(disk, frozen, qcow2::header(frozen).unwrap().virtual_size).unwrap();
+/// Makes the disk of a VM that does not run a backing file of this name, with a new overlay in its place.
+pub(crate) fn overlay_on(disk: &Path, backing_file: &Path) {
+    std::fs::rename(disk, backing_file).unwrap();
+    qcow2::create_overlay(disk, backing_file, qcow2::header(backing_file).unwrap().virtual_size).unwrap();
 }
 
 fn directory() -> (tempfile::TempDir, PathBuf) {
@@ -38,7 +38,7 @@ fn directory() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn an_overlay_that_we_write_is_one_of_qemu_s() {
+fn qemu_can_use_an_overlay_that_we_write() {
     if !has_programs(&["qemu-img", "qemu-io"]) {
         return;
     }
@@ -60,7 +60,7 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
         assert_eq!((info.format.as_str(), info.virtual_size), ("qcow2", size));
         assert_eq!(info.backing_file.as_deref(), Some(base.as_path()));
         assert_eq!(info.backing_format.as_deref(), Some("qcow2"));
-        // It gives the base's data, takes others, also at its end, and is still sound.
+        // It has the data of its backing file, takes new data, also at its end, and stays sound.
         io(&overlay, "read -P 1 0 1M");
         io(&overlay, "write -P 2 0 64k");
         let end = size - 512;
@@ -71,7 +71,7 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
         io(&base, "read -P 1 0 1M");
         assert_eq!(image_check(&overlay), CLEAN);
         assert_eq!(qcow2::header(&overlay).unwrap().backing_file.as_deref(), Some(base.as_path()));
-        // qemu-img writes the whole header anew, with what it does not know.
+        // qemu-img writes the whole header anew, and preserves extensions that it does not know.
         let generation = qcow2::new_generation();
         qcow2::set_generation(&overlay, &generation).unwrap();
         assert_eq!(image_check(&overlay), CLEAN);
@@ -82,7 +82,7 @@ fn an_overlay_that_we_write_is_one_of_qemu_s() {
 }
 
 #[test]
-fn a_base_that_has_moved_gets_its_new_name_also_in_an_image_of_qemu_img_s() {
+fn the_new_name_of_a_backing_file_can_be_written_to_an_image_of_qemu_img() {
     if !has_programs(&["qemu-img", "qemu-io"]) {
         return;
     }
@@ -95,8 +95,8 @@ fn a_base_that_has_moved_gets_its_new_name_also_in_an_image_of_qemu_img_s() {
     assert!(made.unwrap().success());
     io(&overlay, "write -P 2 1M 1M");
     std::fs::rename(&old, &new).unwrap();
-    qcow2::rename_base(&overlay, &new).unwrap();
-    // An image of qemu-img's gets its generation among the extensions that it has.
+    qcow2::rename_backing_file(&overlay, &new).unwrap();
+    // An image of qemu-img gets its generation after the extensions that it has.
     let generation = qcow2::new_generation();
     qcow2::set_generation(&overlay, &generation).unwrap();
     assert_eq!(qcow2::header(&overlay).unwrap().generation, Some(generation));

@@ -1,4 +1,4 @@
-//! Save and restore with the real QEMU: a guest that counts goes on where it stood.
+//! Save and restore with the real QEMU: a guest that counts resumes at its count.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::image_info::image_info;
 use crate::real::{prepared_with, real_qemu};
 use crate::vm::{LONG, Vm, quit};
 
-/// A line of the guest's.
+/// A line that the guest prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Line {
     count: u16,
@@ -21,7 +21,7 @@ struct Line {
     uuid: u16,
 }
 
-/// The whole lines of a log.
+/// The whole lines in the log.
 fn lines(vm: &Vm) -> Vec<Line> {
     let log = std::fs::read_to_string(vm.log()).unwrap_or_default();
     let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -36,7 +36,7 @@ fn lines(vm: &Vm) -> Vec<Line> {
     whole.lines().filter_map(numbers).collect()
 }
 
-/// Waits until the guest has printed so many whole lines; all of them.
+/// Waits until the guest has printed this many whole lines; returns all of them.
 fn counts(vm: &Vm, least: usize) -> Vec<Line> {
     let wait = Wait { what: "the guest to count", deadline: LONG, interval: Duration::from_millis(5) };
     wait.until(|_| {
@@ -46,7 +46,7 @@ fn counts(vm: &Vm, least: usize) -> Vec<Line> {
     .unwrap()
 }
 
-/// A VM with that guest, RAM from `ram` and a uuid that ends with `byte`.
+/// A VM with the guest that counts, RAM from `ram`, and a uuid that ends with `byte`.
 fn counting(qemu: &Qemu, byte: u8, ram: &Path) -> Vm {
     let mut vm = prepared_with(qemu, COUNTING);
     vm.machine.uuid.replace_range(34.., &format!("{byte:02x}"));
@@ -55,7 +55,7 @@ fn counting(qemu: &Qemu, byte: u8, ram: &Path) -> Vm {
     vm
 }
 
-/// Saves a VM of which there is no earlier state.
+/// Saves a VM without an earlier state.
 fn save(vm: &Vm, qmp: &mut Qmp, ram: &Path, state: &Path) -> Saved {
     save_changed(vm, qmp, Path::new("/none"), ram, state)
 }
@@ -68,9 +68,9 @@ fn save_changed(vm: &Vm, qmp: &mut Qmp, begun_from: &Path, ram: &Path, state: &P
     prepared.write(&mut StoppedGuest::stop(qmp, &vm.events).unwrap()).unwrap()
 }
 
-/// Whether `restored` goes on after `before`, with its own uuid.
-fn goes_on(before: Line, restored: &[Line], byte: u8) {
-    // The rest of a line that the saved guest had begun is no whole line.
+/// Asserts that `restored` continues after `before`, with its own uuid.
+fn continues(before: Line, restored: &[Line], byte: u8) {
+    // The saved guest may have printed a part of the first line.
     let first = restored[0];
     assert!((1..=2).contains(&(first.count - before.count)), "{before:?}, then {first:?}");
     for pair in restored.windows(2) {
@@ -80,26 +80,26 @@ fn goes_on(before: Line, restored: &[Line], byte: u8) {
 }
 
 #[test]
-fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
+fn vms_that_are_restored_from_one_state_diverge_and_do_not_change_it() {
     let Some(qemu) = real_qemu() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let new_state = NewSavedState::begin(&directory.path().join("the saved_state, \"a\" ü")).unwrap();
+    let new_state = NewSavedState::begin(&directory.path().join("the saved state, \"a\" ü")).unwrap();
     let (saved, running) = booted(&qemu);
     let mut qmp = saved.qmp();
     qmp.stop().unwrap();
     let mut guest = StoppedGuest::stop(&mut qmp, &saved.events).unwrap();
-    let frozen = saved.machine.directory.join("frozen.qcow2");
-    disk::freeze(&mut guest, &saved.machine.disk, &frozen, &saved.events).unwrap();
+    let backing_file = saved.machine.directory.join("backing.qcow2");
+    disk::add_overlay(&mut guest, &saved.machine.disk, &backing_file, &saved.events).unwrap();
     drop(guest);
     let written = save(&saved, &mut qmp, &new_state.ram(), &new_state.state());
     assert!(written.ram > 0 && (1..4 << 20).contains(&written.state), "{written:?}");
     quit(qmp, running);
     let before = *lines(&saved).last().unwrap();
 
-    new_state.link_disk(&frozen).unwrap();
+    new_state.link_disk(&backing_file).unwrap();
     let base = saved.machine.directory.join("base, 1.qcow2");
     let compatibility_key = |machine: &Machine| {
-        // All VMs of the test boot the same code; that each has a copy of it is the test's doing.
+        // Each VM of the test has its own copy of the same kernel, which must not count as a difference.
         let (kernel, initrd) = (saved.machine.kernel.clone(), saved.machine.initrd.clone());
         CompatibilityKey::of(&qemu, &Machine { kernel, initrd, ..machine.clone() }, &base, "counting 1").unwrap()
     };
@@ -108,7 +108,7 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
     let content = || {
         [saved_state.ram(), saved_state.state(), saved_state.paths().disk()].map(|path| std::fs::read(path).unwrap())
     };
-    let sealed = content();
+    let before_restores = content();
 
     let mut clones = [counting(&qemu, 5, &saved_state.ram()), counting(&qemu, 9, &saved_state.ram())];
     for (clone, byte) in clones.iter_mut().zip([5, 9]) {
@@ -120,17 +120,17 @@ fn clones_go_on_where_the_template_stood_and_part_and_leave_it_as_it_was() {
         clone.machine.forwards.clear();
         clone
             .restore_with(&qemu, &saved_state.state(), |qmp| {
-                // Also one that the saved_state had not.
-                qmp.add_forward(&forward)
+                // The saved VM did not have this port.
+                Ok(qmp.add_forward(&forward)?)
             })
             .unwrap();
-        goes_on(before, &counts(clone, 3), byte);
+        continues(before, &counts(clone, 3), byte);
         drop(std::net::TcpStream::connect(forward.bind.socket(forward.host)).unwrap());
     }
     let [first, second] = &clones;
     assert_ne!(counts(first, 4)[3].sum, counts(second, 4)[3].sum, "each has RAM of its own");
     drop(clones);
-    assert!(sealed == content(), "the saved_state was written to");
+    assert!(before_restores == content(), "the saved state was written to");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_state_that_is_cut_or_of_another_vm_is_refused_and_leaves_no_qemu() {
     clone.restore_with(&qemu, &state, |_| Ok(())).expect("nothing is in the way of a good one");
 }
 
-/// A guest that was not restored, has RAM of its own, and counts.
+/// A VM that has booted and counts.
 fn booted(qemu: &Qemu) -> (Vm, Launched) {
     let mut vm = counting(qemu, 1, Path::new("unused"));
     vm.machine.memory_backend = MemoryBackend::Ram;
@@ -178,23 +178,23 @@ fn ram_is_saved_and_mapped() {
     assert!(written.ram > 0 && written.state < 4 << 20, "{written:?}");
     assert_eq!(std::fs::metadata(name("ram")).unwrap().len(), first.machine.memory);
     let at_save = lines(&first);
-    // It goes on, and the saved RAM does not.
+    // It runs on, and the saved RAM stays as it is.
     qmp.cont().unwrap();
-    goes_on(*at_save.last().unwrap(), &counts(&first, at_save.len() + 3)[at_save.len()..], 1);
+    continues(*at_save.last().unwrap(), &counts(&first, at_save.len() + 3)[at_save.len()..], 1);
     quit(qmp, running);
 
     let mut second = counting(&qemu, 7, &name("ram"));
     second.restore_with(&qemu, &name("1"), |_| Ok(())).unwrap();
-    goes_on(*at_save.last().unwrap(), &counts(&second, 3), 7);
+    continues(*at_save.last().unwrap(), &counts(&second, 3), 7);
 }
 
-/// Whether a save has read the guest's RAM from outside.
+/// Whether a save has read the guest's RAM from QEMU's memory.
 fn was_read(vm: &Vm) -> bool {
     vm.events.debug_lines().iter().any(|text| text.contains("of changed RAM read"))
 }
 
 #[test]
-fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
+fn the_ram_of_a_vm_that_has_booted_is_read_from_qemus_memory_after_its_first_save() {
     let Some(qemu) = real_qemu() else { return };
     let directory = tempfile::tempdir().unwrap();
     let name = |name: &str| directory.path().join(name);
@@ -213,7 +213,7 @@ fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
     assert!(!was_read(&first));
     save_later("1", "read", "2");
     assert!(was_read(&first));
-    // The same moment once more.
+    // A second save of the same moment.
     let _ = save(&first, &mut qmp, &name("whole"), &name("3"));
     let before = *lines(&first).last().unwrap();
     quit(qmp, running);
@@ -221,31 +221,31 @@ fn a_vm_that_has_booted_is_read_from_outside_once_there_is_a_state_of_it() {
     for (ram, state) in [("read", "2"), ("whole", "3")] {
         let mut second = counting(&qemu, 9, &name(ram));
         second.restore_with(&qemu, &name(state), |_| Ok(())).unwrap();
-        goes_on(before, &counts(&second, 3), 9);
+        continues(before, &counts(&second, 3), 9);
     }
 }
 
-/// Twice the same moment, once read from outside and once written by QEMU; and a VM begins with the former.
+/// Two saves of one moment, one read from QEMU's memory and one written by QEMU, are equal, and the former can be restored.
 #[test]
-fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
+fn the_ram_of_a_restored_vm_is_what_it_has_changed_and_its_ram_file() {
     let Some(qemu) = real_qemu() else { return };
     let directory = tempfile::tempdir().unwrap();
     let name = |name: &str| directory.path().join(name);
     let (first, running) = booted(&qemu);
     let (mut qmp, state) = (first.qmp(), name("1"));
-    // It was not restored, so all of its RAM is asked for.
+    // It was not restored, so QEMU writes all of its RAM.
     save(&first, &mut qmp, &name("ram"), &state).complete().unwrap();
     quit(qmp, running);
 
     let mut second = counting(&qemu, 7, &name("ram"));
     let running = second.restore_with(&qemu, &state, |_| Ok(())).unwrap();
-    // As after a resume: the names are gone, the VM has the file.
+    // As after a resume: the file has no name any more, and the VM still maps it.
     std::fs::rename(name("1"), name("begun")).unwrap();
     std::fs::remove_file(name("ram")).unwrap();
     counts(&second, 3);
     let mut qmp = second.qmp();
     save_changed(&second, &mut qmp, &name("begun"), &name("changed"), &name("2")).complete().unwrap();
-    assert!(was_read(&second), "the usual way");
+    assert!(was_read(&second));
     save(&second, &mut qmp, &name("whole"), &name("3")).complete().unwrap();
     let before = *lines(&second).last().unwrap();
     assert!(std::fs::read(name("changed")).unwrap() == std::fs::read(name("whole")).unwrap());
@@ -254,12 +254,12 @@ fn what_a_restored_vm_has_changed_and_its_base_are_its_ram() {
     for state in ["2", "3"] {
         let mut third = counting(&qemu, 9, &name("changed"));
         third.restore_with(&qemu, &name(state), |_| Ok(())).unwrap();
-        goes_on(before, &counts(&third, 3), 9);
+        continues(before, &counts(&third, 3), 9);
     }
 }
 
 #[test]
-fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
+fn the_disk_of_a_running_vm_gets_overlay_after_overlay() {
     let Some(qemu) = real_qemu() else { return };
     let mut vm = prepared_with(&qemu, COUNTING);
     let directory = vm.machine.directory.clone();
@@ -267,18 +267,18 @@ fn the_disk_of_a_running_vm_is_frozen_again_and_again() {
     vm.machine.disk = disk.clone();
     let running = vm.launch_with(&qemu, LONG).unwrap();
     let mut qmp = vm.qmp();
-    let (first, second) = (directory.join("frozen, 1"), directory.join("frozen: \"2\""));
-    for frozen in [&first, &second] {
+    let (first, second) = (directory.join("backing, 1"), directory.join("backing: \"2\""));
+    for backing_file in [&first, &second] {
         let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
-        disk::freeze(&mut guest, &disk, frozen, &vm.events).unwrap();
+        disk::add_overlay(&mut guest, &disk, backing_file, &vm.events).unwrap();
         guest.resume().unwrap();
-        assert_eq!(image_info(&disk).backing_file.as_deref(), Some(frozen.as_path()));
+        assert_eq!(image_info(&disk).backing_file.as_deref(), Some(backing_file.as_path()));
     }
     assert_eq!(image_info(&second).backing_file.as_deref(), Some(first.as_path()));
 
-    // A name that is taken is left alone, and so is the disk.
+    // Where the name is taken, neither file changes.
     let mut guest = StoppedGuest::stop(&mut qmp, &vm.events).unwrap();
-    disk::freeze(&mut guest, &disk, &first, &vm.events).unwrap_err();
+    disk::add_overlay(&mut guest, &disk, &first, &vm.events).unwrap_err();
     drop(guest);
     assert_eq!(image_info(&disk).backing_file.as_deref(), Some(second.as_path()));
     quit(qmp, running);

@@ -1,11 +1,11 @@
-//! Save and restore against the fake: what goes wrong, and what is left then.
+//! Save and restore against the fake: failures, and what they leave.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{Error, ErrorClass};
 use qemu::qmp::RunState;
-use qemu::{Launched, MemoryBackend, Save, StoppedGuest, Version};
+use qemu::{LaunchError, Launched, MemoryBackend, Save, StoppedGuest, Version};
 use serde_json::json;
 use testkit::Script;
 use testkit::script::{Death, Migration};
@@ -37,7 +37,7 @@ fn file(vm: &Vm, name: &str) -> PathBuf {
     vm.machine.directory.join(name)
 }
 
-/// Into `state` and `saved ram`.
+/// Saves the VM to `state` and `saved ram`.
 fn save(vm: &Vm, deadline: Duration) -> Result<qemu::Saved, Error> {
     let (begun_from, ram, state) = (file(vm, "none"), file(vm, "saved ram"), file(vm, "state"));
     let save = Save { begun_from: &begun_from, ram: &ram, state: &state, deadline };
@@ -54,7 +54,7 @@ fn commands(vm: &Vm, first: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_saved_vm_goes_on_and_is_restored_and_each_step_is_told() {
+fn a_saved_vm_runs_on_and_is_restored_and_each_step_is_logged() {
     let (vm, _launched) = running(&Script::default());
     let saved = save(&vm, LONG).unwrap();
     assert_eq!(saved.ram, 0, "the fake's RAM is all zeros");
@@ -88,8 +88,8 @@ fn a_saved_vm_goes_on_and_is_restored_and_each_step_is_told() {
     insta::assert_snapshot!(steps(&clone), @r"
     restore: QEMU started
     restore: device state loaded
-    restore: prepared while it stands still
-    restore: guest goes on
+    restore: prepared while it is paused
+    restore: guest resumed
     ");
 }
 
@@ -108,7 +108,7 @@ fn newer_versions_get_a_file_and_older_ones_a_descriptor() {
 }
 
 #[test]
-fn after_a_failed_save_the_guest_goes_on_and_no_file_is_left() {
+fn after_a_failed_save_the_guest_runs_on_and_no_file_is_left() {
     let (vm, _launched) = running(&script(Migration::Fail("Unable to write: No space left".to_owned())));
     let error = save(&vm, LONG).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Failed);
@@ -118,7 +118,7 @@ fn after_a_failed_save_the_guest_goes_on_and_no_file_is_left() {
 }
 
 #[test]
-fn a_guest_that_stood_still_before_stands_still_after_a_failed_save() {
+fn a_guest_that_was_paused_stays_paused_after_a_failed_save() {
     let (vm, _launched) = running(&script(Migration::Fail("no".to_owned())));
     vm.qmp().stop().unwrap();
     save(&vm, LONG).unwrap_err();
@@ -158,7 +158,7 @@ fn a_save_that_hangs_is_cancelled_at_its_deadline() {
 }
 
 #[test]
-fn a_qemu_that_dies_while_it_saves_is_told_and_leaves_no_file() {
+fn a_qemu_that_dies_during_a_save_is_reported_and_no_file_is_left() {
     let death = Death { stderr: "qemu-system-x86_64: oh".to_owned(), code: 1 };
     let (vm, _launched) = running(&script(Migration::Die(death)));
     let error = save(&vm, LONG).unwrap_err();
@@ -180,7 +180,7 @@ fn not_restored(vm: &mut Vm, state: &str) -> Error {
 }
 
 #[test]
-fn a_state_that_qemu_does_not_take_is_told_in_its_words() {
+fn a_state_that_qemu_does_not_load_is_reported_in_its_words() {
     let mut vm = self::vm(&Script::default());
     let error = not_restored(&mut vm, "no stream");
     assert_eq!(error.class(), ErrorClass::Guest);
@@ -208,18 +208,19 @@ fn a_restore_that_hangs_ends_at_its_deadline_and_leaves_no_qemu() {
     let launch = qemu::Launch { qemu: &fake, machine: &vm.machine, log: vm.log(), deadline: LONG };
     let restore = qemu::Restore { launch, state: &path, deadline: SHORT, working_set: None };
     let error = restore.run(&vm.events, |_| Ok(())).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Timeout);
+    assert!(matches!(error, LaunchError::StateUnusable(_)), "{error:?}");
+    assert_eq!(Error::from(error).class(), ErrorClass::Timeout);
     vm.launch(LONG).expect("the pid file is free");
 }
 
 #[test]
-fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_make_it_anew() {
+fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_create_it() {
     let mut vm = self::vm(&Script::default());
     let ram = file(&vm, "ram");
     std::fs::File::options().write(true).open(&ram).unwrap().set_len(4096).unwrap();
     let error = not_restored(&mut vm, "QEVM");
     assert!(
-        error.to_string().ends_with("ram is no RAM of this VM: it has 4096 bytes, the VM has 134217728"),
+        error.to_string().ends_with("ram is not the RAM of this VM: it has 4096 bytes, the VM has 134217728"),
         "{error}"
     );
     std::fs::remove_file(&ram).unwrap();
@@ -229,7 +230,7 @@ fn ram_that_is_missing_or_cut_is_noticed_before_qemu_would_make_it_anew() {
 }
 
 #[test]
-fn what_fails_before_the_guest_goes_on_ends_the_restore() {
+fn a_failure_before_the_guest_is_resumed_ends_the_restore() {
     let mut vm = self::vm(&Script::default());
     let path = file(&vm, "the state");
     std::fs::write(&path, "QEVM\0\0\0\u{3}").unwrap();
@@ -240,10 +241,10 @@ fn what_fails_before_the_guest_goes_on_ends_the_restore() {
     vm.launch(LONG).expect("the pid file is free");
 }
 
-/// A connection that came while the VM's clock still stood at zero was kept for a guest to whom it was too old at once, and
-/// answered when TCP tried again, after six seconds.
+/// A connection from before the load, when the VM's clock was at zero, expired at once after it, and was answered only when
+/// TCP retransmitted, after six seconds.
 #[test]
-fn ports_are_opened_when_the_state_is_loaded_and_a_taken_one_is_told_before_anything_is_given_up() {
+fn ports_are_opened_when_the_state_is_loaded_and_a_taken_one_is_reported_before_anything_is_given_up() {
     let (saved, _launched) = running(&Script::default());
     let _ = save(&saved, LONG).unwrap();
     let state = file(&saved, "state");

@@ -36,7 +36,7 @@ impl Vm {
         script.write(&paths.vm_dir());
         let machine = Machine {
             name: InstanceName::default(),
-            // A process is looked for by it, so two tests must not share one.
+            // Processes are found by it, so two tests must not have the same one.
             uuid: uuid(&paths),
             pid_file: paths.pid(),
             directory: paths.vm_dir(),
@@ -75,7 +75,7 @@ impl Vm {
         Ok(launched)
     }
 
-    /// Goes on where a saved VM stood; `paused` as in [`Restore::run`].
+    /// Restores a saved VM; `paused` as in [`Restore::run`].
     pub(crate) fn restore_with(
         &mut self,
         qemu: &Qemu,
@@ -112,7 +112,7 @@ impl Vm {
         Script::calls(&self.machine.directory)
     }
 
-    /// How often a command came.
+    /// How often the fake received a command.
     pub(crate) fn count(&self, command: &str) -> usize {
         self.calls().iter().filter(|call| *call == command).count()
     }
@@ -124,7 +124,7 @@ impl Drop for Vm {
             && let Ok(Some(process)) = ProcessHandle::open(identity, &self.machine.uuid)
         {
             let _ = process.kill();
-            // The child is this process's own: where nobody reaps orphans it would stay a zombie.
+            // It is a child of this process and would stay a zombie.
             let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
             let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
         }
@@ -144,7 +144,7 @@ pub(crate) fn fake() -> Qemu {
     FAKE.get_or_init(|| Qemu::at(testkit::fake_qemu::program().to_owned()).unwrap()).clone()
 }
 
-/// A uuid that is the directory's own: temporary directories have distinct names.
+/// A uuid from the directory's path, which is unique.
 fn uuid(paths: &InstancePaths) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

@@ -1,4 +1,4 @@
-//! A guest that stands still is wanted, and goes on: with the fake, whose guest answers then, and with the real QEMU.
+//! A connection wakes a paused guest: with the fake, whose guest answers then, and with the real QEMU.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::boot_sector;
 use crate::real::{prepared_with, real_qemu};
 use crate::vm::{LONG, Vm};
 
-/// Stops the guest and lays a line.
+/// Pauses the guest and adds a wake line.
 fn armed(vm: &Vm) -> WakeLine {
     let mut qmp = vm.qmp();
     qmp.stop().unwrap();
@@ -64,7 +64,7 @@ fn is_woken_by_a_connection(vm: &Vm) -> TcpStream {
     assert_eq!(waiting.join().unwrap(), (Call::Wanted, true));
     let mut qmp = vm.qmp();
     assert_eq!(qmp.status().unwrap(), RunState::Running);
-    // Nothing of the line is left in the VM.
+    // The line was removed from the VM.
     for (command, id) in [("object-del", "wake-filter"), ("chardev-remove", "wake-line")] {
         let error = qmp.execute(command, json!({"id": id})).unwrap_err();
         assert!(error.to_string().ends_with("not found"), "{error}");
@@ -92,7 +92,7 @@ fn a_connection_wakes_the_real_qemus_guest() {
     }
 }
 
-fn finds_who_came_before_the_line(vm: &Vm) {
+fn finds_a_connection_from_before_the_line(vm: &Vm) {
     vm.qmp().stop().unwrap();
     let _stream = connect(vm);
     let mut qmp = vm.qmp();
@@ -106,41 +106,41 @@ fn finds_who_came_before_the_line(vm: &Vm) {
 }
 
 #[test]
-fn who_came_before_the_line_is_found() {
-    finds_who_came_before_the_line(&fake());
+fn a_connection_from_before_the_line_is_found() {
+    finds_a_connection_from_before_the_line(&fake());
     if let Some(vm) = real() {
-        finds_who_came_before_the_line(&vm);
+        finds_a_connection_from_before_the_line(&vm);
     }
 }
 
-fn is_cut_by_whoever_lets_the_guest_go_on(vm: &Vm) {
+fn is_closed_by_the_process_that_removes_it(vm: &Vm) {
     let line = armed(vm);
     let mut qmp = vm.qmp();
     disarm(&mut qmp).unwrap();
     drop(qmp);
     assert_eq!(line.wait(&vm.machine.directory).unwrap(), Call::Cut);
-    assert!(!line.answer(&vm.machine.directory).unwrap(), "who cut it knows why the guest stands still");
+    assert!(!line.answer(&vm.machine.directory).unwrap(), "the process that removed the line decides about the guest");
     assert_eq!(vm.qmp().status().unwrap(), RunState::Paused);
-    // A second line cuts the first.
+    // A second line closes the first.
     let (first, second) = (armed(vm), armed(vm));
     assert_eq!(first.wait(&vm.machine.directory).unwrap(), Call::Cut);
     assert!(second.answer(&vm.machine.directory).unwrap());
-    // One whose owner was killed is no obstacle.
+    // A line whose owner was killed is no obstacle.
     drop(armed(vm));
     drop(armed(vm));
     disarm(&mut vm.qmp()).unwrap();
 }
 
 #[test]
-fn a_line_is_cut_by_whoever_lets_the_guest_go_on() {
-    is_cut_by_whoever_lets_the_guest_go_on(&fake());
+fn a_line_is_closed_by_the_process_that_removes_it() {
+    is_closed_by_the_process_that_removes_it(&fake());
     if let Some(vm) = real() {
-        is_cut_by_whoever_lets_the_guest_go_on(&vm);
+        is_closed_by_the_process_that_removes_it(&vm);
     }
 }
 
 #[test]
-fn a_save_leaves_nothing_of_a_line() {
+fn a_save_removes_the_line() {
     let Some(vm) = real() else { return };
     let line = armed(&vm);
     let (state, ram) = (vm.machine.directory.join("state"), vm.machine.directory.join("ram"));
@@ -156,7 +156,7 @@ fn a_save_leaves_nothing_of_a_line() {
 }
 
 #[test]
-fn a_qemu_that_ends_cuts_the_line() {
+fn the_line_is_closed_when_qemu_ends() {
     let vm = fake();
     let line = armed(&vm);
     let process = vm.process();
@@ -166,13 +166,13 @@ fn a_qemu_that_ends_cuts_the_line() {
 }
 
 #[test]
-fn a_qemu_that_cannot_tell_is_left_without_a_line() {
+fn a_qemu_without_the_filter_is_left_without_a_line() {
     let refusal = json!({"error": {"class": "GenericError", "desc": "invalid object type: filter-mirror"}});
     let script = Script { qmp: [("object-add".to_owned(), refusal)].into(), ..Script::default() };
     let (vm, _launched) = Vm::started(&script);
     let error = WakeLine::arm(&mut vm.qmp()).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Failed);
-    insta::assert_snapshot!(error, @"QEMU cannot tell who wants a guest that stands still: QEMU refused the command object-add: invalid object type: filter-mirror");
+    insta::assert_snapshot!(error, @"QEMU cannot report connections to a paused guest: QEMU refused the command object-add: invalid object type: filter-mirror");
     let error = vm.qmp().execute("chardev-remove", json!({"id": "wake-line"})).unwrap_err();
     assert!(error.to_string().ends_with("Chardev 'wake-line' not found"), "{error}");
 }

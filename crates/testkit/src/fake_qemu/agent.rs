@@ -9,10 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::Fake;
+use super::calls::record;
+use super::fake::Fake;
 use crate::script::Program;
 
-/// What changes while the fake runs.
+/// The state of the agent.
 #[derive(Default)]
 struct State {
     connections: u32,
@@ -23,7 +24,7 @@ struct State {
     clock: i64,
 }
 
-/// A program that was started.
+/// A program that the client has started.
 struct Run {
     program: Program,
     input: Vec<u8>,
@@ -31,7 +32,7 @@ struct Run {
     killed: bool,
 }
 
-/// Serves clients for ever.
+/// Serves clients without end.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
     let mut state = State::default();
     for stream in listener.incoming().map_while(Result::ok) {
@@ -57,7 +58,7 @@ fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std:
         }
         line.retain(|byte| *byte != 0xff);
         let call: Value = serde_json::from_slice(&line).unwrap_or_default();
-        fake.record(&call);
+        record(&call);
         let command = call["execute"].as_str().unwrap_or_default();
         if command == "guest-shutdown" {
             if !script.ignore_shutdown {

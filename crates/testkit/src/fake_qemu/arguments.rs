@@ -1,11 +1,11 @@
-//! What of QEMU's command line the fake needs: sockets, pid file, forwards, RAM.
+//! The parts of QEMU's command line that the fake uses: sockets, pid file, forwards, RAM.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// The parts.
+/// The parsed command line.
 #[derive(Debug)]
 pub(super) struct Arguments {
     pub(super) pid_file: Option<PathBuf>,
@@ -13,18 +13,18 @@ pub(super) struct Arguments {
     pub(super) agent: Option<PathBuf>,
     /// The value of `-netdev`.
     pub(super) netdev: String,
-    /// Its forwarding rules.
+    /// The forwarding rules of `netdev`.
     pub(super) forwards: Vec<String>,
-    /// Bytes of RAM.
+    /// The size of the RAM in bytes.
     pub(super) memory: u64,
-    /// Whether it waits for a saved state.
+    /// Whether it waits for a saved state (`-incoming`).
     pub(super) waits: bool,
-    /// Whether a reset by the guest ends it.
+    /// Whether the guest's reset ends it.
     pub(super) reset_ends: bool,
 }
 
 impl Arguments {
-    /// Reads them; an error is what QEMU would say.
+    /// Parses the command line; an error is the text that QEMU would print.
     pub(super) fn parse(words: &[OsString]) -> Result<Self, String> {
         let value = |option: &str, part: &str| {
             words

@@ -1,4 +1,4 @@
-//! The ports on which the fake listens in the guest's name.
+//! The forwarded ports: the fake listens on them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::standstill::Standstill;
+use super::paused::Paused;
 
 /// The open ports.
 #[derive(Debug)]
 pub(super) struct Forwards {
     /// Guest port -> address on the host.
     guest_ports: BTreeMap<u16, String>,
-    /// In the order of their opening.
+    /// In the order in which they were opened.
     open: Vec<Open>,
-    standstill: Arc<Standstill>,
+    paused: Arc<Paused>,
 }
 
 #[derive(Debug)]
@@ -29,11 +29,11 @@ struct Open {
 }
 
 impl Forwards {
-    pub(super) fn new(guest_ports: BTreeMap<u16, String>, standstill: Arc<Standstill>) -> Self {
-        Forwards { guest_ports, open: Vec::new(), standstill }
+    pub(super) fn new(guest_ports: BTreeMap<u16, String>, paused: Arc<Paused>) -> Self {
+        Forwards { guest_ports, open: Vec::new(), paused }
     }
 
-    /// Opens `tcp:127.0.0.1:6443-:6443`; an error is what QEMU says.
+    /// Opens `tcp:127.0.0.1:6443-:6443`; an error is the text that QEMU prints.
     pub(super) fn add(&mut self, rule: &str) -> Result<(), String> {
         let refused = || format!("Could not set up host forwarding rule '{rule}'");
         let (host, guest) = rule.split_once("-:").ok_or_else(refused)?;
@@ -44,15 +44,15 @@ impl Forwards {
         let closed = Arc::new(AtomicBool::new(false));
         let copy = listener.try_clone().map_err(|_| refused())?;
         self.open.push(Open { host: host.to_owned(), guest, listener: copy, closed: Arc::clone(&closed) });
-        let standstill = Arc::clone(&self.standstill);
+        let paused = Arc::clone(&self.paused);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if closed.load(Ordering::SeqCst) {
                     return;
                 }
-                let (target, standstill) = (target.clone(), Arc::clone(&standstill));
+                let (target, paused) = (target.clone(), Arc::clone(&paused));
                 thread::spawn(move || {
-                    let _connected = standstill.connection();
+                    let _connected = paused.connection();
                     if let Some(target) = target {
                         connect(&stream, &target);
                     }
@@ -62,21 +62,21 @@ impl Forwards {
         Ok(())
     }
 
-    /// Closes `tcp:127.0.0.1:6443`; returns what QEMU says.
+    /// Closes `tcp:127.0.0.1:6443`; returns the text that QEMU prints.
     pub(super) fn remove(&mut self, host: &str) -> String {
         let Some(index) = self.open.iter().position(|open| open.host == host) else {
             return format!("host forwarding rule for {host} not found\r\n");
         };
         let open = self.open.remove(index);
         open.closed.store(true, Ordering::SeqCst);
-        // Wakes the thread, which then drops its copy of the listener.
+        // It wakes the thread, which then drops its copy of the listener.
         if let Ok(address) = open.listener.local_addr() {
             let _ = TcpStream::connect(address);
         }
         format!("host forwarding rule for {host} removed\r\n")
     }
 
-    /// `info usernet`: the newest socket comes first. Connections are told without their addresses' truth.
+    /// `info usernet`: the newest socket comes first. The addresses of connections are not the real ones.
     pub(super) fn list(&self) -> String {
         let mut text =
             "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
@@ -86,7 +86,7 @@ impl Forwards {
                 "  {state:<18}9 {address:>15} {port:>5}       10.0.2.15 {guest:>5}     0     0\r\n"
             ));
         };
-        let (waiting, connected) = self.standstill.connections();
+        let (waiting, connected) = self.paused.connections();
         (0..waiting).for_each(|_| line("TCP[SYN_SENT]", "127.0.0.1", "1", 1));
         (0..connected).for_each(|_| line("TCP[ESTABLISHED]", "127.0.0.1", "1", 1));
         for open in self.open.iter().rev() {
@@ -97,7 +97,7 @@ impl Forwards {
     }
 }
 
-/// Carries bytes both ways until both have ended.
+/// Copies bytes in both directions until both have ended.
 fn connect(client: &TcpStream, target: &str) {
     let Ok(server) = TcpStream::connect(target) else { return };
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Lines of a Unix socket, and the descriptors that came with them.
+//! Reads lines from a Unix socket, and the descriptors that come with them.
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 pub(super) struct Lines {
     stream: UnixStream,
     received: Vec<u8>,
-    /// The descriptors since the last look.
+    /// The descriptors that were received and not taken yet.
     pub(super) files: Vec<OwnedFd>,
 }
 
@@ -20,7 +20,7 @@ impl Lines {
         Lines { stream, received: Vec::new(), files: Vec::new() }
     }
 
-    /// The next line; nothing when the client is gone.
+    /// The next line; `None` when the client is gone.
     pub(super) fn next(&mut self) -> std::io::Result<Option<String>> {
         loop {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {

@@ -1,4 +1,4 @@
-//! The fake's migrations: a small stream in QEMU's form is written or read, or what its script says goes wrong.
+//! The fake's migrations: it writes or reads a small stream in QEMU's format, or fails as its script says.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -7,24 +7,25 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Fake, say};
+use super::calls::say;
+use super::fake::Fake;
 use crate::script::Migration;
 
-/// "QEVM", then version 3: so each stream begins.
+/// The beginning of each stream: "QEVM" and version 3.
 const HEADER: &[u8] = b"QEVM\0\0\0\x03";
 const PAGE: u64 = 4096;
 
-/// What is known of migrations so far.
+/// The state of migrations.
 #[derive(Debug, Default)]
 pub(super) struct Migrations {
-    /// Descriptors that came with a command and were not used yet.
+    /// Descriptors that were received and not used yet.
     pub(super) files: Vec<OwnedFd>,
     status: Option<&'static str>,
     error: Option<String>,
 }
 
 impl Migrations {
-    /// `getfd` or `add-fd`: the descriptor is kept.
+    /// The answer to `getfd` or `add-fd`.
     pub(super) fn take(&self, command: &str) -> Value {
         if self.files.is_empty() {
             return json!({"error": {"class": "GenericError",
@@ -33,19 +34,19 @@ impl Migrations {
         if command == "add-fd" { json!({"return": {"fdset-id": 1, "fd": 1}}) } else { json!({"return": {}}) }
     }
 
-    /// `query-migrate`.
-    pub(super) fn told(&self) -> Value {
-        let mut told = json!({});
+    /// The answer to `query-migrate`.
+    pub(super) fn info(&self) -> Value {
+        let mut info = json!({});
         if let Some(status) = self.status {
-            told["status"] = json!(status);
+            info["status"] = json!(status);
         }
         if let Some(error) = &self.error {
-            told["error-desc"] = json!(error);
+            info["error-desc"] = json!(error);
         }
-        json!({"return": told})
+        json!({"return": info})
     }
 
-    /// What follows the answer to `migrate`; the VM's status once its state has been written.
+    /// Does what follows the answer to `migrate`; returns the VM's status once its state is written.
     pub(super) fn write(&mut self, fake: &Arc<Fake>) -> std::io::Result<Option<&'static str>> {
         self.say(fake, "setup");
         self.say(fake, "active");
@@ -65,7 +66,7 @@ impl Migrations {
         }
     }
 
-    /// What follows the answer to `migrate-incoming`; the VM's status once a state has been read.
+    /// Does what follows the answer to `migrate-incoming`; returns the VM's status once a state is read.
     pub(super) fn read(&mut self, fake: &Arc<Fake>) -> std::io::Result<Option<&'static str>> {
         self.say(fake, "setup");
         self.say(fake, "active");
@@ -86,7 +87,7 @@ impl Migrations {
         Ok(Some("paused"))
     }
 
-    /// `migrate_cancel`.
+    /// Does what follows the answer to `migrate_cancel`.
     pub(super) fn cancel(&mut self, fake: &Fake) {
         self.say(fake, "cancelling");
         self.say(fake, "cancelled");
@@ -113,7 +114,7 @@ impl Migrations {
 }
 
 impl Fake {
-    /// The VM's state in QEMU's form: RAM of zeros, and no devices.
+    /// Writes the VM's state in QEMU's format: RAM of zeros, and no devices.
     fn write_stream(&self, mut stream: impl Write) -> std::io::Result<()> {
         let size = self.arguments.memory;
         let start = |stream: &mut dyn Write| {

@@ -9,26 +9,27 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Fake;
+use super::calls::record;
+use super::fake::Fake;
 use super::lines::Lines;
 use super::migration::Migrations;
 use crate::script::{Greeting, PowerButton};
 
-/// What changes while the fake runs.
+/// The state of the VM.
 struct State {
     status: String,
     presses: u32,
     /// The block node that the root disk writes to.
     top: String,
     migrations: Migrations,
-    /// How many times each command has come.
+    /// How many times each command was received.
     calls: BTreeMap<String, u32>,
 }
 
-/// Serves clients for ever.
+/// Serves clients without end.
 pub(super) fn serve(fake: &Arc<Fake>, listener: &UnixListener) {
     let status = if fake.arguments.waits { "inmigrate" } else { &fake.script.status };
-    fake.standstill.set(status != "running");
+    fake.paused.set(status != "running");
     let mut state = State {
         status: status.to_owned(),
         presses: 0,
@@ -62,7 +63,7 @@ fn converse(fake: &Arc<Fake>, state: &mut State, mut stream: UnixStream) -> std:
         if fake.script.greeting == Greeting::Hang {
             continue;
         }
-        fake.record(&call);
+        record(&call);
         let command = call["execute"].as_str().unwrap_or_default();
         let unanswered = fake.script.unanswered.get(command);
         if unanswered == Some(&false) {
@@ -124,22 +125,22 @@ fn answer(fake: &Arc<Fake>, state: &mut State, call: &Value) -> Value {
         }]}),
         "query-jobs" => json!({"return": []}),
         "getfd" | "add-fd" => state.migrations.take(command),
-        "query-migrate" => state.migrations.told(),
+        "query-migrate" => state.migrations.info(),
         "query-status" => json!({"return": {"status": state.status, "running": state.status == "running"}}),
         "stop" => {
             state.status = "paused".to_owned();
-            fake.standstill.set(true);
+            fake.paused.set(true);
             fake.event("STOP", &json!({}));
             json!({"return": {}})
         }
         "cont" => {
             state.status = "running".to_owned();
-            fake.standstill.set(false);
+            fake.paused.set(false);
             fake.event("RESUME", &json!({}));
             json!({"return": {}})
         }
         "chardev-add" | "object-add" | "object-del" | "chardev-remove" => {
-            fake.standstill.command(command, &call["arguments"], &mut state.migrations.files)
+            fake.paused.command(command, &call["arguments"], &mut state.migrations.files)
         }
         "human-monitor-command" => {
             let line = call["arguments"]["command-line"].as_str().unwrap_or_default();
@@ -160,7 +161,7 @@ fn human(fake: &Arc<Fake>, line: &str) -> String {
     }
 }
 
-/// What a command does besides its answer.
+/// Does what follows the answer to a command.
 fn after(fake: &Arc<Fake>, state: &mut State, call: &Value, stream: &UnixStream) -> std::io::Result<()> {
     let command = call["execute"].as_str().unwrap_or_default();
     if fake.script.qmp.contains_key(command) {
@@ -180,7 +181,7 @@ fn after(fake: &Arc<Fake>, state: &mut State, call: &Value, stream: &UnixStream)
         "system_powerdown" => {
             state.presses += 1;
             fake.event("POWERDOWN", &json!({}));
-            // A guest whose CPUs stand still notices nothing.
+            // A paused guest does not notice the button.
             let noticed = match fake.script.power_button {
                 PowerButton::Obey => state.presses == 1,
                 PowerButton::IgnoreFirst(count) => state.presses == count + 1,

@@ -1,5 +1,5 @@
-//! What goes wrong around the fake: no filter of system calls, a port that somebody takes first, a file that cannot be
-//! written, a guest that resets or prints without end.
+//! Failures around the fake: no sandbox, a port that another process takes first, a file that cannot be written, a guest that
+//! resets or prints without end.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Fake, record, say, script_file};
+use super::calls::{record, say, script_file};
+use super::fake::Fake;
 use crate::script::{self, Script};
 
-/// Whether the command line only asks whether there is a filter.
+/// Whether the command line only tries whether QEMU has a sandbox.
 pub(super) fn is_sandbox_trial(words: &[OsString]) -> bool {
     words.windows(2).any(|pair| pair[0] == "-machine" && pair[1] == "none")
 }
 
-/// The answer, as QEMU gives it.
+/// Answers as QEMU does.
 pub(super) fn try_sandbox(script: &Script) -> ExitCode {
     if script.sandbox {
         return ExitCode::SUCCESS;
@@ -28,14 +29,14 @@ pub(super) fn try_sandbox(script: &Script) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Puts a directory that is not empty in the place of a file.
+/// Replaces a file by a directory that is not empty.
 pub(super) fn spoil(file: &str) {
     let _ = std::fs::remove_file(file);
     let _ = std::fs::create_dir_all(std::path::Path::new(file).join("in-the-way"));
 }
 
-/// Takes the port of the first rule (`tcp:ADDRESS:PORT-…`), unless that was done as often as the script says; held by
-/// what is returned.
+/// Takes the port of the first rule (`tcp:ADDRESS:PORT-…`), unless that was done as often as the script says. The port is
+/// taken as long as the result lives.
 pub(super) fn overtake(script: &Script, rules: &[String]) -> Option<TcpListener> {
     let file = script_file().with_file_name(script::OVERTAKEN);
     let before: u32 = std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
@@ -74,7 +75,7 @@ impl Fake {
         let counter = script_file().with_file_name(script::FLOODED);
         let mut console = std::io::stdout();
         for printed in 1_u64.. {
-            // As fast as no serial port is, and slow enough for a disk.
+            // Faster than a serial port, and slow enough for a disk.
             thread::sleep(Duration::from_millis(10));
             if console.write_all(text.as_bytes()).is_err() {
                 return;

@@ -81,7 +81,7 @@ impl LockedBackingFiles {
                 && let Some(own) = self.backing_files.own(&named)
                 && own != named
             {
-                qcow2::rename_base(&layer, &own)?;
+                qcow2::rename_backing_file(&layer, &own)?;
                 mended += 1;
             }
         }

@@ -111,7 +111,7 @@ fn a_collection_removes_what_is_in_no_chain_and_nothing_else() {
     overlay(&scratch.instance(Some("one")), &scratch.path("clone"));
     scratch.saved(&scratch.paths().templates().join("KEY"), &scratch.path("template"));
     scratch.saved(&scratch.paths().snapshots().join("before"), &scratch.path("snapshot"));
-    scratch.saved(&scratch.paths().snapshots().join(".x.unsealed"), &scratch.path("being-saved"));
+    scratch.saved(&scratch.paths().snapshots().join(".x.unfinished"), &scratch.path("being-saved"));
     let bytes = File::of(&scratch.path("nothing").metadata().unwrap()).bytes * 2;
     let (collected, left) = scratch.left();
     assert_eq!(collected, Collected { disks: 2, bytes });

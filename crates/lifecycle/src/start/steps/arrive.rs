@@ -10,7 +10,7 @@ use model::{Error, ErrorClass, Result};
 use qemu::console::ConsoleReader;
 use qemu::read_ahead;
 
-use crate::apply::{self, AppliedInputs, ApplyReport};
+use crate::apply::{self, ApplyReport};
 use crate::context::Context;
 use crate::instance::launch::distribution;
 use crate::instance::observe::Running;
@@ -21,6 +21,7 @@ use crate::instance::wait::guest;
 use crate::instance::wait::services::{self, Asking, ServicesState};
 use crate::instance::wait::ssh;
 use crate::instance::wait::watch::GuestWatch;
+use crate::project::applied_inputs::AppliedInputs;
 use crate::project::desired::Desired;
 use crate::saved_vm::SavedVm;
 use crate::saved_vm::template::{self, Kind};
@@ -99,7 +100,7 @@ impl Arrival<'_> {
         if self.way.has(Step::SaveReady) {
             steps.run(Step::SaveReady.title(), || self.keep(Kind::Ready, &cluster))?;
         }
-        let inputs = AppliedInputs::without_images(self.context, self.desired)?;
+        let inputs = apply::inputs::without_images(self.context, self.desired)?;
         let settings = apply::Settings { required: false, ..apply::Settings::default() };
         let deploy =
             || apply::deploy(self.context, self.desired, steps, watch, access, Some(ports), settings, self.deadline);

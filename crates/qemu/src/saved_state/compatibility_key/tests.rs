@@ -1,4 +1,4 @@
-//! Each ingredient counts, and is named.
+//! Each part of the key counts, and a difference is named.
 
 use model::instance::InstanceName;
 use model::port::Port;
@@ -7,7 +7,7 @@ use super::*;
 use crate::machine::{FirmwareFile, Forward};
 use crate::{MemoryBackend, Version};
 
-/// Files that stand for QEMU and an image, and a machine of them.
+/// Files in place of QEMU and an image, and a machine with them.
 pub(in crate::saved_state) struct Parts {
     pub(in crate::saved_state) directory: tempfile::TempDir,
     pub(in crate::saved_state) qemu: Qemu,
@@ -71,7 +71,7 @@ fn names_paths_ports_and_where_the_ram_is_do_not_count() {
 }
 
 #[test]
-fn whatever_counts_changes_the_key_and_is_told() {
+fn every_part_changes_the_key_and_is_named() {
     let mut lines = String::new();
     let mut check = |change: &dyn Fn(&mut Parts)| {
         let mut parts = Parts::new();
@@ -112,7 +112,7 @@ fn whatever_counts_changes_the_key_and_is_told() {
 }
 
 #[test]
-fn the_distribution_and_the_cpu_count_and_are_told() {
+fn the_distribution_and_the_cpu_count_and_are_named() {
     let then = Parts::new().compatibility_key();
     let now = CompatibilityKey { distribution: "kubernetes 1.38.0".to_owned(), ..then.clone() };
     insta::assert_snapshot!(then.difference(&now).unwrap(), @"the cluster was kubernetes 1.37.2 and is to be kubernetes 1.38.0");
@@ -122,7 +122,7 @@ fn the_distribution_and_the_cpu_count_and_are_told() {
 }
 
 #[test]
-fn of_the_cpu_what_a_guest_sees_is_taken() {
+fn the_properties_of_the_cpu_that_a_guest_sees_count() {
     let text = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Xeon  8\ncpu MHz\t\t: 2100.1\nflags\t\t: fpu vme\n\n\
                 processor\t: 1\nvendor_id\t: Other\n";
     assert_eq!(cpu(text), "vendor_id : GenuineIntel; model name : Xeon 8; flags : fpu vme");

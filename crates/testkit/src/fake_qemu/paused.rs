@@ -1,4 +1,4 @@
-//! What the fake's user network does while the guest stands still: connections wait, and a filter tells of them.
+//! What the fake's user network does while the guest is paused: connections wait, and a filter reports them.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -7,57 +7,57 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-/// The question for the guest's address that QEMU's network asks before its first packet (ARP), behind its length.
-const QUESTION: [u8; 46] = [
+/// The ARP request for the guest's address, which QEMU's network sends before its first packet; its length comes first.
+const ARP_REQUEST: [u8; 46] = [
     0, 0, 0, 42, 255, 255, 255, 255, 255, 255, 0x52, 0x55, 10, 0, 2, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x55, 10,
     0, 2, 2, 10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15,
 ];
 
-/// Whether the guest stands still, and who waits for it.
+/// Whether the guest is paused, and how many connections wait for it.
 #[derive(Debug, Default)]
-pub(super) struct Standstill {
+pub(super) struct Paused {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    stands: bool,
+    is_paused: bool,
     socket: Option<UnixStream>,
     filter: bool,
     waiting: usize,
     connected: usize,
 }
 
-impl Standstill {
+impl Paused {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the guest or lets it go on.
-    pub(super) fn set(&self, stands: bool) {
-        self.state().stands = stands;
+    /// Pauses or resumes the guest.
+    pub(super) fn set(&self, is_paused: bool) {
+        self.state().is_paused = is_paused;
         self.changed.notify_all();
     }
 
-    /// A connection has come: it is told of, waits until the guest runs, and counts until the answer is dropped.
+    /// A new connection: the filter reports it, it waits until the guest runs, and it counts until the result is dropped.
     pub(super) fn connection(&self) -> Connected<'_> {
         let mut state = self.state();
         state.waiting += 1;
-        if state.stands
+        if state.is_paused
             && state.filter
             && let Some(socket) = &mut state.socket
         {
-            // Whoever listened may be gone.
-            let _ = socket.write_all(&QUESTION);
+            // The listener may be gone.
+            let _ = socket.write_all(&ARP_REQUEST);
         }
-        let mut state = self.changed.wait_while(state, |state| state.stands).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.changed.wait_while(state, |state| state.is_paused).unwrap_or_else(PoisonError::into_inner);
         state.waiting -= 1;
         state.connected += 1;
         Connected(self)
     }
 
-    /// How many connections wait, and how many are open.
+    /// The numbers of connections that wait and that are open.
     pub(super) fn connections(&self) -> (usize, usize) {
         let state = self.state();
         (state.waiting, state.connected)
@@ -91,8 +91,8 @@ impl Standstill {
     }
 }
 
-/// A connection that the guest has taken.
-pub(super) struct Connected<'a>(&'a Standstill);
+/// A connection that the guest has accepted.
+pub(super) struct Connected<'a>(&'a Paused);
 
 impl Drop for Connected<'_> {
     fn drop(&mut self) {
