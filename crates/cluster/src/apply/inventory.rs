@@ -10,7 +10,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube::core::Status;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::manifest::ManifestObject;
@@ -54,21 +54,6 @@ impl ApplySet {
         format!("applyset-{}-v1", URL_SAFE_NO_PAD.encode(Sha256::digest(identity)))
     }
 
-    /// `object` with the label of the set.
-    fn label(&self, object: &ManifestObject) -> ManifestObject {
-        let mut labelled = object.clone();
-        if let Some(metadata) = labelled.value_mut().get_mut("metadata").and_then(Value::as_object_mut) {
-            let labels = metadata.entry("labels").or_insert(Value::Null);
-            if labels.is_null() {
-                *labels = Value::Object(Map::new());
-            }
-            if let Some(labels) = labels.as_object_mut() {
-                labels.insert(PART_OF_LABEL.to_owned(), self.id().into());
-            }
-        }
-        labelled
-    }
-
     /// The ConfigMap for `members`, which replaces the one of the resource version `version`.
     pub(crate) fn document(&self, members: &BTreeSet<Member>, version: Option<&str>) -> Value {
         let unique = |texts: BTreeSet<String>| texts.into_iter().collect::<Vec<_>>().join(",");
@@ -94,10 +79,11 @@ impl ApplySet {
 
 /// `objects` with the label of `set`, where there is one.
 pub(crate) fn with_label(objects: &[ManifestObject], set: Option<&ApplySet>) -> Vec<ManifestObject> {
-    match set {
-        Some(set) => objects.iter().map(|object| set.label(object)).collect(),
-        None => objects.to_vec(),
+    let mut objects = objects.to_vec();
+    if let Some(id) = set.map(ApplySet::id) {
+        objects.iter_mut().for_each(|object| object.label(PART_OF_LABEL, &id));
     }
+    objects
 }
 
 /// The list of a set as the cluster has it.

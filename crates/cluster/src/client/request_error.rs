@@ -81,3 +81,18 @@ fn cause_text(cause: &(dyn std::error::Error + 'static)) -> String {
         _ => cause.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_connection_was_reported_with_the_advice_of_rustls_for_programmers() {
+        let closed = io::Error::new(io::ErrorKind::UnexpectedEof, "peer closed connection: https://docs.rs/rustls");
+        let error = of_connection("https://127.0.0.1:6443", &Advice::own(), &kube::Error::Service(Box::new(closed)));
+        let text = Error::from(error).to_string();
+        assert_eq!(text, "cannot reach the cluster at https://127.0.0.1:6443: it closed the connection");
+    }
+}

@@ -86,6 +86,13 @@ impl ManifestObject {
     pub(crate) fn value_mut(&mut self) -> &mut Value {
         &mut self.value
     }
+    /// Sets a label.
+    pub(crate) fn label(&mut self, key: &str, value: &str) {
+        let metadata = self.value.get_mut("metadata").and_then(Value::as_object_mut);
+        if let Some(labels) = metadata.and_then(|metadata| map_in(metadata, "labels")) {
+            labels.insert(key.to_owned(), value.into());
+        }
+    }
     /// Sets an annotation of the pod template, where the object has one.
     pub(crate) fn annotate_pod_template(&mut self, key: &str, value: &str) {
         let Some(template) = self.value.pointer_mut("/spec/template").and_then(Value::as_object_mut) else { return };

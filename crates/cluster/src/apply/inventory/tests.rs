@@ -106,6 +106,6 @@ fn the_label_leaves_other_labels_unchanged() {
     ] {
         let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
         let object = ManifestObject::new(value, Origin { file: "t".to_owned(), line: 1 }).unwrap();
-        assert_eq!(set.label(&object).value()["metadata"]["labels"], expected);
+        assert_eq!(with_label(&[object], Some(&set))[0].value()["metadata"]["labels"], expected);
     }
 }
