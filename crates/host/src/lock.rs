@@ -37,6 +37,17 @@ pub enum Sharing {
     Shared,
 }
 
+/// What became of an attempt to take the lock of an existing file without waiting.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The lock.
+    Locked(FileLock),
+    /// Another process holds it.
+    InUse,
+    /// There is no such file.
+    Missing,
+}
+
 impl FileLock {
     /// Takes the lock at `path` (made if needed, 0600; its directory 0700), waiting up to `deadline`; `what` names it for
     /// the user ("instance k3s-vm"). A note says once who holds it while it waits (pid and command, written into the
@@ -48,37 +59,8 @@ impl FileLock {
         loop {
             let request = Request { path, what, deadline, events };
             if let Some(file) = request.take(|| open(path).map(Some), Sharing::Alone)? {
-                return Self::noted(file, path);
+                return Self::of_new(file, path);
             }
-        }
-    }
-
-    /// Takes the lock at `path` as [`FileLock::acquire`] does, if it is free; `None` if another process or another
-    /// handle of this one holds it. Does not wait.
-    ///
-    /// # Errors
-    /// An error that names the path.
-    pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
-        loop {
-            let file = open(path)?;
-            match file.try_lock() {
-                Ok(()) if has_name(&file, path)? => return Self::noted(file, path).map(Some),
-                // Removed or replaced since it was opened.
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(at_path("lock", path, &error)),
-            }
-        }
-    }
-
-    /// The lock of a locked file, into which this process writes its name.
-    fn noted(mut file: File, path: &Path) -> Result<Self> {
-        match write_holder(&mut file) {
-            // The lock is held all the same, and `stop` must work on a full disk.
-            Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-                Err(at_path("write", path, &error))
-            }
-            _ => Ok(FileLock { file: Some(file), is_noted: true }),
         }
     }
 
@@ -94,21 +76,49 @@ impl FileLock {
         deadline: Duration,
         events: &dyn EventSink,
     ) -> Result<Option<Self>> {
-        let open = || {
-            // A directory, or a file of which only the lock is wanted, need not be writable.
-            let writable = OpenOptions::new().read(true).write(sharing == Sharing::Alone).open(path);
-            match writable.or_else(|_| File::open(path)) {
-                Ok(file) => Ok(Some(file)),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(at_path("open the lock", path, &error)),
+        let file = Request { path, what, deadline, events }.take(|| open_existing(path, sharing), sharing)?;
+        Ok(file.map(|file| Self::of_existing(file, sharing)))
+    }
+
+    /// As [`FileLock::acquire`], without waiting. `None` when it is in use.
+    ///
+    /// # Errors
+    /// Interrupted, or an error that names the path.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
+        crate::interrupt::check()?;
+        match try_once(path, &|| open(path).map(Some), Sharing::Alone)? {
+            Tried::Locked(file) => Self::of_new(file, path).map(Some),
+            Tried::InUse | Tried::Missing => Ok(None),
+        }
+    }
+
+    /// As [`FileLock::acquire_existing`], without waiting.
+    ///
+    /// # Errors
+    /// As [`FileLock::try_acquire`].
+    pub fn try_acquire_existing(path: &Path, sharing: Sharing) -> Result<Attempt> {
+        crate::interrupt::check()?;
+        Ok(match try_once(path, &|| open_existing(path, sharing), sharing)? {
+            Tried::Locked(file) => Attempt::Locked(Self::of_existing(file, sharing)),
+            Tried::InUse => Attempt::InUse,
+            Tried::Missing => Attempt::Missing,
+        })
+    }
+
+    fn of_new(mut file: File, path: &Path) -> Result<Self> {
+        match write_holder(&mut file) {
+            // The lock is held all the same, and `stop` must work on a full disk.
+            Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                Err(at_path("write", path, &error))
             }
-        };
-        let file = Request { path, what, deadline, events }.take(open, sharing)?;
-        Ok(file.map(|mut file| {
-            let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-            let is_noted = sharing == Sharing::Alone && is_file && write_holder(&mut file).is_ok();
-            FileLock { file: Some(file), is_noted }
-        }))
+            _ => Ok(FileLock { file: Some(file), is_noted: true }),
+        }
+    }
+
+    fn of_existing(mut file: File, sharing: Sharing) -> Self {
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let is_noted = sharing == Sharing::Alone && is_file && write_holder(&mut file).is_ok();
+        FileLock { file: Some(file), is_noted }
     }
 
     /// The descriptor, to be shared with another process: the lock is held until the last one is closed.
@@ -143,20 +153,11 @@ impl Request<'_> {
         let looks = Cell::new(0_u32);
         let wait = Wait { what: &format!("the lock of {}", self.what), deadline: self.deadline, interval: INTERVAL };
         let locked = wait.until(|_| {
-            loop {
-                // Each time anew: the file may be another one by now.
-                let Some(file) = open()? else { return Ok(Look::Ready(None)) };
-                let tried = match sharing {
-                    Sharing::Alone => file.try_lock(),
-                    Sharing::Shared => file.try_lock_shared(),
-                };
-                match tried {
-                    Ok(()) if has_name(&file, self.path)? => return Ok(Look::Ready(Some(file))),
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => return Ok(Look::NotYet(self.tell(&looks))),
-                    Err(TryLockError::Error(error)) => return Err(at_path("lock", self.path, &error)),
-                }
-            }
+            Ok(match try_once(self.path, &open, sharing)? {
+                Tried::Locked(file) => Look::Ready(Some(file)),
+                Tried::Missing => Look::Ready(None),
+                Tried::InUse => Look::NotYet(self.tell(&looks)),
+            })
         });
         match locked {
             Err(error) if error.class() == ErrorClass::Timeout => Err(in_use(self.path, self.what, self.deadline)),
@@ -172,6 +173,30 @@ impl Request<'_> {
             self.events.note(format!("waiting for {}, which is in use by {holder}", self.what));
         }
         format!("in use by {holder}")
+    }
+}
+
+/// What became of one look.
+enum Tried {
+    Locked(File),
+    InUse,
+    Missing,
+}
+
+fn try_once(path: &Path, open: &impl Fn() -> Result<Option<File>>, sharing: Sharing) -> Result<Tried> {
+    loop {
+        // Opened again each time: the file may be another one by now.
+        let Some(file) = open()? else { return Ok(Tried::Missing) };
+        let tried = match sharing {
+            Sharing::Alone => file.try_lock(),
+            Sharing::Shared => file.try_lock_shared(),
+        };
+        match tried {
+            Ok(()) if has_name(&file, path)? => return Ok(Tried::Locked(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Tried::InUse),
+            Err(TryLockError::Error(error)) => return Err(at_path("lock", path, &error)),
+        }
     }
 }
 
@@ -199,6 +224,16 @@ fn open(path: &Path) -> Result<File> {
         .mode(0o600)
         .open(path)
         .map_err(|error| at_path("open the lock", path, &error))
+}
+
+fn open_existing(path: &Path, sharing: Sharing) -> Result<Option<File>> {
+    // A directory, or a file of which only the lock is wanted, need not be writable.
+    let writable = OpenOptions::new().read(true).write(sharing == Sharing::Alone).open(path);
+    match writable.or_else(|_| File::open(path)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at_path("open the lock", path, &error)),
+    }
 }
 
 fn in_use(path: &Path, what: &str, deadline: Duration) -> Error {

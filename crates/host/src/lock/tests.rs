@@ -38,17 +38,6 @@ fn a_second_taker_is_refused_and_told_the_holder() {
 }
 
 #[test]
-fn trying_takes_a_free_lock_and_does_not_wait_for_a_held_one() {
-    let (_directory, path) = new_path();
-    let held = FileLock::try_acquire(&path).unwrap().unwrap();
-    assert!(FileLock::try_acquire(&path).unwrap().is_none());
-    let error = acquire(&path, Duration::ZERO).unwrap_err();
-    assert!(error.what().contains(&std::process::id().to_string()), "the holder is not named: {error}");
-    drop(held);
-    assert!(FileLock::try_acquire(&path).unwrap().is_some());
-}
-
-#[test]
 fn the_file_is_private_and_stays() {
     let (_directory, path) = new_path();
     drop(acquire(&path, LONG).unwrap());
@@ -203,4 +192,16 @@ fn the_lock_dies_with_its_process() {
     drop(holder.stdin.take());
     holder.wait().unwrap();
     acquire(&path, LONG).unwrap();
+}
+
+#[test]
+fn an_attempt_does_not_wait_and_tells_a_held_lock_from_a_missing_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lock");
+    assert!(matches!(FileLock::try_acquire_existing(&path, Sharing::Alone).unwrap(), Attempt::Missing));
+    let held = FileLock::try_acquire(&path).unwrap().expect("nobody holds it");
+    assert!(FileLock::try_acquire(&path).unwrap().is_none());
+    assert!(matches!(FileLock::try_acquire_existing(&path, Sharing::Shared).unwrap(), Attempt::InUse));
+    drop(held);
+    assert!(matches!(FileLock::try_acquire_existing(&path, Sharing::Shared).unwrap(), Attempt::Locked(_)));
 }
