@@ -206,7 +206,7 @@ fn the_lock_dies_with_its_process() {
 }
 
 #[test]
-fn an_attempt_does_not_wait_and_tells_a_held_lock_from_a_missing_file() {
+fn an_attempt_does_not_wait_and_distinguishes_a_held_lock_from_a_missing_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lock");
     assert!(matches!(FileLock::try_acquire_existing(&path, Sharing::Alone).unwrap(), Attempt::Missing));

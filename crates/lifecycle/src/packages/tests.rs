@@ -53,7 +53,7 @@ impl Machine {
         Machine { directory, system }
     }
 
-    /// Adds a program. Its script sees the machine's directory as `$M`; every call is noted.
+    /// Adds a program. Its script sees the machine's directory as `$M`; every call is recorded.
     fn with(self, name: &str, script: &str) -> Self {
         let path = self.program(name);
         let machine = host::command::quote(self.directory.path().as_os_str());
@@ -107,7 +107,7 @@ impl EventSink for Recorder {
 
 impl Recorder {
     /// Everything but the debug lines.
-    fn told(self) -> String {
+    fn shown(self) -> String {
         let lines: Vec<String> = self
             .0
             .into_inner()
@@ -141,7 +141,7 @@ fn whole(error: &Error) -> String {
 }
 
 #[test]
-fn what_is_there_is_not_asked_for() {
+fn installed_programs_need_no_consent() {
     let machine = Machine::new(DEBIAN, Privilege::Root).with("fake-emulator", "").with("fake-disk-tool", "");
     let consent = Answer::no();
     ensure_both(&machine, &consent, &Recorder::default()).unwrap();
@@ -175,7 +175,7 @@ fn installs_with_progress() {
     let events = Recorder::default();
     ensure_both(&machine, &Answer::yes(), &events).unwrap();
     insta::assert_snapshot!(machine.calls(), @"apt-get -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 --no-remove install --no-install-recommends -y qemu-system-x86 qemu-utils");
-    insta::assert_snapshot!(events.told(), @r"
+    insta::assert_snapshot!(events.shown(), @r"
     0 upgraded, 2 newly installed, 0 to remove and 1 not upgraded.
     Setting up qemu-system-x86 (1:7.2) ...
     Setting up qemu-utils (1:7.2) ...
@@ -185,7 +185,7 @@ fn installs_with_progress() {
 }
 
 #[test]
-fn apt_asks_nothing_and_speaks_english() {
+fn apt_asks_nothing_and_prints_english() {
     let machine = Machine::new(DEBIAN, Privilege::Root).with(
         "apt-get",
         r#"[ "$DEBIAN_FRONTEND $LC_ALL" = "noninteractive C" ] || exit 9; add fake-emulator fake-disk-tool"#,
@@ -212,7 +212,7 @@ fn goes_through_sudo_without_a_question() {
 }
 
 #[test]
-fn a_password_without_a_terminal_is_a_lack() {
+fn a_password_cannot_be_asked_for_without_a_terminal() {
     let machine = Machine::new(DEBIAN, Privilege::Sudo)
         .with("apt-get", WORKING_APT)
         .with("sudo", "echo 'sudo: a password is required' >&2; exit 1");
@@ -280,7 +280,7 @@ case "$*" in
 esac"#;
 
 #[test]
-fn a_backport_in_the_way_brings_the_rest_from_its_suite_and_nothing_becomes_older() {
+fn an_installed_backport_brings_the_rest_from_its_suite_and_nothing_is_downgraded() {
     let machine = Machine::new(DEBIAN, Privilege::Root)
         .with("apt-get", APT_WITH_A_BACKPORT)
         .with("apt-cache", POLICY)
@@ -295,7 +295,7 @@ fn a_backport_in_the_way_brings_the_rest_from_its_suite_and_nothing_becomes_olde
     The packages do not fit what is installed.
     Install with `apt-get install -t bookworm-backports --no-install-recommends qemu-system-x86`?
     ");
-    insta::assert_snapshot!(events.told(), @r"
+    insta::assert_snapshot!(events.shown(), @r"
     The following packages will be REMOVED:
     qemu-utils
     E: Packages need to be removed but remove is disabled.
@@ -306,8 +306,8 @@ fn a_backport_in_the_way_brings_the_rest_from_its_suite_and_nothing_becomes_olde
 }
 
 #[test]
-fn consent_to_an_ordinary_installation_once_made_packages_older_and_now_the_command_is_told() {
-    // Nothing but older packages would do: apt knows no backports any more.
+fn consent_to_an_ordinary_installation_downgraded_packages_and_now_the_error_has_the_command() {
+    // Only a downgrade would help: apt knows no backports any more.
     let machine = Machine::new(DEBIAN, Privilege::Root)
         .with("apt-get", APT_WITH_A_BACKPORT)
         .with("apt-cache", "")
@@ -320,7 +320,7 @@ fn consent_to_an_ordinary_installation_once_made_packages_older_and_now_the_comm
 }
 
 #[test]
-fn a_conflict_that_stays_is_told_after_one_more_try() {
+fn a_conflict_that_stays_is_reported_after_one_more_try() {
     let script = "echo 'The following packages have unmet dependencies:'
 echo ' qemu-utils : Breaks: qemu-system-x86 (< 1:10.0) but 1:7.2 is to be installed'
 echo 'E: Unable to correct problems, you have held broken packages.' >&2; exit 100";
@@ -342,7 +342,7 @@ fn an_interrupted_dpkg_names_the_repair() {
 }
 
 #[test]
-fn an_installation_that_brings_no_program_is_a_error() {
+fn an_installation_without_the_program_is_an_error() {
     let machine = Machine::new(DEBIAN, Privilege::Root).with("apt-get", "exit 0");
     let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     assert_eq!(error.what(), "this machine lacks fake-emulator, fake-disk-tool");
@@ -362,7 +362,7 @@ fn the_other_families_have_their_own_commands() {
 }
 
 #[test]
-fn an_unknown_system_is_told_what_it_needs() {
+fn an_error_on_an_unknown_system_names_the_programs() {
     let machine = Machine::new("ID=nixos\n", Privilege::Root);
     let error = ensure_both(&machine, &Answer::yes(), &Recorder::default()).unwrap_err();
     insta::assert_snapshot!(whole(&error), @r"
@@ -382,7 +382,7 @@ fn verbs(machine: &Machine) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_program_that_two_steps_need_is_told_once() {
+fn a_program_that_two_steps_need_is_named_once() {
     let machine = Machine::new(DEBIAN, Privilege::Root);
     let missing =
         missing(&machine.system, &[EMULATOR, DISK_TOOL, Requirement { purpose: "checks disks", ..DISK_TOOL }]);

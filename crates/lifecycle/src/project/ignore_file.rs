@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_run_leaves_is_ignored_and_what_the_user_wrote_is_not() {
+    fn the_files_of_a_run_are_ignored_and_those_of_the_user_are_not() {
         let directory = tempfile::tempdir().expect("a directory");
         let paths = ProjectPaths::new(directory.path());
         std::fs::create_dir(paths.state_dir()).expect("the state directory");

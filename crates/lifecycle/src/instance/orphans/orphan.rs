@@ -127,7 +127,7 @@ mod tests {
 
     const API: WantedPort = WantedPort { number: Port::literal(6443), setting: "ports.api in .k3s-vm/config.toml" };
 
-    fn told(pid: Option<u32>, is_own: bool, owner: Owner) -> String {
+    fn shown(pid: Option<u32>, is_own: bool, owner: Owner) -> String {
         let command = if pid.is_some() { "k3s server".to_owned() } else { String::new() };
         let held = HeldPort { wanted: API, address: "0.0.0.0:6443".parse().expect("an address") };
         let orphan = Orphan { pid, user: "ada".to_owned(), is_own, command, owner, ports: vec![held] };
@@ -140,15 +140,15 @@ mod tests {
 
     #[test]
     fn a_stranger_is_named_with_pid_command_and_user() {
-        insta::assert_snapshot!(told(Some(4711), true, Owner::Stranger), @r"
+        insta::assert_snapshot!(shown(Some(4711), true, Owner::Stranger), @r"
         pid 4711 is `k3s server`; it listens on 0.0.0.0:6443
         kill 4711    # if you can do without it
         ");
-        insta::assert_snapshot!(told(Some(4711), false, Owner::Stranger), @r"
+        insta::assert_snapshot!(shown(Some(4711), false, Owner::Stranger), @r"
         pid 4711 of user ada is `k3s server`; it listens on 0.0.0.0:6443
         sudo kill 4711    # if that user can do without it
         ");
-        insta::assert_snapshot!(told(None, false, Owner::Stranger), @r"
+        insta::assert_snapshot!(shown(None, false, Owner::Stranger), @r"
         it is a process of user ada that you may not see; it listens on 0.0.0.0:6443
         ask ada to end it
         ");
@@ -171,11 +171,11 @@ mod tests {
 
     #[test]
     fn a_vm_of_another_project_is_stopped_by_that_project() {
-        insta::assert_snapshot!(told(Some(4711), true, other()), @r"
+        insta::assert_snapshot!(shown(Some(4711), true, other()), @r"
         pid 4711 is the VM k3s-vm of the project /home/ada/my shop; it listens on 0.0.0.0:6443
         k3s-vm --project '/home/ada/my shop' stop
         ");
-        insta::assert_snapshot!(told(Some(4711), false, other()), @r"
+        insta::assert_snapshot!(shown(Some(4711), false, other()), @r"
         pid 4711 of user ada is the VM k3s-vm of the project /home/ada/my shop; it listens on 0.0.0.0:6443
         sudo -u ada k3s-vm --project '/home/ada/my shop' stop
         ");
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_vm_without_a_project_is_ended_by_reset() {
-        insta::assert_snapshot!(told(Some(4711), true, Owner::GoneProject { project: "/home/ada/old".into() }), @r"
+        insta::assert_snapshot!(shown(Some(4711), true, Owner::GoneProject { project: "/home/ada/old".into() }), @r"
         pid 4711 is a VM that the project /home/ada/old left behind; its directory is gone; it listens on 0.0.0.0:6443
         kill 4711    # ends it alone; nothing can use it any more
         k3s-vm reset    # ends it, too, and makes this project's cluster anew

@@ -1,4 +1,4 @@
-//! What is written into a web directory, whatever its files look like before, and what is refused.
+//! What is written into a web directory, and which existing files are refused.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -122,7 +122,7 @@ fn a_mode_and_a_link_stay() {
 }
 
 #[test]
-fn what_holds_a_secret_is_private() {
+fn files_with_secrets_are_private() {
     let web = Place::new();
     web.write().unwrap();
     for (name, expected) in [(".env", 0o600), (".kube", 0o700), (".kube/config", 0o600)] {
@@ -219,7 +219,7 @@ fn through_a_symlinked_directory_the_kubeconfig_of_the_home_directory_was_overwr
     let home = web.holder.path().join("home");
     fs::create_dir(&home).unwrap();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
-    // Even what looks like ours is not written through a link, nor is a directory made private.
+    // Even a file that looks like ours is not written through a link, and the linked directory keeps its mode.
     for content in [FOREIGN, OURS, ""] {
         fs::write(home.join("config"), content).unwrap();
         symlink(&home, web.path(".kube")).unwrap();
@@ -246,7 +246,7 @@ fn through_a_symlinked_directory_the_kubeconfig_of_the_home_directory_was_overwr
 }
 
 #[test]
-fn a_web_directory_that_is_a_link_is_the_users_word() {
+fn a_web_directory_may_be_a_link() {
     let web = Place::new();
     let real = web.holder.path().join("frontend");
     fs::rename(&web.directory, &real).unwrap();
@@ -267,7 +267,7 @@ fn a_dot_env_of_utf16_got_lines_of_ascii_and_is_refused() {
     web.write().unwrap_err();
     assert_eq!(fs::read(web.path(".env")).unwrap(), bytes);
 
-    // What a missing one would be made from is the same.
+    // The same for the example from which a missing `.env` is made.
     fs::rename(web.path(".env"), web.path(".env.example")).unwrap();
     assert!(web.shown(web.check().unwrap_err()).starts_with("WEB/.env.example cannot be read as text"));
 }
@@ -287,7 +287,7 @@ fn a_value_of_the_users_own_is_reported_and_saved() {
 }
 
 #[test]
-fn what_killed_runs_of_former_versions_left_is_gone_after_the_next_write() {
+fn temporary_files_of_killed_runs_of_former_versions_are_removed_by_the_next_write() {
     let web = Place::new();
     fs::create_dir(web.path(".kube")).unwrap();
     for name in ["..env.4711-0.tmp", ".kube/.config.4711-1.tmp"] {
@@ -300,7 +300,7 @@ fn what_killed_runs_of_former_versions_left_is_gone_after_the_next_write() {
 }
 
 #[test]
-fn everything_in_the_way_is_told_at_once() {
+fn everything_in_the_way_is_reported_at_once() {
     let web = Place::new();
     fs::create_dir(web.path("kubeconfig.yaml")).unwrap();
     fs::write(web.path(".env"), "A=1\n").unwrap();
@@ -313,7 +313,7 @@ fn everything_in_the_way_is_told_at_once() {
 }
 
 #[test]
-fn a_web_directory_that_is_none_is_told() {
+fn a_web_directory_that_is_a_file_is_reported() {
     let web = Place::new();
     fs::remove_dir(&web.directory).unwrap();
     web.check().unwrap();

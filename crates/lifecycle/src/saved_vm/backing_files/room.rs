@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_and_a_full_allowance_are_told_with_what_gives_room() {
+    fn a_full_disk_and_an_exceeded_limit_are_reported_with_a_remedy() {
         let paths = ProjectPaths::new("/data/my project");
         insta::assert_snapshot!(shown(&no_room("the snapshot `before`", 3 << 30, 1 << 30, &paths)), @"
         host
