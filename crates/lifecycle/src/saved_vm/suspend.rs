@@ -151,7 +151,11 @@ impl Suspended {
     ///
     /// # Errors
     /// Those of `launch`; an error of writing to the disk.
-    pub(crate) fn use_disk<T>(&self, disk: &Path, launch: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn use_disk<T, E: From<Error>>(
+        &self,
+        disk: &Path,
+        launch: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let modified = fs::metadata(disk).and_then(|metadata| metadata.modified());
         qcow2::set_generation(disk, &qcow2::new_generation())?;
         launch().inspect_err(|_| {

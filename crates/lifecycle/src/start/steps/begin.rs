@@ -9,7 +9,7 @@ use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 use qemu::power::Escalation;
 use qemu::saved_state::NotHeld;
-use qemu::{Qemu, qcow2};
+use qemu::{LaunchError, Qemu, qcow2};
 
 use crate::apply::images;
 use crate::context::Context;
@@ -297,33 +297,33 @@ impl Found<'_> {
             restoring: Restoring::Suspended,
             taken: &|| suspended_files::discard(&kept),
         };
-        match suspended.use_disk(&paths.disk(), || vm.run(Some(&ram))) {
+        match suspended.use_disk(&paths.disk(), || vm.launch(Some(&ram)).map_err(NotStarted::from)) {
             Ok((running, console)) => {
                 let fact = self.fact(&vm, &running);
                 let cluster = suspended.cluster;
                 Ok(Outcome::Done(Ok(Begun { running, console, cluster, saved_vm: None }), fact))
             }
-            Err(error) => unusable(error, "its RAM could not be used"),
+            Err(not_started) => not_started.unusable("its RAM could not be used"),
         }
     }
 
     /// Restores what the user named as it was.
     fn restore_snapshot(&self, snapshot: &SavedVm) -> Result<Outcome<Result<Begun, Unusable>>> {
         let vm = self.vm()?;
-        match self.launch_this(&vm, snapshot, true) {
+        match self.launch(&vm, snapshot, true) {
             Ok((running, console)) => {
                 let fact = self.fact(&vm, &running);
                 let (cluster, saved_vm) = (Some(snapshot.cluster.clone()), Some(snapshot.clone()));
                 Ok(Outcome::Done(Ok(Begun { running, console, cluster, saved_vm }), fact))
             }
-            Err(error) => unusable(error, "its RAM could not be used"),
+            Err(not_started) => not_started.unusable("its RAM could not be used"),
         }
     }
 
     /// Boots the disk of what the user named.
     fn boot_snapshot(&self, snapshot: &SavedVm) -> Result<Outcome<Begun>> {
         let vm = self.vm()?;
-        let (running, console) = self.launch_this(&vm, snapshot, false)?;
+        let (running, console) = self.launch(&vm, snapshot, false).map_err(NotStarted::into_error)?;
         let fact = self.fact(&vm, &running);
         Ok(Outcome::Done(Begun { running, console, cluster: None, saved_vm: None }, fact))
     }
@@ -369,13 +369,11 @@ impl Found<'_> {
                     let (cluster, saved_vm) = (Some(saved_vm.cluster.clone()), Some(saved_vm));
                     return Ok(Outcome::Done(Ok(Begun { running, console, cluster, saved_vm }), fact));
                 }
-                Err(NotHeld::Error(error)) => return unusable(error, "it could not be restored"),
-                Err(NotHeld::InUse(error)) => break error.to_string(),
                 // Nobody has looked at what is applied in the new one, nor at its container images.
-                Err(NotHeld::Replaced) if kind == Kind::Applied || attempts == MOST_REPLACED => {
+                Err(NotStarted::Replaced) if kind == Kind::Applied || attempts == MOST_REPLACED => {
                     break "it was replaced meanwhile".to_owned();
                 }
-                Err(NotHeld::Replaced) => {
+                Err(NotStarted::Replaced) => {
                     attempts += 1;
                     let days = vm.image.manifest.certificate_days;
                     match template::find(self.context(), kind, &vm.compatibility_key()?, days) {
@@ -383,6 +381,7 @@ impl Found<'_> {
                         Err(why) => break why,
                     }
                 }
+                Err(not_started) => return not_started.unusable("it could not be restored"),
             }
         };
         Ok(Outcome::Skipped(Err(Unusable::Because(why)), "it could not be restored".to_owned()))
@@ -395,42 +394,82 @@ impl Found<'_> {
         vm: &VmLaunch<'_>,
         saved_vm: &SavedVm,
         with_ram: bool,
-    ) -> Result<(Box<Running>, ConsoleReader), NotHeld> {
+    ) -> Result<(Box<Running>, ConsoleReader), NotStarted> {
         let context = self.context();
         let (paths, events) = (context.paths(), context.events);
-        files::create_private_dir(&paths.vm_dir()).map_err(NotHeld::Error)?;
+        files::create_private_dir(&paths.vm_dir())?;
         // This lock first, as whoever removes saved VMs does.
-        let backing_files = BackingFiles::of_project(&context.project).lock(events).map_err(NotHeld::Error)?;
+        let backing_files = BackingFiles::of_project(&context.project).lock(events)?;
         let held = saved_vm.saved_state.hold(context.project.config.timeouts.lock, events)?;
         let saved_state = held.saved_state();
-        let launch = || {
-            let backing_file = backing_files.backing_file(&saved_state.paths().disk(), saved_state.generation())?;
-            backing_files.overlay(&backing_file, &paths.disk())?;
-            backing_files.mend(&paths.disk())?;
-            drop(backing_files);
-            let ram = SavedRam {
-                ram: saved_state.ram(),
-                state: saved_state.state(),
-                working_set: Some(saved_state.paths().working_set()),
-                restoring: if self.snapshot.is_some() { Restoring::Snapshot } else { Restoring::Template },
-                taken: &|| Ok(()),
-            };
-            vm.run(with_ram.then_some(&ram))
+        let backing_file = backing_files.backing_file(&saved_state.paths().disk(), saved_state.generation())?;
+        backing_files.overlay(&backing_file, &paths.disk())?;
+        backing_files.mend(&paths.disk())?;
+        drop(backing_files);
+        let ram = SavedRam {
+            ram: saved_state.ram(),
+            state: saved_state.state(),
+            working_set: Some(saved_state.paths().working_set()),
+            restoring: if self.snapshot.is_some() { Restoring::Snapshot } else { Restoring::Template },
+            taken: &|| Ok(()),
         };
-        launch().map_err(NotHeld::Error)
+        Ok(vm.launch(with_ram.then_some(&ram))?)
+    }
+}
+
+/// Why a VM was not started from what was saved.
+enum NotStarted {
+    /// The saved VM cannot be used, for this reason; a boot may succeed.
+    Unusable(Error),
+    /// The saved VM was replaced or removed meanwhile.
+    Replaced,
+    /// A boot would fail in the same way.
+    Failed(Error),
+}
+
+impl NotStarted {
+    /// The outcome of a step whose saved RAM was not used, `fact` in its line.
+    fn unusable(self, fact: &str) -> Result<Outcome<Result<Begun, Unusable>>> {
+        match self {
+            NotStarted::Failed(error) => Err(error),
+            other => {
+                let why = other.into_error().to_string();
+                Ok(Outcome::Skipped(Err(Unusable::Because(why)), fact.to_owned()))
+            }
+        }
     }
 
-    /// As [`Found::launch`] where nothing else may take the place of the saved VM.
-    fn launch_this(
-        &self,
-        vm: &VmLaunch<'_>,
-        saved_vm: &SavedVm,
-        with_ram: bool,
-    ) -> Result<(Box<Running>, ConsoleReader)> {
-        self.launch(vm, saved_vm, with_ram).map_err(|not_held| match not_held {
-            NotHeld::Error(error) | NotHeld::InUse(error) => error,
-            NotHeld::Replaced => Error::new(ErrorClass::State, "the saved VM was replaced or removed meanwhile"),
-        })
+    fn into_error(self) -> Error {
+        match self {
+            NotStarted::Unusable(error) | NotStarted::Failed(error) => error,
+            NotStarted::Replaced => Error::new(ErrorClass::State, "the saved VM was replaced or removed meanwhile"),
+        }
+    }
+}
+
+impl std::convert::From<LaunchError> for NotStarted {
+    fn from(error: LaunchError) -> Self {
+        if error.may_boot_instead() { NotStarted::Unusable(error.into()) } else { NotStarted::Failed(error.into()) }
+    }
+}
+
+impl std::convert::From<NotHeld> for NotStarted {
+    fn from(not_held: NotHeld) -> Self {
+        match not_held {
+            NotHeld::InUse(error) => NotStarted::Unusable(error),
+            NotHeld::Replaced => NotStarted::Replaced,
+            NotHeld::Error(error) => error.into(),
+        }
+    }
+}
+
+impl std::convert::From<Error> for NotStarted {
+    /// An error of the files of the saved VM. What the host lacks, a boot lacks, too.
+    fn from(error: Error) -> Self {
+        match error.class() {
+            ErrorClass::Host | ErrorClass::Interrupted => NotStarted::Failed(error),
+            _ => NotStarted::Unusable(error),
+        }
     }
 }
 
@@ -443,15 +482,5 @@ fn used(outcome: Outcome<Begun>) -> Outcome<Result<Begun, Unusable>> {
     match outcome {
         Outcome::Done(begun, fact) => Outcome::Done(Ok(begun), fact),
         Outcome::Skipped(begun, why) => Outcome::Skipped(Ok(begun), why),
-    }
-}
-
-/// What became of saved RAM with which QEMU failed: the reason for the next way, or an error that would meet that, too.
-fn unusable(error: Error, fact: &str) -> Result<Outcome<Result<Begun, Unusable>>> {
-    match error.class() {
-        ErrorClass::Guest | ErrorClass::Failed | ErrorClass::Timeout => {
-            Ok(Outcome::Skipped(Err(Unusable::Because(error.to_string())), fact.to_owned()))
-        }
-        _ => Err(error),
     }
 }
