@@ -49,21 +49,18 @@ pub fn run(context: &Context<'_>, options: &Options) -> Result<ApplyReport> {
     deploy(context, &desired, &mut steps, &mut watch, &access, ports, options.settings, deadline)
 }
 
-/// The running instance, which is resumed where it was paused.
+/// The running instance.
 ///
 /// # Errors
 /// A State error when it does not run.
 pub(super) fn running(context: &Context<'_>) -> Result<Box<Running>> {
     match observe(context)? {
-        Observed::Running(running) => {
-            awake::ensure_supervised(context)?;
-            Ok(running)
-        }
+        Observed::Running(running) => Ok(running),
         _ => Err(not_running(context)),
     }
 }
 
-/// Waits until the API of a running instance proves to be ours.
+/// Resumes a running instance that is paused, and waits until its API proves to be ours.
 ///
 /// # Errors
 /// A Port error when another cluster answers; Timeout and Guest errors of the watch.
@@ -73,6 +70,7 @@ pub(super) fn prove(
     watch: &mut GuestWatch<'_>,
     deadline: Deadline,
 ) -> Result<Access> {
+    awake::ensure_supervised(context)?;
     let paths = context.paths();
     let image = guest_image::open(&running.state_file.image_directory, &context.cache)?;
     let admin = guest::wait_for_credentials(watch, &paths, &image.manifest, deadline)?;
