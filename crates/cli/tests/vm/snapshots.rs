@@ -159,7 +159,7 @@ fn only_what_nobody_can_use_is_pruned() {
     let template = state.join("templates/ready");
     std::fs::create_dir_all(&template).unwrap();
     std::fs::write(template.join("saved-state.json"), "{}").unwrap();
-    let unfinished = state.join("snapshots/.x.unsealed");
+    let unfinished = state.join("snapshots/.x.unfinished");
     std::fs::create_dir_all(&unfinished).unwrap();
     let backing_file = state.join("disks/unused.qcow2");
     std::fs::create_dir_all(state.join("disks")).unwrap();
@@ -197,7 +197,7 @@ fn only_what_nobody_can_use_is_pruned() {
 
 /// The header of an overlay.
 fn overlay(backing_file: &Path) -> Vec<u8> {
-    let name = base.to_str().unwrap().as_bytes();
+    let name = backing_file.to_str().unwrap().as_bytes();
     let mut header = testkit::base_disk(1 << 30);
     header[8..16].copy_from_slice(&72_u64.to_be_bytes());
     header[16..20].copy_from_slice(&u32::try_from(name.len()).unwrap().to_be_bytes());

@@ -77,7 +77,7 @@ fn a_vm_without_its_state_file_is_found_by_its_command_line() {
         insta::assert_snapshot!(setup.says(&["start", "--no-wait"], 3), @r"
         [1/3] Checking the host …: all tools are there
         [2/3] Preparing the guest image … skipped: kubernetes v1.0.0, as the instance's disk has it
-        Error: pid PID is a QEMU of this instance that lost its record
+        Error: pid PID is a QEMU of this instance that lost its state file
           its state cannot be known
 
         Next: k3s-vm stop --power-off     # powers it off; data are kept

@@ -126,7 +126,7 @@ impl Begin<'_> {
             Observed::Orphan(process) => {
                 return Err(Error::new(
                     ErrorClass::State,
-                    format!("pid {} is a QEMU of this instance that lost its state_file", process.pid()),
+                    format!("pid {} is a QEMU of this instance that lost its state file", process.pid()),
                 )
                 .because("its state cannot be known")
                 .next(format!("{}     # powers it off; data are kept", self.context.command("stop --power-off")))
