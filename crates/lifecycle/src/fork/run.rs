@@ -36,8 +36,8 @@ impl Fork {
     /// A State error when an instance of this name exists; otherwise as `start`. A failed call leaves no instance.
     pub fn begin(context: &Context<'_>, is_unnamed: bool, from: Option<&str>, options: StartOptions) -> Result<Self> {
         registry::sweep(&context.project.paths, context.events)?;
-        let forks = context.project.config.pool > 0 && from.is_none();
-        if forks
+        let uses_pool = context.project.config.pool > 0 && from.is_none();
+        if uses_pool
             && is_unnamed
             && let Some(taken) = take::run(context)?
             && let Some(fork) = Self::of(context, taken)?
