@@ -27,5 +27,5 @@ pub use kubeconfig::credentials;
 pub use kubeconfig::{Credentials, Kubeconfig, KubeconfigContext, OwnKubeconfig, Token};
 pub use manifest::files as manifest_files;
 pub use manifest::{ManifestObject, ManifestText, Origin};
-pub use probe::{ApiProbe, ApiProof, DeploymentName, StandingService, ToldService};
+pub use probe::{ApiProbe, ApiProof, CoreService, CoreServiceStatus, DeploymentName};
 pub use probe::{ready, services};

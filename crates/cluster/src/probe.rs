@@ -9,4 +9,4 @@ pub mod services;
 
 pub use api_proof::{ApiProbe, ApiProof};
 pub use deployments::DeploymentName;
-pub use services::{StandingService, ToldService};
+pub use services::{CoreService, CoreServiceStatus};

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use cluster::credentials::LONGEST_KUBECONFIG;
 use cluster::services::{questions, silent};
-use cluster::{ApiProbe, ApiProof, ClusterClient, Credentials, Kubeconfig, StandingService};
+use cluster::{ApiProbe, ApiProof, ClusterClient, CoreService, Credentials, Kubeconfig};
 use host::wait::Look;
 use model::instance::InstanceName;
 use qemu::agent::GuestCommand;
@@ -48,8 +48,8 @@ pub(super) fn node_ready(guest: &mut LiveGuest<'_>) {
 pub(super) fn services_answer(guest: &mut LiveGuest<'_>) {
     let client = expect_ok(ClusterClient::new(&admin(guest)));
     let services = guest.wait("the Services of API and DNS to be made", BOOT, |_, left| {
-        let found = client.standing_services(left.min(CALL))?;
-        let services: Vec<StandingService> = found.into_iter().map(|found| found.service).collect();
+        let found = client.core_services(left.min(CALL))?;
+        let services: Vec<CoreService> = found.into_iter().map(|found| found.service).collect();
         let names: Vec<String> = services.iter().map(ToString::to_string).collect();
         Ok(if services.len() == 2 { Look::Ready(services) } else { Look::NotYet(format!("there are {names:?}")) })
     });

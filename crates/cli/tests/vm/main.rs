@@ -3,6 +3,7 @@
 
 mod accelerator;
 mod damage;
+mod dry_runs;
 mod ends;
 mod errors;
 mod forwards;

@@ -61,7 +61,7 @@ pub enum Question {
 /// A Service that every application needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct StandingService {
+pub struct CoreService {
     /// How it is probed.
     pub question: Question,
     /// The ClusterIP.
@@ -70,7 +70,7 @@ pub struct StandingService {
     pub port: u16,
 }
 
-impl fmt::Display for StandingService {
+impl fmt::Display for CoreService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.question {
             Question::Connection => "the API's Service",
@@ -82,9 +82,9 @@ impl fmt::Display for StandingService {
 
 /// A Service and the state of its endpoints, as the API reports them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToldService {
+pub struct CoreServiceStatus {
     /// The Service.
-    pub service: StandingService,
+    pub service: CoreService,
     /// Whether it has a ready endpoint. Without one it cannot answer, even with correct rules.
     pub has_ready_endpoint: bool,
 }
@@ -94,7 +94,7 @@ impl ClusterClient {
     ///
     /// # Errors
     /// A Cluster error, or a Timeout error after `limit`.
-    pub fn standing_services(&self, limit: Duration) -> Result<Vec<ToldService>> {
+    pub fn core_services(&self, limit: Duration) -> Result<Vec<CoreServiceStatus>> {
         let (default, system): (Api<Service>, Api<Service>) =
             (Api::namespaced(self.kube().clone(), "default"), Api::namespaced(self.kube().clone(), "kube-system"));
         let slices: Api<EndpointSlice> = Api::namespaced(self.kube().clone(), "kube-system");
@@ -110,7 +110,7 @@ impl ClusterClient {
         let api = standing(api.as_ref(), Question::Connection, "TCP").map(|service| (service, true));
         let dns =
             standing(dns.as_ref(), Question::Dns, "UDP").map(|service| (service, has_ready_endpoint(&slices.items)));
-        let reported = |(service, has_ready_endpoint)| ToldService { service, has_ready_endpoint };
+        let reported = |(service, has_ready_endpoint)| CoreServiceStatus { service, has_ready_endpoint };
         Ok([api, dns].into_iter().flatten().map(reported).collect())
     }
 }
@@ -121,17 +121,17 @@ fn has_ready_endpoint(slices: &[EndpointSlice]) -> bool {
     endpoints.any(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true))
 }
 
-fn standing(service: Option<&Service>, question: Question, protocol: &str) -> Option<StandingService> {
+fn standing(service: Option<&Service>, question: Question, protocol: &str) -> Option<CoreService> {
     let specification = service?.spec.as_ref()?;
     let has_protocol = |given: &Option<String>| given.as_deref().unwrap_or("TCP") == protocol;
     let port = specification.ports.iter().flatten().find(|port| has_protocol(&port.protocol))?;
     // The address of a headless Service is the word None.
     let address = specification.cluster_ip.as_deref()?.parse().ok()?;
-    Some(StandingService { question, address, port: u16::try_from(port.port).ok()? })
+    Some(CoreService { question, address, port: u16::try_from(port.port).ok()? })
 }
 
 /// The arguments with which `/bin/sh` of the guest probes `services`.
-pub fn questions(services: &[StandingService]) -> Vec<String> {
+pub fn questions(services: &[CoreService]) -> Vec<String> {
     let words = services.iter().flat_map(|service| {
         let question = match service.question {
             Question::Connection => "connection",
@@ -146,11 +146,7 @@ pub fn questions(services: &[StandingService]) -> Vec<String> {
 ///
 /// # Errors
 /// Why the output cannot be used.
-pub fn silent<'a>(
-    services: &'a [StandingService],
-    code: i32,
-    output: &[u8],
-) -> Result<Vec<&'a StandingService>, String> {
+pub fn silent<'a>(services: &'a [CoreService], code: i32, output: &[u8]) -> Result<Vec<&'a CoreService>, String> {
     if code != 0 && code != TIMED_OUT {
         return Err(format!("the guest's shell ended with {code}"));
     }
@@ -169,12 +165,12 @@ mod tests {
 
     use super::*;
 
-    fn service(question: Question, port: u16) -> StandingService {
-        StandingService { question, address: "127.0.0.1".parse().unwrap(), port }
+    fn service(question: Question, port: u16) -> CoreService {
+        CoreService { question, address: "127.0.0.1".parse().unwrap(), port }
     }
 
     /// Runs the script as the guest does. Returns the Services that have not answered.
-    fn ask(services: &[StandingService]) -> Vec<String> {
+    fn ask(services: &[CoreService]) -> Vec<String> {
         let output = Command::new("/bin/sh").args(questions(services)).output().unwrap();
         let silent = silent(services, output.status.code().unwrap(), &output.stdout).unwrap();
         silent.iter().map(ToString::to_string).collect()

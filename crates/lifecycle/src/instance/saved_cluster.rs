@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cluster::{Credentials, StandingService};
+use cluster::{CoreService, Credentials};
 use host::files::{self, Mode};
 use model::instance::InstanceName;
 use model::port::Port;
@@ -59,7 +59,7 @@ pub(crate) struct SavedCluster {
     pub(crate) deployments: Vec<String>,
     /// The addresses of the Services that the cluster needs, once they have answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) services: Vec<StandingService>,
+    pub(crate) services: Vec<CoreService>,
 }
 
 impl SavedCluster {
@@ -97,7 +97,7 @@ impl SavedCluster {
     }
 
     /// The same cluster with the addresses of the Services that it needs.
-    pub(crate) fn with_services(mut self, services: Vec<StandingService>) -> Self {
+    pub(crate) fn with_services(mut self, services: Vec<CoreService>) -> Self {
         self.services = services;
         self
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::services::{questions, silent};
-use cluster::{ClusterClient, StandingService, ToldService};
+use cluster::{ClusterClient, CoreService, CoreServiceStatus};
 use host::wait::{Look, Wait};
 use model::{ErrorClass, EventSink, Result};
 use qemu::Agent;
@@ -72,8 +72,8 @@ impl Serialize for ServicesState {
 /// which are then asked and put into `known`.
 pub(crate) fn look(
     directory: &Path,
-    known: &mut Vec<StandingService>,
-    list: &dyn Fn() -> Result<Vec<ToldService>>,
+    known: &mut Vec<CoreService>,
+    list: &dyn Fn() -> Result<Vec<CoreServiceStatus>>,
 ) -> ServicesState {
     let before = if known.is_empty() { None } else { Some(ask(directory, known)) };
     match before {
@@ -86,7 +86,7 @@ pub(crate) fn look(
         Ok(told) => told,
         Err(error) => return ServicesState::Unknown(error.to_string()),
     };
-    let now: Vec<StandingService> = told.iter().map(|told| told.service.clone()).collect();
+    let now: Vec<CoreService> = told.iter().map(|told| told.service.clone()).collect();
     let silent = match before {
         Some(silent) if *known == now => silent,
         _ => {
@@ -101,8 +101,8 @@ pub(crate) fn look(
 }
 
 /// The state in which these are silent.
-fn state_of(silent: &[StandingService], told: &[ToldService]) -> ServicesState {
-    let is_up = |service: &StandingService| told.iter().any(|told| told.service == *service && told.has_ready_endpoint);
+fn state_of(silent: &[CoreService], told: &[CoreServiceStatus]) -> ServicesState {
+    let is_up = |service: &CoreService| told.iter().any(|told| told.service == *service && told.has_ready_endpoint);
     let shown = silent.iter().map(ToString::to_string).collect();
     match (silent.is_empty(), silent.iter().any(is_up)) {
         (true, _) => ServicesState::Answer,
@@ -139,9 +139,9 @@ impl<'a> Asking<'a> {
     /// Those of `work`; Interrupted.
     pub(crate) fn during<T>(
         &self,
-        mut known: Vec<StandingService>,
+        mut known: Vec<CoreService>,
         work: impl FnOnce() -> Result<T>,
-    ) -> Result<(T, Vec<StandingService>, ServicesState)> {
+    ) -> Result<(T, Vec<CoreService>, ServicesState)> {
         let failed = AtomicBool::new(false);
         let (result, state) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| -> Result<(ServicesState, bool)> {
@@ -174,7 +174,7 @@ impl<'a> Asking<'a> {
     }
 
     /// Looks until all answer, the state stays unknown, or `failed`. Returns the last state.
-    fn wait(&self, known: &mut Vec<StandingService>, failed: &AtomicBool) -> Result<ServicesState> {
+    fn wait(&self, known: &mut Vec<CoreService>, failed: &AtomicBool) -> Result<ServicesState> {
         let wait = Wait { what: "the cluster's Services", deadline: self.patience, interval: INTERVAL };
         let mut last = ServicesState::Unknown("nobody has asked yet".to_owned());
         let mut unknown = 0;
@@ -225,15 +225,15 @@ fn may_be_the_cause(state: &ServicesState, failure: ErrorClass) -> bool {
 ///
 /// # Errors
 /// Cluster and Timeout errors.
-pub(crate) fn list(client: &ClusterClient) -> Result<Vec<ToldService>> {
-    client.standing_services(API_LIMIT)
+pub(crate) fn list(client: &ClusterClient) -> Result<Vec<CoreServiceStatus>> {
+    client.core_services(API_LIMIT)
 }
 
 /// Asks in the guest which of `services` do not answer.
 ///
 /// # Errors
 /// Why that is not known, as a part of a sentence.
-fn ask(directory: &Path, services: &[StandingService]) -> Result<Vec<StandingService>, String> {
+fn ask(directory: &Path, services: &[CoreService]) -> Result<Vec<CoreService>, String> {
     let command = GuestCommand::new("/bin/sh", questions(services));
     let output = Agent::connect(directory, AGENT_LIMIT)
         .and_then(|mut agent| agent.exec(&command, ASK_LIMIT))
@@ -258,14 +258,14 @@ mod tests {
 
     #[test]
     fn a_dns_that_was_not_up_yet_was_reported_to_have_dead_rules() {
-        let told = |question, has_ready_endpoint| ToldService {
-            service: StandingService { question, address: "10.43.0.1".parse().unwrap(), port: 1 },
+        let told = |question, has_ready_endpoint| CoreServiceStatus {
+            service: CoreService { question, address: "10.43.0.1".parse().unwrap(), port: 1 },
             has_ready_endpoint,
         };
-        let of = |told: &ToldService| told.service.clone();
+        let of = |told: &CoreServiceStatus| told.service.clone();
         let (api, up, down) = (told(Question::Connection, true), told(Question::Dns, true), told(Question::Dns, false));
         assert_eq!(state_of(&[], &[api.clone(), down.clone()]), ServicesState::Answer);
-        let silent = |silent: &[StandingService], told: &[ToldService]| state_of(silent, told).to_string();
+        let silent = |silent: &[CoreService], told: &[CoreServiceStatus]| state_of(silent, told).to_string();
         assert_eq!(silent(&[of(&up)], &[api.clone(), up.clone()]), "do not answer: DNS (10.43.0.1:1)");
         assert_eq!(silent(&[of(&down)], &[api.clone(), down.clone()]), "have no ready pod: DNS (10.43.0.1:1)");
         let both = silent(&[of(&api), of(&down)], &[api, down]);

@@ -34,7 +34,7 @@ fn ways(seen: &Situation, request: &Request) -> Vec<From> {
     plan(seen, request).expect("a plan").ways.iter().map(|way| way.from).collect()
 }
 
-/// The table of the README: where a start begins.
+/// The table of ARCHITECTURE.md: where a start begins.
 #[test]
 fn a_start_begins_from_the_best_that_is_there() {
     let usable = || Candidate::Usable;

@@ -140,7 +140,7 @@ impl Arrival<'_> {
         Ok((result, cluster.with_services(known), state))
     }
 
-    /// The cluster goes on where it stood, or why it does not: RAM is a cache, also where QEMU takes it.
+    /// Waits for a cluster that continues from saved RAM; why it does not answer, where it does not.
     fn wake(&self, watch: &mut GuestWatch<'_>, cluster: &SavedCluster) -> Result<Outcome<Result<Access, String>>> {
         let limit = self.context.project.config.timeouts.restore;
         let until = if limit < self.deadline.left() { Deadline::after(limit) } else { self.deadline };
@@ -153,11 +153,11 @@ impl Arrival<'_> {
         apply::write_web(self.context, &access)?;
         cluster.clone().with_applied(None).write(&self.context.paths().cluster())?;
         self.learn();
-        let fact = format!("node {} goes on ({})", cluster.node, cluster.version);
+        let fact = format!("node {} continues ({})", cluster.node, cluster.version);
         Ok(Outcome::Done(Ok(access), fact))
     }
 
-    /// Whether an error of a guest that goes on from RAM says nothing of one that boots, and there is time for one.
+    /// Whether a boot may succeed where a guest that continues from RAM failed, and there is time for one.
     fn may_boot_instead(&self, error: &Error) -> bool {
         matches!(error.class(), ErrorClass::Guest | ErrorClass::Timeout) && !self.deadline.left().is_zero()
     }
@@ -168,7 +168,7 @@ impl Arrival<'_> {
         let manifest = &self.image.manifest;
         let admin: Credentials = steps.run(Step::BootGuest.title(), || {
             let admin = guest::wait_for_credentials(watch, &paths, manifest, self.deadline)?;
-            // Where it stood still or slept with its host, so did its clock.
+            // While the guest was paused, or its host slept, its clock stood.
             if matches!(self.way.from, From::Running | From::SuspendedRam) {
                 guest::set_clock(&paths, self.context.events);
             }
@@ -217,7 +217,7 @@ impl Arrival<'_> {
     }
 }
 
-/// A guest that stood still goes on: its clock is set, and the API behind its ports proves to be ours.
+/// Sets the clock of a guest that continues, and waits until the API behind its ports proves to be ours.
 ///
 /// # Errors
 /// Timeout and Guest errors of the watch.
