@@ -35,7 +35,7 @@ pub(crate) struct Show {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    pub(crate) config: ConfigArgs,
+    pub(crate) config: Box<ConfigArgs>,
 }
 
 /// Runs `config show`.
