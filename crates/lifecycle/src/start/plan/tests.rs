@@ -1,3 +1,5 @@
+//! Tables of the plan of a start, and properties that hold in every situation.
+
 use std::fmt::Write as _;
 
 use super::*;
