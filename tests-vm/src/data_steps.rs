@@ -47,7 +47,7 @@ pub fn damage(steps: &mut Steps, project: &ExampleProject) {
             "only the distribution `kubernetes` checks its database; K3s does not start with such a file either",
         );
     }
-    steps.run_new(NAME, || {
+    steps.run(NAME, || {
         let damage = format!(
             "systemctl stop kubernetes && dd if=/dev/urandom of={DATABASE} bs=4096 seek=2 count=40 conv=notrunc 2>&1 && sync"
         );

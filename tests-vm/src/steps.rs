@@ -3,9 +3,6 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// The variable that makes new steps run, too.
-const NEW: &str = "K3S_TEST_NEW_STEPS";
-
 /// Runs named steps and counts them.
 #[derive(Debug, Default)]
 pub struct Steps {
@@ -36,16 +33,6 @@ impl Steps {
                 self.failed = Some(name.to_owned());
                 let _ = writeln!(out, "test {name} ... FAILED ({seconds:.1} s)");
             }
-        }
-    }
-
-    /// Runs a step that has not passed on a VM yet, with `bin/test --all` only. Once it has passed it becomes an ordinary
-    /// one ([`Steps::run`]).
-    pub fn run_new(&mut self, name: &str, step: impl FnOnce()) {
-        if std::env::var_os(NEW).is_some() {
-            self.run(name, step);
-        } else {
-            self.skip(name, "it has not passed on a VM yet: bin/test --all");
         }
     }
 
