@@ -134,9 +134,17 @@ impl NewSavedState {
         events: &dyn EventSink,
     ) -> Result<SavedState> {
         let description = self.complete(memory, compatibility_key)?;
-        let _alone = exclusively(&self.target, patience, events)?;
-        // The old one has the name of this directory now, and is removed with it.
-        files::exchange(self.directory.path(), &self.target)?;
+        loop {
+            if let Some(_alone) = exclusively(&self.target, patience, events)? {
+                // The old one has the name of this directory now, and is removed with it.
+                files::exchange(self.directory.path(), &self.target)?;
+                break;
+            }
+            // Another process may have saved one since, and a third may be restoring it.
+            if files::rename_directory_if_free(self.directory.path(), &self.target)? {
+                break;
+            }
+        }
         Ok(SavedState { paths: SavedStatePaths::new(&self.target), description })
     }
 

@@ -96,6 +96,19 @@ pub fn exchange(new: &Path, name: &Path) -> Result<()> {
     }
 }
 
+/// Renames the directory `new` to `name` if nothing has that name; whether it did.
+///
+/// # Errors
+/// An error that names both paths.
+pub fn rename_directory_if_free(new: &Path, name: &Path) -> Result<bool> {
+    // rename(2) replaces no directory but an empty one.
+    match rustix::fs::rename(new, name) {
+        Ok(()) => sync_directory_of(name).map(|()| true),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+        Err(error) => Err(at_path(&format!("rename {} to", new.display()), name, &error.into())),
+    }
+}
+
 /// Creates the symbolic link `link` to `target`.
 ///
 /// # Errors

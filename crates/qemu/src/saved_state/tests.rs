@@ -220,3 +220,28 @@ fn a_locked_saved_state_is_of_one_generation_at_every_moment_of_a_replacement() 
         assert!(held > 0, "nothing was seen");
     });
 }
+
+#[test]
+fn of_two_that_saved_the_first_template_at_once_one_failed_or_took_the_others_place_unlocked() {
+    let parts = Parts::new();
+    for _ in 0..20 {
+        let states: Vec<NewSavedState> = (0..4).map(|_| filled(&parts, "one")).collect();
+        let barrier = std::sync::Barrier::new(states.len());
+        std::thread::scope(|scope| {
+            let makers: Vec<_> = states
+                .into_iter()
+                .map(|state| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        replace(state, &parts).unwrap()
+                    })
+                })
+                .collect();
+            makers.into_iter().for_each(|maker| drop(maker.join().unwrap()));
+        });
+        let templates = parts.directory.path().join("templates");
+        assert_eq!(names(&templates), ["one"]);
+        SavedState::open(&templates.join("one")).unwrap();
+        remove(&templates.join("one"), Duration::ZERO, &Silent).unwrap();
+    }
+}
