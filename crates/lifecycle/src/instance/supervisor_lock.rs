@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use host::identity::ProcessHandle;
 use host::lock::FileLock;
-use model::event::Silent;
-use model::{ErrorClass, Result};
+use model::Result;
 
 /// How long to wait between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -14,13 +13,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Takes the lock. Returns nothing if another process holds it.
 ///
 /// # Errors
-/// Errors of opening or locking the file.
+/// Errors of opening or locking the file; Interrupted.
 pub(crate) fn try_lock(path: &Path) -> Result<Option<FileLock>> {
-    match FileLock::acquire(path, "the VM", Duration::ZERO, &Silent) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error) if error.class() == ErrorClass::State => Ok(None),
-        Err(error) => Err(error),
-    }
+    FileLock::try_acquire(path)
 }
 
 /// As [`try_lock`], but retries for as long as `patience` while the VM runs.

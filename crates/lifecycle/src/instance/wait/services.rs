@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::services::{questions, silent};
 use cluster::{ClusterClient, CoreService, CoreServiceStatus};
-use host::wait::{Look, Wait};
+use host::wait::{Look, Outcome, Wait};
 use model::{ErrorClass, EventSink, Result};
 use qemu::Agent;
 use qemu::agent::GuestCommand;
@@ -178,7 +178,8 @@ impl<'a> Asking<'a> {
         let wait = Wait { what: "the cluster's Services", deadline: self.patience, interval: INTERVAL };
         let mut last = ServicesState::Unknown("nobody has asked yet".to_owned());
         let mut unknown = 0;
-        let answered = wait.until(|_| {
+        // A timeout is no error: what was seen last is the answer.
+        let _: Outcome<()> = wait.outcome(|_| {
             if failed.load(Ordering::Relaxed) {
                 return Ok(Look::Ready(()));
             }
@@ -186,11 +187,8 @@ impl<'a> Asking<'a> {
             unknown = if matches!(last, ServicesState::Unknown(_)) { unknown + 1 } else { 0 };
             let is_over = last == ServicesState::Answer || unknown == MOST_UNKNOWN;
             Ok(if is_over { Look::Ready(()) } else { Look::NotYet(last.to_string()) })
-        });
-        match answered {
-            Err(error) if error.class() != ErrorClass::Timeout => Err(error),
-            _ => Ok(last),
-        }
+        })?;
+        Ok(last)
     }
 
     fn report(&self, state: &ServicesState) {
