@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         eventually("the second report", PATIENCE, || report(&project));
     });
     steps.run("powering_off_terminates_it_gracefully", || {
-        project.ok(&["stop"]);
+        project.ok(&["stop", "--power-off"]);
         project.ok(&["start", "--no-wait"]);
         eventually("ssh", PATIENCE, || project.k3s_vm(&["ssh", "--", "true"]).status.success().then_some(()));
         assert_eq!(guest(&project, &format!("cat {}", fake_k3s::FAREWELL)), "told to go\n");

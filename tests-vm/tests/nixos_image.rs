@@ -51,7 +51,10 @@ fn main() -> ExitCode {
         assert_eq!(project.ok(&["ssh", "--", others]), "");
     });
     steps.run("the_machine_has_what_k3s_needs", || project.check_guest());
-    steps.run("it_powers_off", || drop(project.ok(&["stop"])));
+    steps.run("it_powers_off", || {
+        let (code, stderr) = project.code_and_stderr(&["stop", "--power-off"]);
+        assert!(code == Some(0) && stderr.contains("the guest powered off"), "{code:?}: {stderr}");
+    });
     if steps.failed() {
         project.show_logs();
     } else {
