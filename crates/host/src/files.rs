@@ -13,7 +13,7 @@ mod user_file;
 pub use atomic::{Mode, write_atomic};
 pub use directories::{create_dir, create_private_dir, in_open_directory, open_private_dir};
 pub use journal::recover;
-pub use names::{exchange, make_link, publish, remove, rename, rename_directory_if_free, sync};
+pub use names::{exchange, make_link, move_away, publish, remove, rename, rename_directory_if_free, sync};
 pub use reading::{read_optional, read_text_optional};
 pub use space::{free_space, on_disk};
 pub(crate) use tail::last_lines;

@@ -68,6 +68,24 @@ pub fn can_listen(bind: IpAddr, port: Port) -> bool {
     }
 }
 
+/// Why no process of this user can listen there, whoever holds the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CannotListen {
+    /// The address is not one of this host.
+    NoSuchAddress,
+    /// The port is reserved for root.
+    NoPermission,
+}
+
+/// Why this user can never listen there; `None` where a port that is in use is all that could be in the way.
+pub fn cannot_listen(bind: IpAddr, port: Port) -> Option<CannotListen> {
+    match TcpListener::bind((bind, port.number())).err()?.kind() {
+        ErrorKind::AddrNotAvailable => Some(CannotListen::NoSuchAddress),
+        ErrorKind::PermissionDenied => Some(CannotListen::NoPermission),
+        _ => None,
+    }
+}
+
 fn collide(one: IpAddr, other: IpAddr) -> bool {
     let (one, other) = (one.to_canonical(), other.to_canonical());
     match (one, other) {

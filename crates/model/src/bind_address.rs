@@ -18,17 +18,19 @@ impl BindAddress {
     /// The default: only this host can connect.
     pub const LOOPBACK: BindAddress = BindAddress(Ipv4Addr::LOCALHOST);
     /// A regular expression (ECMA-262, for the JSON Schema) that matches exactly the addresses [`BindAddress::parse`]
-    /// takes.
-    pub const PATTERN: &str =
-        r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$";
+    /// takes, and the one for broadcasts, 255.255.255.255.
+    pub const PATTERN: &str = r"^(25[0-5]|24[0-9]|22[0-3]|2[01][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}$";
 
     /// Reads an IPv4 address.
     ///
     /// # Errors
     /// A text that says what is wrong and what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(address) = text.parse() {
-            return Ok(BindAddress(address));
+        if let Ok(address) = text.parse::<Ipv4Addr>() {
+            return match address.is_multicast() || address.is_broadcast() {
+                true => Err("an address of many hosts: write 127.0.0.1, or the address of one interface".to_owned()),
+                false => Ok(BindAddress(address)),
+            };
         }
         // URLs and `ss` put brackets around IPv6 addresses.
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -116,6 +118,9 @@ mod tests {
         assert_eq!(refusal("[::1]"), refusal("::1"));
         assert_eq!(refusal("fe80::1%eth0"), refusal("fd00::5"));
         insta::assert_snapshot!(refusal("::ffff:192.168.1.5"), @"an IPv6 address, and QEMU's user network forwards IPv4 only: write 192.168.1.5");
+        for text in ["224.0.0.1", "239.255.255.255", "255.255.255.255"] {
+            assert!(refusal(text).starts_with("an address of many hosts"), "{text}");
+        }
         for text in ["", "here", "localhost", "127.0.0.1:80", "127.1", "256.0.0.1", "127.0.0.01"] {
             assert_eq!(refusal(text), "not an IPv4 address such as 127.0.0.1", "{text}");
         }

@@ -167,3 +167,28 @@ fn a_reset_with_an_ipv6_bind_destroyed_the_cluster_before_it_failed() {
     assert_eq!((&before["state"], &before["pid"]), (&after["state"], &after["pid"]));
     assert_eq!(after["state"], "running");
 }
+
+#[test]
+fn a_reset_destroyed_the_cluster_before_it_noticed_that_the_address_is_not_one_of_this_host() {
+    let setup = Setup::new(&Script::default());
+    setup.says(&["start", "--no-wait"], 0);
+    let pid = pid(&setup);
+    // An address of documentation (RFC 5737), which no host has.
+    for verb in [
+        &["reset", "--no-wait", "--set", "ports.bind=203.0.113.9"][..],
+        &["reset", "--dry-run", "--set", "ports.bind=203.0.113.9"],
+    ] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(setup.says(verb, 2), @r"
+            Error: ports.bind = 203.0.113.9 cannot be used
+              it is not an address of this host
+
+            Next: ip -4 address    # shows the addresses of this host
+            Next: or leave ports.bind out: the default is 127.0.0.1
+            ");
+        }
+        assert!(is_alive(pid), "the VM was ended");
+    }
+    // A VM that runs is on the address that it has.
+    setup.says(&["start", "--no-wait", "--set", "ports.bind=203.0.113.9"], 0);
+}

@@ -72,8 +72,10 @@ pub fn read_all(root: &Path, paths: &[String]) -> Result<Vec<ManifestText>> {
 }
 
 fn read_file(path: &Path, shown: &str) -> Result<ManifestText> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Error::new(ErrorClass::Config, format!("cannot read {shown}")).because(error))?;
+    let cannot = |why: &str| Error::new(ErrorClass::Config, format!("cannot read {shown}")).because(why);
+    let bytes = host::files::read_optional(path)
+        .map_err(|error| cannot(error.why().first().map_or(error.what(), String::as_str)))?
+        .ok_or_else(|| cannot("there is no such file"))?;
     let text = String::from_utf8(bytes).map_err(|error| not_utf8(shown, error))?;
     Ok(ManifestText { file: shown.to_owned(), text })
 }
@@ -145,6 +147,6 @@ mod tests {
         insta::assert_snapshot!(read(directory.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/a.yaml: line 2 is not valid UTF-8");
         std::fs::write(directory.path().join("a.yaml"), "").unwrap();
         std::os::unix::fs::symlink("gone", directory.path().join("b.yaml")).unwrap();
-        insta::assert_snapshot!(read(directory.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/b.yaml: No such file or directory (os error 2)");
+        insta::assert_snapshot!(read(directory.path(), "manifests").unwrap_err().to_string(), @"cannot read manifests/b.yaml: there is no such file");
     }
 }

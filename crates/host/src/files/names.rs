@@ -1,5 +1,6 @@
 //! Renames, links, exchanges and removes files.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -109,6 +110,18 @@ pub fn rename_directory_if_free(new: &Path, name: &Path) -> Result<bool> {
     }
 }
 
+/// The command that moves a file away to a free name beside it, so that it overwrites nothing.
+pub fn move_away(path: &Path) -> String {
+    let beside = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if number == 1 { ".old".to_owned() } else { format!(".old{number}") });
+        name
+    };
+    let is_free = |name: &OsString| Path::new(name).symlink_metadata().is_err();
+    let name = (1..u32::MAX).map(beside).find(is_free).unwrap_or_else(|| beside(1));
+    format!("mv {} {}", quote(path.as_os_str()), quote(&name))
+}
+
 /// Creates the symbolic link `link` to `target`.
 ///
 /// # Errors
@@ -116,15 +129,12 @@ pub fn rename_directory_if_free(new: &Path, name: &Path) -> Result<bool> {
 pub fn make_link(link: &Path, target: &Path) -> Result<()> {
     match symlink(target, link) {
         Ok(()) => sync_directory_of(link),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let quoted = quote(link.as_os_str());
-            Err(Error::new(
-                ErrorClass::State,
-                format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
-            )
-            .because("something else has this name")
-            .next(format!("mv {quoted} {quoted}.old")))
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Error::new(
+            ErrorClass::State,
+            format!("cannot make {} a symbolic link to {}", link.display(), target.display()),
+        )
+        .because("something else has this name")
+        .next(move_away(link))),
         Err(error) => Err(at_path("create the link", link, &error)),
     }
 }

@@ -1,22 +1,49 @@
 //! Reads files that need not exist.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use model::{Error, ErrorClass, Result};
 
 use crate::io_error::at_path;
+use crate::quoting::quote;
+
+/// The most bytes of a file that is read as a whole.
+const LIMIT: u64 = 64 << 20;
 
 /// Reads a file. Returns `None` if it does not exist.
 ///
+/// A pipe, which could keep the reader waiting for ever, is refused, and so is a file without an end. `/dev/null` is an
+/// empty file: containers hide files by it.
+///
 /// # Errors
-/// An error that names the path.
+/// An error that names the path; of class Config for what is no file to be read as a whole.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    // An open of a pipe would wait for a writer.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let opened = i32::try_from(flags).map_err(io::Error::other);
+    let opened = opened.and_then(|flags| fs::File::options().read(true).custom_flags(flags).open(path));
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(at_path("read", path, &error)),
+    };
+    let read = || -> io::Result<Result<Vec<u8>, &str>> {
+        let kind = file.metadata()?.file_type();
+        if kind.is_fifo() || kind.is_socket() {
+            return Ok(Err("it is a pipe or a socket"));
+        }
+        let mut bytes = Vec::new();
+        (&file).take(LIMIT + 1).read_to_end(&mut bytes)?;
+        Ok(if bytes.len() as u64 > LIMIT { Err("it has more than 64 MiB") } else { Ok(bytes) })
+    };
+    match read().map_err(|error| at_path("read", path, &error))? {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(at_path("read", path, &error)),
+        Err(why) => Err(Error::new(ErrorClass::Config, format!("{} is not a file that is read here", path.display()))
+            .because(why)
+            .next(format!("ls -lL {}    # shows what it is", quote(path.as_os_str())))),
     }
 }
 

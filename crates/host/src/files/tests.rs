@@ -278,3 +278,27 @@ fn an_exchange_with_a_free_name_is_a_rename() {
     assert!(error.to_string().starts_with("cannot rename "), "{error}");
     assert!(directory.path("name/file").exists());
 }
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_was_waited_for_without_end() {
+    let directory = Directory::new();
+    let pipe = directory.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    let error = read_optional(&pipe).unwrap_err();
+    assert_eq!((error.class(), error.why()), (ErrorClass::Config, ["it is a pipe or a socket".to_owned()].as_slice()));
+    let endless = directory.path("endless");
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    assert_eq!(read_optional(&endless).unwrap_err().why(), ["it has more than 64 MiB"]);
+    let hidden = directory.path("hidden");
+    std::os::unix::fs::symlink("/dev/null", &hidden).unwrap();
+    assert_eq!(read_optional(&hidden).unwrap(), Some(Vec::new()));
+}
+
+#[test]
+fn a_file_was_moved_away_over_the_one_that_was_moved_before() {
+    let directory = Directory::new();
+    let path = directory.path("config");
+    assert_eq!(move_away(&path), format!("mv {0} {0}.old", path.display()));
+    std::fs::write(directory.path("config.old"), "older").unwrap();
+    assert_eq!(move_away(&path), format!("mv {0} {0}.old2", path.display()));
+}

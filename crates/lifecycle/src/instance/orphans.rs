@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use host::identity::ProcessHandle;
-use host::port_holder::{PortHolder, can_listen, port_holders};
+use host::port_holder::{CannotListen, PortHolder, can_listen, cannot_listen, port_holders};
 use host::process_table::{ProcessInfo, processes, working_directory};
 use model::port::Port;
 use model::{BindAddress, Error, ErrorClass, Result};
@@ -158,6 +158,31 @@ pub(crate) fn check_ports(context: &Context<'_>, own: &[Port]) -> Result<()> {
     // `reset` ends these VMs, so they are not in its way.
     let taken: Vec<WantedPort> = taken.into_iter().filter(|port| !freed(port)).collect();
     if taken.is_empty() { Ok(()) } else { Err(taken_error(bind, &taken, &holders)) }
+}
+
+/// Checks that this user could listen on the ports of the instance, whoever holds them.
+///
+/// # Errors
+/// A Config error for an address that is not one of this host; a Host error for a port that is reserved for root.
+pub(crate) fn check_listenable(context: &Context<'_>) -> Result<()> {
+    let bind = context.project.config.ports.bind;
+    for WantedPort { number, setting } in wanted(context)? {
+        match cannot_listen(bind.ip(), number) {
+            None => {}
+            Some(CannotListen::NoSuchAddress) => {
+                return Err(Error::new(ErrorClass::Config, format!("ports.bind = {bind} cannot be used"))
+                    .because("it is not an address of this host")
+                    .next("ip -4 address    # shows the addresses of this host")
+                    .next("or leave ports.bind out: the default is 127.0.0.1"));
+            }
+            Some(CannotListen::NoPermission) => {
+                return Err(Error::new(ErrorClass::Host, format!("cannot listen on port {number} of {bind}"))
+                    .because("this system reserves low ports for root (net.ipv4.ip_unprivileged_port_start)")
+                    .next(format!("choose a port above 1023: {setting}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Turns the error that QEMU could not open a port into one that names the holders of all taken ports.

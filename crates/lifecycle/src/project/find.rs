@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use host::command::quote;
 use host::files;
 use model::config::{self, Overrides, Resolved, Setting, Sources, WEB_PORT};
 use model::paths::{ProjectPaths, WebPaths};
@@ -53,7 +54,7 @@ impl Project {
         }
         Err(Error::new(ErrorClass::Config, format!("{} is no project", absolute.display()))
             .because(format!("it holds no `{}/`", ProjectPaths::MARKER))
-            .next(format!("mkdir -p '{}/.k3s-vm/manifests'    # makes it one", absolute.display())))
+            .next(format!("mkdir -p {}    # makes it one", quote(absolute.join(".k3s-vm/manifests").as_os_str()))))
     }
 
     /// Reads the configuration of the project. `overrides` are the flags and variables that override
@@ -99,4 +100,19 @@ fn web_port(paths: &ProjectPaths, web_directory: &Path) -> Result<Option<(String
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_makes_a_project_ran_what_stood_in_its_path() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let error = Project::at(&directory.path().join("it's $(touch PWNED)")).expect_err("it is no project");
+        let command = &error.next_steps()[0];
+        host::command::Command::new("sh").args(["-c", command]).current_dir(directory.path()).run().expect("mkdir");
+        assert!(directory.path().join("it's $(touch PWNED)/.k3s-vm/manifests").is_dir(), "{command}");
+        assert!(!directory.path().join("PWNED").exists(), "{command}");
+    }
 }

@@ -67,7 +67,7 @@ impl Web<'_> {
             Ok(Some((own, text))) => (own, Some(text)),
             Err(why) => {
                 let error = Error::new(ErrorClass::State, format!("{} is not k3s-vm's", shown.display()));
-                return Err(error.because(why).next(obstacles::move_away(shown)));
+                return Err(error.because(why).next(files::move_away(shown)));
             }
         };
         let text = own.merged_into(access.kubeconfig);

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::instance::accelerator;
 use crate::instance::launch::VmLaunch;
 use crate::instance::observe::{Observed, observe};
+use crate::instance::orphans;
 use crate::instance::suspended_files;
 use crate::project::desired::Desired;
 use crate::project::web_port;
@@ -83,6 +84,9 @@ impl Look {
     pub(super) fn at(context: &Context<'_>, inputs: &Inputs, beginning: &Beginning<'_>) -> Result<Self> {
         let observed = observe(context)?;
         let effective = effective(&observed, beginning);
+        if effective != InstanceState::Running {
+            orphans::check_listenable(context)?;
+        }
         let parts = parts(context, effective, beginning);
         let saved = match (&parts.image, &parts.qemu, &parts.choice) {
             (None, _, _) => Err(Step::PrepareImage),

@@ -28,7 +28,7 @@ pub fn dry_run(context: &Context<'_>, from: Option<&str>, wait: bool) -> Result<
 
 fn check_absent(context: &Context<'_>) -> Result<()> {
     if !matches!(observe(context)?, Observed::Absent) {
-        let name = context.name.suffix().unwrap_or_default();
+        let name = context.name.suffix().unwrap_or(context.name.as_str());
         return Err(Error::new(ErrorClass::State, format!("the instance {name} is there already"))
             .next(context.command("start"))
             .next(format!("{}    # destroys it and makes it anew", context.command("reset")))

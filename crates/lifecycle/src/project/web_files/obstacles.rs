@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cluster::OwnKubeconfig;
 use host::command::quote;
-use host::files;
+use host::files::{self, move_away};
 use host::io_error;
 use model::dotenv::Document;
 use model::instance::InstanceName;
@@ -62,7 +62,7 @@ pub(crate) fn check_kubeconfig(web: &WebPaths, name: &InstanceName) -> Result<()
 
 fn directory(web: &WebPaths) -> Option<Obstacle> {
     let dir = web.dir();
-    (dir.exists() && !dir.is_dir()).then(|| {
+    (dir.symlink_metadata().is_ok() && !dir.is_dir()).then(|| {
         let hint = "or name the web directory: web.directory in .k3s-vm/config.toml";
         (format!("{} is no directory", dir.display()), format!("{}    # {hint}", move_away(dir)))
     })
@@ -137,10 +137,4 @@ fn is_a_link(path: &Path) -> String {
 
 fn target(link: &Path) -> String {
     fs::read_link(link).map(|target| target.display().to_string()).unwrap_or_default()
-}
-
-/// The command that moves the file away, and loses nothing.
-pub(super) fn move_away(path: &Path) -> String {
-    let quoted = quote(path.as_os_str());
-    format!("mv {quoted} {quoted}.old")
 }
