@@ -33,16 +33,16 @@ fn dispatch(invocation: Invocation, output: &Output) -> Result<ExitCode> {
     let project = InProject { globals, name: &name, output };
     match verb {
         Verb::Start(it) => project.changing(Some(&it.config), |context| start::run(&context, it, output))?,
-        Verb::Stop(it) => project.changing(None, |context| stop::run(&context, it, output))?,
+        Verb::Stop(it) => project.always(|context| stop::run(&context, it, output))?,
         Verb::Pause(it) => project.changing(None, |context| pause::run(&context, it, output))?,
         Verb::Resume(it) => project.changing(None, |context| resume::run(&context, it, output))?,
         Verb::Forward(it) => project.run(None, |context| forward::run(&context, it, output))?,
-        Verb::Status(it) => project.run(None, |context| status::run(&context, it, output))?,
-        Verb::Ssh(it) => return project.run(None, |context| ssh::run(&context, it, output)),
+        Verb::Status(it) => project.always(|context| status::run(&context, it, output))?,
+        Verb::Ssh(it) => return project.always(|context| ssh::run(&context, it, output)),
         Verb::Reset(it) => project.changing(Some(&it.start.config), |context| reset::run(&context, it, output))?,
         Verb::Apply(it) if it.kubeconfig.is_some() => project.run(None, |context| apply::run(context, it, output))?,
         Verb::Apply(it) => project.changing(None, |context| apply::run(context, it, output))?,
-        Verb::Logs(it) => project.run(None, |context| logs::run(&context, it, output))?,
+        Verb::Logs(it) => project.always(|context| logs::run(&context, it, output))?,
         Verb::Load(it) => project.changing(None, |context| load::run(&context, it, output))?,
         Verb::Config(config::Arguments::Show(it)) => {
             project.run(Some(&it.config), |context| config::show(&context, it, output))?;
@@ -83,6 +83,15 @@ impl InProject<'_> {
     fn run<T>(&self, config: Option<&ConfigArgs>, verb: impl FnOnce(Context<'_>) -> Result<T>) -> Result<T> {
         let consent = self.output.consent();
         verb(context::load(self.globals, self.name.clone(), config, &consent, self.output)?)
+    }
+
+    /// Runs a verb that works although the configuration is wrong. If it is interrupted, its error tells the state of the
+    /// instance.
+    fn always<T>(&self, verb: impl FnOnce(Context<'_>) -> Result<T>) -> Result<T> {
+        let consent = self.output.consent();
+        let context = context::load_or_defaults(self.globals, self.name.clone(), &consent, self.output)?;
+        let observed = context.with_name(self.name.clone());
+        verb(context).map_err(|error| aftermath::tell(Some(&observed), error))
     }
 
     /// Runs a verb that changes the instance: if it is interrupted, its error tells the state of the instance.

@@ -98,7 +98,7 @@ fn old_spellings_and_ipv6_are_mistakes_that_say_what_to_write() {
 fn a_file_that_is_no_toml_is_reported_with_line_and_column() {
     let project = Place::project();
     fs::write(project.path(".k3s-vm/config.toml"), "[ports]\napi = \n").unwrap();
-    let run = project.run(&["status"]);
+    let run = project.run(&["list"]);
     assert_eq!(run.code, Some(2));
     insta::assert_snapshot!(run.stderr, @r"
     Error: the configuration has a mistake
@@ -107,7 +107,7 @@ fn a_file_that_is_no_toml_is_reported_with_line_and_column() {
     Next: correct it where it stands, then run the command again
     ");
     fs::write(project.path(".k3s-vm/config.toml"), b"# \xff\n").unwrap();
-    let run = project.run(&["status"]);
+    let run = project.run(&["list"]);
     assert_eq!(run.code, Some(2));
     insta::assert_snapshot!(run.stderr, @r"
     Error: [PLACE]/.k3s-vm/config.toml is not valid UTF-8

@@ -197,3 +197,23 @@ fn a_prebuilt_image_is_not_rebuilt_and_nothing_is_destroyed_for_it() {
         assert_eq!(pid(&setup), before);
     });
 }
+
+#[test]
+fn a_mistake_in_the_configuration_kept_a_cluster_from_being_looked_at_and_stopped() {
+    let setup = started(&Script::default());
+    setup.project.write(".k3s-vm/config.toml", "vm.cpus = 0\n");
+    let output = setup.run(&["status"]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("running"), "{stdout}{stderr}");
+    assert!(stderr.starts_with("Warning: the configuration is not used: "), "{stderr}");
+    assert!(stderr.contains("vm.cpus"), "{stderr}");
+    // What would be built or started by it is refused.
+    setup.says(&["start"], 2);
+    setup.says(&["reset"], 2);
+    assert_eq!(state(&setup), "running");
+    let said = setup.says(&["stop", "--power-off"], 0);
+    assert!(said.contains("the guest powered off"), "{said}");
+    // So does a variable that is no key's.
+    let status = setup.command(&["status"]).env("K3S_VM_FOO", "1").output().unwrap();
+    assert!(status.status.success());
+}

@@ -10,6 +10,9 @@ use model::{Config, Error, ErrorClass, Result};
 
 use crate::project::dot_env;
 
+/// The web port where the configuration cannot be used. A VM that runs has its own.
+const DEFAULT_WEB_PORT: &str = "30080";
+
 /// A project with its configuration.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -63,11 +66,7 @@ impl Project {
     /// # Errors
     /// A Config error with all mistakes.
     pub fn load(paths: ProjectPaths, overrides: &Overrides) -> Result<Self> {
-        if paths.root().to_str().is_none_or(|path| path.contains(char::is_control)) {
-            return Err(Error::new(ErrorClass::Config, format!("the project cannot be in {:?}", paths.root()))
-                .because("QEMU's options and ssh's configuration carry no control characters, and only UTF-8")
-                .next("rename the directory"));
-        }
+        check_path(&paths)?;
         let shown = format!("{}/config.toml", ProjectPaths::MARKER);
         let text = files::read_text_optional(&paths.config())?;
         let file = text.as_deref().map(|text| (shown.as_str(), text));
@@ -83,10 +82,32 @@ impl Project {
         Ok(Project { paths, config, settings, overrides: overrides.clone() })
     }
 
+    /// The project with the defaults, for verbs that must work although its configuration is wrong: whoever has made a
+    /// mistake can still look at the VM and stop it.
+    ///
+    /// # Errors
+    /// A Config error where the project's path cannot be used.
+    pub fn with_defaults(paths: ProjectPaths) -> Result<Self> {
+        check_path(&paths)?;
+        let overrides = Overrides::default();
+        let web_port = Some((DEFAULT_WEB_PORT, "the default"));
+        let Resolved { config, settings } = Config::resolve(Sources { file: None, overrides: &overrides, web_port })?;
+        Ok(Project { paths, config, settings, overrides })
+    }
+
     /// The web application's files.
     pub fn web(&self) -> WebPaths {
         WebPaths::new(self.paths.root().join(&self.config.web_directory))
     }
+}
+
+fn check_path(paths: &ProjectPaths) -> Result<()> {
+    if paths.root().to_str().is_none_or(|path| path.contains(char::is_control)) {
+        return Err(Error::new(ErrorClass::Config, format!("the project cannot be in {:?}", paths.root()))
+            .because("QEMU's options and ssh's configuration carry no control characters, and only UTF-8")
+            .next("rename the directory"));
+    }
+    Ok(())
 }
 
 /// `WEB_PORT` of the project's `.env`, else of the web application's, with the name of the file.
