@@ -89,16 +89,16 @@ impl InProject<'_> {
     /// instance.
     fn always<T>(&self, verb: impl FnOnce(Context<'_>) -> Result<T>) -> Result<T> {
         let consent = self.output.consent();
-        let context = context::load_or_defaults(self.globals, self.name.clone(), &consent, self.output)?;
-        let observed = context.with_name(self.name.clone());
-        verb(context).map_err(|error| aftermath::tell(Some(&observed), error))
+        self.telling(context::load_or_defaults(self.globals, self.name.clone(), &consent, self.output)?, verb)
     }
 
     /// Runs a verb that changes the instance: if it is interrupted, its error tells the state of the instance.
     fn changing<T>(&self, config: Option<&ConfigArgs>, verb: impl FnOnce(Context<'_>) -> Result<T>) -> Result<T> {
-        self.run(config, |context| {
-            let changed = context.with_name(self.name.clone());
-            verb(context).map_err(|error| aftermath::tell(Some(&changed), error))
-        })
+        self.run(config, |context| self.telling(context, verb))
+    }
+
+    fn telling<T>(&self, context: Context<'_>, verb: impl FnOnce(Context<'_>) -> Result<T>) -> Result<T> {
+        let observed = context.with_name(self.name.clone());
+        verb(context).map_err(|error| aftermath::tell(Some(&observed), error))
     }
 }

@@ -62,10 +62,12 @@ pub fn port_holders(bind: IpAddr, port: Port) -> Result<Vec<PortHolder>> {
 /// Whether a listener can be opened there now. The port can be taken a moment later, so that only opening it is proof.
 /// An error other than "in use" counts as free.
 pub fn can_listen(bind: IpAddr, port: Port) -> bool {
-    match TcpListener::bind((bind, port.number())) {
-        Ok(_) => true,
-        Err(error) => error.kind() != ErrorKind::AddrInUse,
-    }
+    listen_error(bind, port) != Some(ErrorKind::AddrInUse)
+}
+
+/// The error of opening a listener there now; `None` where it can be opened.
+fn listen_error(bind: IpAddr, port: Port) -> Option<ErrorKind> {
+    TcpListener::bind((bind, port.number())).err().map(|error| error.kind())
 }
 
 /// Why no process of this user can listen there, whoever holds the port.
@@ -79,7 +81,7 @@ pub enum CannotListen {
 
 /// Why this user can never listen there; `None` where a port that is in use is all that could be in the way.
 pub fn cannot_listen(bind: IpAddr, port: Port) -> Option<CannotListen> {
-    match TcpListener::bind((bind, port.number())).err()?.kind() {
+    match listen_error(bind, port)? {
         ErrorKind::AddrNotAvailable => Some(CannotListen::NoSuchAddress),
         ErrorKind::PermissionDenied => Some(CannotListen::NoPermission),
         _ => None,

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use model::{Error, ErrorClass, Result};
+use rustix::fs::OFlags;
 
 use crate::io_error::at_path;
 use crate::quoting::quote;
@@ -22,10 +23,8 @@ const LIMIT: u64 = 64 << 20;
 /// An error that names the path; of class Config for what is no file to be read as a whole.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     // An open of a pipe would wait for a writer.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    let opened = i32::try_from(flags).map_err(io::Error::other);
-    let opened = opened.and_then(|flags| fs::File::options().read(true).custom_flags(flags).open(path));
-    let file = match opened {
+    let no_wait = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match fs::File::options().read(true).custom_flags(no_wait).open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(at_path("read", path, &error)),

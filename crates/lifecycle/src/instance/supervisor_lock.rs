@@ -10,22 +10,14 @@ use model::Result;
 /// How long to wait between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Takes the lock. Returns nothing if another process holds it.
+/// Takes the lock as [`FileLock::try_acquire`] does, but retries for as long as `patience` while the VM runs.
 ///
 /// # Errors
-/// Errors of opening or locking the file; Interrupted.
-pub(crate) fn try_lock(path: &Path) -> Result<Option<FileLock>> {
-    FileLock::try_acquire(path)
-}
-
-/// As [`try_lock`], but retries for as long as `patience` while the VM runs.
-///
-/// # Errors
-/// As [`try_lock`], and Interrupted.
+/// As [`FileLock::try_acquire`].
 pub(crate) fn wait_for_lock(path: &Path, process: &ProcessHandle, patience: Duration) -> Result<Option<FileLock>> {
     let begin = Instant::now();
     loop {
-        let lock = try_lock(path)?;
+        let lock = FileLock::try_acquire(path)?;
         if lock.is_some() || begin.elapsed() >= patience || process.wait(RETRY_INTERVAL)? {
             return Ok(lock);
         }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use host::io_error::at_path;
+use host::lock::FileLock;
 use model::{Error, ErrorClass, Result};
 use qemu::WakeLine;
 
 use crate::background::BackgroundTask;
 use crate::context::Context;
-use crate::instance::supervisor_lock::try_lock;
 
 /// Starts the supervisor of a VM that was just started. A VM runs without one, so a failure is only a warning.
 pub(crate) fn beside(context: &Context<'_>) {
@@ -26,7 +26,7 @@ pub(crate) fn beside(context: &Context<'_>) {
 /// Starts a supervisor where one is missing: it may have been killed, or `auto_pause` may be newly configured.
 pub(crate) fn ensure(context: &Context<'_>) {
     let paths = context.paths();
-    let is_free = |path: PathBuf| try_lock(&path).map(|lock| lock.is_some());
+    let is_free = |path: PathBuf| FileLock::try_acquire(&path).map(|lock| lock.is_some());
     let is_missing = || -> Result<bool> {
         let pauses = context.project.config.auto_pause.is_some();
         Ok(is_free(paths.log_lock())? || (pauses && is_free(paths.supervisor_lock())?))

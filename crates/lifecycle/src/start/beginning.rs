@@ -1,8 +1,10 @@
 //! What a start begins with: this is how `start`, `reset`, `clone`, `run` and `snapshot restore` differ.
 
 use model::Result;
+use model::snapshot::SnapshotName;
 
-use crate::saved_vm::SavedVm;
+use crate::context::Context;
+use crate::saved_vm::{SavedVm, snapshot};
 
 /// What a start begins with.
 pub(crate) enum Beginning<'a> {
@@ -43,4 +45,18 @@ impl Beginning<'_> {
     pub(super) fn rebuilds(&self) -> bool {
         matches!(self, Beginning::Anew { rebuild: true, .. })
     }
+}
+
+/// What an instance that is not there begins with: the snapshot `from` where one is named.
+///
+/// # Errors
+/// State where the snapshot cannot be used; those of `start`.
+pub(super) fn of_new_instance<T>(
+    context: &Context<'_>,
+    from: Option<&str>,
+    start: impl FnOnce(&Beginning<'_>) -> Result<T>,
+) -> Result<T> {
+    let Some(name) = from else { return start(&Beginning::AsItIs) };
+    let saved_vm = snapshot::open(context, &SnapshotName::new(name)?)?;
+    start(&Beginning::Saved { saved_vm: &saved_vm, destroy: None })
 }

@@ -1,15 +1,13 @@
 //! `start --dry-run` and `reset --dry-run`: the plan with the reasons for it, made and not run.
 
 use model::Result;
-use model::snapshot::SnapshotName;
 use serde::Serialize;
 
-use super::beginning::Beginning;
+use super::beginning::{Beginning, of_new_instance};
 use super::execute::planned;
 use super::look::{self, Inputs, Look};
 use super::plan::{From, InstanceState, Plan, Step, Unused, Way};
 use crate::context::Context;
-use crate::saved_vm::snapshot;
 
 /// A step that would be run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -75,13 +73,7 @@ pub(crate) fn dry_run(context: &Context<'_>, wait: bool, beginning: &Beginning<'
 /// # Errors
 /// As [`dry_run`]; State where the snapshot cannot be used.
 pub(crate) fn dry_run_from(context: &Context<'_>, from: Option<&str>, wait: bool) -> Result<DryRun> {
-    match from {
-        None => dry_run(context, wait, &Beginning::AsItIs),
-        Some(name) => {
-            let saved_vm = snapshot::open(context, &SnapshotName::new(name)?)?;
-            dry_run(context, wait, &Beginning::Saved { saved_vm: &saved_vm, destroy: None })
-        }
-    }
+    of_new_instance(context, from, |beginning| dry_run(context, wait, beginning))
 }
 
 fn planned_way(context: &Context<'_>, look: &Look, way: &Way, known_after: Option<Step>) -> PlannedWay {

@@ -2,15 +2,14 @@
 //! the ways to a VM one after the other until one leads to a useful one.
 
 use host::deadline::Deadline;
-use model::snapshot::SnapshotName;
 use model::{Error, ErrorClass, Result};
 use qemu::Qemu;
 use qemu::accelerator::Choice;
 use qemu::console::ConsoleReader;
 
-use super::beginning::Beginning;
+use super::beginning::{Beginning, of_new_instance};
 use super::look::{self, Inputs, Look, SavedVms};
-use super::plan::{From, Plan, Refusal, Request, Step, plan};
+use super::plan::{From, InstanceState, Plan, Refusal, Request, Step, plan};
 use super::report::{StartOptions, StartReport, report};
 use super::steps::arrive::{self, Arrival, Arrived};
 use super::steps::begin::{Begin, Begun, Start};
@@ -21,7 +20,6 @@ use crate::instance::observe::{Observed, Running};
 use crate::instance::saved_cluster::SavedCluster;
 use crate::instance::supervisor_process;
 use crate::instance::wait::watch::GuestWatch;
-use crate::saved_vm::snapshot;
 use crate::saved_vm::template::{self, Kind};
 use crate::steps::Steps;
 
@@ -50,12 +48,12 @@ pub(crate) fn run_locked(
     } else {
         Choice::ordered_tcg()
     };
-    let runs = matches!((&look.observed, beginning), (Observed::Running(_), Beginning::AsItIs));
+    let effective = look::effective(&look.observed, beginning);
+    let runs = effective == InstanceState::Running;
     let qemu = if runs { None } else { Some(Qemu::find(&context.cache, context.events)?) };
     let begin = Begin::new(Start { context, inputs: &inputs, image: &image, choice: &choice, qemu: qemu.as_ref() })?;
 
     // What could not be judged before can be judged now.
-    let effective = look::effective(&look.observed, beginning);
     let is_known = look.parts.image.as_ref().is_some_and(|known| known.directory == image.directory)
         && look.parts.choice.as_ref() == Some(&choice);
     let saved = match (look.saved, begin.vm()) {
@@ -83,13 +81,7 @@ pub(crate) fn run_locked(
 /// # Errors
 /// As [`run_locked`]; State where the snapshot cannot be used.
 pub(crate) fn run_from(context: &Context<'_>, from: Option<&str>, options: StartOptions) -> Result<StartReport> {
-    match from {
-        None => run_locked(context, options, &Beginning::AsItIs),
-        Some(name) => {
-            let saved_vm = snapshot::open(context, &SnapshotName::new(name)?)?;
-            run_locked(context, options, &Beginning::Saved { saved_vm: &saved_vm, destroy: None })
-        }
-    }
+    of_new_instance(context, from, |beginning| run_locked(context, options, beginning))
 }
 
 /// The plan from what was seen.

@@ -3,7 +3,6 @@
 use guest_image::ImageRequest;
 use model::Result;
 use model::guest_image::GuestImage;
-use model::paths::SuspendedPaths;
 use model::port::Port;
 use qemu::Qemu;
 use qemu::accelerator::Choice;
@@ -42,10 +41,14 @@ impl Inputs {
         apply::check_web(context)?;
         images::sources::check(context.project.paths.root(), &context.project.config.images)?;
         let desired = Desired::read_for_instance(&context.project, context.is_default())?;
-        let config = &context.project.config;
-        let node_port = web_port::node_port(config.ports.web, config.web_service.as_ref(), desired.objects())?;
+        let node_port = node_port(context, &desired)?;
         Ok(Inputs { desired, node_port })
     }
+}
+
+fn node_port(context: &Context<'_>, desired: &Desired) -> Result<Port> {
+    let config = &context.project.config;
+    web_port::node_port(config.ports.web, config.web_service.as_ref(), desired.objects())
 }
 
 /// What a VM is started with.
@@ -196,7 +199,7 @@ fn parts(context: &Context<'_>, effective: InstanceState, beginning: &Beginning<
         (Beginning::Saved { saved_vm, .. }, _) => {
             guest_image::open(&saved_vm.cluster.image_directory, &context.cache).ok()
         }
-        (Beginning::Anew { rebuild: true, .. }, _) => None,
+        _ if beginning.rebuilds() => None,
         (_, InstanceState::Stopped) => disk::guest_image(context).ok(),
         (_, InstanceState::Absent) => configured_image(context).ok().flatten(),
         (_, InstanceState::Running | InstanceState::Orphan(_)) => None,
@@ -257,12 +260,12 @@ impl SavedVms {
             (_, InstanceState::Stopped) => {
                 let paths = context.paths();
                 SavedVms {
-                    suspended: suspended(&paths.suspended(), &paths.disk(), &vm.compatibility_key()?),
+                    suspended: suspend::find(&paths.suspended(), &paths.disk(), &vm.compatibility_key()?),
                     ..SavedVms::none()
                 }
             }
             (_, InstanceState::Absent) if context.project.config.templates => {
-                if matches!(beginning, Beginning::Anew { rebuild: true, .. }) {
+                if beginning.rebuilds() {
                     return Ok(SavedVms::none());
                 }
                 let key = vm.compatibility_key()?;
@@ -275,14 +278,6 @@ impl SavedVms {
             _ => SavedVms::none(),
         })
     }
-}
-
-fn suspended(
-    kept: &SuspendedPaths,
-    disk: &std::path::Path,
-    now: &CompatibilityKey,
-) -> Result<Option<Suspended>, String> {
-    suspend::find(kept, disk, now)
 }
 
 /// A template, nothing where there is none.
@@ -319,8 +314,7 @@ pub(crate) fn applied_template(context: &Context<'_>, desired: &Desired) -> Resu
         Choice::ordered_tcg()
     };
     let qemu = Qemu::find(&context.cache, context.events)?;
-    let config = &context.project.config;
-    let node_port = web_port::node_port(config.ports.web, config.web_service.as_ref(), desired.objects())?;
+    let node_port = node_port(context, desired)?;
     let vm = VmLaunch { context, image: &image, qemu: &qemu, choice: &choice, node_port };
     Ok(template::find(context, Kind::Applied, &vm.compatibility_key()?, image.manifest.certificate_days).ok())
 }

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use host::identity::ProcessHandle;
+use host::lock::FileLock;
 use model::paths::InstancePaths;
 use model::{ErrorClass, EventSink, Result};
 use qemu::qmp::RunState;
@@ -13,7 +14,7 @@ use qemu::{Qmp, WakeLine};
 use super::unattended;
 use crate::instance::paused::{after_resume, pause_guest};
 use crate::instance::state_file::StateFile;
-use crate::instance::supervisor_lock::{try_lock, wait_for_lock};
+use crate::instance::supervisor_lock::wait_for_lock;
 
 /// The longest interval between two checks whether a VM is used.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
@@ -95,7 +96,7 @@ impl Supervisor<'_> {
         let mut last_used = Instant::now();
         while !process.wait(interval)? {
             // A running verb counts as use, and needs QMP for itself.
-            let Some(_lock) = try_lock(&self.paths.lock())? else {
+            let Some(_lock) = FileLock::try_acquire(&self.paths.lock())? else {
                 last_used = Instant::now();
                 continue;
             };

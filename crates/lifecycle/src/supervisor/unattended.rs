@@ -8,11 +8,12 @@
 use std::time::{Duration, Instant};
 
 use host::identity::ProcessHandle;
+use host::lock::FileLock;
 use model::paths::InstancePaths;
 use model::{ErrorClass, EventSink, Result};
 use qemu::Qmp;
 
-use crate::instance::supervisor_lock::{try_lock, wait_for_lock};
+use crate::instance::supervisor_lock::wait_for_lock;
 use crate::instance::vm_log::OpenLog;
 
 /// How often the size of the log is checked.
@@ -63,7 +64,7 @@ impl Resets {
         }
         self.next = Instant::now() + AGENT_INTERVAL;
         // A running verb waits for the guest itself, and needs QMP for itself.
-        let Some(_lock) = try_lock(&paths.lock())? else { return Ok(()) };
+        let Some(_lock) = FileLock::try_acquire(&paths.lock())? else { return Ok(()) };
         let is_up = Qmp::connect(&paths.vm_dir(), QMP_DEADLINE).and_then(|mut qmp| {
             let is_up = qmp.agent_is_there()?;
             if is_up {

@@ -32,15 +32,6 @@ const SSH: [Requirement; 2] = [
     },
 ];
 
-/// The tools that a start needs: those that are known before the guest image is looked for.
-pub(in crate::start) fn tools(effective: InstanceState) -> Vec<Requirement> {
-    let mut requirements: Vec<Requirement> = SSH.to_vec();
-    if effective != InstanceState::Running {
-        requirements.extend([qemu::version::QEMU_SYSTEM, qemu::version::QEMU_IMG]);
-    }
-    requirements
-}
-
 /// Installs what the rest of the verb needs.
 pub(in crate::start) fn check_host(
     context: &Context<'_>,
@@ -48,7 +39,10 @@ pub(in crate::start) fn check_host(
     beginning: &Beginning<'_>,
 ) -> Result<Outcome<()>> {
     let effective = look::effective(&look.observed, beginning);
-    let mut requirements = tools(effective);
+    let mut requirements: Vec<Requirement> = SSH.to_vec();
+    if effective != InstanceState::Running {
+        requirements.extend([qemu::version::QEMU_SYSTEM, qemu::version::QEMU_IMG]);
+    }
     if effective == InstanceState::Absent && look.parts.image.is_none() {
         requirements.extend(guest_image::requirements(&look::image_request(context), beginning.rebuilds())?);
     }
